@@ -1,0 +1,276 @@
+"""Natural batching of posts: what queued while a write was under way goes as the next write (design §4).
+
+No timer and no added latency when idle: at most `connections` batches are under way, everything else waits its turn,
+a channel with a batch under way waits for that one. A failed batch goes again row by row, so that one bad row fails
+alone. A lost connection makes the outcome unknown: the rows are written again under the same ids, which finds
+what was committed.
+
+    submit ──> BatchQueue (sans-I/O) ──take──> one transaction, one round trip ──> futures
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol
+
+from db import posts
+from db.drivers.postgres import Deadlock, PipelineConnection
+from db.errors import Busy, DatabaseError, Unavailable
+from db.ids import ChannelId
+from db.posts import NewPost, Written
+from db.settings import PoolSettings
+
+log = logging.getLogger(__name__)
+
+MAX_BATCH_ROWS = 128
+MAX_BATCH_BYTES = 1 << 20
+MAX_WAITING = 4096
+_RECONNECT_DELAY_S = 0.05
+_DEADLOCK_ATTEMPTS = 5
+
+
+class Item:
+    """One post on its way, and everybody who waits for it (a client that retries waits beside its first try)."""
+
+    __slots__ = ("deadline", "post", "waiters")
+
+    def __init__(self, post: NewPost, deadline: float) -> None:
+        self.post = post
+        self.deadline = deadline
+        self.waiters: list[asyncio.Future[Written | None]] = []
+
+
+class BatchQueue:
+    """Which posts wait and which go next. Sans-I/O.
+
+    Posts of one channel leave in the order of arrival and never in two batches at once.
+    """
+
+    def __init__(self, max_rows: int = MAX_BATCH_ROWS, max_bytes: int = MAX_BATCH_BYTES) -> None:
+        self._max_rows = max_rows
+        self._max_bytes = max_bytes
+        self._waiting: dict[ChannelId, deque[Item]] = {}
+        self._under_way: set[ChannelId] = set()
+        self._by_key: dict[tuple[str, str], Item] = {}
+        self.size = 0
+
+    def find(self, key: tuple[str, str]) -> Item | None:
+        """The item with this idempotency key that waits or is under way."""
+        return self._by_key.get(key)
+
+    def add(self, item: Item) -> None:
+        """Queue a post."""
+        self._waiting.setdefault(item.post.channel_id, deque()).append(item)
+        if item.post.key is not None:
+            self._by_key[item.post.key] = item
+        self.size += 1
+
+    def take(self) -> list[Item]:
+        """The next batch, oldest channels first; empty when nothing may go now."""
+        batch: list[Item] = []
+        size = 0
+        for channel_id in list(self._waiting):
+            if channel_id in self._under_way:
+                continue
+            line = self._waiting[channel_id]
+            while line and len(batch) < self._max_rows and size < self._max_bytes:
+                item = line.popleft()
+                size += len(item.post.message) + len(item.post.props)
+                batch.append(item)
+            if not line:
+                del self._waiting[channel_id]
+            if len(batch) >= self._max_rows or size >= self._max_bytes:
+                break
+        self._under_way.update(item.post.channel_id for item in batch)
+        self.size -= len(batch)
+        return batch
+
+    def done(self, batch: Sequence[Item]) -> None:
+        """The batch is over: its channels and keys are free again."""
+        for item in batch:
+            self._under_way.discard(item.post.channel_id)
+            if item.post.key is not None and self._by_key.get(item.post.key) is item:
+                del self._by_key[item.post.key]
+
+
+class BatchConnection(Protocol):
+    """What the writer needs of a connection."""
+
+    closed: bool
+
+    async def write(self, batch: Sequence[NewPost]) -> list[Written | None]:
+        """Write all in one transaction; None for a refused row."""
+
+    def close(self) -> None:
+        """Close at once."""
+
+
+class PostgresBatchConnection:
+    """A `BatchConnection` on PostgreSQL: one send and one receive for each batch."""
+
+    def __init__(self, connection: PipelineConnection) -> None:
+        self._connection = connection
+
+    @property
+    def closed(self) -> bool:
+        """Whether a new one is needed."""
+        return self._connection.closed
+
+    async def write(self, batch: Sequence[NewPost]) -> list[Written | None]:
+        """See `BatchConnection`."""
+        results = await self._connection.run(posts.batch_calls(batch))
+        return posts.batch_results(results[1], len(batch))
+
+    def close(self) -> None:
+        """See `BatchConnection`."""
+        self._connection.close()
+
+
+async def connect(settings: PoolSettings) -> BatchConnection:
+    """Open a connection that can write batches."""
+    return PostgresBatchConnection(await PipelineConnection.open(settings, posts.STATEMENTS))
+
+
+class PostWriter:
+    """The one way by which posts reach the database in a worker.
+
+    connections: batches under way at most. timeout_s: how long a post may wait, lost connections included.
+    """
+
+    def __init__(
+        self,
+        connect: Callable[[], Awaitable[BatchConnection]],
+        *,
+        connections: int = 2,
+        timeout_s: float = 10.0,
+        max_waiting: int = MAX_WAITING,
+    ) -> None:
+        self._connect = connect
+        self._timeout_s = timeout_s
+        self._max_waiting = max_waiting
+        self._queue = BatchQueue()
+        self._loop = asyncio.get_running_loop()
+        self._idle_lanes = connections
+        self._connections: list[BatchConnection] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._kick_due = False
+
+    async def write(self, post: NewPost) -> Written | None:
+        """Write a post; None when the channel is gone or its author not a member.
+
+        The answer comes after the commit. Raises Busy when too many wait, Unavailable when the database could not be
+        reached in time (the outcome is then unknown: retry under the same pending id), BadValue for what it cannot
+        hold.
+        """
+        item = self._queue.find(post.key) if post.key is not None else None
+        if item is None:
+            if self._queue.size >= self._max_waiting:
+                raise Busy("too many posts wait for the database")
+            item = Item(post, self._loop.time() + self._timeout_s)
+            self._queue.add(item)
+            self._kick()
+        waiter: asyncio.Future[Written | None] = self._loop.create_future()
+        first = not item.waiters
+        item.waiters.append(waiter)
+        written = await waiter
+        if written is not None and not first:
+            return Written(written.id, written.seq, written.create_at, created=False)
+        return written
+
+    async def close(self) -> None:
+        """Finish what is under way, then close the connections."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+        for connection in self._connections:
+            connection.close()
+        self._connections.clear()
+
+    def _kick(self) -> None:
+        """Start batches at the end of this turn of the loop, so that what arrives together goes together."""
+        if not self._kick_due and self._idle_lanes:
+            self._kick_due = True
+            self._loop.call_soon(self._start)
+
+    def _start(self) -> None:
+        self._kick_due = False
+        while self._idle_lanes:
+            batch = self._queue.take()
+            if not batch:
+                return
+            self._idle_lanes -= 1
+            task = self._loop.create_task(self._run(batch))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _run(self, batch: list[Item]) -> None:
+        try:
+            await self._write_batch(batch)
+        except Exception as error:
+            log.exception("a batch of posts failed")
+            for item in batch:
+                _fail(item, error)
+        finally:
+            self._queue.done(batch)
+            self._idle_lanes += 1
+            self._start()
+
+    async def _write_batch(self, batch: list[Item]) -> None:
+        try:
+            results = await self._write_until(batch, batch[0].deadline)
+        except Unavailable as error:
+            for item in batch:
+                _fail(item, error)
+            return
+        except DatabaseError as error:
+            if len(batch) == 1:
+                _fail(batch[0], error)
+                return
+            for item in batch:
+                await self._write_batch([item])
+            return
+        for item, written in zip(batch, results, strict=True):
+            _resolve(item, written)
+
+    async def _write_until(self, batch: list[Item], deadline: float) -> list[Written | None]:
+        """Write, on new connections if need be, until it succeeds, is refused or the time is over."""
+        rows = [item.post for item in batch]
+        deadlocks = 0
+        while True:
+            try:
+                connection = await self._checkout()
+                try:
+                    return await connection.write(rows)
+                finally:
+                    self._check_in(connection)
+            except Unavailable:
+                if self._loop.time() + _RECONNECT_DELAY_S >= deadline:
+                    raise
+                await asyncio.sleep(_RECONNECT_DELAY_S)
+            except Deadlock:
+                deadlocks += 1
+                if deadlocks == _DEADLOCK_ATTEMPTS:
+                    raise
+
+    async def _checkout(self) -> BatchConnection:
+        while self._connections:
+            connection = self._connections.pop()
+            if not connection.closed:
+                return connection
+        return await self._connect()
+
+    def _check_in(self, connection: BatchConnection) -> None:
+        if not connection.closed:
+            self._connections.append(connection)
+
+
+def _resolve(item: Item, written: Written | None) -> None:
+    for waiter in item.waiters:
+        if not waiter.done():
+            waiter.set_result(written)
+
+
+def _fail(item: Item, error: Exception) -> None:
+    for waiter in item.waiters:
+        if not waiter.done():
+            waiter.set_exception(error)

@@ -1,0 +1,212 @@
+"""Channels, their members and their heads: SQL of `channels`, `channel_heads`, `channel_members`, `channel_events`.
+
+The row lock on a channel's head orders everything that happens in it. Whoever writes takes that lock first and then,
+in a new statement (so with a new snapshot), reads and writes the rest.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from msgspec.structs import astuple
+
+from db.entities import Channel, ChannelMember, TeamMember
+from db.ids import ChannelId, TeamId, UserId
+from db.pool import Queryable
+from db.teams import MEMBER_COLUMNS as TEAM_MEMBER_COLUMNS
+
+_OWN_COLUMNS = (
+    "id, create_at, update_at, delete_at, team_id, type, display_name, name, header, purpose, creator_id, "
+    "extra_update_at"
+)
+COLUMNS = (
+    ", ".join("c." + column for column in _OWN_COLUMNS.split(", "))
+    + ", h.last_post_at, h.total_msg_count, h.total_msg_count_root"
+)
+_FROM = "FROM channels c JOIN channel_heads h ON h.channel_id = c.id"
+_SELECT = f"SELECT {COLUMNS} {_FROM}"  # noqa: S608 (a constant)
+MEMBER_COLUMNS = (
+    "channel_id, user_id, roles, scheme_user, scheme_admin, scheme_guest, notify_props, last_update_at, "
+    "join_seq, viewed_seq, last_viewed_at, msg_count, msg_count_root"
+)
+_CHANNEL_WIDTH = 15
+_MEMBER_WIDTH = 13
+_M = ", ".join("m." + column for column in MEMBER_COLUMNS.split(", "))
+_T = ", ".join("t." + column for column in TEAM_MEMBER_COLUMNS.split(", "))
+_UNVIEWED_MENTIONS = (
+    "SELECT count(*), count(*) FILTER (WHERE x.is_root) FROM post_mentions x"
+    " WHERE x.user_id = m.user_id AND x.channel_id = m.channel_id AND x.seq > m.viewed_seq"
+)
+_NOW_MS = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
+
+
+@dataclass(frozen=True)
+class Access:
+    """A channel and what ties one user to it: what permission questions about a channel need, in one read."""
+
+    channel: Channel
+    member: ChannelMember | None
+    team_member: TeamMember | None
+
+
+async def insert(db: Queryable, channel: Channel) -> None:
+    """Insert the channel and its head. Raises Duplicate with constraint channels_team_id_name_key."""
+    await db.execute(
+        f"INSERT INTO channels ({_OWN_COLUMNS}) VALUES ({', '.join(['%s'] * 12)})",  # noqa: S608 (a constant)
+        astuple(channel)[:12],
+    )
+    await db.execute("INSERT INTO channel_heads (channel_id) VALUES (%s)", (channel.id,))
+
+
+async def find(db: Queryable, channel_id: ChannelId) -> Channel | None:
+    """The channel of this id, archived ones included."""
+    row = await db.fetch_one(f"{_SELECT} WHERE c.id = %s", (channel_id,))
+    return Channel(*row) if row else None
+
+
+async def find_by_name(db: Queryable, team_id: TeamId, name: str) -> Channel | None:
+    """The channel of this name in the team, archived ones included. Team '': direct channels."""
+    row = await db.fetch_one(f"{_SELECT} WHERE c.team_id = %s AND c.name = %s", (team_id, name))
+    return Channel(*row) if row else None
+
+
+async def find_access(db: Queryable, channel_id: ChannelId, user_id: UserId) -> Access | None:
+    """The channel with the user's memberships of it and of its team; None when there is no such channel."""
+    row = await db.fetch_one(
+        f"SELECT {COLUMNS}, {_M}, {_T} {_FROM}"  # noqa: S608 (a constant)
+        " LEFT JOIN channel_members m ON m.channel_id = c.id AND m.user_id = %s"
+        " LEFT JOIN team_members t ON t.team_id = c.team_id AND t.user_id = %s AND t.delete_at = 0"
+        " WHERE c.id = %s",
+        (user_id, user_id, channel_id),
+    )
+    if row is None:
+        return None
+    member = row[_CHANNEL_WIDTH : _CHANNEL_WIDTH + _MEMBER_WIDTH]
+    team_member = row[_CHANNEL_WIDTH + _MEMBER_WIDTH :]
+    return Access(
+        Channel(*row[:_CHANNEL_WIDTH]),
+        ChannelMember(*member) if member[0] is not None else None,
+        TeamMember(*team_member) if team_member[0] is not None else None,
+    )
+
+
+async def find_of_user(
+    db: Queryable, user_id: UserId, team_id: TeamId, *, include_deleted: bool, deleted_since_ms: int
+) -> list[Channel]:
+    """The user's channels of the team and their direct and group channels, by display name."""
+    deleted = "AND (c.delete_at = 0 OR c.delete_at >= %s)" if include_deleted else "AND c.delete_at = 0"
+    rows = await db.fetch(
+        f"{_SELECT} JOIN channel_members m ON m.channel_id = c.id"
+        f" WHERE m.user_id = %s AND c.team_id IN (%s, '') {deleted} ORDER BY c.display_name, c.id",
+        (user_id, team_id, deleted_since_ms) if include_deleted else (user_id, team_id),
+    )
+    return [Channel(*row) for row in rows]
+
+
+async def find_ids_of_user(db: Queryable, user_id: UserId) -> list[ChannelId]:
+    """Ids of all channels the user is a member of, archived ones left out."""
+    rows = await db.fetch(
+        "SELECT m.channel_id FROM channel_members m JOIN channels c ON c.id = m.channel_id"
+        " WHERE m.user_id = %s AND c.delete_at = 0",
+        (user_id,),
+    )
+    return [row[0] for row in rows]
+
+
+async def count_of_team(db: Queryable, team_id: TeamId) -> int:
+    """How many channels the team has, archived ones left out."""
+    row = await db.fetch_one("SELECT count(*) FROM channels WHERE team_id = %s AND delete_at = 0", (team_id,))
+    return int(row[0]) if row else 0
+
+
+async def find_member(db: Queryable, channel_id: ChannelId, user_id: UserId) -> ChannelMember | None:
+    """The membership with its counts of unviewed mentions."""
+    row = await db.fetch_one(
+        f"SELECT {_M}, n.* FROM channel_members m CROSS JOIN LATERAL ({_UNVIEWED_MENTIONS}) n"  # noqa: S608
+        " WHERE m.channel_id = %s AND m.user_id = %s",
+        (channel_id, user_id),
+    )
+    return ChannelMember(*row) if row else None
+
+
+async def find_members(db: Queryable, channel_id: ChannelId, offset: int, limit: int) -> list[ChannelMember]:
+    """A page of the channel's members, in the order of their ids."""
+    rows = await db.fetch(
+        f"SELECT {_M}, n.* FROM (SELECT * FROM channel_members WHERE channel_id = %s"  # noqa: S608
+        f" ORDER BY user_id LIMIT %s OFFSET %s) m CROSS JOIN LATERAL ({_UNVIEWED_MENTIONS}) n ORDER BY m.user_id",
+        (channel_id, limit, offset),
+    )
+    return [ChannelMember(*row) for row in rows]
+
+
+async def find_memberships(db: Queryable, user_id: UserId, team_id: TeamId) -> list[ChannelMember]:
+    """The user's memberships in the team's channels and in direct and group channels."""
+    rows = await db.fetch(
+        f"SELECT {_M}, n.* FROM channel_members m JOIN channels c ON c.id = m.channel_id"  # noqa: S608
+        f" CROSS JOIN LATERAL ({_UNVIEWED_MENTIONS}) n"
+        " WHERE m.user_id = %s AND c.team_id IN (%s, '') AND c.delete_at = 0",
+        (user_id, team_id),
+    )
+    return [ChannelMember(*row) for row in rows]
+
+
+async def find_member_ids(db: Queryable, channel_id: ChannelId, limit: int) -> list[UserId]:
+    """Ids of up to `limit` active members (for mentions of everybody in a channel)."""
+    rows = await db.fetch(
+        "SELECT m.user_id FROM channel_members m JOIN users u ON u.id = m.user_id"
+        " WHERE m.channel_id = %s AND u.delete_at = 0 LIMIT %s",
+        (channel_id, limit),
+    )
+    return [row[0] for row in rows]
+
+
+async def add_member(
+    db: Queryable, channel_id: ChannelId, user_id: UserId, *, notify_props: str, admin: bool
+) -> ChannelMember | None:
+    """Add a member in the channel's own order; None when they are a member already.
+
+    Must run in a transaction. Takes the next sequence number, which becomes `join_seq`, and writes the recoverable
+    event `user_added`.
+    """
+    await db.fetch("SELECT seq FROM channel_heads WHERE channel_id = %s FOR NO KEY UPDATE", (channel_id,))
+    rows = await db.write(
+        f"""
+        WITH joined AS (
+            INSERT INTO channel_members ({MEMBER_COLUMNS})
+            SELECT h.channel_id, %s, '', TRUE, %s, FALSE, %s, {_NOW_MS}, h.seq + 1, h.seq + 1, {_NOW_MS},
+                   h.total_msg_count, h.total_msg_count_root
+            FROM channel_heads h WHERE h.channel_id = %s
+            ON CONFLICT (channel_id, user_id) DO NOTHING
+            RETURNING {MEMBER_COLUMNS}
+        ), head AS (
+            UPDATE channel_heads h SET seq = joined.join_seq, changed_xid = pg_current_xact_id()
+            FROM joined WHERE h.channel_id = joined.channel_id
+        ), event AS (
+            INSERT INTO channel_events (channel_id, seq, create_at, kind, ref)
+            SELECT channel_id, join_seq, last_update_at, 'user_added', user_id FROM joined
+        )
+        SELECT * FROM joined
+        """,  # noqa: S608 (constants)
+        (user_id, admin, notify_props, channel_id),
+    )
+    return ChannelMember(*rows[0]) if rows else None
+
+
+async def view(db: Queryable, user_id: UserId, channel_ids: Sequence[ChannelId]) -> dict[ChannelId, int]:
+    """Mark these channels as read by the user; last viewed time by channel, for those they are a member of."""
+    rows = await db.write(
+        """
+        WITH viewed AS (
+            UPDATE channel_members m SET viewed_seq = greatest(m.viewed_seq, h.seq), msg_count = h.total_msg_count,
+                msg_count_root = h.total_msg_count_root, last_viewed_at = greatest(m.last_viewed_at, h.last_post_at)
+            FROM channel_heads h
+            WHERE h.channel_id = m.channel_id AND m.user_id = %s AND m.channel_id = ANY(%s)
+            RETURNING m.channel_id, m.viewed_seq, m.last_viewed_at
+        ), forgotten AS (
+            DELETE FROM post_mentions x USING viewed
+            WHERE x.user_id = %s AND x.channel_id = viewed.channel_id AND x.seq <= viewed.viewed_seq
+        )
+        SELECT channel_id, last_viewed_at FROM viewed
+        """,
+        (user_id, list(channel_ids), user_id),
+    )
+    return {row[0]: row[1] for row in rows}

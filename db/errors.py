@@ -1,0 +1,40 @@
+"""What can go wrong below, in a few kinds that the layers above can act on."""
+
+
+class DatabaseError(Exception):
+    """Base of all errors that leave this folder."""
+
+
+class Unavailable(DatabaseError):
+    """No connection, a lost connection or a timeout: nothing is known to be wrong with the request.
+
+    For a write the outcome is unknown: it must be retried by its idempotency key, never blindly.
+    """
+
+
+class ConnectionLost(Unavailable):
+    """The connection broke or its server stopped being the master: another connection may do at once."""
+
+
+class Duplicate(DatabaseError):
+    """A unique constraint refused the row. `constraint` is its name."""
+
+    def __init__(self, constraint: str) -> None:
+        super().__init__(constraint)
+        self.constraint = constraint
+
+
+class BadValue(DatabaseError):
+    """The database cannot hold the value (a NUL character, a number or text out of range)."""
+
+
+class Busy(DatabaseError):
+    """A bounded queue is full: the caller is to come back later."""
+
+
+class StatementFailed(DatabaseError):
+    """Any other answer: a fault of ours. `sqlstate` is the code of the server."""
+
+    def __init__(self, sqlstate: str, message: str) -> None:
+        super().__init__(f"{sqlstate}: {message}")
+        self.sqlstate = sqlstate

@@ -1,0 +1,264 @@
+"""Posts, and the two statements that write a batch of them: SQL of the tables `posts` and `post_mentions`."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from db.drivers import postgres
+from db.drivers.postgres import Statement
+from db.entities import Post
+from db.ids import ChannelId, PostId, UserId
+from db.pool import Queryable, Row
+
+COLUMNS = (
+    "id, channel_id, seq, create_at, update_at, edit_at, delete_at, is_pinned, user_id, root_id, original_id, "
+    "message, type, props, hashtags, file_ids, mentions, pending_post_id, reply_count, last_reply_at"
+)
+_SELECT = f"SELECT {COLUMNS} FROM posts"  # noqa: S608 (a constant)
+_ROOTS_ONLY = "AND root_id = ''"
+
+
+@dataclass(frozen=True)
+class NewPost:
+    """A post to be written. The channel's head gives it its `seq` and time.
+
+    mentions: ids of the mentioned users. counts: whether it makes the channel unread (join and leave messages do
+    not). member_required: the author must be a member of the channel at the moment of the write.
+    """
+
+    id: PostId
+    channel_id: ChannelId
+    user_id: UserId
+    root_id: str
+    message: str
+    type: str
+    props: str
+    hashtags: str
+    mentions: tuple[UserId, ...]
+    pending_post_id: str | None
+    counts: bool
+    member_required: bool
+
+    @property
+    def key(self) -> tuple[str, str] | None:
+        """The idempotency key, or None when the client gave none."""
+        return (self.user_id, self.pending_post_id) if self.pending_post_id else None
+
+
+@dataclass(frozen=True)
+class Written:
+    """What the database made of a `NewPost`.
+
+    created: False when a post with the same idempotency key was there before; then `id` is that post's.
+    """
+
+    id: PostId
+    seq: int
+    create_at: int
+    created: bool
+
+
+# A batch is one transaction of two statements. Between them a new snapshot is taken, so that the second sees all
+# that was committed before the first got its locks.
+LOCK, WRITE = "lock_heads", "write_posts"
+_LOCK_SQL = "SELECT channel_id FROM channel_heads WHERE channel_id = ANY($1) ORDER BY channel_id FOR NO KEY UPDATE"
+# known:  the same idempotency key, or the same id (an earlier try of ours whose answer was lost)
+# placed: the new ones with their place. now = GREATEST(clock, last change + 1 ms): times in a channel only grow.
+_WRITE_SQL = """
+WITH input AS (
+    SELECT * FROM unnest($1::int[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
+        $8::text[], $9::text[], $10::text[], $11::text[], $12::bool[], $13::bool[])
+        AS i (n, id, channel_id, user_id, root_id, message, type, props, hashtags, mentions, pending_post_id,
+              counts, member_required)
+), known AS (
+    SELECT i.n, p.id, p.seq, p.create_at FROM input i
+        JOIN posts p ON p.user_id = i.user_id AND p.pending_post_id = i.pending_post_id
+    UNION
+    SELECT i.n, p.id, p.seq, p.create_at FROM input i JOIN posts p ON p.id = i.id
+), placed AS (
+    SELECT i.*, h.seq + row_number() OVER earlier AS seq,
+        greatest((extract(epoch FROM clock.now) * 1000)::bigint, h.last_update_at + 1)
+            + row_number() OVER earlier - 1 AS create_at,
+        h.total_msg_count + count(*) FILTER (WHERE i.counts) OVER earlier AS total,
+        h.total_msg_count_root + count(*) FILTER (WHERE i.counts AND i.root_id = '') OVER earlier AS total_root
+    FROM input i
+        JOIN channels c ON c.id = i.channel_id AND c.delete_at = 0
+        JOIN channel_heads h ON h.channel_id = i.channel_id
+        CROSS JOIN (SELECT clock_timestamp() AS now OFFSET 0) clock
+    WHERE NOT EXISTS (SELECT FROM known k WHERE k.n = i.n)
+        AND (NOT i.member_required OR EXISTS (
+            SELECT FROM channel_members m WHERE m.channel_id = i.channel_id AND m.user_id = i.user_id))
+    WINDOW earlier AS (PARTITION BY i.channel_id ORDER BY i.n)
+), written AS (
+    INSERT INTO posts (id, channel_id, seq, create_at, update_at, user_id, root_id, message, type, props, hashtags,
+                       mentions, pending_post_id)
+    SELECT id, channel_id, seq, create_at, create_at, user_id, root_id, message, type, props, hashtags, mentions,
+           pending_post_id FROM placed
+), heads AS (
+    UPDATE channel_heads h SET seq = last.seq, last_post_at = last.create_at, last_update_at = last.create_at,
+        total_msg_count = last.total, total_msg_count_root = last.total_root, changed_xid = pg_current_xact_id()
+    FROM (SELECT DISTINCT ON (channel_id) * FROM placed ORDER BY channel_id, seq DESC) last
+    WHERE h.channel_id = last.channel_id
+), viewed AS (
+    UPDATE channel_members m SET viewed_seq = last.seq, last_viewed_at = last.create_at, msg_count = last.total,
+        msg_count_root = last.total_root
+    FROM (SELECT DISTINCT ON (channel_id, user_id) * FROM placed ORDER BY channel_id, user_id, seq DESC) last
+    WHERE m.channel_id = last.channel_id AND m.user_id = last.user_id
+), roots AS (
+    UPDATE posts r SET reply_count = r.reply_count + replies.number, last_reply_at = replies.newest,
+        update_at = replies.newest
+    FROM (SELECT root_id, count(*) AS number, max(create_at) AS newest FROM placed WHERE root_id <> ''
+          GROUP BY root_id) replies
+    WHERE r.id = replies.root_id
+), mentioned AS (
+    INSERT INTO post_mentions (user_id, channel_id, seq, is_root)
+    SELECT DISTINCT user_id, channel_id, seq, root_id = '' FROM (
+        SELECT json_array_elements_text(mentions::json) AS user_id, channel_id, seq, root_id
+        FROM placed WHERE mentions <> '[]') each
+)
+SELECT n, id, seq, create_at, TRUE FROM placed UNION ALL SELECT n, id, seq, create_at, FALSE FROM known
+"""
+STATEMENTS = {
+    LOCK: Statement(_LOCK_SQL, (postgres.TEXT_ARRAY_OID,)),
+    WRITE: Statement(
+        _WRITE_SQL,
+        (
+            postgres.INT4_ARRAY_OID,
+            *[postgres.TEXT_ARRAY_OID] * 10,
+            postgres.BOOL_ARRAY_OID,
+            postgres.BOOL_ARRAY_OID,
+        ),
+    ),
+}
+
+
+def batch_calls(batch: Sequence[NewPost]) -> list[tuple[str, list[bytes]]]:
+    """The calls of `STATEMENTS` that write `batch`, with their parameters."""
+    text = postgres.text_array
+    return [
+        (LOCK, [text(sorted({post.channel_id for post in batch}))]),
+        (
+            WRITE,
+            [
+                postgres.int4_array(range(len(batch))),
+                text([post.id for post in batch]),
+                text([post.channel_id for post in batch]),
+                text([post.user_id for post in batch]),
+                text([post.root_id for post in batch]),
+                text([post.message for post in batch]),
+                text([post.type for post in batch]),
+                text([post.props for post in batch]),
+                text([post.hashtags for post in batch]),
+                text([mentions_json(post.mentions) for post in batch]),
+                text([post.pending_post_id for post in batch]),
+                postgres.bool_array([post.counts for post in batch]),
+                postgres.bool_array([post.member_required for post in batch]),
+            ],
+        ),
+    ]
+
+
+def batch_results(rows: Iterable[Row], size: int) -> list[Written | None]:
+    """What the rows of WRITE say of each post of the batch; None: refused (channel gone or author not a member)."""
+    results: list[Written | None] = [None] * size
+    for n, post_id, seq, create_at, created in rows:
+        results[int(n)] = Written(PostId(post_id.decode()), int(seq), int(create_at), created == b"t")
+    return results
+
+
+def mentions_json(mentions: Sequence[UserId]) -> str:
+    """Ids as a JSON array (they need no escaping)."""
+    return '["' + '","'.join(mentions) + '"]' if mentions else "[]"
+
+
+async def find(db: Queryable, post_id: PostId) -> Post | None:
+    """The post of this id, deleted ones included."""
+    row = await db.fetch_one(f"{_SELECT} WHERE id = %s", (post_id,))
+    return Post(*row) if row else None
+
+
+async def find_page(
+    db: Queryable, channel_id: ChannelId, *, offset: int, limit: int, roots_only: bool
+) -> list[Post]:
+    """A page of the channel's posts, newest first."""
+    roots = _ROOTS_ONLY if roots_only else ""
+    rows = await db.fetch(
+        f"{_SELECT} WHERE channel_id = %s AND delete_at = 0 {roots} ORDER BY seq DESC LIMIT %s OFFSET %s",
+        (channel_id, limit, offset),
+    )
+    return [Post(*row) for row in rows]
+
+
+async def find_since(
+    db: Queryable, channel_id: ChannelId, since_ms: int, *, limit: int, roots_only: bool
+) -> list[Post]:
+    """Up to `limit` posts that were created, changed or deleted after `since_ms`, the newest changes, newest first."""
+    roots = _ROOTS_ONLY if roots_only else ""
+    rows = await db.fetch(
+        f"{_SELECT} WHERE channel_id = %s AND update_at > %s {roots} ORDER BY update_at DESC, seq DESC LIMIT %s",
+        (channel_id, since_ms, limit),
+    )
+    return sorted((Post(*row) for row in rows), key=lambda post: -post.seq)
+
+
+async def find_before(
+    db: Queryable, channel_id: ChannelId, seq: int, *, offset: int, limit: int, roots_only: bool
+) -> list[Post]:
+    """Up to `limit` posts older than `seq`, newest first, after leaving out the `offset` nearest."""
+    roots = _ROOTS_ONLY if roots_only else ""
+    rows = await db.fetch(
+        f"{_SELECT} WHERE channel_id = %s AND seq < %s AND delete_at = 0 {roots}"
+        " ORDER BY seq DESC LIMIT %s OFFSET %s",
+        (channel_id, seq, limit, offset),
+    )
+    return [Post(*row) for row in rows]
+
+
+async def find_after(
+    db: Queryable, channel_id: ChannelId, seq: int, *, offset: int, limit: int, roots_only: bool
+) -> list[Post]:
+    """Up to `limit` posts newer than `seq`, newest first, after leaving out the `offset` nearest."""
+    roots = _ROOTS_ONLY if roots_only else ""
+    rows = await db.fetch(
+        f"{_SELECT} WHERE channel_id = %s AND seq > %s AND delete_at = 0 {roots} ORDER BY seq LIMIT %s OFFSET %s",
+        (channel_id, seq, limit, offset),
+    )
+    return [Post(*row) for row in reversed(rows)]
+
+
+async def find_threads(db: Queryable, posts: Sequence[Post], *, replies: bool) -> list[Post]:
+    """The roots of the given posts that are not among them and, with `replies`, all posts of those threads."""
+    here = {post.id for post in posts}
+    root_ids = {post.root_id or post.id for post in posts if post.root_id or post.reply_count}
+    if not replies:
+        root_ids -= here
+    if not root_ids:
+        return []
+    wanted = "(id = ANY(%s) OR root_id = ANY(%s))" if replies else "id = ANY(%s)"
+    ids = list(root_ids)
+    rows = await db.fetch(f"{_SELECT} WHERE {wanted} AND delete_at = 0", (ids, ids) if replies else (ids,))
+    return [post for post in (Post(*row) for row in rows) if post.id not in here]
+
+
+async def find_neighbour_ids(
+    db: Queryable, channel_id: ChannelId, newest_seq: int, oldest_seq: int
+) -> tuple[str, str]:
+    """Ids of the post after `newest_seq` and of the post before `oldest_seq`; '' where there is none."""
+    row = await db.fetch_one(
+        "SELECT (SELECT id FROM posts WHERE channel_id = %s AND seq > %s AND delete_at = 0 ORDER BY seq LIMIT 1),"
+        " (SELECT id FROM posts WHERE channel_id = %s AND seq < %s AND delete_at = 0 ORDER BY seq DESC LIMIT 1)",
+        (channel_id, newest_seq, channel_id, oldest_seq),
+    )
+    return (row[0] or "", row[1] or "") if row else ("", "")
+
+
+async def find_participants(db: Queryable, root_ids: Sequence[PostId]) -> dict[str, list[UserId]]:
+    """Authors of the replies of each thread, latest reply first (collapsed threads)."""
+    rows = await db.fetch(
+        "SELECT root_id, user_id FROM posts WHERE root_id = ANY(%s) AND delete_at = 0"
+        " GROUP BY root_id, user_id ORDER BY max(seq) DESC",
+        (list(root_ids),),
+    )
+    found: dict[str, list[UserId]] = {}
+    for root_id, user_id in rows:
+        found.setdefault(root_id, []).append(user_id)
+    return found

@@ -1,0 +1,16 @@
+"""Preferences of users: SQL of the table `preferences`."""
+
+from collections.abc import Iterable
+
+from db.entities import Preference
+from db.pool import Queryable
+
+
+async def save(db: Queryable, preferences: Iterable[Preference]) -> None:
+    """Insert or replace."""
+    for preference in preferences:
+        await db.execute(
+            "INSERT INTO preferences (user_id, category, name, value) VALUES (%s, %s, %s, %s)"
+            " ON CONFLICT (user_id, category, name) DO UPDATE SET value = excluded.value",
+            (preference.user_id, preference.category, preference.name, preference.value),
+        )

@@ -1,0 +1,60 @@
+"""Sessions, looked up by the hash of their token: SQL of the table `sessions`."""
+
+from msgspec.structs import astuple
+
+from db.entities import Session, User
+from db.ids import SessionId, UserId
+from db.pool import Queryable
+from db.users import COLUMNS as USER_COLUMNS
+
+COLUMNS = "id, token_hash, user_id, create_at, expires_at, last_activity_at, device_id, csrf_token"
+_WITH_USER = (
+    f"SELECT {', '.join('s.' + c for c in COLUMNS.split(', '))},"  # noqa: S608 (a constant)
+    f" {', '.join('u.' + c for c in USER_COLUMNS.split(', '))}"
+    " FROM sessions s JOIN users u ON u.id = s.user_id"
+)
+_SESSION_WIDTH = len(COLUMNS.split(", "))
+
+
+async def insert(db: Queryable, session: Session) -> None:
+    """Insert a new session."""
+    await db.execute(
+        f"INSERT INTO sessions ({COLUMNS}) VALUES (%s, %s, %s, %s, %s, %s, %s, %s)",  # noqa: S608
+        astuple(session),
+    )
+
+
+async def find_by_token_hash(db: Queryable, token_hash: str) -> tuple[Session, User] | None:
+    """The session of this token and its user; expired ones and deactivated users included."""
+    return _pair(await db.fetch_one(f"{_WITH_USER} WHERE s.token_hash = %s", (token_hash,)))
+
+
+async def find(db: Queryable, session_id: SessionId) -> tuple[Session, User] | None:
+    """The session of this id and its user; expired ones and deactivated users included."""
+    return _pair(await db.fetch_one(f"{_WITH_USER} WHERE s.id = %s", (session_id,)))
+
+
+def _pair(row: tuple[object, ...] | None) -> tuple[Session, User] | None:
+    if row is None:
+        return None
+    return Session(*row[:_SESSION_WIDTH]), User(*row[_SESSION_WIDTH:])  # type: ignore[arg-type]
+
+
+async def touch(db: Queryable, session_id: SessionId, now_ms: int) -> None:
+    """Note activity."""
+    await db.execute(
+        "UPDATE sessions SET last_activity_at = %s WHERE id = %s AND last_activity_at < %s",
+        (now_ms, session_id, now_ms),
+    )
+
+
+async def delete(db: Queryable, session_id: SessionId) -> bool:
+    """Delete; whether it was there."""
+    return await db.execute("DELETE FROM sessions WHERE id = %s", (session_id,)) == 1
+
+
+async def delete_expired(db: Queryable, user_id: UserId, now_ms: int) -> None:
+    """Delete the expired sessions of one user (at their next login)."""
+    await db.execute(
+        "DELETE FROM sessions WHERE user_id = %s AND expires_at BETWEEN 1 AND %s", (user_id, now_ms)
+    )

@@ -1,0 +1,63 @@
+"""Online, away, do not disturb, offline: SQL of the table `statuses`. A user without a row is offline."""
+
+from collections.abc import Sequence
+
+from db.entities import Status
+from db.ids import UserId
+from db.pool import Queryable
+
+COLUMNS = "user_id, status, manual, last_activity_at, dnd_end_time, prev_status"
+_SELECT = f"SELECT {COLUMNS} FROM statuses"  # noqa: S608 (a constant)
+
+
+async def find_many(db: Queryable, user_ids: Sequence[UserId]) -> list[Status]:
+    """The rows of these users."""
+    rows = await db.fetch(f"{_SELECT} WHERE user_id = ANY(%s)", (list(user_ids),))
+    return [Status(*row) for row in rows]
+
+
+async def find_present(db: Queryable, limit: int) -> list[Status]:
+    """Up to `limit` users who are not offline."""
+    rows = await db.fetch(f"{_SELECT} WHERE status <> 'offline' LIMIT %s", (limit,))
+    return [Status(*row) for row in rows]
+
+
+async def apply_automatic(
+    db: Queryable, changes: Sequence[tuple[UserId, str, int]]
+) -> list[tuple[UserId, str]]:
+    """Store (user, status, last activity) as connections come and go; those whose status did change.
+
+    A status that the user chose (`manual`) stays.
+    """
+    rows = await db.write(
+        "INSERT INTO statuses AS s (user_id, status, last_activity_at)"
+        " SELECT * FROM unnest(%s::text[], %s::text[], %s::bigint[])"
+        " ON CONFLICT (user_id) DO UPDATE SET status = excluded.status,"
+        " last_activity_at = greatest(s.last_activity_at, excluded.last_activity_at)"
+        " WHERE NOT s.manual AND s.status <> excluded.status RETURNING user_id, status",
+        ([c[0] for c in changes], [c[1] for c in changes], [c[2] for c in changes]),
+    )
+    return [(row[0], row[1]) for row in rows]
+
+
+async def set_by_user(db: Queryable, user_id: UserId, status: str, now_ms: int, *, manual: bool) -> bool:
+    """Store what the user or its client asked for; whether anything changed. A manual status yields only to another."""
+    rows = await db.write(
+        "INSERT INTO statuses AS s (user_id, status, manual, last_activity_at) VALUES (%s, %s, %s, %s)"
+        " ON CONFLICT (user_id) DO UPDATE SET prev_status = s.status, status = excluded.status,"
+        " manual = excluded.manual, last_activity_at = excluded.last_activity_at"
+        " WHERE (excluded.manual OR NOT s.manual) AND (s.status, s.manual) <> (excluded.status, excluded.manual)"
+        " RETURNING user_id",
+        (user_id, status, manual, now_ms),
+    )
+    return bool(rows)
+
+
+async def set_offline_except(db: Queryable, connected: Sequence[UserId]) -> list[UserId]:
+    """Set everybody offline who has no connection and did not choose a status; those whom that changed."""
+    rows = await db.write(
+        "UPDATE statuses SET status = 'offline' WHERE status <> 'offline' AND NOT manual"
+        " AND user_id <> ALL(%s) RETURNING user_id",
+        (list(connected),),
+    )
+    return [row[0] for row in rows]

@@ -1,0 +1,16 @@
+"""Facts of the installation that every node shares: SQL of the table `systems`."""
+
+from db.pool import Queryable
+
+
+async def claim(db: Queryable, name: str, value: str) -> bool:
+    """Set `name` unless it is set; whether this call did it. Two at once: exactly one gets True."""
+    return await db.execute(
+        "INSERT INTO systems (name, value) VALUES (%s, %s) ON CONFLICT (name) DO NOTHING", (name, value)
+    ) == 1
+
+
+async def find(db: Queryable, name: str) -> str | None:
+    """The value of `name`, if it was ever set."""
+    row = await db.fetch_one("SELECT value FROM systems WHERE name = %s", (name,))
+    return str(row[0]) if row else None

@@ -1,0 +1,83 @@
+"""Teams and their members: SQL of the tables `teams` and `team_members`."""
+
+from msgspec.structs import astuple
+
+from db.entities import Team, TeamMember
+from db.ids import TeamId, UserId
+from db.pool import Queryable
+
+COLUMNS = (
+    "id, create_at, update_at, delete_at, display_name, name, description, email, type, company_name, "
+    "allowed_domains, invite_id, allow_open_invite, last_team_icon_update"
+)
+_SELECT = f"SELECT {COLUMNS} FROM teams"  # noqa: S608 (a constant)
+MEMBER_COLUMNS = "team_id, user_id, create_at, delete_at, roles, scheme_user, scheme_admin, scheme_guest"
+_SELECT_MEMBER = f"SELECT {MEMBER_COLUMNS} FROM team_members"  # noqa: S608 (a constant)
+
+
+async def insert(db: Queryable, team: Team) -> None:
+    """Insert. Raises Duplicate with constraint teams_name_key."""
+    await db.execute(
+        f"INSERT INTO teams ({COLUMNS}) VALUES ({', '.join(['%s'] * 14)})",  # noqa: S608 (a constant)
+        astuple(team),
+    )
+
+
+async def find(db: Queryable, team_id: TeamId) -> Team | None:
+    """The team of this id, archived ones included."""
+    row = await db.fetch_one(f"{_SELECT} WHERE id = %s", (team_id,))
+    return Team(*row) if row else None
+
+
+async def find_by_name(db: Queryable, name: str) -> Team | None:
+    """The team of this name, archived ones included."""
+    row = await db.fetch_one(f"{_SELECT} WHERE name = %s", (name,))
+    return Team(*row) if row else None
+
+
+async def find_by_invite_id(db: Queryable, invite_id: str) -> Team | None:
+    """The team that this invitation leads to."""
+    row = await db.fetch_one(f"{_SELECT} WHERE invite_id = %s AND delete_at = 0", (invite_id,))
+    return Team(*row) if row else None
+
+
+async def find_of_user(db: Queryable, user_id: UserId) -> list[Team]:
+    """The teams the user is a member of, by display name."""
+    columns = ", ".join("t." + column for column in COLUMNS.split(", "))
+    rows = await db.fetch(
+        f"SELECT {columns} FROM teams t JOIN team_members m ON m.team_id = t.id"  # noqa: S608 (a constant)
+        " WHERE m.user_id = %s AND m.delete_at = 0 AND t.delete_at = 0 ORDER BY t.display_name, t.id",
+        (user_id,),
+    )
+    return [Team(*row) for row in rows]
+
+
+async def find_ids_of_user(db: Queryable, user_id: UserId) -> list[TeamId]:
+    """Ids of the teams the user is a member of."""
+    rows = await db.fetch("SELECT team_id FROM team_members WHERE user_id = %s AND delete_at = 0", (user_id,))
+    return [row[0] for row in rows]
+
+
+async def count_members(db: Queryable, team_id: TeamId) -> int:
+    """How many members the team has."""
+    row = await db.fetch_one(
+        "SELECT count(*) FROM team_members WHERE team_id = %s AND delete_at = 0", (team_id,)
+    )
+    return int(row[0]) if row else 0
+
+
+async def find_member(db: Queryable, team_id: TeamId, user_id: UserId) -> TeamMember | None:
+    """The membership, also one that has ended (`delete_at` is not 0)."""
+    row = await db.fetch_one(f"{_SELECT_MEMBER} WHERE team_id = %s AND user_id = %s", (team_id, user_id))
+    return TeamMember(*row) if row else None
+
+
+async def add_member(db: Queryable, member: TeamMember) -> bool:
+    """Insert the membership or revive an ended one; False when the user was a member already."""
+    return await db.execute(
+        f"INSERT INTO team_members AS m ({MEMBER_COLUMNS}) VALUES (%s, %s, %s, %s, %s, %s, %s, %s)"  # noqa: S608
+        " ON CONFLICT (team_id, user_id) DO UPDATE SET delete_at = 0, roles = excluded.roles,"
+        " scheme_user = excluded.scheme_user, scheme_admin = excluded.scheme_admin,"
+        " scheme_guest = excluded.scheme_guest WHERE m.delete_at <> 0",
+        astuple(member),
+    ) == 1

@@ -1,0 +1,92 @@
+"""Users: SQL of the table `users`."""
+
+from collections.abc import Sequence
+
+from msgspec.structs import astuple
+
+from db.entities import User
+from db.ids import ChannelId, UserId
+from db.pool import Queryable
+
+COLUMNS = (
+    "id, create_at, update_at, delete_at, username, password, email, email_verified, nickname, first_name, last_name, "
+    "position, roles, locale, props, notify_props, timezone, last_password_update, last_picture_update, "
+    "failed_attempts, allow_marketing"
+)
+_SELECT = f"SELECT {COLUMNS} FROM users"  # noqa: S608 (a constant)
+_INSERT = f"INSERT INTO users ({COLUMNS}) VALUES ({', '.join(['%s'] * 21)})"  # noqa: S608 (a constant)
+
+
+async def insert(db: Queryable, user: User) -> None:
+    """Insert. Raises Duplicate with constraint users_username_key or users_email_key."""
+    await db.execute(
+        _INSERT,
+        astuple(user),
+    )
+
+
+async def count(db: Queryable) -> int:
+    """How many users there are, deactivated ones included."""
+    row = await db.fetch_one("SELECT count(*) FROM users")
+    return int(row[0]) if row else 0
+
+
+async def find(db: Queryable, user_id: UserId) -> User | None:
+    """The user of this id."""
+    return await _find_one(db, "id = %s", user_id)
+
+
+async def find_by_username(db: Queryable, username: str) -> User | None:
+    """The user of this name, which must be in lower case."""
+    return await _find_one(db, "username = %s", username)
+
+
+async def find_by_email(db: Queryable, email: str) -> User | None:
+    """The user of this address, which must be in lower case."""
+    return await _find_one(db, "email = %s", email)
+
+
+async def _find_one(db: Queryable, condition: str, value: str) -> User | None:
+    row = await db.fetch_one(f"{_SELECT} WHERE {condition}", (value,))
+    return User(*row) if row else None
+
+
+async def find_many(db: Queryable, user_ids: Sequence[UserId], since_ms: int = 0) -> list[User]:
+    """The users of these ids that changed after `since_ms`, by name; unknown ids are left out."""
+    rows = await db.fetch(
+        f"{_SELECT} WHERE id = ANY(%s) AND update_at > %s ORDER BY username", (list(user_ids), since_ms)
+    )
+    return [User(*row) for row in rows]
+
+
+async def find_member_ids_by_username(
+    db: Queryable, channel_id: ChannelId, usernames: Sequence[str]
+) -> list[UserId]:
+    """Ids of the channel's members among these names (for mentions)."""
+    rows = await db.fetch(
+        "SELECT u.id FROM users u JOIN channel_members m ON m.user_id = u.id"
+        " WHERE u.username = ANY(%s) AND m.channel_id = %s AND u.delete_at = 0",
+        (list(usernames), channel_id),
+    )
+    return [row[0] for row in rows]
+
+
+async def count_login_attempt(db: Queryable, user_id: UserId, allowed: int) -> bool:
+    """Count an attempt BEFORE the password is looked at; whether the budget still allowed it (security S6.1).
+
+    One budget for all nodes and for parallel requests, because the row lock serialises them.
+    """
+    return await db.execute(
+        "UPDATE users SET failed_attempts = failed_attempts + 1 WHERE id = %s AND failed_attempts < %s",
+        (user_id, allowed),
+    ) == 1
+
+
+async def clear_login_attempts(db: Queryable, user_id: UserId) -> None:
+    """Forget failed attempts after a good login."""
+    await db.execute("UPDATE users SET failed_attempts = 0 WHERE id = %s", (user_id,))
+
+
+async def set_password(db: Queryable, user_id: UserId, password_hash: str) -> None:
+    """Replace the stored hash by a stronger one of the same password (the user did not change anything)."""
+    await db.execute("UPDATE users SET password = %s WHERE id = %s", (password_hash, user_id))

@@ -20,7 +20,7 @@ _OWN_COLUMNS = (
 )
 COLUMNS = (
     ", ".join("c." + column for column in _OWN_COLUMNS.split(", "))
-    + ", h.last_post_at, h.total_msg_count, h.total_msg_count_root"
+    + ", h.last_post_at, h.total_msg_count, h.total_msg_count_root, h.seq"
 )
 _FROM = "FROM channels c JOIN channel_heads h ON h.channel_id = c.id"
 _SELECT = f"SELECT {COLUMNS} {_FROM}"  # noqa: S608 (a constant)
@@ -28,7 +28,7 @@ MEMBER_COLUMNS = (
     "channel_id, user_id, roles, scheme_user, scheme_admin, scheme_guest, notify_props, last_update_at, "
     "join_seq, viewed_seq, last_viewed_at, msg_count, msg_count_root"
 )
-_CHANNEL_WIDTH = 15
+_CHANNEL_WIDTH = 16
 _MEMBER_WIDTH = 13
 _M = ", ".join("m." + column for column in MEMBER_COLUMNS.split(", "))
 _T = ", ".join("t." + column for column in TEAM_MEMBER_COLUMNS.split(", "))
@@ -149,14 +149,23 @@ async def find_memberships(db: Queryable, user_id: UserId, team_id: TeamId) -> l
     return [ChannelMember(*row) for row in rows]
 
 
-async def find_member_ids(db: Queryable, channel_id: ChannelId, limit: int) -> list[UserId]:
+async def find_member_ids(
+    db: Queryable, channel_id: ChannelId, limit: int, *, online_only: bool = False
+) -> list[UserId]:
     """Ids of up to `limit` active members (for mentions of everybody in a channel)."""
+    online = " JOIN statuses s ON s.user_id = m.user_id AND s.status = 'online'" if online_only else ""
     rows = await db.fetch(
-        "SELECT m.user_id FROM channel_members m JOIN users u ON u.id = m.user_id"
+        f"SELECT m.user_id FROM channel_members m JOIN users u ON u.id = m.user_id{online}"  # noqa: S608
         " WHERE m.channel_id = %s AND u.delete_at = 0 LIMIT %s",
         (channel_id, limit),
     )
     return [row[0] for row in rows]
+
+
+async def count_members(db: Queryable, channel_id: ChannelId) -> int:
+    """How many members the channel has."""
+    row = await db.fetch_one("SELECT count(*) FROM channel_members WHERE channel_id = %s", (channel_id,))
+    return int(row[0]) if row else 0
 
 
 async def add_member(

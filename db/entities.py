@@ -91,7 +91,10 @@ class TeamMember(msgspec.Struct):
 
 
 class Channel(msgspec.Struct):
-    """A channel together with its head's counters. `team_id` is '' for direct and group channels."""
+    """A channel together with its head's counters. `team_id` is '' for direct and group channels.
+
+    seq: number of the last recoverable change; anything that clients see in the channel moves it.
+    """
 
     id: ChannelId
     create_at: int
@@ -105,9 +108,10 @@ class Channel(msgspec.Struct):
     purpose: str
     creator_id: str
     extra_update_at: int
-    last_post_at: int
-    total_msg_count: int
-    total_msg_count_root: int
+    last_post_at: int = 0
+    total_msg_count: int = 0
+    total_msg_count_root: int = 0
+    seq: int = 0
 
 
 class ChannelMember(msgspec.Struct):

@@ -1,0 +1,31 @@
+"""What may happen, and what follows: the rules (imports only db).
+
+    api, ws ──> users.py sessions.py teams.py channels.py posts.py statuses.py   the verbs
+                  │ asks                    │ tells
+                  ▼                         ▼
+                permissions.py            events.py ──> ports.Bus (fulfilled by cluster)
+                  │
+                  └── db
+
+channels.py     channels and their members
+clientconfig.py what /config/client and X-Version-Id tell clients
+config.py       config.json: sections, defaults, environment, validation
+context.py      everything a verb needs, built once per process
+errors.py       AppError: Mattermost's error ids, texts and statuses
+events.py       what clients are told, built once and encoded once
+mentions.py     who a message mentions
+passwords.py    argon2id off the loop
+permissions.py  who may do what
+ports.py        what the rules need from the outside
+posts.py        posts
+presence.py     sans-I/O: who is online, from connections coming and going
+roles.py        Mattermost's roles and the permissions they carry
+sessions.py     log in, log out, who is asking
+statuses.py     what users say of themselves
+system.py       health
+teams.py        teams and their members
+users.py        accounts
+validate.py     the forms of names, addresses and texts
+version.py      our version and the one of Mattermost we speak
+wire.py         entities as Mattermost's JSON
+"""

@@ -1,0 +1,273 @@
+"""Channels and their members."""
+
+import msgspec
+
+from app import errors, events, posts, validate
+from app.context import Context
+from app.errors import AppError
+from app.permissions import Actor, can, can_in_channel, can_in_team, can_read_channel, require
+from db import channels, teams, users
+from db.channels import Access
+from db.entities import Channel, ChannelMember, ChannelType, TeamMember, User
+from db.errors import Duplicate
+from db.ids import ChannelId, TeamId, UserId, is_id, new_id
+from db.pool import Transaction
+
+NOTIFY_PROPS = (
+    '{"desktop":"default","email":"default","ignore_channel_mentions":"default","mark_unread":"all","push":"default"}'
+)
+DEFAULT_CHANNELS = (("town-square", "Town Square"), ("off-topic", "Off-Topic"))
+
+
+class NewChannel(msgspec.Struct, kw_only=True):
+    """What a client may say of a new channel."""
+
+    team_id: str = ""
+    name: str = ""
+    display_name: str = ""
+    type: str = ""
+    header: str = ""
+    purpose: str = ""
+
+
+def build(
+    ctx: Context, kind: ChannelType, team_id: TeamId, name: str, display_name: str, creator: UserId
+) -> Channel:
+    """A channel that is not stored yet."""
+    now_ms = ctx.now_ms()
+    return Channel(
+        id=ChannelId(new_id()),
+        create_at=now_ms,
+        update_at=now_ms,
+        delete_at=0,
+        team_id=team_id,
+        type=kind,
+        display_name=display_name,
+        name=name,
+        header="",
+        purpose="",
+        creator_id=creator,
+        extra_update_at=now_ms,
+    )
+
+
+async def create(ctx: Context, actor: Actor, new: NewChannel) -> Channel:
+    """Create an open or private channel with the actor as its administrator. Raises 400, 403."""
+    _check(new)
+    kind = ChannelType(new.type)
+    member = await teams.find_member(ctx.db, TeamId(new.team_id), actor.user_id)
+    permission = "create_public_channel" if kind is ChannelType.OPEN else "create_private_channel"
+    require(can_in_team(actor, member, permission))
+    if await teams.find(ctx.db, TeamId(new.team_id)) is None:
+        raise AppError("app.team.get.find.app_error", 404)
+    most = ctx.config.team_settings.max_channels_per_team
+    if await channels.count_of_team(ctx.db, TeamId(new.team_id)) >= most:
+        raise AppError(
+            "api.channel.create_channel.max_channel_limit.app_error", 400, MaxChannelsPerTeam=most
+        )
+    channel = build(ctx, kind, TeamId(new.team_id), new.name, new.display_name, actor.user_id)
+    channel.header, channel.purpose = new.header, new.purpose
+    try:
+        async with ctx.db.transaction() as tx:
+            await channels.insert(tx, channel)
+            await add(tx, channel.id, actor.user_id, admin=True)
+    except Duplicate as error:
+        raise AppError("store.sql_channel.save_channel.exists.app_error", 400) from error
+    ctx.bus.publish(events.ChannelMembership(actor.user_id, channel.id, joined=True))
+    await announce_join(ctx, actor.user, channel)
+    ctx.bus.publish(events.channel_created(actor.user_id, channel))
+    return await get(ctx, channel.id)
+
+
+def _check(new: NewChannel) -> None:
+    if new.type in (ChannelType.DIRECT, ChannelType.GROUP):
+        raise AppError("api.channel.create_channel.direct_channel.app_error", 400)
+    if new.type not in (ChannelType.OPEN, ChannelType.PRIVATE):
+        raise AppError("model.channel.is_valid.type.app_error", 400)
+    if not is_id(new.team_id):
+        raise errors.invalid_body("team_id")
+    new.display_name = new.display_name.strip()
+    if not 1 <= len(new.display_name) <= 64:
+        raise AppError("model.channel.is_valid.display_name.app_error", 400)
+    if not validate.is_channel_name(new.name):
+        raise AppError("model.channel.is_valid.name.app_error", 400)
+    if len(new.header) > 1024:
+        raise AppError("model.channel.is_valid.header.app_error", 400)
+    if len(new.purpose) > 250:
+        raise AppError("model.channel.is_valid.purpose.app_error", 400)
+
+
+async def add(
+    tx: Transaction, channel_id: ChannelId, user_id: UserId, *, admin: bool = False
+) -> ChannelMember | None:
+    """Store a membership within a transaction; None when it was there. Tell of it with `announce_join` after it."""
+    return await channels.add_member(tx, channel_id, user_id, notify_props=NOTIFY_PROPS, admin=admin)
+
+
+async def announce_join(
+    ctx: Context, user: User, channel: Channel, requestor: User | None = None, *, of_team: bool = False
+) -> None:
+    """The system message of a joining ("of_team": of the whole team). `requestor`: who added the user, if not they."""
+    if requestor is None or requestor.id == user.id:
+        kind, text = (
+            ("system_join_team", "joined the team") if of_team else ("system_join_channel", "joined the channel")
+        )
+        await posts.announce(ctx, user, channel, kind, f"{user.username} {text}.", {"username": user.username})
+        return
+    what = "team" if of_team else "channel"
+    await posts.announce(
+        ctx,
+        requestor,
+        channel,
+        f"system_add_to_{what}",
+        f"{user.username} added to the {what} by {requestor.username}.",
+        {
+            "userId": requestor.id,
+            "username": requestor.username,
+            "addedUserId": user.id,
+            "addedUsername": user.username,
+        },
+    )
+
+
+async def create_direct(ctx: Context, actor: Actor, user_ids: list[str]) -> Channel:
+    """The direct channel of two users, made when it is not there. Raises 400, 403, 404."""
+    if len(user_ids) != 2 or not all(is_id(user_id) for user_id in user_ids):
+        raise errors.invalid_body("user_ids")
+    first, second = (UserId(user_id) for user_id in sorted(user_ids))
+    require(can(actor, "create_direct_channel"))
+    require(actor.user_id in (first, second) or can(actor, "manage_system"))
+    found = await users.find_many(ctx.db, [first, second])
+    if {user.id for user in found} != {first, second}:
+        raise AppError("api.channel.create_direct_channel.invalid_user.app_error", 400)
+    name = f"{first}__{second}"
+    existing = await channels.find_by_name(ctx.db, TeamId(""), name)
+    if existing is not None:
+        return existing
+    channel = build(ctx, ChannelType.DIRECT, TeamId(""), name, "", actor.user_id)
+    try:
+        async with ctx.db.transaction() as tx:
+            await channels.insert(tx, channel)
+            for user_id in dict.fromkeys((first, second)):
+                await add(tx, channel.id, user_id)
+    except Duplicate:  # the other one was faster
+        existing = await channels.find_by_name(ctx.db, TeamId(""), name)
+        if existing is None:
+            raise
+        return existing
+    for user_id in dict.fromkeys((first, second)):
+        ctx.bus.publish(events.ChannelMembership(user_id, channel.id, joined=True))
+    ctx.bus.publish(
+        events.direct_added(actor.user_id, second if actor.user_id == first else first, channel.id)
+    )
+    return await get(ctx, channel.id)
+
+
+async def get(ctx: Context, channel_id: ChannelId) -> Channel:
+    """The channel, whoever asks. Raises 404."""
+    channel = await channels.find(ctx.db, channel_id)
+    if channel is None:
+        raise AppError("app.channel.get.existing.app_error", 404)
+    return channel
+
+
+async def access_for(ctx: Context, actor: Actor, channel_id: ChannelId) -> Access:
+    """The channel for reading. Raises 404 when it is not there, 403 when the actor may not read it."""
+    access = await channels.find_access(ctx.db, channel_id, actor.user_id)
+    if access is None:
+        raise AppError("app.channel.get.existing.app_error", 404)
+    require(can_read_channel(actor, access))
+    return access
+
+
+async def get_by_name_for(
+    ctx: Context, actor: Actor, team_id: TeamId, name: str, *, include_deleted: bool
+) -> Channel:
+    """The channel of this name in the team. Raises 404, also for a private one the actor may not know of."""
+    channel = await channels.find_by_name(ctx.db, team_id, name.lower())
+    if channel is None or (channel.delete_at and not include_deleted):
+        raise AppError("app.channel.get_by_name.missing.app_error", 404)
+    access = await channels.find_access(ctx.db, channel.id, actor.user_id)
+    if access is None or not can_read_channel(actor, access):
+        raise AppError("app.channel.get_by_name.missing.app_error", 404)
+    return channel
+
+
+async def members(
+    ctx: Context, actor: Actor, channel_id: ChannelId, *, page: int, per_page: int
+) -> list[ChannelMember]:
+    """A page of the members. Raises 404, 403."""
+    await access_for(ctx, actor, channel_id)
+    return await channels.find_members(ctx.db, channel_id, page * per_page, per_page)
+
+
+async def of_user(
+    ctx: Context, user_id: UserId, team_id: TeamId, *, include_deleted: bool, deleted_since_ms: int
+) -> list[Channel]:
+    """The user's channels in the team and their direct ones. Raises 404 when there are none."""
+    return await channels.find_of_user(
+        ctx.db, user_id, team_id, include_deleted=include_deleted, deleted_since_ms=deleted_since_ms
+    )
+
+
+async def memberships(ctx: Context, user_id: UserId, team_id: TeamId) -> list[ChannelMember]:
+    """The user's memberships in the team's channels and their direct ones."""
+    return await channels.find_memberships(ctx.db, user_id, team_id)
+
+
+async def add_member(ctx: Context, actor: Actor, channel_id: ChannelId, user_id: UserId) -> ChannelMember:
+    """Join a channel or add somebody. A member already: the membership as it is. Raises 400, 403, 404."""
+    access = await channels.find_access(ctx.db, channel_id, actor.user_id)
+    if access is None:
+        raise AppError("app.channel.get.existing.app_error", 404)
+    channel = access.channel
+    if channel.type in (ChannelType.DIRECT, ChannelType.GROUP):
+        raise AppError("api.channel.add_user_to_channel.type.app_error", 400)
+    joins = user_id == actor.user_id and channel.type == ChannelType.OPEN
+    if joins:
+        require(can_in_team(actor, access.team_member, "join_public_channels"))
+    else:
+        kind = "public" if channel.type == ChannelType.OPEN else "private"
+        require(can_in_channel(actor, access, f"manage_{kind}_channel_members"))
+    if channel.delete_at:
+        raise AppError("app.channel.get.existing.app_error", 404)
+    user = await users.find(ctx.db, user_id)
+    if user is None:
+        raise AppError("app.user.missing_account.const", 404)
+    in_team = await teams.find_member(ctx.db, channel.team_id, user_id)
+    if in_team is None or in_team.delete_at:
+        raise AppError("api.channel.add_user.to.channel.failed.deleted.app_error", 400)
+    async with ctx.db.transaction() as tx:
+        member = await add(tx, channel_id, user_id, admin=_leads(in_team, channel))
+    if member is None:
+        existing = await channels.find_member(ctx.db, channel_id, user_id)
+        if existing is None:
+            raise AppError("app.channel.get_member.missing.app_error", 404)
+        return existing
+    tell_added(ctx, member, channel)
+    await announce_join(ctx, user, channel, actor.user)
+    return member
+
+
+def _leads(member: TeamMember, channel: Channel) -> bool:
+    """Team administrators are administrators of the team's default channels."""
+    return member.scheme_admin and channel.name in {name for name, _ in DEFAULT_CHANNELS}
+
+
+def tell_added(ctx: Context, member: ChannelMember, channel: Channel) -> None:
+    """Tell everybody who routes by membership, then the members."""
+    ctx.bus.publish(events.ChannelMembership(member.user_id, channel.id, joined=True))
+    ctx.bus.publish(events.user_added(member.user_id, channel, member.join_seq))
+
+
+async def view(
+    ctx: Context, user_id: UserId, channel_id: str, prev_channel_id: str
+) -> dict[ChannelId, int]:
+    """Mark channels as read; last viewed times of those the user is a member of. Either id may be ''."""
+    wanted = [ChannelId(one) for one in dict.fromkeys((channel_id, prev_channel_id)) if one]
+    if not wanted:
+        return {}
+    times = await channels.view(ctx.db, user_id, wanted)
+    if channel_id in times:
+        ctx.bus.publish(events.channel_viewed(user_id, ChannelId(channel_id)))
+    return times

@@ -1,0 +1,39 @@
+"""Everything a verb needs, built once per process and passed as `ctx`."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from app.clientconfig import ClientConfig
+from app.config import Config
+from app.passwords import Hasher
+from app.ports import Bus, NodeHealth
+from db.batch import PostWriter
+from db.pool import Database
+
+
+def wall_clock_ms() -> int:
+    """Milliseconds since 1970."""
+    return time.time_ns() // 1_000_000
+
+
+@dataclass
+class Context:
+    """What verbs work with. `config` and `client_config` are replaced, never changed, by a reload."""
+
+    config: Config
+    db: Database
+    posts: PostWriter
+    bus: Bus
+    hasher: Hasher
+    health: NodeHealth
+    now_ms: Callable[[], int] = wall_clock_ms
+    client_config: ClientConfig = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.client_config = ClientConfig(self.config)
+
+    def reload(self, config: Config) -> None:
+        """Use another configuration from now on."""
+        self.config = config
+        self.client_config = ClientConfig(config)

@@ -1,0 +1,148 @@
+"""AppError: what a client is told when something may not or cannot happen, with Mattermost's error ids.
+
+The texts are ours, in English; `{name}` is filled from the parameters. An id without a text here is a fault that the
+tests find.
+"""
+
+from typing import Final
+
+MESSAGES: Final[dict[str, str]] = {
+    "api.channel.add_user.to.channel.failed.deleted.app_error": "Failed to add user to channel because they have been"
+    " removed from the team.",
+    "api.channel.add_user_to_channel.type.app_error": "Can not add user to this channel type.",
+    "api.channel.create_channel.direct_channel.app_error": "Must use createDirectChannel API service for direct"
+    " message channel creation.",
+    "api.channel.create_channel.max_channel_limit.app_error": "Cannot create more than {MaxChannelsPerTeam} channels"
+    " for current team.",
+    "api.channel.create_direct_channel.invalid_user.app_error": "Invalid user ID for direct channel creation.",
+    "api.command.disabled.app_error": "This feature is not available on this server.",
+    "api.config.client.old_format.app_error": "New format for the client configuration is not supported yet. Please"
+    " specify format=old in the query string.",
+    "api.context.404.app_error": "Sorry, we could not find the page.",
+    "api.context.405.app_error": "Method not allowed.",
+    "api.context.internal.app_error": "The server has run into a problem. It is in the server's log under the"
+    " request id.",
+    "api.context.invalid_body_param.app_error": "Invalid or missing {Name} in request body.",
+    "api.context.invalid_param.app_error": "Invalid {Name} parameter.",
+    "api.context.invalid_url_param.app_error": "Invalid or missing {Name} parameter in request URL.",
+    "api.context.permissions.app_error": "You do not have the appropriate permissions.",
+    "api.context.request_body_too_large.app_error": "Request body too large. Limit: {MaximumPayloadSizeBytes} bytes.",
+    "api.context.server_busy.app_error": "Server is busy, non-critical services are temporarily unavailable.",
+    "api.context.session_expired.app_error": "Invalid or expired session, please login again.",
+    "api.license.client.old_format.app_error": "New format for the client license is not supported yet. Please"
+    " specify format=old in the query string.",
+    "api.post.create_post.can_not_post_to_deleted.error": "Can not post to deleted channel.",
+    "api.post.create_post.channel_root_id.app_error": "Invalid ChannelId for RootId parameter.",
+    "api.post.create_post.root_id.app_error": "Invalid RootId parameter.",
+    "api.team.add_user_to_team.missing_parameter.app_error": "Parameter required to add user to team.",
+    "api.team.add_members.user_denied": "Failed to add user to team.",
+    "api.team.join_user_to_team.allowed_domains.app_error": "The user cannot be added as the domain associated with"
+    " the account is not permitted. Contact your System Administrator for additional details.",
+    "api.user.check_user_login_attempts.too_many.app_error": "Your account is locked because of too many failed"
+    " password attempts. Please reset your password.",
+    "api.user.create_user.accepted_domain.app_error": "The email you provided does not belong to an accepted domain."
+    " Please contact your administrator or sign up with a different email.",
+    "api.user.create_user.disabled.app_error": "User creation is disabled.",
+    "api.user.create_user.no_open_server": "This server does not allow open signups. Please speak with your"
+    " Administrator to receive an invitation.",
+    "api.user.create_user.signup_email_disabled.app_error": "User sign-up with email is disabled.",
+    "api.user.create_user.signup_link_invalid.app_error": "The signup link does not appear to be valid.",
+    "api.user.login.blank_pwd.app_error": "Password field must not be blank.",
+    "api.user.login.busy.app_error": "Too many people are logging in at the moment. Please try again.",
+    "api.user.login.inactive.app_error": "Login failed because your account has been deactivated. Please contact an"
+    " administrator.",
+    "api.user.login.invalid_credentials_email": "Enter a valid email and/or password.",
+    "api.user.login.invalid_credentials_email_username": "Enter a valid email or username and/or password.",
+    "api.user.login.invalid_credentials_username": "Enter a valid username and/or password.",
+    "api.web_socket.connect.upgrade.app_error": "Failed to upgrade websocket connection.",
+    "api.web_socket_router.bad_action.app_error": "Unknown WebSocket action.",
+    "api.web_socket_router.bad_seq.app_error": "Invalid sequence for WebSocket message.",
+    "api.web_socket_router.no_action.app_error": "No websocket action.",
+    "api.web_socket_router.not_authenticated.app_error": "WebSocket connection is not authenticated. Please log in"
+    " and try again.",
+    "api.websocket_handler.invalid_param.app_error": "Invalid {Name} parameter.",
+    "api.websocket_handler.server_busy.app_error": "Server is busy, non-critical services are temporarily"
+    " unavailable.",
+    "app.channel.get.existing.app_error": "Unable to find the existing channel.",
+    "app.channel.get_by_name.missing.app_error": "Channel does not exist.",
+    "app.channel.get_member.missing.app_error": "No channel member found for that user ID and channel ID.",
+    "app.post.get.app_error": "Unable to get the post.",
+    "app.team.get.find.app_error": "Unable to find the existing team.",
+    "app.team.get_by_invite_id.finding.app_error": "Unable to find the existing team.",
+    "app.team.get_by_name.missing.app_error": "Unable to find the existing team.",
+    "app.team.join_user_to_team.max_accounts.app_error": "This team has reached the maximum number of allowed"
+    " accounts. Contact your System Administrator to set a higher limit.",
+    "app.user.missing_account.const": "Unable to find the user.",
+    "app.user.save.email_exists.app_error": "An account with that email already exists.",
+    "app.user.save.username_exists.app_error": "An account with that username already exists.",
+    "model.channel.is_valid.display_name.app_error": "Invalid display name.",
+    "model.channel.is_valid.header.app_error": "Invalid header.",
+    "model.channel.is_valid.name.app_error": "Invalid channel name. User ids are not permitted in channel name for"
+    " non-direct message channels.",
+    "model.channel.is_valid.purpose.app_error": "Invalid purpose.",
+    "model.channel.is_valid.type.app_error": "Invalid type.",
+    "model.post.is_valid.msg.app_error": "Post Message property is longer than the maximum permitted length.",
+    "model.post.is_valid.props.app_error": "Invalid props.",
+    "model.post.is_valid.type.app_error": "Invalid type.",
+    "model.team.is_valid.company.app_error": "Invalid company name.",
+    "model.team.is_valid.description.app_error": "Invalid description.",
+    "model.team.is_valid.email.app_error": "Invalid email.",
+    "model.team.is_valid.name.app_error": "Invalid name.",
+    "model.team.is_valid.reserved.app_error": "This URL is unavailable. Please try another.",
+    "model.team.is_valid.type.app_error": "Invalid type.",
+    "model.team.is_valid.url.app_error": "Invalid URL Identifier.",
+    "model.user.is_valid.email.app_error": "Invalid email.",
+    "model.user.is_valid.first_name.app_error": "Invalid first name.",
+    "model.user.is_valid.last_name.app_error": "Invalid last name.",
+    "model.user.is_valid.locale.app_error": "Invalid locale.",
+    "model.user.is_valid.nickname.app_error": "Invalid nickname.",
+    "model.user.is_valid.position.app_error": "Invalid position: must not be longer than 128 characters.",
+    "model.user.is_valid.props.app_error": "Invalid props.",
+    "model.user.is_valid.pwd.app_error": "Your password must contain {Rules}.",
+    "model.user.is_valid.username.app_error": "Username must begin with a letter, and contain between 3 to 64"
+    ' lowercase characters made up of numbers, letters, and the symbols ".", "-", and "_".',
+    "store.sql_channel.save_channel.exists.app_error": "A channel with that name already exists on the same team.",
+    "store.sql_team.save_team.existing.app_error": "A team with that name already exists.",
+}
+
+
+class AppError(Exception):
+    """An answer of Mattermost's error JSON.
+
+    error_id: Mattermost's id, a key of MESSAGES. status: HTTP status. parameters: fill the text.
+    retry_after_s: for 429 and 503, when the client may come back.
+    """
+
+    def __init__(
+        self, error_id: str, status: int, *, retry_after_s: int | None = None, **parameters: object
+    ) -> None:
+        super().__init__(error_id)
+        self.id = error_id
+        self.status = status
+        self.retry_after_s = retry_after_s
+        self.message = MESSAGES[error_id].format(**parameters)
+
+
+def forbidden() -> AppError:
+    """403: the session's roles do not carry the permission."""
+    return AppError("api.context.permissions.app_error", 403)
+
+
+def session_expired() -> AppError:
+    """401: no session, an unknown token, an expired session or a failed CSRF check."""
+    return AppError("api.context.session_expired.app_error", 401)
+
+
+def invalid_body(name: str) -> AppError:
+    """400: a field of the body, or the body itself."""
+    return AppError("api.context.invalid_body_param.app_error", 400, Name=name)
+
+
+def invalid_url(name: str) -> AppError:
+    """400: a part of the path or of the query."""
+    return AppError("api.context.invalid_url_param.app_error", 400, Name=name)
+
+
+def server_busy(retry_after_s: int = 1) -> AppError:
+    """503: the database cannot be reached or a queue is full; nothing is known to have happened."""
+    return AppError("api.context.server_busy.app_error", 503, retry_after_s=retry_after_s)

@@ -1,0 +1,187 @@
+"""What clients are told: events built once and encoded once, at their origin.
+
+A frame is the event's JSON up to its last member; every socket adds its own `,"seq":N}`. Encodings and audiences:
+`docs/protocol.md` of the project, after Mattermost 5.37.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from app import wire
+from db.entities import Channel, ChannelType, Post, User
+from db.ids import ChannelId, SessionId, TeamId, UserId
+
+# Shed first when a client is slow, and never repaired.
+BEST_EFFORT = frozenset({"typing", "status_change", "channel_viewed"})
+
+
+class Audience(msgspec.Struct, array_like=True, frozen=True):
+    """Who gets an event: the first of connection, user, channel, team that is set; none set: everybody.
+
+    omit_users and omit_connection_id never get it.
+    """
+
+    user_id: str = ""
+    channel_id: str = ""
+    team_id: str = ""
+    omit_users: tuple[str, ...] = ()
+    connection_id: str = ""
+    omit_connection_id: str = ""
+
+
+class Event(msgspec.Struct, array_like=True, frozen=True, tag="event"):
+    """An event for clients. seq: its number in the channel when it is recoverable, else 0."""
+
+    name: str
+    audience: Audience
+    seq: int
+    frame: bytes
+
+
+class ChannelMembership(msgspec.Struct, array_like=True, frozen=True, tag="channel_membership"):
+    """A user joined (or left) a channel: who holds the user's sockets routes by it from now on."""
+
+    user_id: str
+    channel_id: str
+    joined: bool
+
+
+class TeamMembership(msgspec.Struct, array_like=True, frozen=True, tag="team_membership"):
+    """A user joined (or left) a team."""
+
+    user_id: str
+    team_id: str
+    joined: bool
+
+
+class SessionClosed(msgspec.Struct, array_like=True, frozen=True, tag="session_closed"):
+    """A session has ended: its sockets are to be closed."""
+
+    session_id: str
+
+
+class Presence(msgspec.Struct, array_like=True, frozen=True, tag="presence"):
+    """What a ws worker saw of a user; goes to the relay only. kind: connected, disconnected or active."""
+
+    user_id: str
+    kind: str
+
+
+Message = Event | ChannelMembership | TeamMembership | SessionClosed | Presence
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(Message)
+
+
+def encode(message: Message) -> bytes:
+    """The message as it crosses the bus."""
+    return _encoder.encode(message)
+
+
+def decode(data: bytes) -> Message:
+    """The message that crossed the bus. Raises msgspec.ValidationError or DecodeError on anything else."""
+    return _decoder.decode(data)
+
+
+def build(name: str, data: dict[str, Any], audience: Audience, seq: int = 0) -> Event:
+    """An event with its frame."""
+    body = wire.encode(
+        {
+            "event": name,
+            "data": data,
+            "broadcast": {
+                "omit_users": dict.fromkeys(audience.omit_users, True) or None,
+                "user_id": audience.user_id,
+                "channel_id": audience.channel_id,
+                "team_id": audience.team_id,
+                "connection_id": audience.connection_id,
+                "omit_connection_id": audience.omit_connection_id,
+            },
+        }
+    )
+    return Event(name, audience, seq, body[:-1])
+
+
+def posted(
+    post: Post, channel: Channel, sender: User, mentions: Sequence[UserId], *, set_online: bool, sender_name: str
+) -> Event:
+    """A new post, to the members of its channel."""
+    sender_name = f"@{sender_name}"
+    data: dict[str, Any] = {
+        "channel_display_name": sender_name if channel.type == ChannelType.DIRECT else channel.display_name,
+        "channel_name": channel.name,
+        "channel_type": channel.type,
+        "post": wire.encode(wire.post(post)).decode(),
+        "sender_name": sender_name,
+        "set_online": set_online,
+        "team_id": channel.team_id,
+    }
+    if mentions:
+        data["mentions"] = wire.encode(mentions).decode()
+    return build("posted", data, Audience(channel_id=channel.id), post.seq)
+
+
+def typing(user_id: UserId, channel_id: ChannelId, parent_id: str) -> Event:
+    """Somebody is typing, to the other members of the channel."""
+    return build(
+        "typing",
+        {"parent_id": parent_id, "user_id": user_id},
+        Audience(channel_id=channel_id, omit_users=(user_id,)),
+    )
+
+
+def channel_viewed(user_id: UserId, channel_id: ChannelId) -> Event:
+    """The user has read the channel, to their other clients."""
+    return build("channel_viewed", {"channel_id": channel_id}, Audience(user_id=user_id))
+
+
+def channel_created(user_id: UserId, channel: Channel) -> Event:
+    """A channel was created, to its creator."""
+    return build(
+        "channel_created", {"channel_id": channel.id, "team_id": channel.team_id}, Audience(user_id=user_id)
+    )
+
+
+def direct_added(creator_id: UserId, teammate_id: UserId, channel_id: ChannelId) -> Event:
+    """A direct channel was opened, to both."""
+    return build(
+        "direct_added",
+        {"creator_id": creator_id, "teammate_id": teammate_id},
+        Audience(channel_id=channel_id),
+    )
+
+
+def user_added(user_id: UserId, channel: Channel, seq: int) -> Event:
+    """A user joined a channel, to its members."""
+    return build(
+        "user_added", {"user_id": user_id, "team_id": channel.team_id}, Audience(channel_id=channel.id), seq
+    )
+
+
+def added_to_team(user_id: UserId, team_id: TeamId) -> Event:
+    """A user joined a team, to that user."""
+    return build("added_to_team", {"team_id": team_id, "user_id": user_id}, Audience(user_id=user_id))
+
+
+def new_user(user_id: UserId) -> Event:
+    """An account was created, to everybody."""
+    return build("new_user", {"user_id": user_id}, Audience())
+
+
+def status_change(user_id: UserId, status: str) -> Event:
+    """The user's presence changed, to their own clients (others ask for it)."""
+    return build("status_change", {"status": status, "user_id": user_id}, Audience(user_id=user_id))
+
+
+def hello(user_id: UserId, connection_id: str, server_version: str) -> Event:
+    """The first event of a connection."""
+    return build(
+        "hello", {"connection_id": connection_id, "server_version": server_version}, Audience(user_id=user_id)
+    )
+
+
+def session_closed(session_id: SessionId) -> SessionClosed:
+    """A session has ended."""
+    return SessionClosed(session_id)

@@ -1,0 +1,79 @@
+"""Who may do what: the only place where permissions are decided.
+
+A permission counts from the narrowest scope outwards: channel membership, then team membership, then system roles,
+as in Mattermost.
+"""
+
+from dataclasses import dataclass
+
+from app import errors
+from app.roles import granted
+from db.channels import Access
+from db.entities import ChannelMember, Session, TeamMember, User
+from db.ids import UserId
+
+
+@dataclass(frozen=True)
+class Actor:
+    """Who asks: a session and its user. `connection_id`: the client's own WebSocket, when it named it."""
+
+    session: Session
+    user: User
+    connection_id: str = ""
+
+    @property
+    def user_id(self) -> UserId:
+        """Id of the user who asks."""
+        return self.user.id
+
+
+def team_roles(member: TeamMember) -> str:
+    """Role names of a team membership: those of its scheme, then its own."""
+    return _roles("team", member.scheme_guest, member.scheme_user, member.scheme_admin, member.roles)
+
+
+def channel_roles(member: ChannelMember) -> str:
+    """Role names of a channel membership: those of its scheme, then its own."""
+    return _roles("channel", member.scheme_guest, member.scheme_user, member.scheme_admin, member.roles)
+
+
+def _roles(scope: str, guest: bool, user: bool, admin: bool, explicit: str) -> str:
+    names = [f"{scope}_guest"] * guest + [f"{scope}_user"] * user + [f"{scope}_admin"] * admin
+    return " ".join(names + explicit.split())
+
+
+def can(actor: Actor, permission: str) -> bool:
+    """By system roles."""
+    return granted(actor.user.roles, permission)
+
+
+def can_in_team(actor: Actor, member: TeamMember | None, permission: str) -> bool:
+    """By the membership of a team (None: not a member), else by system roles."""
+    if member is not None and member.delete_at == 0 and granted(team_roles(member), permission):
+        return True
+    return can(actor, permission)
+
+
+def can_in_channel(actor: Actor, access: Access, permission: str) -> bool:
+    """By the membership of a channel, else of its team, else by system roles."""
+    if access.member is not None and granted(channel_roles(access.member), permission):
+        return True
+    return can_in_team(actor, access.team_member, permission)
+
+
+def can_read_channel(actor: Actor, access: Access) -> bool:
+    """Members and administrators read any channel; members of the team also read its public ones."""
+    if can_in_channel(actor, access, "read_channel"):
+        return True
+    return access.channel.type == "O" and can_in_team(actor, access.team_member, "read_public_channel")
+
+
+def is_self_or_can(actor: Actor, user_id: UserId, permission: str) -> bool:
+    """Users may act for themselves; for others the permission is needed."""
+    return actor.user_id == user_id or can(actor, permission)
+
+
+def require(allowed: bool) -> None:
+    """Raises 403 unless `allowed`."""
+    if not allowed:
+        raise errors.forbidden()

@@ -1,0 +1,100 @@
+"""Who is online: sans-I/O. Connections coming and going in, changes of status out.
+
+One tracker per node sees what every ws worker reports. A user is online while any worker holds a connection of theirs
+and they did something lately, away while connected but idle, offline when the last connection has been gone for the
+grace time (so that a reconnect does not flicker).
+
+    connected ──> online <── active ──> away ──(no connection for grace_s)──> offline
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from db.ids import UserId
+
+ONLINE, AWAY, OFFLINE = "online", "away", "offline"
+
+
+@dataclass
+class _Person:
+    workers: set[str] = field(default_factory=set)
+    active_at: float = 0.0
+    gone_at: float | None = None
+    status: str = ONLINE
+
+
+class PresenceTracker:
+    """Feed it reports with the current time (s, any monotonic clock); `changes` gives what to store and tell."""
+
+    def __init__(self, *, away_after_s: float, grace_s: float = 5.0) -> None:
+        self.away_after_s = away_after_s
+        self.grace_s = grace_s
+        self._people: dict[UserId, _Person] = {}
+        self._leaving: dict[UserId, None] = {}
+        self._changed: dict[UserId, str] = {}
+
+    def connected(self, worker: str, user_id: UserId, now: float) -> None:
+        """The worker holds a connection of the user now."""
+        person = self._people.get(user_id)
+        if person is None:
+            person = self._people[user_id] = _Person()
+            self._changed[user_id] = ONLINE
+        person.workers.add(worker)
+        person.gone_at = None
+        self._leaving.pop(user_id, None)
+        self._touch(user_id, person, now)
+
+    def disconnected(self, worker: str, user_id: UserId, now: float) -> None:
+        """The worker holds no connection of the user any more."""
+        person = self._people.get(user_id)
+        if person is None:
+            return
+        person.workers.discard(worker)
+        if not person.workers and person.gone_at is None:
+            person.gone_at = now
+            self._leaving[user_id] = None
+
+    def active(self, user_id: UserId, now: float) -> None:
+        """The user did something. Somebody who is not connected stays offline."""
+        person = self._people.get(user_id)
+        if person is not None:
+            self._touch(user_id, person, now)
+
+    def reset(self, worker: str, users: Iterable[UserId], now: float) -> None:
+        """All that the worker holds, after it or this tracker started anew; what it held before is forgotten."""
+        held = set(users)
+        for user_id, person in self._people.items():
+            if worker in person.workers and user_id not in held:
+                self.disconnected(worker, user_id, now)
+        for user_id in held:
+            self.connected(worker, user_id, now)
+
+    def changes(self, now: float) -> list[tuple[UserId, str]]:
+        """Changes of status since the last call, by user."""
+        for user_id in list(self._leaving):
+            person = self._people[user_id]
+            assert person.gone_at is not None
+            if now - person.gone_at < self.grace_s:
+                break  # the others left later
+            del self._leaving[user_id], self._people[user_id]
+            self._changed[user_id] = OFFLINE
+        changed = list(self._changed.items())
+        self._changed.clear()
+        return changed
+
+    def find_idle(self, now: float) -> None:
+        """Note who has become away. Looks at everybody: call it every few seconds."""
+        for user_id, person in self._people.items():
+            if person.status == ONLINE and now - person.active_at >= self.away_after_s:
+                person.status = AWAY
+                self._changed[user_id] = AWAY
+
+    def people(self) -> list[UserId]:
+        """Everybody who is not offline."""
+        return list(self._people)
+
+    def _touch(self, user_id: UserId, person: _Person, now: float) -> None:
+        person.active_at = now
+        if person.status != ONLINE:
+            person.status = ONLINE
+            self._changed[user_id] = ONLINE

@@ -1,0 +1,46 @@
+"""What users say of themselves, and who is there."""
+
+from collections.abc import Sequence
+
+from app import events
+from app.context import Context
+from db import statuses
+from db.entities import Status
+from db.ids import UserId
+
+CHOICES = frozenset({"online", "away", "dnd", "offline"})
+MAX_PRESENT = 10_000
+
+
+async def find_many(ctx: Context, user_ids: Sequence[UserId]) -> list[Status]:
+    """The presence of these users; those never seen are offline."""
+    found = {status.user_id: status for status in await statuses.find_many(ctx.db, user_ids)}
+    nobody = {"status": "offline", "manual": False, "last_activity_at": 0, "dnd_end_time": 0, "prev_status": ""}
+    return [found.get(user_id) or Status(user_id=user_id, **nobody) for user_id in dict.fromkeys(user_ids)]  # type: ignore[arg-type]
+
+
+async def find_present(ctx: Context) -> list[Status]:
+    """Everybody who is not offline, up to 10,000."""
+    return await statuses.find_present(ctx.db, MAX_PRESENT)
+
+
+async def set_own(ctx: Context, user_id: UserId, status: str, *, manual: bool) -> None:
+    """Take over what the user chose. "online" means: automatic again, so that nobody stays online for ever."""
+    manual = manual and status != "online"
+    if status == "online":
+        ctx.bus.publish(events.Presence(user_id, "active"))
+    if await statuses.set_by_user(ctx.db, user_id, status, ctx.now_ms(), manual=manual):
+        ctx.bus.publish(events.status_change(user_id, status))
+
+
+async def came_back(ctx: Context, user_id: UserId, *, manual: bool) -> None:
+    """The client says that its user is active. `manual`: the user asked for it, which ends a chosen status."""
+    ctx.bus.publish(events.Presence(user_id, "active"))
+    if manual:
+        await set_own(ctx, user_id, "online", manual=True)
+
+
+async def went_away(ctx: Context, user_id: UserId, *, manual: bool) -> None:
+    """The client says that its user is inactive. Only a choice counts; idleness is found by the clock."""
+    if manual:
+        await set_own(ctx, user_id, "away", manual=True)

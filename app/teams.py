@@ -1,0 +1,196 @@
+"""Teams and their members."""
+
+import msgspec
+
+from app import channels, errors, events, validate
+from app.context import Context
+from app.errors import AppError
+from app.permissions import Actor, can, can_in_team, require
+from db import channels as channels_db
+from db import teams, users
+from db.entities import Channel, ChannelMember, ChannelType, Team, TeamMember, User
+from db.errors import Duplicate
+from db.ids import TeamId, UserId, is_id, new_id
+from db.pool import Transaction
+
+
+class NewTeam(msgspec.Struct, kw_only=True):
+    """What a client may say of a new team."""
+
+    name: str = ""
+    display_name: str = ""
+    type: str = ""
+    description: str = ""
+    email: str = ""
+    company_name: str = ""
+    allowed_domains: str = ""
+    allow_open_invite: bool = False
+
+
+async def create(ctx: Context, actor: Actor, new: NewTeam) -> Team:
+    """Create a team with its default channels and the actor as its administrator. Raises 400, 403."""
+    require(can(actor, "create_team"))
+    team = _checked(ctx, actor, new)
+    defaults = [
+        channels.build(ctx, ChannelType.OPEN, team.id, name, display_name, UserId(""))
+        for name, display_name in channels.DEFAULT_CHANNELS
+    ]
+    try:
+        async with ctx.db.transaction() as tx:
+            await teams.insert(tx, team)
+            for channel in defaults:
+                await channels_db.insert(tx, channel)
+            joined = await _join(tx, ctx, team, actor.user, defaults, admin=True)
+    except Duplicate as error:
+        raise AppError("store.sql_team.save_team.existing.app_error", 400) from error
+    await _tell_joined(ctx, team, actor.user, actor.user, joined)
+    return team
+
+
+def _checked(ctx: Context, actor: Actor, new: NewTeam) -> Team:
+    new.display_name = new.display_name.strip()
+    new.name = new.name.strip().lower()
+    email = (new.email or actor.user.email).strip().lower()
+
+    def refuse_unless(good: bool, field: str) -> None:
+        if not good:
+            raise AppError(f"model.team.is_valid.{field}.app_error", 400)
+
+    refuse_unless(1 <= len(new.display_name) <= 64, "name")
+    refuse_unless(not validate.is_reserved_team_name(new.name), "reserved")
+    refuse_unless(validate.is_team_name(new.name), "url")
+    refuse_unless(validate.is_email(email), "email")
+    refuse_unless(len(new.description) <= 255, "description")
+    refuse_unless(len(new.company_name) <= 64, "company")
+    refuse_unless(len(new.allowed_domains) <= 1000, "url")
+    refuse_unless(new.type in ("O", "I"), "type")
+    now_ms = ctx.now_ms()
+    return Team(
+        id=TeamId(new_id()),
+        create_at=now_ms,
+        update_at=now_ms,
+        delete_at=0,
+        display_name=new.display_name,
+        name=new.name,
+        description=new.description,
+        email=email,
+        type=new.type,
+        company_name=new.company_name,
+        allowed_domains=new.allowed_domains,
+        invite_id=new_id(),
+        allow_open_invite=new.allow_open_invite,
+        last_team_icon_update=0,
+    )
+
+
+async def join(ctx: Context, team: Team, user: User, *, requestor: User) -> TeamMember:
+    """Make the user a member of the team and of its default channels. A member already: as it is. Raises 400."""
+    if not validate.is_in_domains(user.email, team.allowed_domains):
+        raise AppError("api.team.join_user_to_team.allowed_domains.app_error", 400)
+    existing = await teams.find_member(ctx.db, team.id, user.id)
+    if existing is None or existing.delete_at:
+        if await teams.count_members(ctx.db, team.id) >= ctx.config.team_settings.max_users_per_team:
+            raise AppError("app.team.join_user_to_team.max_accounts.app_error", 400)
+        names = [name for name, _ in channels.DEFAULT_CHANNELS]
+        names += ctx.config.team_settings.experimental_default_channels
+        found = [await channels_db.find_by_name(ctx.db, team.id, name) for name in dict.fromkeys(names)]
+        defaults = [channel for channel in found if channel is not None and not channel.delete_at]
+        async with ctx.db.transaction() as tx:
+            joined = await _join(tx, ctx, team, user, defaults, admin=False)
+        await _tell_joined(ctx, team, user, requestor, joined)
+    return await _get_member(ctx, team.id, user.id)
+
+
+async def _join(
+    tx: Transaction, ctx: Context, team: Team, user: User, defaults: list[Channel], *, admin: bool
+) -> list[tuple[Channel, ChannelMember]]:
+    member = TeamMember(
+        team_id=team.id,
+        user_id=user.id,
+        create_at=ctx.now_ms(),
+        delete_at=0,
+        roles="",
+        scheme_user=True,
+        scheme_admin=admin,
+        scheme_guest=False,
+    )
+    joined: list[tuple[Channel, ChannelMember]] = []
+    if not await teams.add_member(tx, member):
+        return joined
+    for channel in sorted(defaults, key=lambda one: one.id):  # heads are always locked in the order of their ids
+        added = await channels.add(tx, channel.id, user.id, admin=admin)
+        if added is not None:
+            joined.append((channel, added))
+    return joined
+
+
+async def _tell_joined(
+    ctx: Context, team: Team, user: User, requestor: User, joined: list[tuple[Channel, ChannelMember]]
+) -> None:
+    ctx.bus.publish(events.TeamMembership(user.id, team.id, joined=True))
+    for channel, member in joined:
+        channels.tell_added(ctx, member, channel)
+    for channel, _ in joined:
+        of_team = channel.name == channels.DEFAULT_CHANNELS[0][0]
+        await channels.announce_join(ctx, user, channel, requestor, of_team=of_team)
+    ctx.bus.publish(events.added_to_team(user.id, team.id))
+
+
+async def add_member(ctx: Context, actor: Actor, team_id: TeamId, user_id: UserId) -> TeamMember:
+    """Join an open team or add somebody. Raises 400, 403, 404."""
+    if not is_id(user_id):
+        raise errors.invalid_body("user_id")
+    team = await get(ctx, team_id)
+    if user_id == actor.user_id:
+        require(can(actor, "join_public_teams" if team.allow_open_invite else "join_private_teams"))
+    else:
+        member = await teams.find_member(ctx.db, team_id, actor.user_id)
+        require(can_in_team(actor, member, "add_user_to_team"))
+    user = await users.find(ctx.db, user_id)
+    if user is None:
+        raise AppError("app.user.missing_account.const", 404)
+    return await join(ctx, team, user, requestor=actor.user)
+
+
+async def get(ctx: Context, team_id: TeamId) -> Team:
+    """The team. Raises 404, also for an archived one."""
+    team = await teams.find(ctx.db, team_id)
+    if team is None or team.delete_at:
+        raise AppError("app.team.get.find.app_error", 404)
+    return team
+
+
+async def get_by_name_for(ctx: Context, actor: Actor, name: str) -> tuple[Team, bool]:
+    """The team of this name, and whether to hide its invitation. Raises 404, 403."""
+    team = await teams.find_by_name(ctx.db, name.lower())
+    if team is None or team.delete_at:
+        raise AppError("app.team.get_by_name.missing.app_error", 404)
+    member = await teams.find_member(ctx.db, team.id, actor.user_id)
+    require(
+        can_in_team(actor, member, "view_team") or (team.allow_open_invite and can(actor, "list_public_teams"))
+    )
+    return team, not can_in_team(actor, member, "invite_user")
+
+
+async def of_user(ctx: Context, user_id: UserId) -> list[Team]:
+    """The teams the user is a member of."""
+    return await teams.find_of_user(ctx.db, user_id)
+
+
+async def invitation_hidden(ctx: Context, actor: Actor, team: Team) -> bool:
+    """Whether the actor is not to see how others get in."""
+    member = await teams.find_member(ctx.db, team.id, actor.user_id)
+    return not can_in_team(actor, member, "invite_user")
+
+
+async def require_view(ctx: Context, actor: Actor, team_id: TeamId) -> None:
+    """Raises 403 unless the actor may look into the team."""
+    member = await teams.find_member(ctx.db, team_id, actor.user_id)
+    require(can_in_team(actor, member, "view_team"))
+
+
+async def _get_member(ctx: Context, team_id: TeamId, user_id: UserId) -> TeamMember:
+    member = await teams.find_member(ctx.db, team_id, user_id)
+    if member is None:
+        raise AppError("app.team.get.find.app_error", 404)
+    return member

@@ -1,0 +1,190 @@
+"""Accounts: sign-up and reading users."""
+
+import msgspec
+
+from app import errors, events, teams, validate, wire
+from app.context import Context
+from app.errors import AppError
+from app.permissions import Actor, can, require
+from db import preferences, systems, users
+from db import teams as teams_db
+from db.entities import Preference, Team, User
+from db.errors import Duplicate
+from db.ids import UserId, new_id
+
+_NOTIFY_PROPS = (
+    '{"channel":"true","comments":"never","desktop":"mention","desktop_sound":"true","desktop_threads":"all",'
+    '"email":"true","email_threads":"all","first_name":"false","mention_keys":"","push":"mention",'
+    '"push_status":"away","push_threads":"all"}'
+)
+_TIMEZONE = '{"automaticTimezone":"","manualTimezone":"","useAutomaticTimezone":"true"}'
+_FIRST_ADMIN = "first_administrator"
+MAX_PASSWORD_BYTES = 512
+
+
+class NewUser(msgspec.Struct, kw_only=True):
+    """What a sign-up gives; what clients may not choose is not here."""
+
+    username: str = ""
+    email: str = ""
+    password: str = ""
+    nickname: str = ""
+    first_name: str = ""
+    last_name: str = ""
+    position: str = ""
+    locale: str = ""
+    props: dict[str, str] = {}
+    notify_props: dict[str, str] = {}
+    timezone: dict[str, str] = {}
+    allow_marketing: bool = False
+
+
+async def create(ctx: Context, actor: Actor | None, new: NewUser, *, invite_id: str, token: str) -> User:
+    """Create an account; the very first becomes system administrator.
+
+    actor: who asks (None: nobody is logged in). invite_id: a team's invitation, which the user then joins.
+    Raises 403 when sign-up is closed, 400 for a bad or taken name or address, 429 when too many sign up.
+    """
+    if token:  # this server hands out no sign-up tokens, so none is valid
+        raise AppError("api.user.create_user.signup_link_invalid.app_error", 400)
+    team = await _invitation(ctx, invite_id)
+    is_admin = actor is not None and can(actor, "manage_system")
+    if not is_admin:
+        await _require_open(ctx, invited=team is not None)
+    user = _checked(ctx, new)
+    user.password = await ctx.hasher.hash(new.password)
+    try:
+        async with ctx.db.transaction() as tx:
+            if await systems.claim(tx, _FIRST_ADMIN, user.id):
+                user.roles = "system_admin system_user"
+            await users.insert(tx, user)
+            await preferences.save(tx, [Preference(user.id, "tutorial_step", user.id, "0")])
+    except Duplicate as error:
+        taken = "username" if error.constraint == "users_username_key" else "email"
+        raise AppError(f"app.user.save.{taken}_exists.app_error", 400) from error
+    ctx.bus.publish(events.new_user(user.id))
+    if team is not None:
+        await teams.join(ctx, team, user, requestor=user)
+    return user
+
+
+async def _invitation(ctx: Context, invite_id: str) -> Team | None:
+    if not invite_id:
+        return None
+    team = await teams_db.find_by_invite_id(ctx.db, invite_id)
+    if team is None:
+        raise AppError("app.team.get_by_invite_id.finding.app_error", 404)
+    return team
+
+
+async def _require_open(ctx: Context, *, invited: bool) -> None:
+    settings = ctx.config.team_settings
+    if not ctx.config.email_settings.enable_sign_up_with_email:
+        raise AppError("api.user.create_user.signup_email_disabled.app_error", 501)
+    if not settings.enable_user_creation:
+        raise AppError("api.user.create_user.disabled.app_error", 501)
+    if not (invited or settings.enable_open_server) and await systems.find(ctx.db, _FIRST_ADMIN) is not None:
+        raise AppError("api.user.create_user.no_open_server", 403)
+
+
+def _checked(ctx: Context, new: NewUser) -> User:
+    username, email = new.username.strip().lower(), new.email.strip().lower()
+    _refuse_unless(validate.is_username(username), "username")
+    _refuse_unless(validate.is_email(email), "email")
+    _refuse_unless(len(new.nickname) <= 64, "nickname")
+    _refuse_unless(len(new.first_name) <= 64, "first_name")
+    _refuse_unless(len(new.last_name) <= 64, "last_name")
+    _refuse_unless(len(new.position) <= 128, "position")
+    _refuse_unless(validate.is_locale(new.locale), "locale")
+    settings_text = wire.encode([new.props, new.notify_props, new.timezone])
+    _refuse_unless(len(settings_text) <= validate.MAX_PROPS_BYTES, "props")
+    if not validate.is_in_domains(email, ctx.config.team_settings.restrict_creation_to_domains):
+        raise AppError("api.user.create_user.accepted_domain.app_error", 400)
+    check_password(ctx, new.password)
+    now_ms = ctx.now_ms()
+    return User(
+        id=UserId(new_id()),
+        create_at=now_ms,
+        update_at=now_ms,
+        delete_at=0,
+        username=username,
+        password="",
+        email=email,
+        email_verified=False,
+        nickname=new.nickname,
+        first_name=new.first_name,
+        last_name=new.last_name,
+        position=new.position,
+        roles="system_user",
+        locale=new.locale or ctx.config.localization_settings.default_client_locale,
+        props=wire.encode(new.props).decode(),
+        notify_props=wire.encode(new.notify_props).decode() if new.notify_props else _NOTIFY_PROPS,
+        timezone=wire.encode(new.timezone).decode() if new.timezone else _TIMEZONE,
+        last_password_update=now_ms,
+        last_picture_update=0,
+        failed_attempts=0,
+        allow_marketing=new.allow_marketing,
+    )
+
+
+def _refuse_unless(good: bool, field: str) -> None:
+    if not good:
+        raise AppError(f"model.user.is_valid.{field}.app_error", 400)
+
+
+def check_password(ctx: Context, password: str) -> None:
+    """Raises 400, naming the rules, for a password that the settings do not allow."""
+    rules = ctx.config.password_settings
+    wanted = [f"at least {rules.minimum_length} characters"]
+    good = rules.minimum_length <= len(password) and len(password.encode()) <= MAX_PASSWORD_BYTES
+    for on, what, test in (
+        (rules.lowercase, "a lowercase letter", str.islower),
+        (rules.uppercase, "an uppercase letter", str.isupper),
+        (rules.number, "a number", str.isdigit),
+        (rules.symbol, "a symbol", lambda c: not c.isalnum() and not c.isspace()),
+    ):
+        if on:
+            wanted.append(what)
+            good = good and any(map(test, password))
+    if not good:
+        raise AppError("model.user.is_valid.pwd.app_error", 400, Rules=", ".join(wanted))
+
+
+async def get(ctx: Context, user_id: UserId) -> User:
+    """The user. Raises 404."""
+    return _found(await users.find(ctx.db, user_id))
+
+
+async def get_by_username(ctx: Context, username: str) -> User:
+    """The user of this name. Raises 404."""
+    return _found(await users.find_by_username(ctx.db, username.lower()))
+
+
+def _found(user: User | None) -> User:
+    if user is None:
+        raise AppError("app.user.missing_account.const", 404)
+    return user
+
+
+async def find_many(ctx: Context, user_ids: list[UserId], since_ms: int) -> list[User]:
+    """Users by id that changed after `since_ms`; unknown ids are left out."""
+    return await users.find_many(ctx.db, user_ids, since_ms)
+
+
+def seen_by(ctx: Context, actor: Actor, user: User) -> wire.Json:
+    """The user's JSON as the actor may see it."""
+    privacy = ctx.config.privacy_settings
+    is_admin = can(actor, "manage_system")
+    return wire.user(
+        user,
+        sanitised=actor.user_id != user.id and not is_admin,
+        show_email=privacy.show_email_address,
+        show_full_name=privacy.show_full_name,
+    )
+
+
+async def require_self_or(ctx: Context, actor: Actor, user_id: UserId, permission: str) -> None:
+    """Raises 403 unless the actor is the user or has the permission; 404 when there is no such user."""
+    if actor.user_id != user_id:
+        require(can(actor, permission))
+        await get(ctx, user_id)

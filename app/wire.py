@@ -1,0 +1,177 @@
+"""Entities as Mattermost's JSON.
+
+Each function gives a dict in Mattermost's field names; JSON that the database keeps as text is put in unparsed
+(`msgspec.Raw`). `encode` makes the bytes.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from app.permissions import channel_roles, team_roles
+from db.entities import Channel, ChannelMember, Post, Status, Team, TeamMember, User
+from db.ids import UserId
+
+Json = dict[str, Any]
+encode = msgspec.json.encode
+
+
+def user(who: User, *, sanitised: bool, show_email: bool = True, show_full_name: bool = True) -> Json:
+    """A user. `sanitised`: as others see them, without settings and without what privacy settings hide."""
+    result: Json = {
+        "id": who.id,
+        "create_at": who.create_at,
+        "update_at": who.update_at,
+        "delete_at": who.delete_at,
+        "username": who.username,
+        "auth_data": "",
+        "auth_service": "",
+        "email": who.email if show_email or not sanitised else "",
+        "nickname": who.nickname,
+        "first_name": who.first_name if show_full_name or not sanitised else "",
+        "last_name": who.last_name if show_full_name or not sanitised else "",
+        "position": who.position,
+        "roles": who.roles,
+        "props": msgspec.Raw(who.props.encode()),
+        "locale": who.locale,
+        "timezone": msgspec.Raw(who.timezone.encode()),
+        "disable_welcome_email": False,
+    }
+    if who.last_picture_update:
+        result["last_picture_update"] = who.last_picture_update
+    if not sanitised:
+        result["email_verified"] = who.email_verified
+        result["notify_props"] = msgspec.Raw(who.notify_props.encode())
+        result["last_password_update"] = who.last_password_update
+        if who.failed_attempts:
+            result["failed_attempts"] = who.failed_attempts
+        if who.allow_marketing:
+            result["allow_marketing"] = True
+    return result
+
+
+def team(which: Team, *, sanitised: bool) -> Json:
+    """A team. `sanitised`: without what lets others in (address and invitation)."""
+    return {
+        "id": which.id,
+        "create_at": which.create_at,
+        "update_at": which.update_at,
+        "delete_at": which.delete_at,
+        "display_name": which.display_name,
+        "name": which.name,
+        "description": which.description,
+        "email": "" if sanitised else which.email,
+        "type": which.type,
+        "company_name": which.company_name,
+        "allowed_domains": which.allowed_domains,
+        "invite_id": "" if sanitised else which.invite_id,
+        "allow_open_invite": which.allow_open_invite,
+        "last_team_icon_update": which.last_team_icon_update,
+        "scheme_id": None,
+        "group_constrained": None,
+        "policy_id": None,
+    }
+
+
+def team_member(member: TeamMember) -> Json:
+    """A membership of a team; `roles` are all its roles, `explicit_roles` those not from its scheme."""
+    return {
+        "team_id": member.team_id,
+        "user_id": member.user_id,
+        "roles": team_roles(member),
+        "delete_at": member.delete_at,
+        "scheme_guest": member.scheme_guest,
+        "scheme_user": member.scheme_user,
+        "scheme_admin": member.scheme_admin,
+        "explicit_roles": member.roles,
+    }
+
+
+def channel(which: Channel) -> Json:
+    """A channel with its counters."""
+    return {
+        "id": which.id,
+        "create_at": which.create_at,
+        "update_at": which.update_at,
+        "delete_at": which.delete_at,
+        "team_id": which.team_id,
+        "type": which.type,
+        "display_name": which.display_name,
+        "name": which.name,
+        "header": which.header,
+        "purpose": which.purpose,
+        "last_post_at": which.last_post_at,
+        "total_msg_count": which.total_msg_count,
+        "extra_update_at": which.extra_update_at,
+        "creator_id": which.creator_id,
+        "scheme_id": None,
+        "props": None,
+        "group_constrained": None,
+        "shared": None,
+        "total_msg_count_root": which.total_msg_count_root,
+        "policy_id": None,
+    }
+
+
+def channel_member(member: ChannelMember) -> Json:
+    """A membership of a channel."""
+    return {
+        "channel_id": member.channel_id,
+        "user_id": member.user_id,
+        "roles": channel_roles(member),
+        "last_viewed_at": member.last_viewed_at,
+        "msg_count": member.msg_count,
+        "mention_count": member.mention_count,
+        "mention_count_root": member.mention_count_root,
+        "msg_count_root": member.msg_count_root,
+        "notify_props": msgspec.Raw(member.notify_props.encode()),
+        "last_update_at": member.last_update_at,
+        "scheme_guest": member.scheme_guest,
+        "scheme_user": member.scheme_user,
+        "scheme_admin": member.scheme_admin,
+        "explicit_roles": member.roles,
+    }
+
+
+def post(which: Post, participants: Iterable[UserId] | None = None) -> Json:
+    """A post. `participants`: authors of its replies, where collapsed threads ask for them."""
+    result: Json = {
+        "id": which.id,
+        "create_at": which.create_at,
+        "update_at": which.update_at,
+        "edit_at": which.edit_at,
+        "delete_at": which.delete_at,
+        "is_pinned": which.is_pinned,
+        "user_id": which.user_id,
+        "channel_id": which.channel_id,
+        "root_id": which.root_id,
+        "parent_id": which.root_id,
+        "original_id": which.original_id,
+        "message": which.message,
+        "type": which.type,
+        "props": msgspec.Raw(which.props.encode()),
+        "hashtags": which.hashtags,
+        "pending_post_id": which.pending_post_id or "",
+        "reply_count": which.reply_count,
+        "last_reply_at": which.last_reply_at,
+        "participants": [{"id": user_id} for user_id in participants] if participants is not None else None,
+        "metadata": {},
+    }
+    if which.file_ids != "[]":
+        result["file_ids"] = msgspec.Raw(which.file_ids.encode())
+    return result
+
+
+def status(which: Status) -> Json:
+    """The presence of a user."""
+    return {
+        "user_id": which.user_id,
+        "status": which.status,
+        "manual": which.manual,
+        "last_activity_at": which.last_activity_at,
+        "dnd_end_time": which.dnd_end_time,
+    }
+
+
+OK: Json = {"status": "OK"}

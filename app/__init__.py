@@ -9,7 +9,8 @@
 
 channels.py     channels and their members
 clientconfig.py what /config/client and X-Version-Id tell clients
-config.py       config.json: sections, defaults, environment, validation
+config.py       the sections of config.json, their defaults, what a reload may change
+configfile.py   reading config.json: environment overrides, validation
 context.py      everything a verb needs, built once per process
 errors.py       AppError: Mattermost's error ids, texts and statuses
 events.py       what clients are told, built once and encoded once

@@ -1,21 +1,12 @@
-"""config.json: Mattermost's sections and keys, defaults, environment overrides, validation.
+"""The configuration: Mattermost's sections and keys with their defaults, and what a reload may change.
 
-The file is judged as a whole before anything of it applies: `load` raises one `ConfigError` that lists every problem
-with file, key, value and what is allowed. Unknown keys are kept out of our way but not refused, so that a Mattermost
-config.json can be used as it is; they are reported as warnings.
+`configfile.py` reads it; everything else only looks at it.
 """
 
-import json
-import os
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from ipaddress import ip_network
-from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, Struct
-from msgspec.inspect import type_info
 
 Port = Annotated[int, Meta(ge=1, le=65535)]
 Positive = Annotated[int, Meta(ge=1)]
@@ -51,7 +42,7 @@ class ServiceSettings(Section, frozen=True):
     )
     session_length_web_in_days: Positive = 180
     session_length_mobile_in_days: Positive = 180
-    experimental_strict_csrf_enforcement: bool = key("ExperimentalStrictCSRFEnforcement", False)
+    experimental_strict_csrf_enforcement: bool = key("ExperimentalStrictCSRFEnforcement", True)
     enable_developer: bool = False
     enable_user_typing_messages: bool = True
     enable_post_username_override: bool = False
@@ -174,192 +165,6 @@ RESTART_NEEDED = frozenset(
     }
 )
 SECRET_KEYS = frozenset({"SqlSettings.DataSource", "SqlSettings.DataSourceReplicas"})
-MASK = "*" * 32
-
-
-@dataclass(frozen=True)
-class Problem:
-    """One thing that is wrong: where, what stands there, and what is allowed."""
-
-    source: str
-    key: str
-    value: str
-    allowed: str
-
-    def __str__(self) -> str:
-        return f"{self.source}: {self.key} = {self.value}: {self.allowed}"
-
-
-class ConfigError(Exception):
-    """The configuration cannot be used; `problems` lists every reason."""
-
-    def __init__(self, problems: list[Problem]) -> None:
-        super().__init__("\n".join(str(problem) for problem in problems))
-        self.problems = problems
-
-
-@dataclass(frozen=True)
-class Loaded:
-    """A valid configuration and what was odd about it."""
-
-    config: Config
-    warnings: list[str] = field(default_factory=list)
-
-
-def load(path: Path | None, environment: Mapping[str, str] = os.environ) -> Loaded:
-    """Read the file (None: defaults only), apply `MM_SECTION_KEY` variables, validate. Raises ConfigError."""
-    raw = _read(path) if path is not None else {}
-    return parse(raw, str(path) if path is not None else "defaults", environment)
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        raw = json.loads(path.read_bytes())
-    except OSError as error:
-        raise ConfigError([Problem(str(path), "(file)", "-", f"cannot be read: {error.strerror}")]) from error
-    except ValueError as error:
-        raise ConfigError([Problem(str(path), "(file)", "-", f"is not valid JSON: {error}")]) from error
-    if not isinstance(raw, dict):
-        raise ConfigError([Problem(str(path), "(file)", "-", "must be a JSON object of sections")])
-    return raw
-
-
-def parse(raw: Mapping[str, Any], source: str, environment: Mapping[str, str]) -> Loaded:
-    """Build the configuration from what a file holds. Raises ConfigError with every problem found."""
-    problems: list[Problem] = []
-    warnings: list[str] = []
-    overrides = _overrides(environment, warnings)
-    sections: dict[str, Section] = {}
-    known_sections = {f.encode_name: f for f in msgspec.structs.fields(Config)}
-    unknown = sorted(set(raw) - set(known_sections))
-    if unknown:
-        warnings.append(f"{source}: unknown sections are ignored: {', '.join(unknown)}")
-    for section_name, section_field in known_sections.items():
-        given = raw.get(section_name, {})
-        if not isinstance(given, dict):
-            problems.append(Problem(source, section_name, _shown(section_name, given), "must be a JSON object"))
-            continue
-        known = {f.encode_name: f for f in msgspec.structs.fields(section_field.type)}
-        unknown = sorted(set(given) - set(known))
-        if unknown:
-            warnings.append(f"{source}: unknown keys of {section_name} are ignored: {', '.join(unknown)}")
-        values: dict[str, Any] = {}
-        for name, one in known.items():
-            dotted = f"{section_name}.{name}"
-            variable, text = overrides.get((section_name, name), ("", None))
-            where = f"environment {variable}" if text is not None else source
-            if text is None and name not in given:
-                continue
-            value = given.get(name) if text is None else text
-            try:
-                if text is not None:
-                    value = _from_text(text, one.type)
-                values[one.name] = msgspec.convert(value, one.type)
-            except (msgspec.ValidationError, ValueError) as error:
-                problems.append(Problem(where, dotted, _shown(dotted, value), _allowed(one.type, error)))
-        if not problems:
-            sections[section_field.name] = section_field.type(**values)
-    if not problems:
-        config = Config(**sections)  # type: ignore[arg-type]
-        problems.extend(_judge(config, source))
-    if problems:
-        raise ConfigError(problems)
-    return Loaded(config, warnings)
-
-
-def _overrides(
-    environment: Mapping[str, str], warnings: list[str]
-) -> dict[tuple[str, str], tuple[str, str]]:
-    """Environment variables by (section, key): (variable, text)."""
-    names: dict[str, tuple[str, str]] = {}
-    section_prefixes: list[str] = []
-    for section in msgspec.structs.fields(Config):
-        section_prefixes.append(f"MM_{section.encode_name.upper()}_")
-        for one in msgspec.structs.fields(section.type):
-            names[f"MM_{section.encode_name}_{one.encode_name}".upper()] = (section.encode_name, one.encode_name)
-    found: dict[tuple[str, str], tuple[str, str]] = {}
-    for variable, text in environment.items():
-        upper = variable.upper()
-        if upper in names:
-            found[names[upper]] = (variable, text)
-        elif upper.startswith(tuple(section_prefixes)):
-            warnings.append(f"environment: {variable} names no known setting and is ignored")
-    return found
-
-
-def _from_text(text: str, wanted: Any) -> Any:
-    """An environment variable's text as the type of its setting; lists are separated by spaces."""
-    base = _base(wanted)
-    if base is bool:
-        if text.lower() not in ("true", "false", "1", "0"):
-            raise ValueError("not a boolean")
-        return text.lower() in ("true", "1")
-    if base is int:
-        return int(text)
-    if base is list:
-        return text.split()
-    return text
-
-
-def _base(wanted: Any) -> Any:
-    while get_origin(wanted) is Annotated:
-        wanted = get_args(wanted)[0]
-    origin = get_origin(wanted)
-    return origin if origin is not None else wanted
-
-
-def _allowed(wanted: Any, error: Exception) -> str:
-    """What a setting allows, in words, from its type."""
-    info = type_info(wanted)
-    match info:
-        case msgspec.inspect.BoolType():
-            return "must be true or false"
-        case msgspec.inspect.LiteralType(values=values):
-            return "must be one of " + ", ".join(repr(value) for value in values)
-        case msgspec.inspect.IntType(ge=low, le=high):
-            bounds = [f"at least {low}"] if low is not None else []
-            bounds += [f"at most {high}"] if high is not None else []
-            return " ".join(["must be a whole number", *[" and ".join(bounds)]]).strip()
-        case msgspec.inspect.StrType(max_length=longest):
-            return "must be text" + (f" of at most {longest} characters" if longest is not None else "")
-        case msgspec.inspect.ListType(max_length=longest):
-            most = f" with at most {longest} entries" if longest is not None else ""
-            return f"must be a list of texts{most} (in the environment: separated by spaces)"
-    return str(error)
-
-
-def _shown(dotted: str, value: object) -> str:
-    return MASK if dotted in SECRET_KEYS and value else json.dumps(value, ensure_ascii=False, default=str)
-
-
-def _judge(config: Config, source: str) -> list[Problem]:
-    """What single types cannot say."""
-    problems: list[Problem] = []
-
-    def refuse(dotted: str, value: object, allowed: str) -> None:
-        problems.append(Problem(source, dotted, _shown(dotted, value), allowed))
-
-    service = config.service_settings
-    try:
-        split_address(service.listen_address)
-    except ValueError as error:
-        refuse("ServiceSettings.ListenAddress", service.listen_address, str(error))
-    for network in service.trusted_proxies:
-        try:
-            ip_network(network)
-        except ValueError:
-            refuse("ServiceSettings.TrustedProxies", network, "must be addresses or networks (10.0.0.0/8)")
-    if service.site_url and not service.site_url.startswith(("http://", "https://")):
-        refuse("ServiceSettings.SiteURL", service.site_url, "must start with http:// or https://")
-    if config.sql_settings.driver_name == "mysql":
-        refuse("SqlSettings.DriverName", "mysql", "this version supports 'postgres'")
-    if config.sql_settings.data_source_replicas:
-        refuse("SqlSettings.DataSourceReplicas", [MASK], "this version does not use replicas: leave it empty")
-    if config.cluster_settings.enable:
-        refuse("ClusterSettings.Enable", True, "this version runs single nodes: set it to false")
-    if config.log_settings.enable_file and not config.log_settings.file_location:
-        refuse("LogSettings.FileLocation", "", "must name a file when LogSettings.EnableFile is true")
-    return problems
 
 
 def split_address(address: str) -> tuple[str, int]:

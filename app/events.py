@@ -63,10 +63,13 @@ class SessionClosed(msgspec.Struct, array_like=True, frozen=True, tag="session_c
 
 
 class Presence(msgspec.Struct, array_like=True, frozen=True, tag="presence"):
-    """What a ws worker saw of a user; goes to the relay only. kind: connected, disconnected or active."""
+    """What a worker saw of users; goes to the relay only.
 
-    user_id: str
+    kind: connected, disconnected, active, or held (these are all the users the worker has connections of).
+    """
+
     kind: str
+    user_ids: tuple[str, ...]
 
 
 Message = Event | ChannelMembership | TeamMembership | SessionClosed | Presence
@@ -180,6 +183,11 @@ def hello(user_id: UserId, connection_id: str, server_version: str) -> Event:
     return build(
         "hello", {"connection_id": connection_id, "server_version": server_version}, Audience(user_id=user_id)
     )
+
+
+def active(user_id: UserId) -> Presence:
+    """The user did something."""
+    return Presence("active", (user_id,))
 
 
 def session_closed(session_id: SessionId) -> SessionClosed:

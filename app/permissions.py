@@ -15,11 +15,10 @@ from db.ids import UserId
 
 @dataclass(frozen=True)
 class Actor:
-    """Who asks: a session and its user. `connection_id`: the client's own WebSocket, when it named it."""
+    """Who asks: a session and its user."""
 
     session: Session
     user: User
-    connection_id: str = ""
 
     @property
     def user_id(self) -> UserId:

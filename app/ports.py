@@ -2,6 +2,8 @@
 
 from typing import Protocol
 
+import msgspec
+
 from app.events import Message
 
 
@@ -17,3 +19,27 @@ class NodeHealth(Protocol):
 
     def broken(self) -> str | None:
         """Why this node should get no traffic, in one word; None while all is well."""
+
+
+class Upgrade(msgspec.Struct, array_like=True, frozen=True):
+    """A connected socket on its way from an api worker to a ws worker.
+
+    user_id, session_id: who asks, '' when no valid session came with the request. client: the peer's address.
+    request: the head of the HTTP request, as strict parsing left it. tail: bytes that followed it in the same read.
+    """
+
+    user_id: str
+    session_id: str
+    client: str
+    request: bytes
+    tail: bytes
+
+
+class Handover(Protocol):
+    """The way of a socket to a ws worker."""
+
+    async def offer(self, fd: int, upgrade: Upgrade) -> bool:
+        """Give a duplicate of `fd` to a ws worker. True: it has it, and the caller must let go of its own.
+
+        False: no ws worker took it in time, and none will.
+        """

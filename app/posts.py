@@ -104,7 +104,7 @@ async def create(ctx: Context, actor: Actor, draft: Draft, *, set_online: bool =
     )
     ctx.bus.publish(events.channel_viewed(actor.user_id, access.channel.id))
     if set_online:
-        ctx.bus.publish(events.Presence(actor.user_id, "active"))
+        ctx.bus.publish(events.active(actor.user_id))
     return post
 
 

@@ -28,14 +28,14 @@ async def set_own(ctx: Context, user_id: UserId, status: str, *, manual: bool) -
     """Take over what the user chose. "online" means: automatic again, so that nobody stays online for ever."""
     manual = manual and status != "online"
     if status == "online":
-        ctx.bus.publish(events.Presence(user_id, "active"))
+        ctx.bus.publish(events.active(user_id))
     if await statuses.set_by_user(ctx.db, user_id, status, ctx.now_ms(), manual=manual):
         ctx.bus.publish(events.status_change(user_id, status))
 
 
 async def came_back(ctx: Context, user_id: UserId, *, manual: bool) -> None:
     """The client says that its user is active. `manual`: the user asked for it, which ends a chosen status."""
-    ctx.bus.publish(events.Presence(user_id, "active"))
+    ctx.bus.publish(events.active(user_id))
     if manual:
         await set_own(ctx, user_id, "online", manual=True)
 

@@ -172,15 +172,11 @@ async def get_by_name_for(ctx: Context, actor: Actor, name: str) -> tuple[Team, 
     return team, not can_in_team(actor, member, "invite_user")
 
 
-async def of_user(ctx: Context, user_id: UserId) -> list[Team]:
-    """The teams the user is a member of."""
-    return await teams.find_of_user(ctx.db, user_id)
-
-
-async def invitation_hidden(ctx: Context, actor: Actor, team: Team) -> bool:
-    """Whether the actor is not to see how others get in."""
-    member = await teams.find_member(ctx.db, team.id, actor.user_id)
-    return not can_in_team(actor, member, "invite_user")
+async def of_user(ctx: Context, actor: Actor, user_id: UserId) -> list[tuple[Team, bool]]:
+    """The teams the user is a member of, each with whether the actor is not to see how others get in."""
+    found = await teams.find_of_user(ctx.db, user_id)
+    own = actor.user_id == user_id
+    return [(team, not can_in_team(actor, member if own else None, "invite_user")) for team, member in found]
 
 
 async def require_view(ctx: Context, actor: Actor, team_id: TeamId) -> None:

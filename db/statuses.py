@@ -41,12 +41,12 @@ async def apply_automatic(
 
 
 async def set_by_user(db: Queryable, user_id: UserId, status: str, now_ms: int, *, manual: bool) -> bool:
-    """Store what the user or its client asked for; whether anything changed. A manual status yields only to another."""
+    """Store what the user chose; whether anything changed. `manual`: nothing automatic is to change it."""
     rows = await db.write(
         "INSERT INTO statuses AS s (user_id, status, manual, last_activity_at) VALUES (%s, %s, %s, %s)"
         " ON CONFLICT (user_id) DO UPDATE SET prev_status = s.status, status = excluded.status,"
         " manual = excluded.manual, last_activity_at = excluded.last_activity_at"
-        " WHERE (excluded.manual OR NOT s.manual) AND (s.status, s.manual) <> (excluded.status, excluded.manual)"
+        " WHERE (s.status, s.manual) <> (excluded.status, excluded.manual)"
         " RETURNING user_id",
         (user_id, status, manual, now_ms),
     )

@@ -12,6 +12,9 @@ COLUMNS = (
 )
 _SELECT = f"SELECT {COLUMNS} FROM teams"  # noqa: S608 (a constant)
 MEMBER_COLUMNS = "team_id, user_id, create_at, delete_at, roles, scheme_user, scheme_admin, scheme_guest"
+_T = ", ".join("t." + column for column in COLUMNS.split(", "))
+_M = ", ".join("m." + column for column in MEMBER_COLUMNS.split(", "))
+_TEAM_WIDTH = len(COLUMNS.split(", "))
 _SELECT_MEMBER = f"SELECT {MEMBER_COLUMNS} FROM team_members"  # noqa: S608 (a constant)
 
 
@@ -41,15 +44,14 @@ async def find_by_invite_id(db: Queryable, invite_id: str) -> Team | None:
     return Team(*row) if row else None
 
 
-async def find_of_user(db: Queryable, user_id: UserId) -> list[Team]:
-    """The teams the user is a member of, by display name."""
-    columns = ", ".join("t." + column for column in COLUMNS.split(", "))
+async def find_of_user(db: Queryable, user_id: UserId) -> list[tuple[Team, TeamMember]]:
+    """The teams the user is a member of, by display name, with the membership."""
     rows = await db.fetch(
-        f"SELECT {columns} FROM teams t JOIN team_members m ON m.team_id = t.id"  # noqa: S608 (a constant)
+        f"SELECT {_T}, {_M} FROM teams t JOIN team_members m ON m.team_id = t.id"  # noqa: S608 (constants)
         " WHERE m.user_id = %s AND m.delete_at = 0 AND t.delete_at = 0 ORDER BY t.display_name, t.id",
         (user_id,),
     )
-    return [Team(*row) for row in rows]
+    return [(Team(*row[:_TEAM_WIDTH]), TeamMember(*row[_TEAM_WIDTH:])) for row in rows]
 
 
 async def find_ids_of_user(db: Queryable, user_id: UserId) -> list[TeamId]:

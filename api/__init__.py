@@ -1,0 +1,21 @@
+"""HTTP in, HTTP out: handlers parse, call a verb of app, answer.
+
+    socket ──> server.py (uvicorn, limits) ──> asgi.py (Falcon: routes, middleware) ──> users.py teams.py posts.py …
+                  │ upgrade                                                                 │ auth.py bodies.py params.py
+                  ▼                                                                         ▼
+                upgrade.py ──> ports.Handover ──> a ws worker                              app
+
+asgi.py      create_app: routes, middleware, error handlers
+auth.py      cookie or bearer token, CSRF -> who asks
+bodies.py    request bodies as typed structs
+channels.py  channels and their members
+params.py    parts of the path and of the query
+pages.py     the web pages: every path outside /api
+posts.py     posts
+replies.py   answers and errors in Mattermost's form
+server.py    uvicorn on its inherited socket: limits, timeouts, drain
+system.py    ping, client configuration, licence
+teams.py     teams and their members
+upgrade.py   the WebSocket upgrade: checks, then the socket goes to a ws worker
+users.py     accounts, log in, log out
+"""

@@ -1,0 +1,132 @@
+"""Who asks: token from cookie, header or query, then the session; CSRF for cookies.
+
+Order (api-v4 rules): cookie MMAUTHTOKEN, `Authorization: BEARER t` (any case), `Authorization: token t`,
+`?access_token=`. A token from a cookie must prove, on everything but GET, that the page itself sent the request.
+"""
+
+import secrets
+from collections.abc import Mapping
+from enum import Enum
+from ipaddress import ip_address, ip_network
+from urllib.parse import urlsplit
+
+from falcon.asgi import Request, Response
+
+from app import errors, sessions
+from app.config import Config
+from app.context import Context
+from app.errors import AppError
+from app.permissions import Actor
+from db.entities import Session
+
+COOKIE_TOKEN, COOKIE_USER, COOKIE_CSRF = "MMAUTHTOKEN", "MMUSERID", "MMCSRF"
+_SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+class Source(Enum):
+    """Where a token came from."""
+
+    COOKIE = "cookie"
+    HEADER = "header"
+    QUERY = "query"
+
+
+def find_token(
+    cookies: Mapping[str, str], authorization: str | None, query: str | None
+) -> tuple[str, Source] | None:
+    """The token and where it stood."""
+    cookie = cookies.get(COOKIE_TOKEN)
+    if cookie:
+        return cookie, Source.COOKIE
+    if authorization:
+        scheme, _, token = authorization.strip().partition(" ")
+        if scheme.lower() in ("bearer", "token") and token.strip():
+            return token.strip(), Source.HEADER
+    if query:
+        return query, Source.QUERY
+    return None
+
+
+class Authenticator:
+    """Answers "who asks" for a request."""
+
+    def __init__(self, ctx: Context) -> None:
+        self._ctx = ctx
+
+    async def actor(self, req: Request) -> Actor:
+        """The session and user. Raises 401."""
+        found = find_token(req.cookies, req.auth, req.get_param("access_token"))
+        if found is None:
+            raise errors.session_expired()
+        token, source = found
+        actor = await sessions.authenticate(self._ctx, token)
+        if source is Source.COOKIE and req.method not in _SAFE_METHODS:
+            self._check_csrf(req, actor.session)
+        return actor
+
+    async def optional(self, req: Request) -> Actor | None:
+        """The session and user, or None when nobody (valid) asks."""
+        try:
+            return await self.actor(req)
+        except AppError:
+            return None
+
+    def _check_csrf(self, req: Request, session: Session) -> None:
+        given = req.get_header("X-CSRF-Token") or ""
+        if secrets.compare_digest(given.encode(), session.csrf_token.encode()):
+            return
+        strict = self._ctx.config.service_settings.experimental_strict_csrf_enforcement
+        if strict or req.get_header("X-Requested-With") != "XMLHttpRequest":
+            raise errors.session_expired()
+
+
+class Proxies:
+    """Which peers may speak for their clients (X-Forwarded-*), by ServiceSettings.TrustedProxies."""
+
+    def __init__(self, config: Config) -> None:
+        self._networks = [ip_network(one) for one in config.service_settings.trusted_proxies]
+
+    def trusts(self, address: str) -> bool:
+        """Whether `address` is a proxy of ours."""
+        try:
+            peer = ip_address(address)
+        except ValueError:
+            return False
+        return any(peer in network for network in self._networks)
+
+    def is_https(self, req: Request) -> bool:
+        """Whether the client's own connection is encrypted."""
+        forwarded = req.get_header("X-Forwarded-Proto")
+        if forwarded and self.trusts(req.remote_addr):
+            return forwarded.strip().lower() == "https"
+        return req.scheme == "https"
+
+
+def set_cookies(ctx: Context, req: Request, resp: Response, session: Session, token: str) -> None:
+    """The three cookies of a browser session."""
+    max_age_s = (session.expires_at - session.create_at) // 1000
+    secure = Proxies(ctx.config).is_https(req)
+    for name, value, http_only in (
+        (COOKIE_TOKEN, token, True),
+        (COOKIE_USER, session.user_id, False),
+        (COOKIE_CSRF, session.csrf_token, False),
+    ):
+        resp.set_cookie(
+            name,
+            value,
+            max_age=max_age_s,
+            path=_cookie_path(ctx),
+            secure=secure,
+            http_only=http_only,
+            same_site="Lax",
+        )
+
+
+def clear_cookies(ctx: Context, resp: Response) -> None:
+    """Have the browser forget the session."""
+    for name in (COOKIE_TOKEN, COOKIE_USER, COOKIE_CSRF):
+        resp.unset_cookie(name, path=_cookie_path(ctx))
+
+
+def _cookie_path(ctx: Context) -> str:
+    return urlsplit(ctx.config.service_settings.site_url).path.rstrip("/") or "/"

@@ -1,0 +1,93 @@
+"""Channels and their members."""
+
+from falcon.asgi import Request, Response
+
+from api import auth, bodies, params, replies
+from app import channels, errors, posts, users, wire
+from app.context import Context
+from app.version import MATTERMOST_VERSION
+from db.ids import UserId, is_id
+
+
+class Channels:
+    """/channels."""
+
+    def __init__(self, ctx: Context) -> None:
+        self._ctx = ctx
+        self._auth = auth.Authenticator(ctx)
+
+    async def on_post(self, req: Request, resp: Response) -> None:
+        """POST /channels: create an open or private channel."""
+        actor = await self._auth.actor(req)
+        new = await bodies.read(req, self._ctx, channels.NewChannel, "channel")
+        replies.send(resp, wire.channel(await channels.create(self._ctx, actor, new)), 201)
+
+    async def on_post_direct(self, req: Request, resp: Response) -> None:
+        """POST /channels/direct: the direct channel of two users, made when it is not there."""
+        actor = await self._auth.actor(req)
+        user_ids = await bodies.read(req, self._ctx, list[str], "user_ids")
+        replies.send(resp, wire.channel(await channels.create_direct(self._ctx, actor, user_ids)), 201)
+
+    async def on_get_one(self, req: Request, resp: Response, channel_id: str) -> None:
+        """GET /channels/{channel_id}."""
+        actor = await self._auth.actor(req)
+        access = await channels.access_for(self._ctx, actor, params.channel_id(channel_id))
+        channel = access.channel
+        if not replies.not_modified(
+            req, resp, MATTERMOST_VERSION, channel.id, channel.update_at, channel.seq
+        ):
+            replies.send(resp, wire.channel(channel))
+
+    async def on_get_members(self, req: Request, resp: Response, channel_id: str) -> None:
+        """GET /channels/{channel_id}/members."""
+        actor = await self._auth.actor(req)
+        number, size = params.page(req)
+        found = await channels.members(
+            self._ctx, actor, params.channel_id(channel_id), page=number, per_page=size
+        )
+        replies.send(resp, [wire.channel_member(member) for member in found])
+
+    async def on_post_members(self, req: Request, resp: Response, channel_id: str) -> None:
+        """POST /channels/{channel_id}/members: join, or add somebody."""
+        actor = await self._auth.actor(req)
+        body = await bodies.read(req, self._ctx, bodies.ChannelMember, "channel member")
+        if not is_id(body.user_id):
+            raise errors.invalid_body("user_id")
+        member = await channels.add_member(
+            self._ctx, actor, params.channel_id(channel_id), UserId(body.user_id)
+        )
+        replies.send(resp, wire.channel_member(member), 201)
+
+    async def on_post_view(self, req: Request, resp: Response, user_id: str) -> None:
+        """POST /channels/members/{user_id}/view: mark as read."""
+        actor = await self._auth.actor(req)
+        wanted = params.user_id(user_id, actor)
+        body = await bodies.read(req, self._ctx, bodies.View, "channel_view")
+        if any(one and not is_id(one) for one in (body.channel_id, body.prev_channel_id)):
+            raise errors.invalid_body("channel_view.channel_id")
+        await users.require_self_or(self._ctx, actor, wanted, "edit_other_users")
+        times = await channels.view(self._ctx, wanted, body.channel_id, body.prev_channel_id)
+        replies.send(resp, {"status": "OK", "last_viewed_at_times": times})
+
+    async def on_get_posts(self, req: Request, resp: Response, channel_id: str) -> None:
+        """GET /channels/{channel_id}/posts: a page, or `since` a time, or `before` or `after` a post."""
+        actor = await self._auth.actor(req)
+        before, after = req.get_param("before", default=""), req.get_param("after", default="")
+        since_ms = params.strict_number(req, "since")
+        if before and after:
+            raise errors.invalid_url("before")
+        access = await posts.readable(self._ctx, actor, params.channel_id(channel_id))
+        channel = access.channel
+        if replies.not_modified(req, resp, MATTERMOST_VERSION, channel.id, channel.seq):
+            return
+        number, size = params.page(req)
+        threads = params.threads(req)
+        if since_ms:
+            found = await posts.since(self._ctx, channel, since_ms, threads)
+        elif before or after:
+            found = await posts.beside(
+                self._ctx, channel, before=before, after=after, page=number, per_page=size, threads=threads
+            )
+        else:
+            found = await posts.page(self._ctx, channel, page=number, per_page=size, threads=threads)
+        replies.send(resp, found.json())

@@ -1,0 +1,70 @@
+"""Answers and errors in Mattermost's form."""
+
+from collections.abc import Iterable
+from http import HTTPStatus
+
+import falcon
+from falcon.asgi import Request, Response
+
+from app import wire
+from app.errors import AppError
+
+JSON = "application/json"
+
+
+def send(resp: Response, body: object, status: int = 200) -> None:
+    """Answer with JSON."""
+    resp.status = status
+    resp.content_type = JSON
+    resp.data = wire.encode(body)
+
+
+def ok(resp: Response) -> None:
+    """Answer {"status":"OK"}, for what has nothing else to say (clients parse every body)."""
+    send(resp, wire.OK)
+
+
+def error_body(error: AppError, request_id: str) -> bytes:
+    """Mattermost's error JSON."""
+    return wire.encode(
+        {
+            "id": error.id,
+            "message": error.message,
+            "detailed_error": "",
+            "request_id": request_id,
+            "status_code": error.status,
+        }
+    )
+
+
+def send_error(req: Request, resp: Response, error: AppError) -> None:
+    """Answer with an error."""
+    resp.status = error.status
+    resp.content_type = JSON
+    resp.data = error_body(error, req.context.request_id)
+    if error.retry_after_s is not None:
+        resp.set_header("Retry-After", str(error.retry_after_s))
+    if error.status == falcon.http_status_to_code(falcon.HTTP_413):
+        resp.set_header("Connection", "close")
+
+
+def not_modified(req: Request, resp: Response, *parts: object) -> bool:
+    """Set the ETag; True, with a 304, when the client has this very state already."""
+    tag = ".".join(str(part) for part in parts)
+    resp.etag = tag
+    wanted: Iterable[str] = (str(one) for one in req.if_none_match or ())
+    if not any(one in (tag, "*") for one in wanted):
+        return False
+    resp.status = 304
+    return True
+
+
+def raw_error(error: AppError) -> bytes:
+    """A whole HTTP response with Mattermost's error JSON, after which the connection ends."""
+    body = error_body(error, "")
+    retry = f"Retry-After: {error.retry_after_s}\r\n" if error.retry_after_s is not None else ""
+    head = (
+        f"HTTP/1.1 {error.status} {HTTPStatus(error.status).phrase}\r\n"
+        f"Content-Type: {JSON}\r\nContent-Length: {len(body)}\r\n{retry}Connection: close\r\n\r\n"
+    )
+    return head.encode() + body

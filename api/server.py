@@ -1,0 +1,201 @@
+"""uvicorn on its inherited socket: strict limits on what comes in, timeouts, the upgrade, drain.
+
+llhttp (httptools) is strict about framing: both lengths, a bad length or chunk, folded headers, a bare LF and a NUL are
+400 there. What it leaves to its user is refused here: too many or too large headers, a missing Host, an upgrade with
+a body or behind an unanswered request.
+"""
+
+import asyncio
+import contextlib
+import logging
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import httptools
+import uvicorn
+from falcon.asgi import App
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from api import replies
+from api.upgrade import Request, Upgrader
+from app.context import Context
+from app.errors import AppError
+
+log = logging.getLogger(__name__)
+
+MAX_HEADERS = 100
+MAX_HEADER_BYTES = 16_384
+MAX_TAIL_BYTES = 65_536
+_SWEEP_S = 1.0
+_WRITE_STUCK_S = 30.0
+
+
+class Refused(Exception):
+    """The request head breaks a rule of ours."""
+
+
+class Connection(HttpToolsProtocol):
+    """One client connection."""
+
+    upgrader: Upgrader  # set by `serve` on a subclass made for this process
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.since = self.loop.time()
+        """When it last began to wait for the client: for a request, for the rest of one, or for room to write."""
+        self.requests = 0
+        self.in_head = False
+        self.in_body = False
+        self._header_bytes = 0
+        self._has_host = False
+        self._has_body = False
+
+    def on_message_begin(self) -> None:
+        """A request begins."""
+        super().on_message_begin()
+        self.requests += 1
+        self.in_head = True
+        self.since = self.loop.time()
+        self._header_bytes = 0
+        self._has_host = self._has_body = False
+
+    def on_url(self, url: bytes) -> None:
+        """Part of the request target."""
+        self._count(len(url))
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A header."""
+        self._count(len(name) + len(value))
+        super().on_header(name, value)
+        if len(self.headers) > MAX_HEADERS:
+            raise Refused("headers")
+        lower = self.headers[-1][0]
+        if lower == b"host":
+            if self._has_host:
+                raise Refused("host")
+            self._has_host = True
+        elif lower == b"transfer-encoding" or (lower == b"content-length" and value.strip() != b"0"):
+            self._has_body = True
+
+    def _count(self, size: int) -> None:
+        self._header_bytes += size
+        if self._header_bytes > MAX_HEADER_BYTES:
+            raise Refused("headers")
+
+    def on_headers_complete(self) -> None:
+        """The head is whole."""
+        self.in_head = False
+        self.in_body = True
+        if not self._has_host and self.parser.get_http_version() == "1.1":
+            raise Refused("host")
+        super().on_headers_complete()
+        if self.parser.should_upgrade() and not self._should_upgrade():
+            self.cycle.keep_alive = False  # answered as plain HTTP; what follows it would be of another protocol
+
+    def on_message_complete(self) -> None:
+        """The request is whole."""
+        self.in_body = False
+        self.since = self.loop.time()
+        super().on_message_complete()
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes from the client."""
+        self._unset_keepalive_if_required()
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            if self._should_upgrade():
+                self._upgrade(data[upgrade.args[0] :])
+        except httptools.HttpParserError:
+            self._refuse()
+
+    def _refuse(self) -> None:
+        status = 431 if self._header_bytes > MAX_HEADER_BYTES else 400
+        error = AppError("api.context.invalid_param.app_error", status, Name="request")
+        self.transport.write(replies.raw_error(error))
+        self.transport.close()
+
+    def _upgrade(self, tail: bytes) -> None:
+        """Hand the connection over to the upgrader, with nothing of it left here."""
+        unanswered = self.cycle is not None and not self.cycle.response_complete
+        if unanswered or self._has_body or len(tail) > MAX_TAIL_BYTES or self.transport.get_write_buffer_size():
+            self._refuse()
+            return
+        self.connections.discard(self)
+        request = Request(self.parser.get_method(), self.url, self.headers, tail)
+        self.upgrader.start(self.transport, request)
+
+    def is_overdue(self, now: float, header_s: float, body_s: float, idle_s: float) -> bool:
+        """Whether the client has kept us waiting for too long."""
+        waited = now - self.since
+        if self.transport is None or self.transport.is_closing():
+            return False
+        if self.transport.get_write_buffer_size():
+            return waited > max(_WRITE_STUCK_S, body_s)
+        if self.in_head:
+            return waited > header_s
+        if self.in_body:
+            return waited > body_s
+        return not self.requests and waited > idle_s
+
+
+class Server(uvicorn.Server):
+    """uvicorn's server without its signal handlers: the supervisor says when to stop."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals alone."""
+        yield
+
+    def drain(self) -> None:
+        """From now on every response ends its connection."""
+        self.config.encoded_headers.append((b"connection", b"close"))
+
+    def stop(self) -> None:
+        """Accept no more, finish what is under way, return from `serve`."""
+        self.should_exit = True
+
+
+def create_server(app: App, ctx: Context, upgrader: Upgrader) -> Server:
+    """A server for `serve`."""
+    protocol = type("Connection", (Connection,), {"upgrader": upgrader})
+    config = uvicorn.Config(
+        app,
+        http=protocol,
+        ws=asyncio.Protocol,  # never made: `Connection` hands upgrades over itself
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        timeout_keep_alive=ctx.config.service_settings.idle_timeout,
+        timeout_graceful_shutdown=2,
+    )
+    config.load()
+    return Server(config)
+
+
+async def serve(server: Server, listener: socket.socket, ctx: Context) -> None:
+    """Serve until `server.stop()`; then finish what is under way (at most 2 s)."""
+    sweeper = asyncio.create_task(_sweep(server, ctx))
+    try:
+        await server.serve(sockets=[listener])
+    finally:
+        sweeper.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await sweeper
+
+
+async def _sweep(server: Server, ctx: Context) -> None:
+    """Cut off clients that keep us waiting (slow headers, slow bodies, slow readers)."""
+    service = ctx.config.service_settings
+    limits = float(service.header_timeout), float(service.read_timeout), float(service.idle_timeout)
+    loop = asyncio.get_running_loop()
+    while True:
+        await asyncio.sleep(_SWEEP_S)
+        now = loop.time()
+        for connection in list(server.server_state.connections):
+            if isinstance(connection, Connection) and connection.is_overdue(now, *limits):
+                connection.transport.abort()

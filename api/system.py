@@ -1,0 +1,77 @@
+"""Ping, client configuration, licence."""
+
+from falcon.asgi import Request, Response
+
+from api import auth, replies
+from app import system, wire
+from app.context import Context
+from app.errors import AppError
+from app.version import MATTERMOST_VERSION
+
+_APP_VERSIONS = {
+    "AndroidLatestVersion": "",
+    "AndroidMinVersion": "",
+    "DesktopLatestVersion": "",
+    "DesktopMinVersion": "",
+    "IosLatestVersion": "",
+    "IosMinVersion": "",
+}
+
+
+class System:
+    """/system, /config, /license."""
+
+    def __init__(self, ctx: Context) -> None:
+        self._ctx = ctx
+        self._auth = auth.Authenticator(ctx)
+
+    async def on_get_ping(self, req: Request, resp: Response) -> None:
+        """GET /system/ping: 200 when this node should get traffic, else 503 with the reason. Asks no database.
+
+        `get_server_status=true` adds how the database and the file store are; when one is not well the answer is 500.
+        """
+        reason = self._ctx.health.broken()
+        body = {"status": "OK" if reason is None else "UNHEALTHY", **_APP_VERSIONS}
+        status = 200
+        if reason is not None:
+            body["reason"] = reason
+            status = 503
+        if (req.get_param("get_server_status") or "").lower() == "true":
+            body["database_status"] = await system.database_status(self._ctx)
+            body["filestore_status"] = system.filestore_status(self._ctx)
+            if "UNHEALTHY" in (body["database_status"], body["filestore_status"]) and status == 200:
+                body["status"] = "UNHEALTHY"
+                status = 500
+        replies.send(resp, body, status)
+
+    async def on_get_ping_v3(self, _req: Request, resp: Response) -> None:
+        """GET /api/v3/general/ping: the health check of the HA document, as server 3.9 answered it (requirement 45)."""
+        reason = self._ctx.health.broken()
+        body = {"server_time": str(self._ctx.now_ms()), "version": MATTERMOST_VERSION}
+        if reason is not None:
+            body["reason"] = reason
+        replies.send(resp, body, 200 if reason is None else 503)
+
+    on_head_ping = on_get_ping
+    on_head_ping_v3 = on_get_ping_v3
+
+    async def on_get_client_config(self, req: Request, resp: Response) -> None:
+        """GET /config/client?format=old: all of it for sessions, what the login page needs for others."""
+        _require_old_format(req, "config")
+        actor = await self._auth.optional(req)
+        resp.content_type = replies.JSON
+        resp.data = self._ctx.client_config.limited if actor is None else self._ctx.client_config.full
+
+    async def on_get_client_license(self, req: Request, resp: Response) -> None:
+        """GET /license/client?format=old: there is no licence to have."""
+        _require_old_format(req, "license")
+        resp.content_type = replies.JSON
+        resp.data = wire.encode({"IsLicensed": "false"})
+
+
+def _require_old_format(req: Request, what: str) -> None:
+    wanted = req.get_param("format", default="")
+    if wanted == "":
+        raise AppError(f"api.{what}.client.old_format.app_error", 501)
+    if wanted != "old":
+        raise AppError("api.context.invalid_param.app_error", 400, Name="format")

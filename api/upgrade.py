@@ -1,0 +1,139 @@
+"""The WebSocket upgrade: Origin, who asks, then the socket goes to a ws worker.
+
+The handshake itself is the ws worker's: it gets the request as it stood. While the session is looked up and the
+handover is under way, this protocol owns the transport and reads nothing from it.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from http.cookies import CookieError, SimpleCookie
+from urllib.parse import parse_qs, urlsplit
+
+from api import auth, replies
+from app import errors, sessions
+from app.context import Context
+from app.errors import AppError
+from app.ports import Handover, Upgrade
+from db.errors import DatabaseError
+
+log = logging.getLogger(__name__)
+
+PATH = b"/api/v4/websocket"
+
+
+@dataclass(frozen=True)
+class Request:
+    """An upgrade request. target: path and query as sent. tail: bytes that followed the head in the same read."""
+
+    method: bytes
+    target: bytes
+    headers: Sequence[tuple[bytes, bytes]]
+    tail: bytes
+
+    def head(self) -> bytes:
+        """The request head for the one who makes the handshake."""
+        lines = [self.method + b" " + self.target + b" HTTP/1.1"]
+        lines += [name + b": " + value for name, value in self.headers]
+        return b"\r\n".join([*lines, b"", b""])
+
+
+def origin_allowed(origin: str, host: str, allow_cors_from: str) -> bool:
+    """Whether a page of `origin` may open a socket here: same host, or in AllowCorsFrom."""
+    allowed = allow_cors_from.split()
+    return "*" in allowed or origin in allowed or urlsplit(origin).netloc.lower() == host.lower()
+
+
+class Upgrader:
+    """Starts upgrades and keeps their tasks."""
+
+    def __init__(self, ctx: Context, handover: Handover) -> None:
+        self._ctx = ctx
+        self._handover = handover
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def start(self, transport: asyncio.Transport, request: Request) -> None:
+        """Take the transport over; it is answered, or given away, in a task."""
+        transport.pause_reading()
+        task = asyncio.get_running_loop().create_task(self._run(transport, request))
+        transport.set_protocol(_Waiting(task))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _run(self, transport: asyncio.Transport, request: Request) -> None:
+        try:
+            upgrade = await self._prepare(transport, request)
+            sock = transport.get_extra_info("socket")
+            if not await self._handover.offer(sock.fileno(), upgrade):
+                raise errors.server_busy(retry_after_s=2)
+        except AppError as error:
+            _answer(transport, error)
+        except DatabaseError:
+            _answer(transport, errors.server_busy())
+        except Exception:
+            log.exception("an upgrade failed")
+            transport.abort()
+        else:
+            transport.abort()  # closes our descriptor only: the ws worker has its own
+
+    async def _prepare(self, transport: asyncio.Transport, request: Request) -> Upgrade:
+        """Check the request and find out who asks. Raises AppError."""
+        path, _, query = request.target.partition(b"?")
+        if path.rstrip(b"/") != PATH:
+            raise AppError("api.context.404.app_error", 404)
+        fields = {name: value.decode("latin-1") for name, value in request.headers}
+        found = auth.find_token(_cookies(fields.get(b"cookie", "")), fields.get(b"authorization"), _token(query))
+        origin = fields.get(b"origin")
+        if origin is None:
+            # Bots and drivers send none; a browser always does, and only a browser sends a cookie unasked.
+            allowed = found is None or found[1] is not auth.Source.COOKIE
+        else:
+            cors = self._ctx.config.service_settings.allow_cors_from
+            allowed = origin_allowed(origin, fields.get(b"host", ""), cors)
+        if not allowed or request.method != b"GET":
+            raise AppError("api.web_socket.connect.upgrade.app_error", 400)
+        user_id = session_id = ""
+        if found is not None:
+            # A bad token is as none: the client may still answer the authentication challenge.
+            with contextlib.suppress(AppError):
+                actor = await sessions.authenticate(self._ctx, found[0])
+                user_id, session_id = actor.user_id, actor.session.id
+        peer = transport.get_extra_info("peername")
+        return Upgrade(
+            user_id=user_id,
+            session_id=session_id,
+            client=str(peer[0]) if peer else "",
+            request=request.head(),
+            tail=request.tail,
+        )
+
+
+class _Waiting(asyncio.Protocol):
+    """Owns the transport while its upgrade is under way."""
+
+    def __init__(self, task: asyncio.Task[None]) -> None:
+        self._task = task
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The client went away, or the socket was given away (then the task is done)."""
+        if exc is not None:
+            self._task.cancel()
+
+
+def _answer(transport: asyncio.Transport, error: AppError) -> None:
+    transport.write(replies.raw_error(error))
+    transport.close()
+
+
+def _cookies(header: str) -> dict[str, str]:
+    try:
+        return {name: morsel.value for name, morsel in SimpleCookie(header).items()}
+    except CookieError:
+        return {}
+
+
+def _token(query: bytes) -> str | None:
+    values = parse_qs(query.decode("latin-1")).get("access_token")
+    return values[0] if values else None

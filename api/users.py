@@ -1,0 +1,171 @@
+"""Accounts, log in, log out."""
+
+import logging
+
+from falcon.asgi import Request, Response
+
+from api import auth, bodies, params, replies
+from app import errors, events, posts, sessions, teams, users, wire
+from app import channels as channel_rules
+from app.context import Context
+from app.errors import AppError
+from app.permissions import can_in_channel, require
+from app.version import MATTERMOST_VERSION
+from db.ids import UserId, is_id
+
+log = logging.getLogger(__name__)
+MAX_IDS = 1000
+
+
+class Users:
+    """/users and what hangs below a user."""
+
+    def __init__(self, ctx: Context) -> None:
+        self._ctx = ctx
+        self._auth = auth.Authenticator(ctx)
+
+    async def on_post(self, req: Request, resp: Response) -> None:
+        """POST /users: sign up."""
+        actor = await self._auth.optional(req)
+        new = await bodies.read(req, self._ctx, users.NewUser, "user")
+        user = await users.create(
+            self._ctx,
+            actor,
+            new,
+            invite_id=req.get_param("iid", default=""),
+            token=req.get_param("t", default=""),
+        )
+        replies.send(resp, wire.user(user, sanitised=False), 201)
+
+    async def on_post_login(self, req: Request, resp: Response) -> None:
+        """POST /users/login: the user, header Token, and cookies for those who ask by X-Requested-With."""
+        body = await bodies.read(req, self._ctx, bodies.Login, "login")
+        if "\0" in body.login_id or len(body.device_id) > 512:
+            raise errors.invalid_body("login_id")
+        try:
+            user, session, token = await sessions.log_in(
+                self._ctx, body.login_id, body.password, body.device_id
+            )
+        except AppError as error:
+            log.info("login failed", extra={"reason": error.id, "client": req.remote_addr})
+            raise
+        if req.get_header("X-Requested-With") == "XMLHttpRequest":
+            auth.set_cookies(self._ctx, req, resp, session, token)
+        resp.set_header("Token", token)
+        replies.send(resp, wire.user(user, sanitised=False))
+
+    async def on_post_logout(self, req: Request, resp: Response) -> None:
+        """POST /users/logout: ends the session if there is one; always OK."""
+        actor = await self._auth.optional(req)
+        if actor is not None:
+            await sessions.log_out(self._ctx, actor.session.id)
+        auth.clear_cookies(self._ctx, resp)
+        replies.ok(resp)
+
+    async def on_post_ids(self, req: Request, resp: Response) -> None:
+        """POST /users/ids: users by id, unknown ones left out."""
+        actor = await self._auth.actor(req)
+        ids = await bodies.read(req, self._ctx, list[str], "user_ids")
+        if not ids or len(ids) > MAX_IDS or not all(is_id(one) for one in ids):
+            raise errors.invalid_body("user_ids")
+        found = await users.find_many(
+            self._ctx, [UserId(one) for one in ids], params.strict_number(req, "since") or 0
+        )
+        replies.send(resp, [users.seen_by(self._ctx, actor, user) for user in found])
+
+    async def on_get_one(self, req: Request, resp: Response, user_id: str) -> None:
+        """GET /users/{user_id}."""
+        actor = await self._auth.actor(req)
+        wanted = params.user_id(user_id, actor)
+        user = actor.user if wanted == actor.user_id else await users.get(self._ctx, wanted)
+        privacy = self._ctx.config.privacy_settings
+        if not replies.not_modified(
+            req,
+            resp,
+            MATTERMOST_VERSION,
+            user.id,
+            user.update_at,
+            user.failed_attempts,
+            privacy.show_full_name,
+            privacy.show_email_address,
+            actor.user_id == user.id,
+        ):
+            replies.send(resp, users.seen_by(self._ctx, actor, user))
+
+    async def on_get_by_name(self, req: Request, resp: Response, username: str) -> None:
+        """GET /users/username/{username}."""
+        actor = await self._auth.actor(req)
+        user = await users.get_by_username(self._ctx, params.name(username, "username"))
+        replies.send(resp, users.seen_by(self._ctx, actor, user))
+
+    async def on_post_typing(self, req: Request, resp: Response, user_id: str) -> None:
+        """POST /users/{user_id}/typing: the REST form of user_typing."""
+        actor = await self._auth.actor(req)
+        body = await bodies.read(req, self._ctx, bodies.Typing, "typing request")
+        wanted = params.user_id(user_id, actor)
+        require(wanted == actor.user_id)
+        if not is_id(body.channel_id):
+            raise errors.invalid_body("channel_id")
+        access = await posts.readable(self._ctx, actor, params.channel_id(body.channel_id))
+        require(can_in_channel(actor, access, "create_post"))
+        if self._ctx.config.service_settings.enable_user_typing_messages:
+            self._ctx.bus.publish(events.typing(actor.user_id, access.channel.id, body.parent_id))
+        replies.ok(resp)
+
+    async def on_get_teams(self, req: Request, resp: Response, user_id: str) -> None:
+        """GET /users/{user_id}/teams."""
+        actor = await self._auth.actor(req)
+        wanted = params.user_id(user_id, actor)
+        await users.require_self_or(self._ctx, actor, wanted, "manage_system")
+        found = await teams.of_user(self._ctx, actor, wanted)
+        replies.send(resp, [wire.team(team, sanitised=hide) for team, hide in found])
+
+    async def on_get_channels(self, req: Request, resp: Response, user_id: str, team_id: str) -> None:
+        """GET /users/{user_id}/teams/{team_id}/channels."""
+        actor = await self._auth.actor(req)
+        wanted, team = params.user_id(user_id, actor), params.team_id(team_id)
+        await users.require_self_or(self._ctx, actor, wanted, "edit_other_users")
+        await teams.require_view(self._ctx, actor, team)
+        found = await channel_rules.of_user(
+            self._ctx,
+            wanted,
+            team,
+            include_deleted=params.flag(req, "include_deleted"),
+            deleted_since_ms=params.strict_number(req, "last_delete_at") or 0,
+        )
+        if not found:
+            raise AppError("app.channel.get.existing.app_error", 404)
+        newest = max(max(channel.update_at, channel.last_post_at) for channel in found)
+        if not replies.not_modified(
+            req, resp, MATTERMOST_VERSION, wanted, newest, len(found), sum(channel.seq for channel in found)
+        ):
+            replies.send(resp, [wire.channel(channel) for channel in found])
+
+    async def on_get_channel_members(self, req: Request, resp: Response, user_id: str, team_id: str) -> None:
+        """GET /users/{user_id}/teams/{team_id}/channels/members: the user's memberships."""
+        actor = await self._auth.actor(req)
+        wanted, team = params.user_id(user_id, actor), params.team_id(team_id)
+        await users.require_self_or(self._ctx, actor, wanted, "edit_other_users")
+        await teams.require_view(self._ctx, actor, team)
+        found = await channel_rules.memberships(self._ctx, wanted, team)
+        replies.send(resp, [wire.channel_member(member) for member in found])
+
+    async def on_get_unread(self, req: Request, resp: Response, user_id: str, channel_id: str) -> None:
+        """GET /users/{user_id}/channels/{channel_id}/posts/unread."""
+        actor = await self._auth.actor(req)
+        wanted, channel = params.user_id(user_id, actor), params.channel_id(channel_id)
+        await users.require_self_or(self._ctx, actor, wanted, "edit_other_users")
+        access = await posts.readable(self._ctx, actor, channel)
+        limit_before = params.number(req, "limit_before", params.DEFAULT_PAGE_SIZE, most=params.MAX_PAGE_SIZE)
+        limit_after = params.number(req, "limit_after", params.DEFAULT_PAGE_SIZE, most=params.MAX_PAGE_SIZE)
+        if limit_after == 0:
+            raise errors.invalid_url("limit_after")
+        found = await posts.around_unread(
+            self._ctx,
+            wanted,
+            access.channel,
+            limit_before=limit_before,
+            limit_after=limit_after,
+            threads=params.threads(req),
+        )
+        replies.send(resp, found.json())

@@ -1,0 +1,213 @@
+"""The WebSocket protocol, sans-I/O: handshake, frames, requests, limits.
+
+Bytes in, outputs out; nothing here waits or writes. wsproto keeps the RFC; on top of it come Mattermost's requests
+(`{"seq":n,"action":A,"data":{}}`) and our limits: 8 KiB a message, 30 messages a second, text only.
+
+    HANDSHAKE ──accepted──> OPEN ──close from either side──> CLOSED
+        └────────refused───────────────────────────────────────┘
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import msgspec
+from wsproto import ConnectionType, WSConnection
+from wsproto.events import (
+    AcceptConnection,
+    BytesMessage,
+    CloseConnection,
+    Message,
+    Ping,
+    Pong,
+    RejectConnection,
+    RejectData,
+    Request,
+    TextMessage,
+)
+from wsproto.utilities import LocalProtocolError, RemoteProtocolError
+
+from db.ids import is_id
+from ws.close import Close
+
+MAX_MESSAGE_BYTES = 8192
+MESSAGES_PER_S = 30.0
+MESSAGE_BURST = 60.0
+
+
+class State(Enum):
+    """Where a connection is in its life."""
+
+    HANDSHAKE = "waiting for a whole upgrade request"
+    OPEN = "frames go both ways"
+    CLOSED = "over; whatever still arrives is ignored"
+
+
+@dataclass(frozen=True)
+class Write:
+    """Bytes to send as they are."""
+
+    data: bytes
+
+
+@dataclass(frozen=True)
+class Opened:
+    """The handshake is done. connection_id, sequence: what the client wants to resume ('' and None: nothing)."""
+
+    connection_id: str
+    sequence: int | None
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request of the client."""
+
+    seq: int
+    action: str
+    data: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Ended:
+    """Close the transport, after what was written has gone."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class PongReceived:
+    """The client is alive."""
+
+
+Output = Write | Opened | Asked | Ended | PongReceived
+
+
+class _Request(msgspec.Struct):
+    seq: int = 0
+    action: str = ""
+    data: dict[str, Any] | None = None
+
+
+_decode_request = msgspec.json.Decoder(_Request).decode
+
+
+class Connection:
+    """The server's end of one WebSocket."""
+
+    def __init__(self, now: float) -> None:
+        self.state = State.HANDSHAKE
+        self._ws = WSConnection(ConnectionType.SERVER)
+        self._message: list[str] = []
+        self._message_bytes = 0
+        self._allowance = MESSAGE_BURST
+        self._allowance_at = now
+
+    def receive(self, data: bytes, now: float) -> list[Output]:
+        """Bytes of the client at time `now` (s, monotonic); what is to be done, in order."""
+        if self.state is State.CLOSED:
+            return []
+        outputs: list[Output] = []
+        try:
+            self._ws.receive_data(data)
+            for event in self._ws.events():
+                self._handle(event, outputs, now)
+                if self.state is State.CLOSED:
+                    break
+        except RemoteProtocolError as error:
+            if self.state is State.HANDSHAKE:
+                self._reject(outputs, error)
+            else:
+                code = error.event_hint.code if isinstance(error.event_hint, CloseConnection) else None
+                self._close(outputs, code or Close.PROTOCOL_ERROR, "protocol error")
+        return outputs
+
+    def ping(self) -> bytes:
+        """A ping to send; b'' when the connection is not open."""
+        return self._ws.send(Ping(b"")) if self.state is State.OPEN else b""
+
+    def close(self, code: Close) -> bytes:
+        """A close frame to send before the transport is closed; b'' when the connection is not open."""
+        outputs: list[Output] = []
+        if self.state is State.OPEN:
+            self._close(outputs, code, "")
+        return b"".join(output.data for output in outputs if isinstance(output, Write))
+
+    def _handle(self, event: object, outputs: list[Output], now: float) -> None:
+        match event:
+            case Request():
+                self._open(event, outputs)
+            case Message():
+                self._take(event, outputs, now)
+            case Ping():
+                outputs.append(Write(self._ws.send(event.response())))
+            case Pong():
+                outputs.append(PongReceived())
+            case CloseConnection():
+                self.state = State.CLOSED
+                outputs.append(Write(self._ws.send(event.response())))
+                outputs.append(Ended("closed by the client"))
+
+    def _open(self, request: Request, outputs: list[Output]) -> None:
+        query = parse_qs(urlsplit(request.target).query, keep_blank_values=True)
+        connection_id = query.get("connection_id", [""])[0]
+        number = query.get("sequence_number", [""])[0]
+        outputs.append(Write(self._ws.send(AcceptConnection())))
+        if connection_id and (not is_id(connection_id) or not number.isdecimal() or not number.isascii()):
+            # websocket.md, reliable reconnect, case 2: closed without a frame.
+            self.state = State.CLOSED
+            outputs.append(Ended("connection_id or sequence_number is malformed"))
+            return
+        self.state = State.OPEN
+        outputs.append(Opened(connection_id, int(number[:18]) if connection_id else None))
+
+    def _reject(self, outputs: list[Output], error: RemoteProtocolError) -> None:
+        hint = error.event_hint if isinstance(error.event_hint, RejectConnection) else RejectConnection()
+        try:
+            response = self._ws.send(RejectConnection(hint.status_code, hint.headers, has_response_body=True))
+            response += self._ws.send(RejectData(b"", body_finished=True))
+        except LocalProtocolError:
+            response = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+        self.state = State.CLOSED
+        outputs.append(Write(response))
+        outputs.append(Ended("not a WebSocket handshake"))
+
+    def _take(self, event: TextMessage | BytesMessage, outputs: list[Output], now: float) -> None:
+        """A message or a part of one."""
+        if isinstance(event, BytesMessage):
+            self._close(outputs, Close.UNSUPPORTED_DATA, "binary message")
+            return
+        self._message.append(event.data)
+        self._message_bytes += len(event.data.encode())
+        if self._message_bytes > MAX_MESSAGE_BYTES:
+            self._close(outputs, Close.MESSAGE_TOO_BIG, "message too big")
+            return
+        if not event.message_finished:
+            return
+        text = "".join(self._message)
+        self._message.clear()
+        self._message_bytes = 0
+        if not self._allow(now):
+            self._close(outputs, Close.POLICY_VIOLATION, "too many messages")
+            return
+        try:
+            request = _decode_request(text)
+        except (msgspec.MsgspecError, RecursionError):
+            self._close(outputs, Close.UNSUPPORTED_DATA, "not a request")
+            return
+        outputs.append(Asked(request.seq, request.action, request.data or {}))
+
+    def _allow(self, now: float) -> bool:
+        """Take one message from the allowance of this connection."""
+        refilled = self._allowance + (now - self._allowance_at) * MESSAGES_PER_S
+        self._allowance = min(MESSAGE_BURST, refilled) - 1.0
+        self._allowance_at = now
+        return self._allowance >= 0.0
+
+    def _close(self, outputs: list[Output], code: int, reason: str) -> None:
+        try:
+            outputs.append(Write(self._ws.send(CloseConnection(code))))
+        except LocalProtocolError:  # the client has closed already
+            pass
+        self.state = State.CLOSED
+        outputs.append(Ended(reason))

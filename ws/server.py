@@ -1,0 +1,373 @@
+"""Sockets received from api workers, and their timers: the shell around `protocol.py`.
+
+A client's life: handshake -> (session known at the upgrade, or the authentication challenge within 5 s) -> registered
+with the hub -> session checked again -> hello -> events and requests, until one side closes.
+"""
+
+import asyncio
+import logging
+import socket
+from collections import deque
+
+from app import events, sessions
+from app.context import Context
+from app.errors import AppError
+from app.events import Message
+from app.permissions import Actor
+from app.ports import Upgrade
+from db import channels, teams
+from db.errors import DatabaseError
+from db.ids import SessionId, UserId, new_id
+from ws import actions, protocol
+from ws.close import Close
+from ws.fanout import Fanout, SharedFrame, text_frame
+from ws.hub import Hub, Listener
+
+log = logging.getLogger(__name__)
+
+AUTHENTICATION_S = 5.0
+PING_EVERY_S = 60.0
+SILENT_S = 100.0
+STUCK_S = 10.0
+MAX_QUEUED_EVENTS = 256
+MAX_QUEUED_BYTES = 1 << 20
+MAX_WAITING_REQUESTS = 32
+ACTIVITY_EVERY_S = 20.0
+_SWEEP_S = 1.0
+_WRITE_BUFFER_BYTES = 65_536
+
+
+class WebSocketServer:
+    """All sockets of one ws worker. `adopt` takes them, `handle` takes what the bus brings."""
+
+    def __init__(self, ctx: Context) -> None:
+        self.ctx = ctx
+        self.hub = Hub()
+        self.fanout = Fanout()
+        self.loop = asyncio.get_running_loop()
+        self.clients: set[Client] = set()
+        self.tasks: set[asyncio.Task[None]] = set()
+        self._draining = False
+
+    def handle(self, message: Message) -> None:
+        """A message of the bus."""
+        self.hub.handle(message)
+
+    async def adopt(self, sock: socket.socket, upgrade: Upgrade) -> None:
+        """Serve a connected socket whose upgrade request is still unanswered."""
+        if self._draining:
+            sock.close()
+            return
+        sock.setblocking(False)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        client = Client(self, upgrade)
+        await self.loop.connect_accepted_socket(lambda: client, sock)
+        client.begin()
+
+    async def reload_memberships(self) -> None:
+        """Read every listener's memberships anew, after messages of the bus were lost."""
+        for user_id in self.hub.users():
+            listener = self.hub.begin_loading(user_id)
+            await self.load(listener)
+
+    async def load(self, listener: Listener) -> None:
+        """Read where a user belongs. Raises DatabaseError."""
+        user_id = UserId(listener.user_id)
+        read = None
+        try:
+            read = (
+                await channels.find_ids_of_user(self.ctx.db, user_id),
+                await teams.find_ids_of_user(self.ctx.db, user_id),
+            )
+        finally:
+            self.hub.end_loading(listener, read)
+
+    def held(self) -> events.Presence:
+        """Everybody with a socket here, for a relay that has started anew."""
+        return events.Presence("held", tuple(self.hub.users()))
+
+    async def sweep_for_ever(self) -> None:
+        """Timers of all sockets in one walk a second: cheaper than a timer each."""
+        while True:
+            await asyncio.sleep(_SWEEP_S)
+            now = self.loop.time()
+            now_ms = self.ctx.now_ms()
+            for client in list(self.clients):
+                client.check(now, now_ms)
+
+    def drain(self) -> None:
+        """Take no more sockets and close those here with 1012."""
+        self._draining = True
+        for client in list(self.clients):
+            client.close(Close.SERVICE_RESTART)
+
+
+class Client(asyncio.Protocol):
+    """One socket."""
+
+    def __init__(self, server: WebSocketServer, upgrade: Upgrade) -> None:
+        self._server = server
+        self._upgrade: Upgrade | None = upgrade
+        now = server.loop.time()
+        self._connection = protocol.Connection(now)
+        self._transport: asyncio.Transport | None = None
+        self._queue: deque[SharedFrame | bytes] = deque()
+        self._queued_bytes = 0
+        self._marked = False
+        self._paused_at: float | None = None
+        self._seq = 0
+        self._requests: deque[protocol.Asked] = deque()
+        self._working = False
+        self._deadline: float | None = now + AUTHENTICATION_S
+        self._expires_at_ms = 0
+        self._last_heard = now
+        self._next_ping = now + PING_EVERY_S
+        self._last_active = 0.0
+        self.user_id = ""
+        self.session_id = ""
+        self.connection_id = ""
+
+    # Transport -----------------------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The socket is ours."""
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        transport.set_write_buffer_limits(high=_WRITE_BUFFER_BYTES)
+        self._server.clients.add(self)
+
+    def begin(self) -> None:
+        """Answer the upgrade request."""
+        upgrade = self._upgrade
+        assert upgrade is not None
+        self._receive(upgrade.request + upgrade.tail)
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes of the client."""
+        self._receive(data)
+
+    def eof_received(self) -> bool:
+        """The client will send no more: a WebSocket is of no use then."""
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The socket is gone."""
+        self._server.clients.discard(self)
+        if self.session_id and self._server.hub.leave(self):
+            self._server.ctx.bus.publish(events.Presence("disconnected", (self.user_id,)))
+        self._transport = None
+        self._queue.clear()
+        self._requests.clear()
+
+    def pause_writing(self) -> None:
+        """The client reads more slowly than we write."""
+        self._paused_at = self._server.loop.time()
+
+    def resume_writing(self) -> None:
+        """There is room again."""
+        self._paused_at = None
+        self._mark()
+
+    # Protocol ------------------------------------------------------------------------------------------------------
+
+    def _receive(self, data: bytes) -> None:
+        self._last_heard = now = self._server.loop.time()
+        for output in self._connection.receive(data, now):
+            match output:
+                case protocol.Write():
+                    self._enqueue(output.data)
+                case protocol.Opened():
+                    self._opened()
+                case protocol.Asked():
+                    self._ask(output)
+                case protocol.PongReceived():
+                    pass
+                case protocol.Ended():
+                    self._finish()
+
+    def _opened(self) -> None:
+        upgrade, self._upgrade = self._upgrade, None
+        assert upgrade is not None
+        if upgrade.session_id:
+            self._run(self._authenticate(SessionId(upgrade.session_id), upgrade.user_id))
+
+    def _ask(self, request: protocol.Asked) -> None:
+        self._requests.append(request)
+        if len(self._requests) >= MAX_WAITING_REQUESTS and self._transport is not None:
+            self._transport.pause_reading()
+        if not self._working:
+            self._run(self._answer_all())
+
+    def _run(self, work: "asyncio._CoroutineLike[None]") -> None:
+        """Requests and authentication of one client never overlap."""
+        self._working = True
+        task: asyncio.Task[None] = self._server.loop.create_task(self._guard(work))
+        self._server.tasks.add(task)
+        task.add_done_callback(self._server.tasks.discard)
+
+    async def _guard(self, work: "asyncio._CoroutineLike[None]") -> None:
+        try:
+            await work
+            await self._answer_all()
+        except Exception:
+            log.exception("a socket's request failed")
+            self._abort()
+        finally:
+            self._working = False
+            if self._transport is not None:
+                self._transport.resume_reading()
+
+    async def _answer_all(self) -> None:
+        while self._requests:
+            request = self._requests.popleft()
+            await self._answer(request)
+
+    async def _answer(self, request: protocol.Asked) -> None:
+        if request.action == "authentication_challenge":
+            if not self.connection_id:
+                await self._challenge(request)
+            return
+        refusal = actions.router_error(request.seq, request.action, authenticated=bool(self.connection_id))
+        if refusal is not None:
+            self._reply(actions.fail(request.seq, refusal))
+            return
+        self._note_activity(request.action)
+        session_id = SessionId(self.session_id)
+        self._reply(
+            await actions.run(self._server.ctx, session_id, request.seq, request.action, request.data)
+        )
+
+    async def _challenge(self, request: protocol.Asked) -> None:
+        token = request.data.get("token")
+        if not isinstance(token, str):
+            self._abort()
+            return
+        try:
+            actor = await sessions.authenticate(self._server.ctx, token)
+        except (AppError, DatabaseError):
+            self._abort()
+            return
+        await self._authenticate(actor.session.id, actor.user_id)
+        if self.connection_id:
+            self._reply(actions.ok(request.seq))
+
+    async def _authenticate(self, session_id: SessionId, user_id: str) -> None:
+        """Register, check the session (again), say hello."""
+        hub, ctx = self._server.hub, self._server.ctx
+        self.session_id, self.user_id = session_id, user_id
+        hub.watch_session(self)
+        if self._transport is None:  # it closed while its token was looked up
+            hub.leave(self)
+            return
+        listener = hub.begin_loading(user_id)
+        try:
+            await self._server.load(listener)
+            actor: Actor = await sessions.recheck(ctx, session_id)
+        except (AppError, DatabaseError):
+            self._abort()
+            return
+        if self._transport is None or self._transport.is_closing():
+            return
+        if hub.clients_of(user_id) >= ctx.config.service_settings.maximum_web_sockets_per_user:
+            self.close(Close.POLICY_VIOLATION)
+            return
+        self._deadline = None
+        self._expires_at_ms = actor.session.expires_at
+        self.connection_id = new_id()
+        first = hub.join(listener, self)
+        hello = events.hello(UserId(user_id), self.connection_id, ctx.client_config.version_id)
+        self.send(SharedFrame(hello.frame, best_effort=False))
+        if first:
+            ctx.bus.publish(events.Presence("connected", (user_id,)))
+
+    def _note_activity(self, action: str) -> None:
+        now = self._server.loop.time()
+        if action != "ping" and now - self._last_active >= ACTIVITY_EVERY_S:
+            self._last_active = now
+            self._server.ctx.bus.publish(events.active(UserId(self.user_id)))
+
+    # Sending -------------------------------------------------------------------------------------------------------
+
+    def send(self, frame: SharedFrame) -> None:
+        """Queue an event. A client that does not read loses best-effort events first, then the connection."""
+        count, size = len(self._queue), self._queued_bytes
+        if count >= MAX_QUEUED_EVENTS // 2 or size >= MAX_QUEUED_BYTES // 2:
+            if frame.best_effort:
+                return
+            if count >= MAX_QUEUED_EVENTS or size >= MAX_QUEUED_BYTES:
+                self._drop_slow("its queue is full")
+                return
+        self._queue.append(frame)
+        self._queued_bytes += len(frame.body)
+        self._mark()
+
+    def _reply(self, payload: bytes) -> None:
+        self._enqueue(text_frame(payload))
+
+    def _enqueue(self, data: bytes) -> None:
+        """Bytes that stay in order with the events."""
+        self._queue.append(data)
+        self._queued_bytes += len(data)
+        self._mark()
+
+    def _mark(self) -> None:
+        if not self._marked and self._queue and self._paused_at is None:
+            self._marked = True
+            self._server.fanout.mark(self)
+
+    def flush(self) -> None:
+        """Write everything that waits, in one write; events get their numbers now."""
+        self._marked = False
+        if self._transport is None or self._transport.is_closing() or self._paused_at is not None:
+            return
+        parts: list[bytes] = []
+        for item in self._queue:
+            if isinstance(item, bytes):
+                parts.append(item)
+            else:
+                parts.append(item.numbered(self._seq))
+                self._seq += 1
+        self._queue.clear()
+        self._queued_bytes = 0
+        self._transport.write(parts[0] if len(parts) == 1 else b"".join(parts))
+
+    # Ending --------------------------------------------------------------------------------------------------------
+
+    def check(self, now: float, now_ms: int) -> None:
+        """Once a second: time-outs and the ping that clients depend on."""
+        if self._deadline is not None and now >= self._deadline:
+            self._abort()
+        elif self._expires_at_ms and now_ms >= self._expires_at_ms:
+            self.close(Close.SESSION_ENDED)
+        elif now - self._last_heard >= SILENT_S:
+            self._abort()
+        elif self._paused_at is not None and now - self._paused_at >= STUCK_S:
+            self._drop_slow("it does not read")
+        elif now >= self._next_ping:
+            self._next_ping = now + PING_EVERY_S
+            self._enqueue(self._connection.ping())
+
+    def close(self, code: Close) -> None:
+        """Say why and close."""
+        self._enqueue(self._connection.close(code))
+        self._finish()
+
+    def _drop_slow(self, reason: str) -> None:
+        log.info("slow client closed", extra={"connection": self.connection_id, "reason": reason})
+        if self._transport is not None:
+            # What waits in our queue goes; a close frame behind what the transport holds is the best that can be done.
+            self._queue.clear()
+            self._transport.write(self._connection.close(Close.TRY_AGAIN_LATER))
+            self._transport.close()
+            self._server.loop.call_later(1.0, self._abort)
+
+    def _finish(self) -> None:
+        """Close the transport once what was queued is written."""
+        if self._transport is not None and not self._transport.is_closing():
+            self.flush()
+            self._transport.close()
+            self._server.loop.call_later(STUCK_S, self._abort)
+
+    def _abort(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()

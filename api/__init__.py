@@ -1,7 +1,7 @@
 """HTTP in, HTTP out: handlers parse, call a verb of app, answer.
 
-    socket ──> server.py (uvicorn, limits) ──> asgi.py (Falcon: routes, middleware) ──> users.py teams.py posts.py …
-                  │ upgrade                                                                 │ auth.py bodies.py params.py
+    socket ──> server.py (uvicorn, limits) ──> asgi.py (Falcon: routes, middleware) ──> users.py posts.py …
+                  │ upgrade                                                                 │ auth, bodies, params
                   ▼                                                                         ▼
                 upgrade.py ──> ports.Handover ──> a ws worker                              app
 

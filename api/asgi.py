@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 V4 = "/api/v4"
 
 
-def create_app(ctx: Context) -> App:
+def create_app(ctx: Context) -> App[Request, Response]:
     """The ASGI application of an api worker."""
     app = App(middleware=[Headers(ctx)])
     app.req_options.strip_url_path_trailing_slash = True
@@ -83,9 +83,7 @@ class Headers:
         """Name the request."""
         req.context.request_id = new_id()
 
-    async def process_response(
-        self, req: Request, resp: Response, _resource: object, _succeeded: bool
-    ) -> None:
+    async def process_response(self, req: Request, resp: Response, _resource: object, _succeeded: bool) -> None:
         """Set the headers."""
         headers = {
             "X-Request-Id": req.context.request_id,
@@ -102,9 +100,7 @@ async def _on_app_error(req: Request, resp: Response, error: AppError, _params: 
     replies.send_error(req, resp, error)
 
 
-async def _on_database_error(
-    req: Request, resp: Response, error: DatabaseError, _params: dict[str, Any]
-) -> None:
+async def _on_database_error(req: Request, resp: Response, error: DatabaseError, _params: dict[str, Any]) -> None:
     if isinstance(error, (Unavailable, Busy)):
         replies.send_error(req, resp, errors.server_busy())
     elif isinstance(error, BadValue):
@@ -113,9 +109,7 @@ async def _on_database_error(
         await _on_fault(req, resp, error, _params)
 
 
-async def _on_http_error(
-    req: Request, resp: Response, error: falcon.HTTPError, _params: dict[str, Any]
-) -> None:
+async def _on_http_error(req: Request, resp: Response, error: falcon.HTTPError, _params: dict[str, Any]) -> None:
     """What Falcon itself refuses, in Mattermost's form."""
     if error.status_code == 405:
         refusal = AppError("api.context.405.app_error", 405)

@@ -31,9 +31,7 @@ class Source(Enum):
     QUERY = "query"
 
 
-def find_token(
-    cookies: Mapping[str, str], authorization: str | None, query: str | None
-) -> tuple[str, Source] | None:
+def find_token(cookies: Mapping[str, str], authorization: str | None, query: str | None) -> tuple[str, Source] | None:
     """The token and where it stood."""
     cookie = cookies.get(COOKIE_TOKEN)
     if cookie:

@@ -61,9 +61,7 @@ async def read(req: Request, ctx: Context, wanted: type[T], name: str) -> T:
 
 
 async def _read(req: Request, limit: int) -> bytes:
-    too_large = AppError(
-        "api.context.request_body_too_large.app_error", 413, MaximumPayloadSizeBytes=limit
-    )
+    too_large = AppError("api.context.request_body_too_large.app_error", 413, MaximumPayloadSizeBytes=limit)
     if req.content_length is not None and req.content_length > limit:
         raise too_large
     parts: list[bytes] = []

@@ -33,18 +33,14 @@ class Channels:
         actor = await self._auth.actor(req)
         access = await channels.access_for(self._ctx, actor, params.channel_id(channel_id))
         channel = access.channel
-        if not replies.not_modified(
-            req, resp, MATTERMOST_VERSION, channel.id, channel.update_at, channel.seq
-        ):
+        if not replies.not_modified(req, resp, MATTERMOST_VERSION, channel.id, channel.update_at, channel.seq):
             replies.send(resp, wire.channel(channel))
 
     async def on_get_members(self, req: Request, resp: Response, channel_id: str) -> None:
         """GET /channels/{channel_id}/members."""
         actor = await self._auth.actor(req)
         number, size = params.page(req)
-        found = await channels.members(
-            self._ctx, actor, params.channel_id(channel_id), page=number, per_page=size
-        )
+        found = await channels.members(self._ctx, actor, params.channel_id(channel_id), page=number, per_page=size)
         replies.send(resp, [wire.channel_member(member) for member in found])
 
     async def on_post_members(self, req: Request, resp: Response, channel_id: str) -> None:
@@ -53,9 +49,7 @@ class Channels:
         body = await bodies.read(req, self._ctx, bodies.ChannelMember, "channel member")
         if not is_id(body.user_id):
             raise errors.invalid_body("user_id")
-        member = await channels.add_member(
-            self._ctx, actor, params.channel_id(channel_id), UserId(body.user_id)
-        )
+        member = await channels.add_member(self._ctx, actor, params.channel_id(channel_id), UserId(body.user_id))
         replies.send(resp, wire.channel_member(member), 201)
 
     async def on_post_view(self, req: Request, resp: Response, user_id: str) -> None:

@@ -1,6 +1,7 @@
 """The web pages: every path outside /api answers root.html, never from a browser's cache, as clients count on."""
 
 from importlib.resources import files
+from typing import Any
 
 from falcon.asgi import Request, Response
 
@@ -14,8 +15,9 @@ class Pages:
     def __init__(self) -> None:
         self._root = files("console").joinpath("root.html").read_bytes()
 
-    async def __call__(self, req: Request, resp: Response, **_: str) -> None:
+    async def __call__(self, req: Request, resp: Response | None, **_: Any) -> None:
         """An unknown route of the API, or a page."""
+        assert resp is not None
         if req.path.startswith("/api/") or req.path == "/api":
             # Mattermost's own habit, which clients know: the JSON of an error, but text/plain and no request id.
             resp.status = 404

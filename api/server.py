@@ -14,7 +14,8 @@ from typing import Any
 
 import httptools
 import uvicorn
-from falcon.asgi import App
+from falcon.asgi import App, Response
+from falcon.asgi import Request as HttpRequest
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from api import replies
@@ -158,7 +159,7 @@ class Server(uvicorn.Server):
         self.should_exit = True
 
 
-def create_server(app: App, ctx: Context, upgrader: Upgrader) -> Server:
+def create_server(app: App[HttpRequest, Response], ctx: Context, upgrader: Upgrader) -> Server:
     """A server for `serve`."""
     protocol = type("Connection", (Connection,), {"upgrader": upgrader})
     config = uvicorn.Config(

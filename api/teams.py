@@ -37,9 +37,7 @@ class Teams:
         member = await teams.add_member(self._ctx, actor, team, UserId(body.user_id))
         replies.send(resp, wire.team_member(member), 201)
 
-    async def on_get_channel_by_name(
-        self, req: Request, resp: Response, team_id: str, channel_name: str
-    ) -> None:
+    async def on_get_channel_by_name(self, req: Request, resp: Response, team_id: str, channel_name: str) -> None:
         """GET /teams/{team_id}/channels/name/{channel_name}."""
         actor = await self._auth.actor(req)
         channel = await channels.get_by_name_for(

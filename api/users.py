@@ -5,8 +5,8 @@ import logging
 from falcon.asgi import Request, Response
 
 from api import auth, bodies, params, replies
-from app import errors, events, posts, sessions, teams, users, wire
 from app import channels as channel_rules
+from app import errors, events, posts, sessions, teams, users, wire
 from app.context import Context
 from app.errors import AppError
 from app.permissions import can_in_channel, require
@@ -43,9 +43,7 @@ class Users:
         if "\0" in body.login_id or len(body.device_id) > 512:
             raise errors.invalid_body("login_id")
         try:
-            user, session, token = await sessions.log_in(
-                self._ctx, body.login_id, body.password, body.device_id
-            )
+            user, session, token = await sessions.log_in(self._ctx, body.login_id, body.password, body.device_id)
         except AppError as error:
             log.info("login failed", extra={"reason": error.id, "client": req.remote_addr})
             raise
@@ -68,9 +66,7 @@ class Users:
         ids = await bodies.read(req, self._ctx, list[str], "user_ids")
         if not ids or len(ids) > MAX_IDS or not all(is_id(one) for one in ids):
             raise errors.invalid_body("user_ids")
-        found = await users.find_many(
-            self._ctx, [UserId(one) for one in ids], params.strict_number(req, "since") or 0
-        )
+        found = await users.find_many(self._ctx, [UserId(one) for one in ids], params.strict_number(req, "since") or 0)
         replies.send(resp, [users.seen_by(self._ctx, actor, user) for user in found])
 
     async def on_get_one(self, req: Request, resp: Response, user_id: str) -> None:

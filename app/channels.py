@@ -30,9 +30,7 @@ class NewChannel(msgspec.Struct, kw_only=True):
     purpose: str = ""
 
 
-def build(
-    ctx: Context, kind: ChannelType, team_id: TeamId, name: str, display_name: str, creator: UserId
-) -> Channel:
+def build(ctx: Context, kind: ChannelType, team_id: TeamId, name: str, display_name: str, creator: UserId) -> Channel:
     """A channel that is not stored yet."""
     now_ms = ctx.now_ms()
     return Channel(
@@ -62,9 +60,7 @@ async def create(ctx: Context, actor: Actor, new: NewChannel) -> Channel:
         raise AppError("app.team.get.find.app_error", 404)
     most = ctx.config.team_settings.max_channels_per_team
     if await channels.count_of_team(ctx.db, TeamId(new.team_id)) >= most:
-        raise AppError(
-            "api.channel.create_channel.max_channel_limit.app_error", 400, MaxChannelsPerTeam=most
-        )
+        raise AppError("api.channel.create_channel.max_channel_limit.app_error", 400, MaxChannelsPerTeam=most)
     channel = build(ctx, kind, TeamId(new.team_id), new.name, new.display_name, actor.user_id)
     channel.header, channel.purpose = new.header, new.purpose
     try:
@@ -97,9 +93,7 @@ def _check(new: NewChannel) -> None:
         raise AppError("model.channel.is_valid.purpose.app_error", 400)
 
 
-async def add(
-    tx: Transaction, channel_id: ChannelId, user_id: UserId, *, admin: bool = False
-) -> ChannelMember | None:
+async def add(tx: Transaction, channel_id: ChannelId, user_id: UserId, *, admin: bool = False) -> ChannelMember | None:
     """Store a membership within a transaction; None when it was there. Tell of it with `announce_join` after it."""
     return await channels.add_member(tx, channel_id, user_id, notify_props=NOTIFY_PROPS, admin=admin)
 
@@ -157,9 +151,7 @@ async def create_direct(ctx: Context, actor: Actor, user_ids: list[str]) -> Chan
         return existing
     for user_id in dict.fromkeys((first, second)):
         ctx.bus.publish(events.ChannelMembership(user_id, channel.id, joined=True))
-    ctx.bus.publish(
-        events.direct_added(actor.user_id, second if actor.user_id == first else first, channel.id)
-    )
+    ctx.bus.publish(events.direct_added(actor.user_id, second if actor.user_id == first else first, channel.id))
     return await get(ctx, channel.id)
 
 
@@ -180,9 +172,7 @@ async def access_for(ctx: Context, actor: Actor, channel_id: ChannelId) -> Acces
     return access
 
 
-async def get_by_name_for(
-    ctx: Context, actor: Actor, team_id: TeamId, name: str, *, include_deleted: bool
-) -> Channel:
+async def get_by_name_for(ctx: Context, actor: Actor, team_id: TeamId, name: str, *, include_deleted: bool) -> Channel:
     """The channel of this name in the team. Raises 404, also for a private one the actor may not know of."""
     channel = await channels.find_by_name(ctx.db, team_id, name.lower())
     if channel is None or (channel.delete_at and not include_deleted):
@@ -260,9 +250,7 @@ def tell_added(ctx: Context, member: ChannelMember, channel: Channel) -> None:
     ctx.bus.publish(events.user_added(member.user_id, channel, member.join_seq))
 
 
-async def view(
-    ctx: Context, user_id: UserId, channel_id: str, prev_channel_id: str
-) -> dict[ChannelId, int]:
+async def view(ctx: Context, user_id: UserId, channel_id: str, prev_channel_id: str) -> dict[ChannelId, int]:
     """Mark channels as read; last viewed times of those the user is a member of. Either id may be ''."""
     wanted = [ChannelId(one) for one in dict.fromkeys((channel_id, prev_channel_id)) if one]
     if not wanted:

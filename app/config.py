@@ -46,7 +46,7 @@ class ServiceSettings(Section, frozen=True):
     enable_developer: bool = False
     enable_user_typing_messages: bool = True
     enable_post_username_override: bool = False
-    maximum_web_sockets_per_user: Positive = 50
+    maximum_web_sockets_per_user: Positive = 20
 
 
 class TeamSettings(Section, frozen=True):

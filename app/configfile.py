@@ -111,16 +111,17 @@ def parse(raw: Mapping[str, Any], source: str, environment: Mapping[str, str]) -
     return Loaded(config, warnings)
 
 
-def _overrides(
-    environment: Mapping[str, str], warnings: list[str]
-) -> dict[tuple[str, str], tuple[str, str]]:
+def _overrides(environment: Mapping[str, str], warnings: list[str]) -> dict[tuple[str, str], tuple[str, str]]:
     """Environment variables by (section, key): (variable, text)."""
     names: dict[str, tuple[str, str]] = {}
     section_prefixes: list[str] = []
     for section in msgspec.structs.fields(Config):
         section_prefixes.append(f"MM_{section.encode_name.upper()}_")
         for one in msgspec.structs.fields(section.type):
-            names[f"MM_{section.encode_name}_{one.encode_name}".upper()] = (section.encode_name, one.encode_name)
+            names[f"MM_{section.encode_name}_{one.encode_name}".upper()] = (
+                section.encode_name,
+                one.encode_name,
+            )
     found: dict[tuple[str, str], tuple[str, str]] = {}
     for variable, text in environment.items():
         upper = variable.upper()

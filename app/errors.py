@@ -61,8 +61,7 @@ MESSAGES: Final[dict[str, str]] = {
     "api.web_socket_router.not_authenticated.app_error": "WebSocket connection is not authenticated. Please log in"
     " and try again.",
     "api.websocket_handler.invalid_param.app_error": "Invalid {Name} parameter.",
-    "api.websocket_handler.server_busy.app_error": "Server is busy, non-critical services are temporarily"
-    " unavailable.",
+    "api.websocket_handler.server_busy.app_error": "Server is busy, non-critical services are temporarily unavailable.",
     "app.channel.get.existing.app_error": "Unable to find the existing channel.",
     "app.channel.get_by_name.missing.app_error": "Channel does not exist.",
     "app.channel.get_member.missing.app_error": "No channel member found for that user ID and channel ID.",
@@ -113,9 +112,7 @@ class AppError(Exception):
     retry_after_s: for 429 and 503, when the client may come back.
     """
 
-    def __init__(
-        self, error_id: str, status: int, *, retry_after_s: int | None = None, **parameters: object
-    ) -> None:
+    def __init__(self, error_id: str, status: int, *, retry_after_s: int | None = None, **parameters: object) -> None:
         super().__init__(error_id)
         self.id = error_id
         self.status = status

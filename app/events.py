@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from app import wire
-from db.entities import Channel, ChannelType, Post, User
+from db.entities import Channel, ChannelType, Post
 from db.ids import ChannelId, SessionId, TeamId, UserId
 
 # Shed first when a client is slow, and never repaired.
@@ -85,7 +85,8 @@ def encode(message: Message) -> bytes:
 
 def decode(data: bytes) -> Message:
     """The message that crossed the bus. Raises msgspec.ValidationError or DecodeError on anything else."""
-    return _decoder.decode(data)
+    message: Message = _decoder.decode(data)
+    return message
 
 
 def build(name: str, data: dict[str, Any], audience: Audience, seq: int = 0) -> Event:
@@ -108,7 +109,12 @@ def build(name: str, data: dict[str, Any], audience: Audience, seq: int = 0) -> 
 
 
 def posted(
-    post: Post, channel: Channel, sender: User, mentions: Sequence[UserId], *, set_online: bool, sender_name: str
+    post: Post,
+    channel: Channel,
+    mentions: Sequence[UserId],
+    *,
+    set_online: bool,
+    sender_name: str,
 ) -> Event:
     """A new post, to the members of its channel."""
     sender_name = f"@{sender_name}"
@@ -142,9 +148,7 @@ def channel_viewed(user_id: UserId, channel_id: ChannelId) -> Event:
 
 def channel_created(user_id: UserId, channel: Channel) -> Event:
     """A channel was created, to its creator."""
-    return build(
-        "channel_created", {"channel_id": channel.id, "team_id": channel.team_id}, Audience(user_id=user_id)
-    )
+    return build("channel_created", {"channel_id": channel.id, "team_id": channel.team_id}, Audience(user_id=user_id))
 
 
 def direct_added(creator_id: UserId, teammate_id: UserId, channel_id: ChannelId) -> Event:
@@ -158,9 +162,7 @@ def direct_added(creator_id: UserId, teammate_id: UserId, channel_id: ChannelId)
 
 def user_added(user_id: UserId, channel: Channel, seq: int) -> Event:
     """A user joined a channel, to its members."""
-    return build(
-        "user_added", {"user_id": user_id, "team_id": channel.team_id}, Audience(channel_id=channel.id), seq
-    )
+    return build("user_added", {"user_id": user_id, "team_id": channel.team_id}, Audience(channel_id=channel.id), seq)
 
 
 def added_to_team(user_id: UserId, team_id: TeamId) -> Event:
@@ -180,9 +182,7 @@ def status_change(user_id: UserId, status: str) -> Event:
 
 def hello(user_id: UserId, connection_id: str, server_version: str) -> Event:
     """The first event of a connection."""
-    return build(
-        "hello", {"connection_id": connection_id, "server_version": server_version}, Audience(user_id=user_id)
-    )
+    return build("hello", {"connection_id": connection_id, "server_version": server_version}, Audience(user_id=user_id))
 
 
 def active(user_id: UserId) -> Presence:

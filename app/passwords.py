@@ -46,9 +46,7 @@ class Hasher:
             raise AppError("api.user.login.busy.app_error", 429, retry_after_s=1)
         self.waiting += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(
-                self._executor, self._work, password, stored
-            )
+            return await asyncio.get_running_loop().run_in_executor(self._executor, self._work, password, stored)
         finally:
             self.waiting -= 1
 

@@ -96,7 +96,6 @@ async def create(ctx: Context, actor: Actor, draft: Draft, *, set_online: bool =
         events.posted(
             post,
             access.channel,
-            actor.user,
             mentioned,
             set_online=set_online,
             sender_name=_sender_name(ctx, actor.user, draft),
@@ -128,9 +127,7 @@ async def announce(
     )
     written = await ctx.posts.write(new)
     if written is not None:
-        event = events.posted(
-            _as_written(new, written), channel, author, (), set_online=False, sender_name="System"
-        )
+        event = events.posted(_as_written(new, written), channel, (), set_online=False, sender_name="System")
         ctx.bus.publish(event)
 
 
@@ -150,10 +147,7 @@ async def _access_for_writing(ctx: Context, actor: Actor, draft: Draft) -> Acces
         raise errors.forbidden()
     require(
         can_in_channel(actor, access, "create_post")
-        or (
-            access.channel.type == ChannelType.OPEN
-            and can_in_team(actor, access.team_member, "create_post_public")
-        )
+        or (access.channel.type == ChannelType.OPEN and can_in_team(actor, access.team_member, "create_post_public"))
     )
     if access.channel.delete_at:
         raise AppError("api.post.create_post.can_not_post_to_deleted.error", 400)
@@ -181,9 +175,7 @@ async def _mentioned(ctx: Context, channel: Channel, author: User, message: str)
     if found.everybody or found.here:
         limit = ctx.config.team_settings.max_notifications_per_channel
         if await channels.count_members(ctx.db, channel.id) <= limit:
-            everybody = await channels.find_member_ids(
-                ctx.db, channel.id, limit, online_only=not found.everybody
-            )
+            everybody = await channels.find_member_ids(ctx.db, channel.id, limit, online_only=not found.everybody)
             ids.update(dict.fromkeys(everybody))
     ids.pop(author.id, None)
     return list(ids)
@@ -269,9 +261,7 @@ async def since(ctx: Context, channel: Channel, since_ms: int, threads: Threads)
 
     When there are more, `prev_post_id` names the next older post, so that a client can page on.
     """
-    found = await posts.find_since(
-        ctx.db, channel.id, since_ms, limit=MAX_SINCE, roots_only=threads.collapsed
-    )
+    found = await posts.find_since(ctx.db, channel.id, since_ms, limit=MAX_SINCE, roots_only=threads.collapsed)
     if len(found) < MAX_SINCE:
         extra = await posts.find_threads(ctx.db, found, replies=not threads.skip)
         return PostList(found, extra, participants=await _participants(ctx, found, threads))
@@ -300,12 +290,16 @@ async def around_unread(
     member = await channels.find_member(ctx.db, channel.id, user_id)
     if member is None:
         raise AppError("app.channel.get_member.missing.app_error", 404)
-    options = {"offset": 0, "roots_only": threads.collapsed}
-    unread = await posts.find_after(ctx.db, channel.id, member.viewed_seq, limit=limit_after, **options)
+    roots = threads.collapsed
+    unread = await posts.find_after(
+        ctx.db, channel.id, member.viewed_seq, offset=0, limit=limit_after, roots_only=roots
+    )
     if unread:
-        read = await posts.find_before(ctx.db, channel.id, unread[-1].seq, limit=limit_before, **options)
+        read = await posts.find_before(
+            ctx.db, channel.id, unread[-1].seq, offset=0, limit=limit_before, roots_only=roots
+        )
         return await _complete(ctx, channel, unread + read, threads)
-    newest = await posts.find_page(ctx.db, channel.id, limit=limit_before, **options)
+    newest = await posts.find_page(ctx.db, channel.id, offset=0, limit=limit_before, roots_only=roots)
     return await _complete(ctx, channel, newest, threads)
 
 
@@ -318,9 +312,7 @@ async def _complete(ctx: Context, channel: Channel, found: list[Post], threads: 
     return PostList(found, extra, newer, older, await _participants(ctx, found, threads))
 
 
-async def _participants(
-    ctx: Context, found: Sequence[Post], threads: Threads
-) -> dict[str, list[UserId]] | None:
+async def _participants(ctx: Context, found: Sequence[Post], threads: Threads) -> dict[str, list[UserId]] | None:
     roots = [post.id for post in found if post.reply_count]
     if not threads.collapsed or not roots:
         return None

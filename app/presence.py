@@ -89,6 +89,13 @@ class PresenceTracker:
                 person.status = AWAY
                 self._changed[user_id] = AWAY
 
+    def restate(self, users: Iterable[UserId]) -> None:
+        """Those of these users who are not offline are to be stored once more."""
+        for user_id in users:
+            person = self._people.get(user_id)
+            if person is not None:
+                self._changed[user_id] = person.status
+
     def people(self) -> list[UserId]:
         """Everybody who is not offline."""
         return list(self._people)

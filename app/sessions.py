@@ -24,9 +24,7 @@ async def log_in(ctx: Context, login_id: str, password: str, device_id: str) -> 
     if user is None:
         await ctx.hasher.verify(None, password)
         raise _bad_credentials(ctx)
-    if not await users.count_login_attempt(
-        ctx.db, user.id, ctx.config.service_settings.maximum_login_attempts
-    ):
+    if not await users.count_login_attempt(ctx.db, user.id, ctx.config.service_settings.maximum_login_attempts):
         raise AppError("api.user.check_user_login_attempts.too_many.app_error", 401)
     stored = await ctx.hasher.verify(user.password, password)
     if stored is None:

@@ -15,7 +15,13 @@ MAX_PRESENT = 10_000
 async def find_many(ctx: Context, user_ids: Sequence[UserId]) -> list[Status]:
     """The presence of these users; those never seen are offline."""
     found = {status.user_id: status for status in await statuses.find_many(ctx.db, user_ids)}
-    nobody = {"status": "offline", "manual": False, "last_activity_at": 0, "dnd_end_time": 0, "prev_status": ""}
+    nobody = {
+        "status": "offline",
+        "manual": False,
+        "last_activity_at": 0,
+        "dnd_end_time": 0,
+        "prev_status": "",
+    }
     return [found.get(user_id) or Status(user_id=user_id, **nobody) for user_id in dict.fromkeys(user_ids)]  # type: ignore[arg-type]
 
 

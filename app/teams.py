@@ -166,9 +166,7 @@ async def get_by_name_for(ctx: Context, actor: Actor, name: str) -> tuple[Team, 
     if team is None or team.delete_at:
         raise AppError("app.team.get_by_name.missing.app_error", 404)
     member = await teams.find_member(ctx.db, team.id, actor.user_id)
-    require(
-        can_in_team(actor, member, "view_team") or (team.allow_open_invite and can(actor, "list_public_teams"))
-    )
+    require(can_in_team(actor, member, "view_team") or (team.allow_open_invite and can(actor, "list_public_teams")))
     return team, not can_in_team(actor, member, "invite_user")
 
 

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from app import errors, events, teams, validate, wire
+from app import events, teams, validate, wire
 from app.context import Context
 from app.errors import AppError
 from app.permissions import Actor, can, require

@@ -47,11 +47,7 @@ def is_reserved_team_name(text: str) -> bool:
 
 def is_channel_name(text: str) -> bool:
     """1 to 64 of a-z0-9_-, beginning with a letter or digit, not of a direct channel's form."""
-    return (
-        1 <= len(text) <= 64
-        and _CHANNEL_NAME.fullmatch(text) is not None
-        and _DIRECT_NAME.fullmatch(text) is None
-    )
+    return 1 <= len(text) <= 64 and _CHANNEL_NAME.fullmatch(text) is not None and _DIRECT_NAME.fullmatch(text) is None
 
 
 def is_custom_post_type(text: str) -> bool:

@@ -97,7 +97,9 @@ class BatchQueue:
 class BatchConnection(Protocol):
     """What the writer needs of a connection."""
 
-    closed: bool
+    @property
+    def closed(self) -> bool:
+        """Whether a new one is needed."""
 
     async def write(self, batch: Sequence[NewPost]) -> list[Written | None]:
         """Write all in one transaction; None for a refused row."""

@@ -23,7 +23,7 @@ COLUMNS = (
     + ", h.last_post_at, h.total_msg_count, h.total_msg_count_root, h.seq"
 )
 _FROM = "FROM channels c JOIN channel_heads h ON h.channel_id = c.id"
-_SELECT = f"SELECT {COLUMNS} {_FROM}"  # noqa: S608 (a constant)
+_SELECT = f"SELECT {COLUMNS} {_FROM}"
 MEMBER_COLUMNS = (
     "channel_id, user_id, roles, scheme_user, scheme_admin, scheme_guest, notify_props, last_update_at, "
     "join_seq, viewed_seq, last_viewed_at, msg_count, msg_count_root"
@@ -72,7 +72,7 @@ async def find_by_name(db: Queryable, team_id: TeamId, name: str) -> Channel | N
 async def find_access(db: Queryable, channel_id: ChannelId, user_id: UserId) -> Access | None:
     """The channel with the user's memberships of it and of its team; None when there is no such channel."""
     row = await db.fetch_one(
-        f"SELECT {COLUMNS}, {_M}, {_T} {_FROM}"  # noqa: S608 (a constant)
+        f"SELECT {COLUMNS}, {_M}, {_T} {_FROM}"
         " LEFT JOIN channel_members m ON m.channel_id = c.id AND m.user_id = %s"
         " LEFT JOIN team_members t ON t.team_id = c.team_id AND t.user_id = %s AND t.delete_at = 0"
         " WHERE c.id = %s",

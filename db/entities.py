@@ -160,7 +160,7 @@ class Post(msgspec.Struct):
 
 
 class Status(msgspec.Struct):
-    """Presence of a user: online, away, dnd or offline. `manual`: chosen by the user, so nothing automatic changes it."""
+    """Presence: online, away, dnd or offline. `manual`: chosen by the user, so nothing automatic changes it."""
 
     user_id: UserId
     status: str

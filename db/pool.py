@@ -7,7 +7,6 @@ import contextlib
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, Protocol
 
-
 from db.drivers import postgres
 from db.errors import ConnectionLost
 from db.settings import PoolSettings

@@ -176,9 +176,7 @@ async def find(db: Queryable, post_id: PostId) -> Post | None:
     return Post(*row) if row else None
 
 
-async def find_page(
-    db: Queryable, channel_id: ChannelId, *, offset: int, limit: int, roots_only: bool
-) -> list[Post]:
+async def find_page(db: Queryable, channel_id: ChannelId, *, offset: int, limit: int, roots_only: bool) -> list[Post]:
     """A page of the channel's posts, newest first."""
     roots = _ROOTS_ONLY if roots_only else ""
     rows = await db.fetch(
@@ -206,8 +204,7 @@ async def find_before(
     """Up to `limit` posts older than `seq`, newest first, after leaving out the `offset` nearest."""
     roots = _ROOTS_ONLY if roots_only else ""
     rows = await db.fetch(
-        f"{_SELECT} WHERE channel_id = %s AND seq < %s AND delete_at = 0 {roots}"
-        " ORDER BY seq DESC LIMIT %s OFFSET %s",
+        f"{_SELECT} WHERE channel_id = %s AND seq < %s AND delete_at = 0 {roots} ORDER BY seq DESC LIMIT %s OFFSET %s",
         (channel_id, seq, limit, offset),
     )
     return [Post(*row) for row in rows]
@@ -239,9 +236,7 @@ async def find_threads(db: Queryable, posts: Sequence[Post], *, replies: bool) -
     return [post for post in (Post(*row) for row in rows) if post.id not in here]
 
 
-async def find_neighbour_ids(
-    db: Queryable, channel_id: ChannelId, newest_seq: int, oldest_seq: int
-) -> tuple[str, str]:
+async def find_neighbour_ids(db: Queryable, channel_id: ChannelId, newest_seq: int, oldest_seq: int) -> tuple[str, str]:
     """Ids of the post after `newest_seq` and of the post before `oldest_seq`; '' where there is none."""
     row = await db.fetch_one(
         "SELECT (SELECT id FROM posts WHERE channel_id = %s AND seq > %s AND delete_at = 0 ORDER BY seq LIMIT 1),"

@@ -55,6 +55,4 @@ async def delete(db: Queryable, session_id: SessionId) -> bool:
 
 async def delete_expired(db: Queryable, user_id: UserId, now_ms: int) -> None:
     """Delete the expired sessions of one user (at their next login)."""
-    await db.execute(
-        "DELETE FROM sessions WHERE user_id = %s AND expires_at BETWEEN 1 AND %s", (user_id, now_ms)
-    )
+    await db.execute("DELETE FROM sessions WHERE user_id = %s AND expires_at BETWEEN 1 AND %s", (user_id, now_ms))

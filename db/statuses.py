@@ -22,9 +22,7 @@ async def find_present(db: Queryable, limit: int) -> list[Status]:
     return [Status(*row) for row in rows]
 
 
-async def apply_automatic(
-    db: Queryable, changes: Sequence[tuple[UserId, str, int]]
-) -> list[tuple[UserId, str]]:
+async def apply_automatic(db: Queryable, changes: Sequence[tuple[UserId, str, int]]) -> list[tuple[UserId, str]]:
     """Store (user, status, last activity) as connections come and go; those whose status did change.
 
     A status that the user chose (`manual`) stays.

@@ -5,9 +5,12 @@ from db.pool import Queryable
 
 async def claim(db: Queryable, name: str, value: str) -> bool:
     """Set `name` unless it is set; whether this call did it. Two at once: exactly one gets True."""
-    return await db.execute(
-        "INSERT INTO systems (name, value) VALUES (%s, %s) ON CONFLICT (name) DO NOTHING", (name, value)
-    ) == 1
+    return (
+        await db.execute(
+            "INSERT INTO systems (name, value) VALUES (%s, %s) ON CONFLICT (name) DO NOTHING", (name, value)
+        )
+        == 1
+    )
 
 
 async def find(db: Queryable, name: str) -> str | None:

@@ -62,9 +62,7 @@ async def find_ids_of_user(db: Queryable, user_id: UserId) -> list[TeamId]:
 
 async def count_members(db: Queryable, team_id: TeamId) -> int:
     """How many members the team has."""
-    row = await db.fetch_one(
-        "SELECT count(*) FROM team_members WHERE team_id = %s AND delete_at = 0", (team_id,)
-    )
+    row = await db.fetch_one("SELECT count(*) FROM team_members WHERE team_id = %s AND delete_at = 0", (team_id,))
     return int(row[0]) if row else 0
 
 
@@ -76,10 +74,13 @@ async def find_member(db: Queryable, team_id: TeamId, user_id: UserId) -> TeamMe
 
 async def add_member(db: Queryable, member: TeamMember) -> bool:
     """Insert the membership or revive an ended one; False when the user was a member already."""
-    return await db.execute(
-        f"INSERT INTO team_members AS m ({MEMBER_COLUMNS}) VALUES (%s, %s, %s, %s, %s, %s, %s, %s)"  # noqa: S608
-        " ON CONFLICT (team_id, user_id) DO UPDATE SET delete_at = 0, roles = excluded.roles,"
-        " scheme_user = excluded.scheme_user, scheme_admin = excluded.scheme_admin,"
-        " scheme_guest = excluded.scheme_guest WHERE m.delete_at <> 0",
-        astuple(member),
-    ) == 1
+    return (
+        await db.execute(
+            f"INSERT INTO team_members AS m ({MEMBER_COLUMNS}) VALUES (%s, %s, %s, %s, %s, %s, %s, %s)"  # noqa: S608
+            " ON CONFLICT (team_id, user_id) DO UPDATE SET delete_at = 0, roles = excluded.roles,"
+            " scheme_user = excluded.scheme_user, scheme_admin = excluded.scheme_admin,"
+            " scheme_guest = excluded.scheme_guest WHERE m.delete_at <> 0",
+            astuple(member),
+        )
+        == 1
+    )

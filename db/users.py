@@ -59,9 +59,7 @@ async def find_many(db: Queryable, user_ids: Sequence[UserId], since_ms: int = 0
     return [User(*row) for row in rows]
 
 
-async def find_member_ids_by_username(
-    db: Queryable, channel_id: ChannelId, usernames: Sequence[str]
-) -> list[UserId]:
+async def find_member_ids_by_username(db: Queryable, channel_id: ChannelId, usernames: Sequence[str]) -> list[UserId]:
     """Ids of the channel's members among these names (for mentions)."""
     rows = await db.fetch(
         "SELECT u.id FROM users u JOIN channel_members m ON m.user_id = u.id"
@@ -76,10 +74,13 @@ async def count_login_attempt(db: Queryable, user_id: UserId, allowed: int) -> b
 
     One budget for all nodes and for parallel requests, because the row lock serialises them.
     """
-    return await db.execute(
-        "UPDATE users SET failed_attempts = failed_attempts + 1 WHERE id = %s AND failed_attempts < %s",
-        (user_id, allowed),
-    ) == 1
+    return (
+        await db.execute(
+            "UPDATE users SET failed_attempts = failed_attempts + 1 WHERE id = %s AND failed_attempts < %s",
+            (user_id, allowed),
+        )
+        == 1
+    )
 
 
 async def clear_login_attempts(db: Queryable, user_id: UserId) -> None:

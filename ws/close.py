@@ -20,5 +20,3 @@ class Close(IntEnum):
     """The client did not read what it was sent."""
     SESSION_ENDED = 4001
     """The session was revoked or has expired."""
-
-

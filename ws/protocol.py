@@ -7,6 +7,7 @@ Bytes in, outputs out; nothing here waits or writes. wsproto keeps the RFC; on t
         └────────refused───────────────────────────────────────┘
 """
 
+import contextlib
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -18,11 +19,9 @@ from wsproto.events import (
     AcceptConnection,
     BytesMessage,
     CloseConnection,
-    Message,
     Ping,
     Pong,
     RejectConnection,
-    RejectData,
     Request,
     TextMessage,
 )
@@ -105,14 +104,14 @@ class Connection:
 
     def receive(self, data: bytes, now: float) -> list[Output]:
         """Bytes of the client at time `now` (s, monotonic); what is to be done, in order."""
-        if self.state is State.CLOSED:
-            return []
         outputs: list[Output] = []
+        if self._over():
+            return outputs
         try:
             self._ws.receive_data(data)
             for event in self._ws.events():
                 self._handle(event, outputs, now)
-                if self.state is State.CLOSED:
+                if self._over():
                     break
         except RemoteProtocolError as error:
             if self.state is State.HANDSHAKE:
@@ -121,6 +120,9 @@ class Connection:
                 code = error.event_hint.code if isinstance(error.event_hint, CloseConnection) else None
                 self._close(outputs, code or Close.PROTOCOL_ERROR, "protocol error")
         return outputs
+
+    def _over(self) -> bool:
+        return self.state is State.CLOSED
 
     def ping(self) -> bytes:
         """A ping to send; b'' when the connection is not open."""
@@ -137,7 +139,7 @@ class Connection:
         match event:
             case Request():
                 self._open(event, outputs)
-            case Message():
+            case TextMessage() | BytesMessage():
                 self._take(event, outputs, now)
             case Ping():
                 outputs.append(Write(self._ws.send(event.response())))
@@ -164,8 +166,8 @@ class Connection:
     def _reject(self, outputs: list[Output], error: RemoteProtocolError) -> None:
         hint = error.event_hint if isinstance(error.event_hint, RejectConnection) else RejectConnection()
         try:
-            response = self._ws.send(RejectConnection(hint.status_code, hint.headers, has_response_body=True))
-            response += self._ws.send(RejectData(b"", body_finished=True))
+            headers = [*hint.headers, (b"content-length", b"0"), (b"connection", b"close")]
+            response = self._ws.send(RejectConnection(status_code=hint.status_code, headers=headers))
         except LocalProtocolError:
             response = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
         self.state = State.CLOSED
@@ -205,9 +207,7 @@ class Connection:
         return self._allowance >= 0.0
 
     def _close(self, outputs: list[Output], code: int, reason: str) -> None:
-        try:
+        with contextlib.suppress(LocalProtocolError):  # the client has closed already
             outputs.append(Write(self._ws.send(CloseConnection(code))))
-        except LocalProtocolError:  # the client has closed already
-            pass
         self.state = State.CLOSED
         outputs.append(Ended(reason))

@@ -8,6 +8,8 @@ import asyncio
 import logging
 import socket
 from collections import deque
+from collections.abc import Coroutine
+from typing import Any, cast
 
 from app import events, sessions
 from app.context import Context
@@ -17,11 +19,11 @@ from app.permissions import Actor
 from app.ports import Upgrade
 from db import channels, teams
 from db.errors import DatabaseError
-from db.ids import SessionId, UserId, new_id
+from db.ids import ChannelId, SessionId, TeamId, UserId, new_id
 from ws import actions, protocol
 from ws.close import Close
 from ws.fanout import Fanout, SharedFrame, text_frame
-from ws.hub import Hub, Listener
+from ws.hub import Hub
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +36,7 @@ MAX_QUEUED_BYTES = 1 << 20
 MAX_WAITING_REQUESTS = 32
 ACTIVITY_EVERY_S = 20.0
 _SWEEP_S = 1.0
+_RETRY_S = 0.2
 _WRITE_BUFFER_BYTES = 65_536
 
 
@@ -64,23 +67,32 @@ class WebSocketServer:
         await self.loop.connect_accepted_socket(lambda: client, sock)
         client.begin()
 
-    async def reload_memberships(self) -> None:
-        """Read every listener's memberships anew, after messages of the bus were lost."""
+    async def reload(self) -> None:
+        """Messages of the bus were lost: read again where everybody belongs and whether their sessions live."""
         for user_id in self.hub.users():
-            listener = self.hub.begin_loading(user_id)
-            await self.load(listener)
+            await self._until_read(user_id)
+        for client in list(self.clients):
+            await client.recheck()
 
-    async def load(self, listener: Listener) -> None:
-        """Read where a user belongs. Raises DatabaseError."""
-        user_id = UserId(listener.user_id)
-        read = None
+    async def _until_read(self, user_id: str) -> None:
+        listener = self.hub.begin_loading(user_id)
+        memberships = None
         try:
-            read = (
-                await channels.find_ids_of_user(self.ctx.db, user_id),
-                await teams.find_ids_of_user(self.ctx.db, user_id),
-            )
+            while memberships is None:
+                try:
+                    memberships = await self.read_memberships(user_id)
+                except DatabaseError:
+                    await asyncio.sleep(_RETRY_S)
         finally:
-            self.hub.end_loading(listener, read)
+            self.hub.end_loading(listener, memberships)
+
+    async def read_memberships(self, user_id: str) -> tuple[list[ChannelId], list[TeamId]]:
+        """Where a user belongs. Raises DatabaseError."""
+        db = self.ctx.db
+        return (
+            await channels.find_ids_of_user(db, UserId(user_id)),
+            await teams.find_ids_of_user(db, UserId(user_id)),
+        )
 
     def held(self) -> events.Presence:
         """Everybody with a socket here, for a relay that has started anew."""
@@ -131,9 +143,8 @@ class Client(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The socket is ours."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        transport.set_write_buffer_limits(high=_WRITE_BUFFER_BYTES)
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's do not inherit from it
+        self._transport.set_write_buffer_limits(high=_WRITE_BUFFER_BYTES)
         self._server.clients.add(self)
 
     def begin(self) -> None:
@@ -150,7 +161,7 @@ class Client(asyncio.Protocol):
         """The client will send no more: a WebSocket is of no use then."""
         return False
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, _exc: Exception | None) -> None:
         """The socket is gone."""
         self._server.clients.discard(self)
         if self.session_id and self._server.hub.leave(self):
@@ -198,14 +209,14 @@ class Client(asyncio.Protocol):
         if not self._working:
             self._run(self._answer_all())
 
-    def _run(self, work: "asyncio._CoroutineLike[None]") -> None:
+    def _run(self, work: Coroutine[Any, Any, None]) -> None:
         """Requests and authentication of one client never overlap."""
         self._working = True
         task: asyncio.Task[None] = self._server.loop.create_task(self._guard(work))
         self._server.tasks.add(task)
         task.add_done_callback(self._server.tasks.discard)
 
-    async def _guard(self, work: "asyncio._CoroutineLike[None]") -> None:
+    async def _guard(self, work: Coroutine[Any, Any, None]) -> None:
         try:
             await work
             await self._answer_all()
@@ -233,9 +244,7 @@ class Client(asyncio.Protocol):
             return
         self._note_activity(request.action)
         session_id = SessionId(self.session_id)
-        self._reply(
-            await actions.run(self._server.ctx, session_id, request.seq, request.action, request.data)
-        )
+        self._reply(await actions.run(self._server.ctx, session_id, request.seq, request.action, request.data))
 
     async def _challenge(self, request: protocol.Asked) -> None:
         token = request.data.get("token")
@@ -260,25 +269,39 @@ class Client(asyncio.Protocol):
             hub.leave(self)
             return
         listener = hub.begin_loading(user_id)
+        memberships = None
         try:
-            await self._server.load(listener)
+            memberships = await self._server.read_memberships(user_id)
             actor: Actor = await sessions.recheck(ctx, session_id)
+            if self._transport is None or self._transport.is_closing():
+                return
+            if hub.clients_of(user_id) >= ctx.config.service_settings.maximum_web_sockets_per_user:
+                self.close(Close.POLICY_VIOLATION)
+                return
+            self._deadline = None
+            self._expires_at_ms = actor.session.expires_at
+            self.connection_id = new_id()
+            first = hub.join(listener, self)
         except (AppError, DatabaseError):
             self._abort()
             return
-        if self._transport is None or self._transport.is_closing():
-            return
-        if hub.clients_of(user_id) >= ctx.config.service_settings.maximum_web_sockets_per_user:
-            self.close(Close.POLICY_VIOLATION)
-            return
-        self._deadline = None
-        self._expires_at_ms = actor.session.expires_at
-        self.connection_id = new_id()
-        first = hub.join(listener, self)
+        finally:
+            hub.end_loading(listener, memberships)
         hello = events.hello(UserId(user_id), self.connection_id, ctx.client_config.version_id)
         self.send(SharedFrame(hello.frame, best_effort=False))
         if first:
             ctx.bus.publish(events.Presence("connected", (user_id,)))
+
+    async def recheck(self) -> None:
+        """Close the socket if its session has ended meanwhile."""
+        if not self.connection_id:
+            return
+        try:
+            await sessions.recheck(self._server.ctx, SessionId(self.session_id))
+        except AppError:
+            self.close(Close.SESSION_ENDED)
+        except DatabaseError:
+            self.close(Close.TRY_AGAIN_LATER)
 
     def _note_activity(self, action: str) -> None:
         now = self._server.loop.time()
@@ -318,7 +341,7 @@ class Client(asyncio.Protocol):
     def flush(self) -> None:
         """Write everything that waits, in one write; events get their numbers now."""
         self._marked = False
-        if self._transport is None or self._transport.is_closing() or self._paused_at is not None:
+        if not self._queue or self._transport is None or self._transport.is_closing() or self._paused_at is not None:
             return
         parts: list[bytes] = []
         for item in self._queue:

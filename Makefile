@@ -1,0 +1,43 @@
+# `make run` needs only Python >= 3.11; `make test` sets up all that the tests need.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+export MM_SERVICESETTINGS_LISTENADDRESS ?= 127.0.0.1:8065
+
+.PHONY: run setup check unit test prove bench clean
+
+run: $(VENV)/.run
+	@exec $(BIN)/mmnode --data-dir ./node-data
+
+$(VENV)/.run: pyproject.toml etc/constraints.txt
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c etc/constraints.txt -e '.[embedded]'
+	@touch $@
+
+$(VENV)/.all: $(VENV)/.run
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c etc/constraints.txt -e '.[embedded,test,check]'
+	@touch $@
+
+setup: $(VENV)/.all
+	$(BIN)/python -m tests.provision
+
+check: $(VENV)/.all
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+unit: $(VENV)/.all
+	$(BIN)/pytest -m 'not node and not database'
+
+test: setup
+	$(BIN)/pytest
+
+prove: setup
+	MMNODE_PROVE=1 $(BIN)/pytest -m 'prove or node' -v
+
+bench: $(VENV)/.all
+	$(BIN)/python -m bench
+
+clean:
+	rm -rf $(VENV) node-data tests/clients/node_modules

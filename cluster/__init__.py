@@ -1,0 +1,25 @@
+"""What makes a node, and (later) nodes a cluster: processes, the bus, the command line (top layer).
+
+    mmnode ──> cli.py ──> supervisor.py ──spawn──> worker.py api 0..N-1, ws 0..M-1, relay.py, embedded.py (PostgreSQL)
+                              │  ▲ channel.py (a socket pair each)                  ▲
+                              ▼  │                                                  │ bus.py over ipc
+                          control.py <── mmnode status, config reload, drain     relay.py: events, presence
+
+bus.py         a worker's end of the bus
+channel.py     messages between the supervisor and a worker
+children.py    sans-I/O: the life of a child process: back-off, watchdog, red
+cli.py         the command line
+control.py     the control socket
+embedded.py    the embedded PostgreSQL as a child
+envelope.py    envelope <-> msgpack
+handover.py    connected sockets from api workers to ws workers
+listen.py      the listening sockets, held by the supervisor
+logs.py        one event a line
+page.py        the node page: what the relay tells all workers, in shared memory
+paths.py       data directory, runtime directory, node id
+relay.py       the node's post office
+sequence.py    sans-I/O: numbered streams: deliver, duplicate, gap
+spawn.py       starting children that never outlive us
+supervisor.py  one loop: spawn, watch, reap, reload, drain
+worker.py      run_api, run_ws, run_relay: build, serve, stop
+"""

@@ -1,0 +1,189 @@
+"""The command line.
+
+    mmnode [--workers N] [--ws-workers M] [--config FILE] [--data-dir DIR]    run a node
+    mmnode config validate | reload        mmnode status        mmnode drain
+
+Exit status: 0 done, 1 failed, 2 the command line or the configuration is wrong (nothing was started).
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from app import configfile
+from app.version import MATTERMOST_VERSION, VERSION
+
+DEFAULT_CONFIG = Path("config.json")
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run a command; the exit status."""
+    if arguments and arguments[0] == "worker":  # how the supervisor starts its children
+        from cluster import worker
+
+        return worker.main(arguments[1], int(arguments[2]), [int(one) for one in arguments[3:]])
+    options = _parser().parse_args(arguments)
+    handler = {
+        None: _serve,
+        "config": _config,
+        "status": _status,
+        "drain": _drain,
+    }[options.command]
+    return handler(options)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="mmnode", description="A high-availability team-messaging server node.", allow_abbrev=False
+    )
+    parser.add_argument(
+        "--version", action="version", version=f"mmnode {VERSION} (speaks Mattermost {MATTERMOST_VERSION})"
+    )
+    parser.add_argument(
+        "--workers",
+        type=_positive,
+        default=os.cpu_count() or 1,
+        metavar="N",
+        help="api workers (default: cores)",
+    )
+    parser.add_argument(
+        "--ws-workers", type=_positive, metavar="M", help="WebSocket workers (default: half of N, at least 1)"
+    )
+    _add_places(parser)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    config = commands.add_parser("config", help="judge or reload the configuration file", allow_abbrev=False)
+    config.add_argument("action", choices=["validate", "reload"])
+    status = commands.add_parser("status", help="what the running node does", allow_abbrev=False)
+    status.add_argument("--json", action="store_true", help="as JSON")
+    drain = commands.add_parser("drain", help="stop the running node in good order", allow_abbrev=False)
+    for command in (config, status, drain):
+        _add_places(command, below=True)
+    return parser
+
+
+def _add_places(parser: argparse.ArgumentParser, *, below: bool = False) -> None:
+    """--config and --data-dir, before or after the command (`below`: then they do not reset what stood before)."""
+    parser.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help=f"configuration file (default: {DEFAULT_CONFIG} if it is there)",
+        default=argparse.SUPPRESS if below else None,
+    )
+    parser.add_argument(
+        "--data-dir",
+        type=Path,
+        metavar="DIR",
+        help="the node's own directory (default: ./node-data)",
+        default=argparse.SUPPRESS if below else Path("node-data"),
+    )
+
+
+def _positive(text: str) -> int:
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
+    if not 1 <= number <= 256:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to 256")
+    return number
+
+
+def _config_path(options: argparse.Namespace) -> Path | None:
+    if options.config is not None:
+        return Path(options.config).absolute()
+    return DEFAULT_CONFIG.absolute() if DEFAULT_CONFIG.exists() else None
+
+
+def _load(options: argparse.Namespace) -> configfile.Loaded | None:
+    try:
+        return configfile.load(_config_path(options))
+    except configfile.ConfigError as error:
+        for problem in error.problems:
+            print(problem, file=sys.stderr)
+        return None
+
+
+def _serve(options: argparse.Namespace) -> int:
+    loaded = _load(options)
+    if loaded is None:
+        return 2
+    from cluster import logs
+    from cluster.embedded import NotAvailable
+    from cluster.listen import AddressInUse
+    from cluster.paths import DataDirInUse
+    from cluster.supervisor import Options, Supervisor
+
+    logs.set_up(loaded.config.log_settings, "supervisor")
+    for warning in loaded.warnings:
+        print(warning, file=sys.stderr)
+    supervisor = Supervisor(
+        Options(
+            config_path=_config_path(options),
+            data_dir=options.data_dir.absolute(),
+            workers=options.workers,
+            ws_workers=options.ws_workers or max(1, options.workers // 2),
+        ),
+        loaded.config,
+    )
+    try:
+        return asyncio.run(supervisor.run())
+    except (AddressInUse, DataDirInUse, NotAvailable) as error:
+        print(f"mmnode: {error}", file=sys.stderr)
+        return 1
+
+
+def _config(options: argparse.Namespace) -> int:
+    if options.action == "reload":
+        return _print_answer(_ask(options, "reload"))
+    loaded = _load(options)
+    if loaded is None:
+        return 2
+    for warning in loaded.warnings:
+        print(warning, file=sys.stderr)
+    print(f"{_config_path(options) or 'defaults'}: valid")
+    return 0
+
+
+def _drain(options: argparse.Namespace) -> int:
+    return _print_answer(_ask(options, "drain"))
+
+
+def _status(options: argparse.Namespace) -> int:
+    answer = _ask(options, "status")
+    if answer is None or options.json or not answer.get("ok"):
+        return _print_answer(answer)
+    print(f"{answer['state']}  {answer['url']}  node {answer['node_id']}  version {answer['version']}")
+    print(f"database: {answer['database']}")
+    if answer["restart_needed"]:
+        print(f"waiting for a restart: {', '.join(answer['restart_needed'])}")
+    for child in answer["children"]:
+        known = ("name", "state", "pid", "restarts", "uptime_s", "red")
+        more = "  ".join(f"{key} {value}" for key, value in child.items() if key not in known)
+        print(
+            f"  {child['name']:<9} {child['state']:<9} pid {child['pid'] or '-':<8} up {child['uptime_s']} s"
+            f"  restarts {child['restarts']}{'  RED' if child['red'] else ''}  {more}".rstrip()
+        )
+    return 0
+
+
+def _ask(options: argparse.Namespace, command: str) -> dict[str, Any] | None:
+    from cluster import control, paths
+
+    try:
+        return control.ask(paths.control_socket(options.data_dir), command)
+    except (OSError, ValueError) as error:
+        print(f"mmnode: no node runs on {options.data_dir}: {error}", file=sys.stderr)
+        return None
+
+
+def _print_answer(answer: dict[str, Any] | None) -> int:
+    if answer is None:
+        return 1
+    print(json.dumps(answer, indent=2))
+    return 0 if answer.get("ok") else 1

@@ -1,0 +1,243 @@
+"""The node's post office: takes what workers publish, hands it to those that need it, keeps presence.
+
+One ROUTER over ipc. Each worker gets a numbered stream of its own; a message that its queue cannot take is lost and
+leaves a hole in the numbers, which the worker notices. The relay is the only writer of the node page.
+"""
+
+import asyncio
+import logging
+import time
+from dataclasses import dataclass, field
+
+import msgspec
+import zmq
+
+from app import events
+from app.events import Message, Presence
+from app.presence import OFFLINE, PresenceTracker
+from cluster.bus import BEAT_S, class_of
+from cluster.envelope import BadEnvelope, Class, Envelope, Kind, pack, unpack
+from cluster.page import Page
+from cluster.sequence import Reader, Stamp, Verdict
+from db import statuses
+from db.errors import DatabaseError
+from db.ids import UserId
+from db.pool import Database
+
+log = logging.getLogger(__name__)
+
+_HIGH_WATER = 100_000
+_MAX_PER_TURN = 512
+_PRESENCE_EVERY_S = 0.1
+_IDLE_EVERY_S = 5.0
+_SETTLE_S = 10.0
+_GONE_S = 3.0
+_PRESENCE_BATCH = 500
+
+
+@dataclass
+class Link:
+    """A worker that this relay serves."""
+
+    routing_id: bytes
+    incarnation: int
+    last_heard: float
+    stamp: Stamp = field(default_factory=Stamp)
+    reader: Reader = field(default_factory=Reader)
+    lost: int = 0
+
+
+class Relay:
+    """`serve` runs until cancelled."""
+
+    def __init__(
+        self, address: str, page: Page, db: Database, *, node_id: str, incarnation: int, away_after_s: float
+    ) -> None:
+        self._page = page
+        self._db = db
+        self._node_id = node_id
+        self._incarnation = incarnation
+        self._links: dict[str, Link] = {}
+        self._presence = PresenceTracker(away_after_s=away_after_s)
+        self.relayed = 0
+        self.dropped = 0
+        self._loop = asyncio.get_running_loop()
+        self._context = zmq.Context(io_threads=1)
+        self._socket = self._context.socket(zmq.ROUTER)
+        self._socket.set(zmq.ROUTER_MANDATORY, 1)
+        self._socket.set(zmq.ROUTER_HANDOVER, 1)
+        self._socket.set(zmq.SNDHWM, _HIGH_WATER)
+        self._socket.set(zmq.RCVHWM, _HIGH_WATER)
+        self._socket.set(zmq.LINGER, 0)
+        self._socket.set(zmq.MAXMSGSIZE, 1 << 20)
+        self._socket.bind(address)
+        page.take_over(incarnation)
+
+    async def serve(self) -> None:
+        """Relay, beat and keep presence until cancelled."""
+        descriptor = self._socket.FD
+        self._loop.add_reader(descriptor, self._drain)
+        self._loop.call_soon(self._drain)
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._beat_for_ever())
+                group.create_task(self._keep_presence_for_ever())
+                group.create_task(self._settle())
+        finally:
+            self._loop.remove_reader(descriptor)
+            self._socket.close()
+            self._context.term()
+
+    def set_away_after(self, seconds: float) -> None:
+        """Idle for so long means away, from now on."""
+        self._presence.away_after_s = seconds
+
+    def _drain(self) -> None:
+        for _ in range(_MAX_PER_TURN):
+            try:
+                frames = self._socket.recv_multipart(zmq.DONTWAIT)
+            except zmq.Again:
+                break
+            self._receive(frames)
+        else:
+            self._loop.call_soon(self._drain)
+        self._page.advance(self.relayed)
+
+    def _receive(self, frames: list[bytes]) -> None:
+        try:
+            routing_id, header, body = frames
+            envelope = unpack(header)
+        except (ValueError, BadEnvelope):
+            log.warning("a worker sent something that is no envelope")
+            return
+        link = self._link(routing_id, envelope)
+        if link is None:
+            return
+        link.last_heard = self._loop.time()
+        if envelope.kind == Kind.BEAT:
+            if link.reader.see_tail(envelope.incarnation, envelope.seq) is Verdict.GAP:
+                self._count_loss(envelope.worker, link)
+            return
+        verdict = link.reader.see(envelope.incarnation, envelope.seq)
+        if verdict is Verdict.DUPLICATE:
+            return
+        if verdict is Verdict.GAP:
+            self._count_loss(envelope.worker, link)
+        if envelope.kind == Kind.PRESENCE:
+            self._note_presence(envelope.worker, body)
+        elif envelope.kind == Kind.MESSAGE:
+            self._hand_out(body, envelope.kind_class)
+
+    def _link(self, routing_id: bytes, envelope: Envelope) -> Link | None:
+        """The link this came by, made anew for a worker that is new; None for one of an earlier incarnation."""
+        link = self._links.get(envelope.worker)
+        if link is not None and envelope.incarnation < link.incarnation:
+            return None
+        if link is None or envelope.incarnation > link.incarnation:
+            link = Link(routing_id, envelope.incarnation, self._loop.time())
+            # Nothing says what an earlier relay had from this worker; what it sends from here on is whole.
+            before = envelope.seq if envelope.kind == Kind.BEAT else envelope.seq - 1
+            link.reader.start(envelope.incarnation, before)
+            self._links[envelope.worker] = link
+            self._presence.reset(envelope.worker, (), self._loop.time())
+            self._send(envelope.worker, link, Kind.WELCOME, Class.CONTROL, link.stamp.last, b"")
+        return link
+
+    def _count_loss(self, worker: str, link: Link) -> None:
+        link.lost += 1
+        log.warning("messages of a worker were lost", extra={"worker": worker, "times": link.lost})
+
+    def _hand_out(self, body: bytes, kind_class: str) -> None:
+        self.relayed += 1
+        for worker, link in self._links.items():
+            if worker.startswith("ws"):
+                self._send(worker, link, Kind.MESSAGE, kind_class, link.stamp.next(), body)
+
+    def _publish(self, message: Message) -> None:
+        self._hand_out(events.encode(message), class_of(message))
+        self._loop.call_soon(self._drain)  # the descriptor is edge-triggered: a send may have eaten the edge
+
+    def _send(self, worker: str, link: Link, kind: Kind, kind_class: str, seq: int, body: bytes) -> None:
+        envelope = Envelope("", self._node_id, self._incarnation, seq, kind, kind_class, worker=worker)
+        try:
+            self._socket.send_multipart([link.routing_id, pack(envelope), body], zmq.DONTWAIT, copy=True)
+        except zmq.ZMQError as error:
+            if error.errno not in (zmq.EAGAIN, zmq.EHOSTUNREACH):
+                raise
+            self.dropped += 1
+
+    async def _beat_for_ever(self) -> None:
+        while True:
+            self._page.beat()
+            now = self._loop.time()
+            for worker, link in list(self._links.items()):
+                if now - link.last_heard > _GONE_S:
+                    del self._links[worker]
+                    self._presence.reset(worker, (), now)
+                else:
+                    self._send(worker, link, Kind.BEAT, Class.CONTROL, link.stamp.last, b"")
+            self._drain()
+            await asyncio.sleep(BEAT_S)
+
+    # Presence ------------------------------------------------------------------------------------------------------
+
+    def _note_presence(self, worker: str, body: bytes) -> None:
+        try:
+            message = events.decode(body)
+        except msgspec.MsgspecError:
+            message = None
+        if not isinstance(message, Presence):
+            log.warning("a worker sent a report that cannot be read", extra={"worker": worker})
+            return
+        now = self._loop.time()
+        users = [UserId(user_id) for user_id in message.user_ids]
+        if message.kind == "held":
+            self._presence.reset(worker, users, now)
+            return
+        for user_id in users:
+            if message.kind == "connected":
+                self._presence.connected(worker, user_id, now)
+            elif message.kind == "disconnected":
+                self._presence.disconnected(worker, user_id, now)
+            elif message.kind == "active":
+                self._presence.active(user_id, now)
+
+    async def _keep_presence_for_ever(self) -> None:
+        pending: dict[UserId, str] = {}
+        looked_at = self._loop.time()
+        while True:
+            await asyncio.sleep(_PRESENCE_EVERY_S)
+            now = self._loop.time()
+            if now - looked_at >= _IDLE_EVERY_S:
+                looked_at = now
+                self._presence.find_idle(now)
+            pending.update(self._presence.changes(now))
+            while pending:
+                batch = dict(list(pending.items())[:_PRESENCE_BATCH])
+                now_ms = time.time_ns() // 1_000_000
+                try:
+                    changed = await statuses.apply_automatic(
+                        self._db, [(user_id, status, now_ms) for user_id, status in batch.items()]
+                    )
+                except DatabaseError as error:
+                    log.warning("presence is not stored", extra={"reason": str(error)})
+                    await asyncio.sleep(1.0)
+                    break
+                for user_id in batch:
+                    pending.pop(user_id)
+                for user_id, status in changed:
+                    self._publish(events.status_change(user_id, status))
+
+    async def _settle(self) -> None:
+        """Once all workers had time to say whom they hold: whoever else is still online in the database is not."""
+        await asyncio.sleep(_SETTLE_S)
+        while True:
+            try:
+                gone = await statuses.set_offline_except(self._db, self._presence.people())
+            except DatabaseError:
+                await asyncio.sleep(1.0)
+                continue
+            self._presence.restate(gone)  # whoever connected while that statement ran
+            for user_id in gone:
+                self._publish(events.status_change(user_id, OFFLINE))
+            return

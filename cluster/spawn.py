@@ -1,0 +1,79 @@
+"""Starting children that never outlive us.
+
+Spawned from the main thread, never forked after threads or sockets; PR_SET_PDEATHSIG kills a child when the supervisor
+dies, and the end of its channel tells it so as well.
+"""
+
+import ctypes
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+_PR_SET_PDEATHSIG = 1
+PARENT_VARIABLE = "MMNODE_SUPERVISOR_PID"
+
+
+@dataclass(frozen=True)
+class Account:
+    """Under whom to run a child: user and group id; None: as we are."""
+
+    user: int | None = None
+    group: int | None = None
+
+    @property
+    def groups(self) -> list[int] | None:
+        """Supplementary groups: none of root's."""
+        return None if self.user is None else []
+
+
+def die_with_parent(parent: int, with_signal: int = signal.SIGKILL) -> None:
+    """Have the kernel signal this process when its parent dies; exit at once if that has happened already.
+
+    Must come after any change of user: the kernel forgets the wish then.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(_PR_SET_PDEATHSIG, int(with_signal), 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG)")
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def start_worker(
+    role: str, index: int, end: socket.socket, inherited: Sequence[socket.socket]
+) -> subprocess.Popen[bytes]:
+    """Start `python -m mmnode worker ROLE INDEX`. `end` is its channel, `inherited` what it listens on."""
+    descriptors = [end.fileno(), *(one.fileno() for one in inherited)]
+    return subprocess.Popen(  # noqa: S603 (our own program)
+        [sys.executable, "-P", "-m", "mmnode", "worker", role, str(index), *map(str, descriptors)],
+        pass_fds=descriptors,
+        stdin=subprocess.DEVNULL,
+        start_new_session=True,  # Ctrl-C is the supervisor's to handle
+        env={**os.environ, PARENT_VARIABLE: str(os.getpid())},
+    )
+
+
+def start_postgres(
+    command: Sequence[str], environment: Mapping[str, str], account: Account, log: Path
+) -> subprocess.Popen[bytes]:
+    """Start a postmaster under `account`. It stops at once when we die."""
+    parent = os.getpid()
+    with log.open("ab") as errors:
+        return subprocess.Popen(  # noqa: S603 (a path of our own making)
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=errors,
+            cwd="/",
+            env=dict(environment),
+            start_new_session=True,
+            # The only code of ours between fork and exec; this process has one thread.
+            preexec_fn=lambda: die_with_parent(parent, signal.SIGQUIT),
+            user=account.user,
+            group=account.group,
+            extra_groups=account.groups,
+        )

@@ -1,0 +1,390 @@
+"""One loop: spawn, watch, reap, reload, drain. Signals only enqueue.
+
+The supervisor holds what must outlive any worker: the listening sockets, the ws workers' handover sockets, the node
+page, the control socket. It serves nobody itself.
+"""
+
+import asyncio
+import logging
+import os
+import resource
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from app import configfile
+from app.config import Config, apply_live, differences, needs_restart, to_json
+from app.version import VERSION
+from cluster import control, embedded, handover, logs, page, paths, spawn
+from cluster.channel import Channel, Message
+from cluster.children import Child, State
+from cluster.embedded import Embedded
+from cluster.listen import open_listeners, url_of
+from cluster.paths import Paths
+
+log = logging.getLogger(__name__)
+
+_TICK_S = 0.05
+_ANSWER_S = 5.0
+_LATE_S = 0.5
+_DUMP_S = 0.3
+_POSTGRES_STOP_S = 2.0
+_WATCHDOG_S = {"api": 10.0, "ws": 5.0, "relay": 5.0}
+WORKER_STOP_S = 2.2
+
+
+@dataclass
+class Options:
+    """What the command line says."""
+
+    config_path: Path | None
+    data_dir: Path
+    workers: int
+    ws_workers: int
+
+
+@dataclass
+class Place:
+    """A child's place: the life of whatever process fills it, and how to start one."""
+
+    life: Child
+    role: str
+    index: int
+    inherited: list[socket.socket] = field(default_factory=list)
+    process: "subprocess.Popen[bytes] | None" = None
+    channel: Channel | None = None
+    reader: "asyncio.Task[None] | None" = None
+    answers: dict[int, "asyncio.Future[Message]"] = field(default_factory=dict)
+
+
+class Supervisor:
+    """`run` starts a node and returns its exit status when it has stopped."""
+
+    def __init__(self, options: Options, config: Config) -> None:
+        self._options = options
+        self._config = config
+        self._pending_restart: list[str] = []
+        self._places: list[Place] = []
+        self._embedded: Embedded | None = None
+        self._dsn = config.sql_settings.data_source
+        self._started_at = time.monotonic()
+        self._announced = False
+        self._stopping = False
+        self._commands: asyncio.Queue[Callable[[], None]] = asyncio.Queue()
+        self._answer_ids = 0
+        self._paths: Paths
+        self._url = ""
+
+    # Life of the node ----------------------------------------------------------------------------------------------
+
+    async def run(self) -> int:
+        """Start everything, keep it alive until told to stop, stop everything."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            handle = self.handle_hup if number == signal.SIGHUP else self.handle_term
+            loop.add_signal_handler(number, self._commands.put_nowait, handle)
+        _raise_descriptor_limit()
+        listeners = open_listeners(self._config.service_settings.listen_address, self._options.workers)
+        self._url = url_of(listeners[0])
+        lock = paths.lock(self._options.data_dir)
+        self._paths = paths.prepare(self._options.data_dir)
+        log.info("node is starting", extra={"version": VERSION, "node": self._paths.node_id, "url": self._url})
+        page.create(self._paths.page)
+        self._make_places(listeners)
+        server = await control.serve(self._paths.control, self._on_command)
+        try:
+            await self._watch()
+            await self._stop_all()
+        finally:
+            server.close()
+            paths.clean_up(self._paths)
+            os.close(lock)
+        log.info("node has stopped")
+        return 0
+
+    def _make_places(self, listeners: list[socket.socket]) -> None:
+        if not self._config.sql_settings.data_source:
+            self._embedded = embedded.prepare(self._paths)
+            self._dsn = self._embedded.dsn
+            for note in self._embedded.notes:
+                log.warning("embedded PostgreSQL", extra={"note": note})
+            self._places.append(Place(Child("postgres", watchdog_s=None), "postgres", 0))
+        self._add("relay", 0, [])
+        for index in range(self._options.ws_workers):
+            self._add("ws", index, [handover.listen(self._paths.handover(index))])
+        for index, listener in enumerate(listeners):
+            self._add("api", index, [listener])
+
+    def _add(self, role: str, index: int, inherited: list[socket.socket]) -> None:
+        name = role if role == "relay" else f"{role}{index}"
+        self._places.append(Place(Child(name, watchdog_s=_WATCHDOG_S[role]), role, index, inherited))
+
+    async def _watch(self) -> None:
+        """Turn every 50 ms: start what is due, see what is ready or hangs, do what signals asked for."""
+        last = time.monotonic()
+        while not self._stopping:
+            now = time.monotonic()
+            late_s = now - last - _TICK_S
+            last = now
+            for place in self._places:
+                if late_s > _LATE_S:
+                    place.life.excuse(late_s)
+                self._reap(place, now)
+                if place.life.due(now):
+                    await self._spawn(place)
+                if place.role == "postgres":
+                    self._see_postgres(place)
+                elif place.life.hangs(now):
+                    await self._kill_hanging(place)
+            self._announce()
+            while not self._commands.empty():
+                self._commands.get_nowait()()
+            await asyncio.sleep(_TICK_S)
+
+    def _announce(self) -> None:
+        if self._announced or any(place.life.state is not State.UP for place in self._places):
+            return
+        self._announced = True
+        seconds = round(time.monotonic() - self._started_at, 1)
+        log.info("node is ready", extra={"url": self._url, "seconds": seconds})
+        _notify_systemd("READY=1")
+
+    # Children ------------------------------------------------------------------------------------------------------
+
+    async def _spawn(self, place: Place) -> None:
+        now = time.monotonic()
+        if place.role == "postgres":
+            assert self._embedded is not None
+            command = self._embedded.command(self._config.sql_settings.max_open_conns + 20)
+            place.process = spawn.start_postgres(
+                command, self._embedded.environment, self._embedded.account, self._embedded.log
+            )
+            place.life.spawned(now)
+            return
+        ours, theirs = socket.socketpair()
+        try:
+            place.process = spawn.start_worker(place.role, place.index, theirs, place.inherited)
+        finally:
+            theirs.close()
+        place.life.spawned(now)
+        place.channel = await Channel.open(ours)
+        place.reader = asyncio.create_task(self._listen(place, place.channel))
+        place.channel.send(
+            Message(
+                "start",
+                body={
+                    "config": to_json(self._config).decode(),
+                    "data_source": self._dsn,
+                    "node_id": self._paths.node_id,
+                    "runtime": str(self._paths.runtime),
+                    "data_dir": str(self._paths.data),
+                    "incarnation": place.life.restarts + 1,
+                    "workers": self._options.workers,
+                    "ws_workers": self._options.ws_workers,
+                },
+            )
+        )
+
+    async def _listen(self, place: Place, channel: Channel) -> None:
+        async for message in channel.messages():
+            if message.kind == "beat":
+                place.life.beat(time.monotonic())
+            elif message.kind == "ready":
+                place.life.ready()
+            elif message.kind == "answer":
+                waiter = place.answers.get(message.id)
+                if waiter is not None and not waiter.done():
+                    waiter.set_result(message)
+
+    def _reap(self, place: Place, now: float) -> None:
+        if place.process is None or place.process.poll() is None:
+            return
+        status = place.process.returncode
+        place.process = None
+        if place.channel is not None:
+            place.channel.close()
+            place.channel = None
+        for waiter in place.answers.values():
+            if not waiter.done():
+                waiter.cancel()
+        expected = place.life.state is State.STOPPING
+        place.life.exited(now)
+        if not expected:
+            extra = {"worker": place.life.name, "status": status, "red": place.life.red}
+            if place.role == "postgres" and self._embedded is not None:
+                extra["log"] = str(self._embedded.log)
+            log.error("a child of this node has ended and is started again", extra=extra)
+
+    def _see_postgres(self, place: Place) -> None:
+        assert self._embedded is not None
+        if place.life.state is State.STARTING and place.process is not None and self._embedded.ready(place.process.pid):
+            place.life.ready()
+
+    async def _kill_hanging(self, place: Place) -> None:
+        if place.process is None:
+            return
+        log.error("a worker hangs and is killed", extra={"worker": place.life.name, "pid": place.process.pid})
+        place.process.send_signal(signal.SIGUSR1)  # it dumps its stacks, if it can
+        await asyncio.sleep(_DUMP_S)
+        place.process.kill()
+        place.process.wait()
+
+    async def _ask(self, place: Place, kind: str, body: dict[str, object]) -> dict[str, object]:
+        """One worker's answer, or why there is none."""
+        if place.channel is None:
+            return {"ok": False, "error": "down"}
+        self._answer_ids += 1
+        answer_id = self._answer_ids
+        waiter: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
+        place.answers[answer_id] = waiter
+        place.channel.send(Message(kind, answer_id, body))
+        try:
+            async with asyncio.timeout(_ANSWER_S):
+                return (await waiter).body
+        except TimeoutError:
+            return {"ok": False, "error": "timeout"}
+        except asyncio.CancelledError:
+            if asyncio.current_task().cancelling():  # type: ignore[union-attr]
+                raise
+            return {"ok": False, "error": "it ended meanwhile"}
+        finally:
+            del place.answers[answer_id]
+
+    async def _ask_all(self, kind: str, body: dict[str, object]) -> dict[str, dict[str, object]]:
+        workers = [place for place in self._places if place.role != "postgres"]
+        answers = await asyncio.gather(*(self._ask(place, kind, body) for place in workers))
+        return {place.life.name: answer for place, answer in zip(workers, answers, strict=True)}
+
+    # What we are told ----------------------------------------------------------------------------------------------
+
+    def handle_term(self) -> None:
+        """SIGTERM, SIGINT: stop."""
+        self._stopping = True
+
+    def handle_hup(self) -> None:
+        """SIGHUP: load the configuration file again."""
+        task = asyncio.get_running_loop().create_task(self._reload())
+        task.add_done_callback(lambda done: done.exception())
+
+    async def _on_command(self, command: str, _arguments: control.Answer) -> control.Answer:
+        if command == "status":
+            return await self._status()
+        if command == "reload":
+            return await self._reload()
+        if command == "drain":
+            self._commands.put_nowait(self.handle_term)
+            return {"ok": True}
+        return {"ok": False, "error": f"unknown command {command!r}"}
+
+    async def _reload(self) -> control.Answer:
+        """Load the file; what can be applied live goes to every worker, the rest is reported as pending."""
+        try:
+            loaded = configfile.load(self._options.config_path)
+        except configfile.ConfigError as error:
+            log.error("the configuration is not reloaded", extra={"problems": str(error)})
+            return {"ok": False, "error": str(error)}
+        for warning in loaded.warnings:
+            log.warning("configuration", extra={"note": warning})
+        new = apply_live(self._config, loaded.config)
+        applied = differences(self._config, new)
+        self._pending_restart = [one for one in differences(new, loaded.config) if needs_restart(one)]
+        self._config = new
+        logs.set_up(new.log_settings, "supervisor")
+        answers = await self._ask_all("reload", {"config": to_json(new).decode()})
+        log.info("configuration reloaded", extra={"applied": applied, "restart_needed": self._pending_restart})
+        good = all(answer.get("ok") for answer in answers.values())
+        return {
+            "ok": good,
+            "applied": applied,
+            "restart_needed": self._pending_restart,
+            "workers": answers,
+        }
+
+    async def _status(self) -> control.Answer:
+        answers = await self._ask_all("status", {})
+        now = time.monotonic()
+        children = []
+        for place in self._places:
+            life = place.life
+            children.append(
+                {
+                    "name": life.name,
+                    "state": life.state.name.lower(),
+                    "pid": place.process.pid if place.process is not None else None,
+                    "restarts": life.restarts,
+                    "uptime_s": round(now - life.spawned_at, 1),
+                    "red": life.red,
+                    **{k: v for k, v in answers.get(life.name, {}).items() if k != "ok"},
+                }
+            )
+        up = all(place.life.state is State.UP for place in self._places)
+        return {
+            "ok": True,
+            "node_id": self._paths.node_id,
+            "version": VERSION,
+            "url": self._url,
+            "state": "up" if up else "degraded" if self._announced else "starting",
+            "database": self._dsn if self._embedded is not None else "external",
+            "restart_needed": self._pending_restart,
+            "children": children,
+        }
+
+    # The end -------------------------------------------------------------------------------------------------------
+
+    async def _stop_all(self) -> None:
+        """Workers first, then the relay, then PostgreSQL, so that nothing loses what it works with."""
+        _notify_systemd("STOPPING=1")
+        log.info("node is stopping")
+        await self._stop_workers([place for place in self._places if place.role in ("api", "ws")])
+        await self._stop_workers([place for place in self._places if place.role == "relay"])
+        for place in self._places:
+            if place.role == "postgres" and place.process is not None:
+                place.life.stopping()
+                place.process.send_signal(signal.SIGINT)  # "fast": sessions end, a checkpoint is made
+                await self._wait([place], _POSTGRES_STOP_S, signal.SIGQUIT)
+
+    async def _stop_workers(self, places: list[Place]) -> None:
+        for place in places:
+            place.life.stopping()
+            if place.channel is not None:
+                place.channel.send(Message("stop"))
+        await self._wait(places, WORKER_STOP_S, signal.SIGKILL)
+
+    async def _wait(self, places: list[Place], limit_s: float, then: signal.Signals) -> None:
+        deadline = time.monotonic() + limit_s
+        while True:
+            for place in places:
+                self._reap(place, time.monotonic())
+            running = [place for place in places if place.process is not None]
+            if not running:
+                return
+            if time.monotonic() >= deadline:
+                for place in running:
+                    log.error("a child does not stop and is ended", extra={"worker": place.life.name})
+                    assert place.process is not None
+                    place.process.send_signal(then)
+                    place.process.wait()
+            await asyncio.sleep(0.01)
+
+
+def _raise_descriptor_limit() -> None:
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _notify_systemd(state: str) -> None:
+    """Tell a service manager of Type=notify (sd_notify(3)); nothing when there is none."""
+    address = os.environ.get("NOTIFY_SOCKET")
+    if not address:
+        return
+    if address.startswith("@"):
+        address = "\0" + address[1:]
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
+        try:
+            notify.sendto(state.encode(), address)
+        except OSError as error:
+            log.warning("the service manager cannot be told", extra={"reason": str(error)})

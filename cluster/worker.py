@@ -1,0 +1,353 @@
+"""run_api, run_ws, run_relay: build what the role needs, serve, stop. Each role imports only its own stack."""
+
+import asyncio
+import faulthandler
+import logging
+import os
+import signal
+import socket
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import uvloop
+
+from app.config import Config, from_json
+from app.context import Context
+from app.events import Message as BusMessage
+from app.passwords import Hasher
+from cluster import logs, spawn
+from cluster.bus import BusEnd
+from cluster.channel import Body, Channel, Message
+from cluster.page import Page
+from cluster.paths import Paths
+from db import batch, migrate
+from db.pool import Database
+from db.settings import PoolSettings
+
+if TYPE_CHECKING:
+    from api.server import Server
+    from cluster.handover import Receiver
+    from cluster.relay import Relay
+    from ws.server import WebSocketServer
+
+log = logging.getLogger(__name__)
+
+BEAT_S = 0.5
+_RELAY_SILENT_S = 5.0
+_BATCH_CONNECTIONS = 2
+_RELAY_CONNECTIONS = 4
+
+
+@dataclass(frozen=True)
+class Start:
+    """What the supervisor tells a worker at its start."""
+
+    config: Config
+    data_source: str
+    paths: Paths
+    incarnation: int
+    workers: int
+    ws_workers: int
+
+    @classmethod
+    def of(cls, body: Body) -> "Start":
+        """From the body of the start message."""
+        return cls(
+            config=from_json(str(body["config"]).encode()),
+            data_source=str(body["data_source"]),
+            paths=Paths(Path(str(body["data_dir"])), Path(str(body["runtime"])), str(body["node_id"])),
+            incarnation=int(body["incarnation"]),
+            workers=int(body["workers"]),
+            ws_workers=int(body["ws_workers"]),
+        )
+
+    def pool_settings(self, role: str) -> PoolSettings:
+        """This worker's share of the node's connection budget (SqlSettings.MaxOpenConns)."""
+        sql = self.config.sql_settings
+        share = (sql.max_open_conns - _RELAY_CONNECTIONS) // (self.workers + self.ws_workers)
+        most = _RELAY_CONNECTIONS if role == "relay" else max(_BATCH_CONNECTIONS + 1, min(share, 20))
+        return PoolSettings(
+            dsn=self.data_source,
+            max_connections=most,
+            max_idle_connections=min(most, max(1, sql.max_idle_conns // (self.workers + self.ws_workers + 1))),
+            max_lifetime_s=sql.conn_max_lifetime_milliseconds / 1000,
+            query_timeout_s=float(sql.query_timeout),
+            application_name=f"mmnode {role}",
+        )
+
+
+class RelayWatch:
+    """Fulfils `app.ports.NodeHealth` by the node page."""
+
+    def __init__(self, page: Page) -> None:
+        self._page = page
+        self.draining = False
+
+    def broken(self) -> str | None:
+        """See `app.ports.NodeHealth`."""
+        if self.draining:
+            return "draining"
+        return "relay_down" if self._page.beat_age_s() > _RELAY_SILENT_S else None
+
+
+class Worker(ABC):
+    """What all roles have in common."""
+
+    def __init__(self, name: str, start: Start, inherited: list[socket.socket]) -> None:
+        self.name = name
+        self.start = start
+        self.inherited = inherited
+        self.settings = start.pool_settings(name.rstrip("0123456789"))
+        self.stop_asked = asyncio.Event()
+
+    @abstractmethod
+    async def serve(self, ready: Callable[[], None]) -> None:
+        """Build, call `ready` when serving, return when stopped."""
+
+    @abstractmethod
+    def reload(self, config: Config) -> None:
+        """Use another configuration."""
+
+    @abstractmethod
+    def status(self) -> Body:
+        """Figures for the status command."""
+
+    def bus_end(self, on_message: Callable[[BusMessage], None], on_loss: Callable[[], None]) -> BusEnd:
+        """This worker's end of the bus."""
+        return BusEnd(
+            self.start.paths.bus,
+            node_id=self.start.paths.node_id,
+            worker=self.name,
+            incarnation=self.start.incarnation,
+            on_message=on_message,
+            on_loss=on_loss,
+        )
+
+
+class RelayWorker(Worker):
+    """The relay, which also brings the schema up to date."""
+
+    relay: "Relay | None" = None
+
+    async def serve(self, ready: Callable[[], None]) -> None:
+        """See `Worker`."""
+        from cluster.relay import Relay
+
+        await migrate.run(self.settings)
+        database = Database(self.settings)
+        await database.open()
+        self.relay = Relay(
+            self.start.paths.bus,
+            Page(self.start.paths.page, writable=True),
+            database,
+            node_id=self.start.paths.node_id,
+            incarnation=self.start.incarnation,
+            away_after_s=self.start.config.team_settings.user_status_away_timeout,
+        )
+        serving = asyncio.create_task(self.relay.serve())
+        stopping = asyncio.create_task(self.stop_asked.wait())
+        ready()
+        await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if serving.done():
+            await serving
+        serving.cancel()
+        await asyncio.wait({serving})
+        await database.close()
+
+    def reload(self, config: Config) -> None:
+        """See `Worker`."""
+        if self.relay is not None:
+            self.relay.set_away_after(config.team_settings.user_status_away_timeout)
+
+    def status(self) -> Body:
+        """See `Worker`."""
+        if self.relay is None:
+            return {}
+        return {"relayed": self.relay.relayed, "dropped": self.relay.dropped}
+
+
+class ServingWorker(Worker):
+    """What api and ws workers have in common: a context over database and bus."""
+
+    ctx: Context | None = None
+
+    async def build(
+        self, on_message: Callable[[BusMessage], None], on_loss: Callable[[], None], batch_connections: int
+    ) -> tuple[Context, BusEnd, RelayWatch]:
+        """Wait for the schema, then build the context."""
+        await migrate.wait(self.settings)
+        database = Database(self.settings, max_size=self.settings.max_connections - batch_connections)
+        await database.open()
+        bus = self.bus_end(on_message, on_loss)
+        watch = RelayWatch(Page(self.start.paths.page))
+        self.ctx = Context(
+            config=self.start.config,
+            db=database,
+            posts=batch.PostWriter(lambda: batch.connect(self.settings), connections=_BATCH_CONNECTIONS),
+            bus=bus,
+            hasher=Hasher(),
+            health=watch,
+        )
+        return self.ctx, bus, watch
+
+    async def tear_down(self, bus: BusEnd) -> None:
+        """Close everything, in the order in which things depend on each other."""
+        assert self.ctx is not None
+        await self.ctx.posts.close()
+        self.ctx.hasher.close()
+        await asyncio.sleep(0.02)  # the bus's own thread sends what was published last
+        bus.close()
+        await self.ctx.db.close()
+
+    def reload(self, config: Config) -> None:
+        """See `Worker`."""
+        if self.ctx is not None:
+            self.ctx.reload(config)
+
+
+class ApiWorker(ServingWorker):
+    """HTTP."""
+
+    server: "Server | None" = None
+
+    async def serve(self, ready: Callable[[], None]) -> None:
+        """See `Worker`."""
+        from api.asgi import create_app
+        from api.server import create_server, serve
+        from api.upgrade import Upgrader
+        from cluster.handover import Sender
+
+        ctx, bus, watch = await self.build(lambda _: None, lambda: None, _BATCH_CONNECTIONS)
+        sender = Sender([self.start.paths.handover(index) for index in range(self.start.ws_workers)])
+        self.server = create_server(create_app(ctx), ctx, Upgrader(ctx, sender))
+        serving = asyncio.create_task(serve(self.server, self.inherited[0], ctx))
+        ready()
+        stopping = asyncio.create_task(self.stop_asked.wait())
+        await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        watch.draining = True
+        self.server.drain()
+        self.server.stop()
+        await serving
+        sender.close()
+        await self.tear_down(bus)
+
+    def status(self) -> Body:
+        """See `Worker`."""
+        if self.server is None:
+            return {}
+        state = self.server.server_state
+        return {"requests": state.total_requests, "connections": len(state.connections)}
+
+
+class WsWorker(ServingWorker):
+    """WebSockets."""
+
+    websockets: "WebSocketServer | None" = None
+    receiver: "Receiver | None" = None
+    _reloading: "asyncio.Task[None] | None" = None
+
+    async def serve(self, ready: Callable[[], None]) -> None:
+        """See `Worker`."""
+        from cluster.handover import Receiver
+        from ws.server import WebSocketServer
+
+        ctx, bus, _ = await self.build(self._on_message, self._on_loss, 0)
+        self.websockets = WebSocketServer(ctx)
+        self.receiver = Receiver(self.inherited[0], self.websockets.adopt, lambda: self._count())
+        sweeping = asyncio.create_task(self.websockets.sweep_for_ever())
+        ready()
+        await self.stop_asked.wait()
+        self.receiver.close()
+        self.websockets.drain()
+        sweeping.cancel()
+        await asyncio.sleep(0.1)  # close frames go out
+        await self.tear_down(bus)
+
+    def _count(self) -> int:
+        return len(self.websockets.clients) if self.websockets is not None else 0
+
+    def _on_message(self, message: BusMessage) -> None:
+        if self.websockets is not None:
+            self.websockets.handle(message)
+
+    def _on_loss(self) -> None:
+        """Messages were lost, or the relay is a new one: say whom we hold, read everything anew."""
+        if self.websockets is None or self.ctx is None:
+            return
+        log.warning("messages of the bus were lost: reading memberships and sessions anew")
+        self.ctx.bus.publish(self.websockets.held())
+        if self._reloading is None or self._reloading.done():
+            self._reloading = asyncio.create_task(self.websockets.reload())
+
+    def status(self) -> Body:
+        """See `Worker`."""
+        return {"sockets": self._count()}
+
+
+_ROLES: dict[str, type[Worker]] = {"api": ApiWorker, "ws": WsWorker, "relay": RelayWorker}
+
+
+async def _run(role: str, index: int, end: socket.socket, inherited: list[socket.socket]) -> None:
+    channel = await Channel.open(end)
+    messages = channel.messages()
+    first = await anext(messages, None)
+    if first is None:
+        return
+    start = Start.of(first.body)
+    name = role if role == "relay" else f"{role}{index}"
+    logs.set_up(start.config.log_settings, name)
+    worker = _ROLES[role](name, start, inherited)
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, worker.stop_asked.set)
+    beating = asyncio.create_task(_beat(channel))
+    serving = asyncio.create_task(worker.serve(lambda: channel.send(Message("ready"))))
+    listening = asyncio.create_task(_listen(channel, worker))
+    try:
+        await asyncio.wait({serving, listening}, return_when=asyncio.FIRST_COMPLETED)
+        if not serving.done():
+            worker.stop_asked.set()  # the supervisor is gone
+        await serving
+    finally:
+        beating.cancel()
+        listening.cancel()
+
+
+async def _beat(channel: Channel) -> None:
+    while True:
+        channel.send(Message("beat"))
+        await asyncio.sleep(BEAT_S)
+
+
+async def _listen(channel: Channel, worker: Worker) -> None:
+    async for message in channel.messages():
+        match message.kind:
+            case "stop":
+                worker.stop_asked.set()
+            case "status":
+                channel.send(Message("answer", message.id, {"ok": True, **worker.status()}))
+            case "reload":
+                config = from_json(str(message.body["config"]).encode())
+                logs.set_up(config.log_settings, worker.name)
+                worker.reload(config)
+                channel.send(Message("answer", message.id, {"ok": True}))
+
+
+def main(role: str, index: int, descriptors: list[int]) -> int:
+    """A worker process, from its start to its end. descriptors: its channel, then what it listens on."""
+    spawn.die_with_parent(int(os.environ[spawn.PARENT_VARIABLE]))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    faulthandler.enable()
+    faulthandler.register(signal.SIGUSR1, all_threads=True)
+    end, *inherited = (socket.socket(fileno=descriptor) for descriptor in descriptors)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        try:
+            runner.run(_run(role, index, end, inherited))
+        except Exception:
+            log.exception("worker failed")
+            return 1
+    return 0

@@ -1,0 +1,54 @@
+"""Fixtures shared by all tests."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.rig.node import Node
+from tests.rig.people import new_user
+from tests.rig.rest import Rest
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark whatever runs a node or a database, so that `make unit` can leave it out."""
+    for item in items:
+        fixtures = set(getattr(item, "fixturenames", ()))
+        if fixtures & {"node", "own_node"}:
+            item.add_marker(pytest.mark.node)
+        if "dsn" in fixtures:
+            item.add_marker(pytest.mark.database)
+
+
+@pytest.fixture(scope="session")
+def node() -> Iterator[Node]:
+    """A node that all tests share: they make users, teams and channels of their own, and break nothing."""
+    with Node(workers=2, ws_workers=2) as running:
+        admin = new_user(running.url, "admin")
+        admin.close()
+        running.admin_name = admin.user["username"]
+        yield running
+        assert "Traceback" not in running.log, running.log
+
+
+@pytest.fixture
+def admin(node: Node) -> Iterator[Rest]:
+    """The system administrator: the first user of the shared node."""
+    rest = Rest(node.url).log_in(node.admin_name)
+    yield rest
+    rest.close()
+
+
+@pytest.fixture
+def ann(node: Node) -> Iterator[Rest]:
+    """A user."""
+    rest = new_user(node.url, "ann")
+    yield rest
+    rest.close()
+
+
+@pytest.fixture
+def bob(node: Node) -> Iterator[Rest]:
+    """Another user."""
+    rest = new_user(node.url, "bob")
+    yield rest
+    rest.close()

@@ -1,0 +1,9 @@
+"""What tests are made of.
+
+load.py    clients that post without pause and remember what was acknowledged
+node.py    a real node as a process of its own
+people.py  users, teams and channels, made by the API
+rest.py    a small REST client
+socket.py  a small WebSocket client that checks sequence numbers
+wait.py    waiting for a condition
+"""

@@ -1,0 +1,115 @@
+"""A small WebSocket client that checks what every client counts on: sequence numbers without holes."""
+
+import contextlib
+import json
+import threading
+from typing import Any
+
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import ClientConnection, connect
+
+from tests.rig.rest import Rest
+from tests.rig.wait import until
+
+Frame = dict[str, Any]
+
+
+class Socket:
+    """A connection whose frames are collected in the background.
+
+    events: in the order of arrival. replies: by the number of the request. closed: the close code, or None.
+    """
+
+    def __init__(self, connection: ClientConnection) -> None:
+        self._connection = connection
+        self._next_request = 1
+        self.events: list[Frame] = []
+        self.replies: dict[int, Frame] = {}
+        self.closed: int | None = None
+        self.faults: list[str] = []
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._thread.start()
+
+    @classmethod
+    def open(cls, who: Rest, query: str = "", **options: Any) -> "Socket":
+        """Connect with the user's token in the header and wait for hello."""
+        headers = {"Authorization": f"Bearer {who.token}"}
+        socket = cls(_connect(who.url, query, additional_headers=headers, **options))
+        socket.expect("hello")
+        return socket
+
+    @classmethod
+    def open_bare(cls, url: str, query: str = "", **options: Any) -> "Socket":
+        """Connect without saying who."""
+        return cls(_connect(url, query, **options))
+
+    def _read(self) -> None:
+        try:
+            for text in self._connection:
+                frame = json.loads(text)
+                if "seq_reply" in frame:
+                    self.replies[frame["seq_reply"]] = frame
+                    continue
+                if frame["seq"] != len(self.events):
+                    self.faults.append(f"event {len(self.events)} has number {frame['seq']}")
+                self.events.append(frame)
+        except ConnectionClosed:
+            pass
+        self.closed = self._connection.close_code or 1006
+
+    def ask(self, action: str, data: Frame | None = None, timeout_s: float = 10.0) -> Frame:
+        """Send a request and wait for its reply."""
+        number = self.send(action, data)
+        return until(lambda: self.replies.get(number), timeout_s, f"a reply to {action}")
+
+    def send(self, action: str, data: Frame | None = None) -> int:
+        """Send a request; its number."""
+        number = self._next_request
+        self._next_request += 1
+        self._connection.send(json.dumps({"seq": number, "action": action, "data": data}))
+        return number
+
+    def send_raw(self, data: str | bytes) -> None:
+        """Send a frame as it is."""
+        self._connection.send(data)
+
+    def named(self, name: str, **data: Any) -> list[Frame]:
+        """The events of this name with these values in their data."""
+        return [
+            event
+            for event in list(self.events)
+            if event["event"] == name and all(event["data"].get(key) == value for key, value in data.items())
+        ]
+
+    def expect(self, name: str, timeout_s: float = 10.0, **data: Any) -> Frame:
+        """Wait for an event."""
+        found = until(lambda: self.named(name, **data), timeout_s, f"an event {name} {data}")
+        return found[0]
+
+    def posts(self) -> list[dict[str, Any]]:
+        """The posts that arrived, in order."""
+        return [json.loads(event["data"]["post"]) for event in self.named("posted")]
+
+    def expect_post(self, message: str, timeout_s: float = 10.0) -> dict[str, Any]:
+        """Wait for a post with this text."""
+        found = until(
+            lambda: [post for post in self.posts() if post["message"] == message], timeout_s, f"a post {message!r}"
+        )
+        return found[0]
+
+    def expect_closed(self, timeout_s: float = 10.0) -> int:
+        """Wait until the connection is closed; the close code, 1006 when there was none."""
+        until(lambda: self.closed is not None, timeout_s, "the socket to be closed")
+        assert self.closed is not None
+        return self.closed
+
+    def close(self) -> None:
+        """Close, and make sure that no number was missing."""
+        self._connection.close()
+        self._thread.join(5)
+        assert not self.faults, self.faults
+
+
+def _connect(url: str, query: str, **options: Any) -> ClientConnection:
+    address = url.replace("http://", "ws://") + "/api/v4/websocket" + (f"?{query}" if query else "")
+    return contextlib.ExitStack().enter_context(connect(address, compression=None, max_size=None, **options))

@@ -112,5 +112,5 @@ class Database:
     @contextlib.asynccontextmanager
     async def _connection(self) -> AsyncIterator[postgres.Connection]:
         with postgres.translated():
-            async with self._pool.connection() as connection:
+            async with postgres.checked_out(self._pool, self.settings.connect_timeout_s) as connection:
                 yield connection

@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import select
 import struct
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +35,8 @@ _LOST_SQLSTATES = frozenset({"57P01", "57P02", "57P03", "57P05", "25006"})
 # A full server, a statement that took too long, a lock that was not to be had.
 _UNAVAILABLE_SQLSTATES = frozenset({"53300", "57014", "55P03"})
 _BAD_VALUE_CLASS = "22"
+_ASK_AGAIN_S = 0.25
+_GIVE_UP_AT_ONCE_S = 0.1
 
 
 class Deadlock(DatabaseError):
@@ -65,14 +67,6 @@ def translate(error: Exception) -> DatabaseError:
     return ConnectionLost(str(error))
 
 
-async def _check_alive(connection: Connection) -> None:
-    """Refuse a pooled connection whose server has closed it, without a round trip: an idle one is never readable."""
-    poller = select.poll()
-    poller.register(connection.pgconn.socket, select.POLLIN | select.POLLERR | select.POLLHUP)
-    if poller.poll(0):
-        raise psycopg.OperationalError("the server closed the connection while it was idle")
-
-
 def connect_arguments(settings: PoolSettings) -> dict[str, Any]:
     """Keyword arguments for every connection that this node makes."""
     milliseconds = int(settings.query_timeout_s * 1000)
@@ -95,10 +89,46 @@ def open_pool(settings: PoolSettings, max_size: int) -> AsyncConnectionPool[Conn
         max_size=max_size,
         timeout=settings.connect_timeout_s,
         max_lifetime=settings.max_lifetime_s,
-        reconnect_timeout=1.0,
-        check=_check_alive,
+        reconnect_timeout=_GIVE_UP_AT_ONCE_S,
         open=False,
     )
+
+
+@contextlib.asynccontextmanager
+async def checked_out(pool: AsyncConnectionPool[Connection], timeout_s: float) -> AsyncIterator[Connection]:
+    """A live connection of the pool, given back at the end. Raises Unavailable when none is to be had in time.
+
+    The pool's own patience is not used: its check waits a second between two dead connections, and a caller in its
+    queue is forgotten when the connection made for them fails. Here dead connections are dropped without delay, and
+    asking again every quarter of a second makes the pool try to connect again, so that all is well as soon as the
+    server is back.
+    """
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + timeout_s
+    while True:
+        try:
+            connection = await pool.getconn(timeout=_ASK_AGAIN_S)
+        except PoolTimeout:
+            if loop.time() >= deadline:
+                raise
+            continue
+        if _is_alive(connection):
+            break
+        await connection.close()
+        await pool.putconn(connection)
+    try:
+        yield connection
+    finally:
+        await pool.putconn(connection)
+
+
+def _is_alive(connection: Connection) -> bool:
+    """Whether the server has not closed an idle connection; without a round trip: an idle one is never readable."""
+    if connection.closed:
+        return False
+    poller = select.poll()
+    poller.register(connection.pgconn.socket, select.POLLIN | select.POLLERR | select.POLLHUP)
+    return not poller.poll(0)
 
 
 def text_array(values: Iterable[str | None]) -> bytes:

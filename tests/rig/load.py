@@ -1,0 +1,79 @@
+"""Clients that post without pause, retry as real clients do, and remember what was acknowledged."""
+
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import requests
+
+from db.ids import new_id
+from tests.rig.rest import Rest
+
+_RETRY_S = 0.05
+_GIVE_UP_S = 30.0
+
+
+@dataclass(frozen=True)
+class Acknowledged:
+    """A post the server said it has."""
+
+    pending_id: str
+    post_id: str
+    channel_id: str
+
+
+class Load:
+    """Writers in threads: each posts to its channel, one post at a time, with the same pending id until acknowledged.
+
+    failures: answers that were neither an acknowledgement nor worth a retry. retries: how often one was needed.
+    """
+
+    def __init__(self, writers: Sequence[tuple[Rest, str]], pause_s: float = 0.0) -> None:
+        self.acknowledged: list[Acknowledged] = []
+        self.failures: list[str] = []
+        self.retries = 0
+        self._pause_s = pause_s
+        self._stop = threading.Event()
+        self._threads = [threading.Thread(target=self._write, args=writer, daemon=True) for writer in writers]
+
+    def __enter__(self) -> "Load":
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def stop(self) -> None:
+        """Begin no more posts and give up those that are not acknowledged."""
+        self._stop.set()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+        for thread in self._threads:
+            thread.join(_GIVE_UP_S + 5)
+
+    def _write(self, who: Rest, channel_id: str) -> None:
+        while not self._stop.is_set():
+            self._post(who, channel_id, f"{who.id}:{new_id()}")
+            time.sleep(self._pause_s)
+
+    def _post(self, who: Rest, channel_id: str, pending_id: str) -> None:
+        body = {"channel_id": channel_id, "message": pending_id, "pending_post_id": pending_id}
+        deadline = time.monotonic() + _GIVE_UP_S
+        while time.monotonic() < deadline:
+            if self._stop.is_set():
+                return  # not acknowledged, so nothing was promised
+            try:
+                response = who.call("POST", "/posts", body, timeout=10)
+            except requests.RequestException:
+                response = None
+            if response is not None and response.status_code == 201:
+                post = response.json()
+                assert post["pending_post_id"] == pending_id
+                self.acknowledged.append(Acknowledged(pending_id, post["id"], channel_id))
+                return
+            if response is not None and response.status_code not in (429, 503):
+                self.failures.append(f"{response.status_code} {response.text}")
+                return
+            self.retries += 1
+            time.sleep(_RETRY_S)
+        self.failures.append(f"no acknowledgement of {pending_id} within {_GIVE_UP_S} s")

@@ -7,6 +7,7 @@
 
 asgi.py      create_app: routes, middleware, error handlers
 auth.py      cookie or bearer token, CSRF -> who asks
+balance.py   evenly loaded workers: fresh connections go to whoever has fewest
 bodies.py    request bodies as typed structs
 channels.py  channels and their members
 params.py    parts of the path and of the query

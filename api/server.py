@@ -9,8 +9,8 @@ import asyncio
 import contextlib
 import logging
 import socket
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, cast
 
 import httptools
 import uvicorn
@@ -19,6 +19,7 @@ from falcon.asgi import Request as HttpRequest
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from api import replies
+from api.balance import Balance
 from api.upgrade import Request, Upgrader
 from app.context import Context
 from app.errors import AppError
@@ -39,10 +40,12 @@ class Refused(Exception):
 class Connection(HttpToolsProtocol):
     """One client connection."""
 
-    upgrader: Upgrader  # set by `serve` on a subclass made for this process
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(self, upgrader: Upgrader, balance: Balance, *, adopted: bool = False, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._upgrader = upgrader
+        self._balance = balance
+        self._adopted = adopted
+        self._counted = True
         self.since = self.loop.time()
         """When it last began to wait for the client: for a request, for the rest of one, or for room to write."""
         self.requests = 0
@@ -51,6 +54,32 @@ class Connection(HttpToolsProtocol):
         self._header_bytes = 0
         self._has_host = False
         self._has_body = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """A client has come; it may be sent on to a worker with fewer."""
+        super().connection_made(transport)
+        if self._adopted:
+            return  # counted when it was promised
+        self._balance.opened()
+        if self._balance.receiver() is not None:
+            transport.pause_reading()
+            task = self.loop.create_task(self._pass_on(transport))
+            self.tasks.add(task)
+            task.add_done_callback(self.tasks.discard)
+
+    async def _pass_on(self, transport: asyncio.Transport) -> None:
+        """Give the fresh connection away, or serve it after all."""
+        if await self._balance.pass_on(transport.get_extra_info("socket").fileno()):
+            self._counted = False
+            transport.abort()  # closes our descriptor only
+        elif not transport.is_closing():
+            transport.resume_reading()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The client is gone, or elsewhere."""
+        if self._counted:
+            self._balance.closed()
+        super().connection_lost(exc)
 
     def on_message_begin(self) -> None:
         """A request begins."""
@@ -125,8 +154,9 @@ class Connection(HttpToolsProtocol):
             self._refuse()
             return
         self.connections.discard(self)
+        self._balance.closed()
         request = Request(self.parser.get_method(), self.url, self.headers, tail)
-        self.upgrader.start(self.transport, request)
+        self._upgrader.start(self.transport, request)
 
     def is_overdue(self, now: float, header_s: float, body_s: float, idle_s: float) -> bool:
         """Whether the client has kept us waiting for too long."""
@@ -145,6 +175,19 @@ class Connection(HttpToolsProtocol):
 class Server(uvicorn.Server):
     """uvicorn's server without its signal handlers: the supervisor says when to stop."""
 
+    def __init__(self, config: uvicorn.Config, make: Callable[..., Connection]) -> None:
+        super().__init__(config)
+        self._make = make
+
+    async def adopt(self, sock: socket.socket) -> None:
+        """Serve a fresh connection that another worker accepted."""
+        if self.should_exit:
+            sock.close()
+            return
+        sock.setblocking(False)
+        protocol = self._make(config=self.config, server_state=self.server_state, app_state={}, adopted=True)
+        await asyncio.get_running_loop().connect_accepted_socket(lambda: protocol, sock)
+
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Leave signals alone."""
@@ -159,12 +202,15 @@ class Server(uvicorn.Server):
         self.should_exit = True
 
 
-def create_server(app: App[HttpRequest, Response], ctx: Context, upgrader: Upgrader) -> Server:
+def create_server(app: App[HttpRequest, Response], ctx: Context, upgrader: Upgrader, balance: Balance) -> Server:
     """A server for `serve`."""
-    protocol = type("Connection", (Connection,), {"upgrader": upgrader})
+
+    def make(**kwargs: Any) -> Connection:
+        return Connection(upgrader, balance, **kwargs)
+
     config = uvicorn.Config(
         app,
-        http=protocol,
+        http=cast(type[asyncio.Protocol], make),
         ws=asyncio.Protocol,  # never made: `Connection` hands upgrades over itself
         lifespan="off",
         log_config=None,
@@ -175,7 +221,7 @@ def create_server(app: App[HttpRequest, Response], ctx: Context, upgrader: Upgra
         timeout_graceful_shutdown=2,
     )
     config.load()
-    return Server(config)
+    return Server(config, make)
 
 
 async def serve(server: Server, listener: socket.socket, ctx: Context) -> None:

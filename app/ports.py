@@ -35,6 +35,23 @@ class Upgrade(msgspec.Struct, array_like=True, frozen=True):
     tail: bytes
 
 
+class Loads(Protocol):
+    """How many connections each api worker of the node has; every worker sees what the others say of themselves."""
+
+    def read(self) -> list[int | None]:
+        """By worker; None: that worker does not serve at the moment."""
+
+    def write(self, connections: int) -> None:
+        """Say how many this worker has."""
+
+
+class Peers(Protocol):
+    """The way of a fresh connection to another api worker of the node."""
+
+    async def offer(self, fd: int, worker: int) -> bool:
+        """Give a duplicate of `fd` to that worker. True: it has it, and the caller must let go of its own."""
+
+
 class Handover(Protocol):
     """The way of a socket to a ws worker."""
 

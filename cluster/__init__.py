@@ -12,8 +12,9 @@ cli.py         the command line
 control.py     the control socket
 embedded.py    the embedded PostgreSQL as a child
 envelope.py    envelope <-> msgpack
-handover.py    connected sockets from api workers to ws workers
+handover.py    connected sockets from one worker to another
 listen.py      the listening sockets, held by the supervisor
+loads.py       evenly loaded api workers
 logs.py        one event a line
 page.py        the node page: what the relay tells all workers, in shared memory
 paths.py       data directory, runtime directory, node id

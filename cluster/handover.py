@@ -1,13 +1,13 @@
-"""Connected sockets from api workers to ws workers, by SCM_RIGHTS over SOCK_SEQPACKET: one message = one descriptor.
+"""Connected sockets from one worker to another, by SCM_RIGHTS over SOCK_SEQPACKET: one message = one descriptor.
 
-    api worker                         ws worker
-       OFFER id, upgrade (+ fd)  ──>
+    giver (api)                        taker (ws, api)
+       OFFER id, payload (+ fd)  ──>
                                  <──   TAKE id, load          it holds a duplicate, and waits
        GO id                     ──>                          from here on the socket is its own
        (closes its descriptor)
 
-No TAKE within 200 ms: the offer is void, the next worker is asked. A taker without its GO within a second closes its
-duplicate, as it does when the api worker's end closes. So whatever is killed or frozen between any two steps, a socket
+No TAKE within 200 ms: the offer is void, another may be asked. A taker without its GO within a second closes its
+duplicate, as it does when the giver's end closes. So whatever is killed or frozen between any two steps, a socket
 never has two servers.
 """
 
@@ -35,32 +35,32 @@ _BACKLOG = 64
 
 
 class Offer(msgspec.Struct, array_like=True, tag="offer"):
-    """api -> ws: here is a socket, if you want it."""
+    """Giver: here is a socket, if you want it. payload: what the taker needs to know of it."""
 
     id: int
-    upgrade: Upgrade
+    payload: bytes
 
 
 class Take(msgspec.Struct, array_like=True, tag="take"):
-    """ws -> api: I have it. load: sockets here."""
+    """Taker: I have it. load: sockets here."""
 
     id: int
     load: int
 
 
 class Go(msgspec.Struct, array_like=True, tag="go"):
-    """api -> ws: it is yours alone."""
+    """Giver: it is yours alone."""
 
     id: int
 
 
 _encode = msgspec.msgpack.encode
-_decode_for_ws = msgspec.msgpack.Decoder(Offer | Go).decode
-_decode_for_api = msgspec.msgpack.Decoder(Take).decode
+_decode_for_taker = msgspec.msgpack.Decoder(Offer | Go).decode
+_decode_for_giver = msgspec.msgpack.Decoder(Take).decode
 
 
 def listen(path: Path) -> socket.socket:
-    """The socket on which a ws worker gets its connections from api workers."""
+    """The socket on which a worker gets its connections from others."""
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     listener.bind(str(path))
     listener.listen(_BACKLOG)
@@ -78,21 +78,24 @@ def choose(user_id: str, loads: Sequence[int]) -> list[int]:
     return order
 
 
-class _Link:
-    """An api worker's connection to one ws worker."""
+class Link:
+    """A giver's connection to one taker, made when first needed."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._loop = asyncio.get_running_loop()
         self._socket: socket.socket | None = None
         self._waiting: dict[int, asyncio.Future[None]] = {}
+        self._ids = itertools.count(1)
         self.load = 0
 
-    async def offer(self, offer_id: int, fd: int, upgrade: Upgrade) -> bool:
+    async def offer(self, fd: int, payload: bytes) -> bool:
+        """Give a duplicate of `fd`. True: it is the taker's now. False: the taker did not, and will not, have it."""
+        offer_id = next(self._ids)
         waiter: asyncio.Future[None] = self._loop.create_future()
         self._waiting[offer_id] = waiter
         try:
-            self._send(_encode(Offer(offer_id, upgrade)), fd)
+            self._send(_encode(Offer(offer_id, payload)), fd)
             async with asyncio.timeout(TAKE_TIMEOUT_S):
                 await waiter
             self._send(_encode(Go(offer_id)), None)
@@ -133,13 +136,14 @@ class _Link:
         if not data:
             self.close()
             return
-        take = _decode_for_api(data)
+        take = _decode_for_giver(data)
         self.load = take.load
         waiter = self._waiting.get(take.id)
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
 
     def close(self) -> None:
+        """Close; offers under way fail."""
         if self._socket is not None:
             self._loop.remove_reader(self._socket.fileno())
             self._socket.close()
@@ -149,17 +153,17 @@ class _Link:
                 waiter.set_exception(ConnectionResetError())
 
 
-class Sender:
-    """An api worker's end; fulfils `app.ports.Handover`."""
+class UpgradeSender:
+    """An api worker's way to the ws workers; fulfils `app.ports.Handover`."""
 
     def __init__(self, paths: Sequence[Path]) -> None:
-        self._links = [_Link(path) for path in paths]
-        self._ids = itertools.count(1)
+        self._links = [Link(path) for path in paths]
 
     async def offer(self, fd: int, upgrade: Upgrade) -> bool:
         """See `app.ports.Handover`."""
+        payload = _encode(upgrade)
         for index in choose(upgrade.user_id, [link.load for link in self._links]):
-            if await self._links[index].offer(next(self._ids), fd, upgrade):
+            if await self._links[index].offer(fd, payload):
                 return True
         return False
 
@@ -170,19 +174,24 @@ class Sender:
 
 
 class Receiver:
-    """A ws worker's end: calls `adopt` with each socket that has become its own."""
+    """A taker's end: calls `adopt` with each socket that has become its own, and its payload.
+
+    promised: called with 1 for each socket that is taken, with -1 when it did not become ours after all.
+    """
 
     def __init__(
         self,
         listener: socket.socket,
-        adopt: Callable[[socket.socket, Upgrade], Coroutine[Any, Any, None]],
+        adopt: Callable[[socket.socket, bytes], Coroutine[Any, Any, None]],
         load: Callable[[], int],
+        promised: Callable[[int], None] = lambda _: None,
     ) -> None:
         self._listener = listener
         self._adopt = adopt
         self._load = load
+        self._promised = promised
         self._loop = asyncio.get_running_loop()
-        self._peers: dict[socket.socket, dict[int, tuple[socket.socket, Upgrade, asyncio.TimerHandle]]] = {}
+        self._peers: dict[socket.socket, dict[int, tuple[socket.socket, bytes, asyncio.TimerHandle]]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         listener.setblocking(False)
         self._loop.add_reader(listener.fileno(), self._on_connection)
@@ -215,7 +224,7 @@ class Receiver:
                 os.close(fd)
             self._drop(peer)
             return
-        message = _decode_for_ws(data)
+        message = _decode_for_taker(data)
         if isinstance(message, Offer):
             self._take(peer, message, fds)
         else:
@@ -224,7 +233,8 @@ class Receiver:
     def _take(self, peer: socket.socket, offer: Offer, fds: list[int]) -> None:
         connection = socket.socket(fileno=fds[0])
         timer = self._loop.call_later(GO_TIMEOUT_S, self._expire, peer, offer.id)
-        self._peers[peer][offer.id] = (connection, offer.upgrade, timer)
+        self._peers[peer][offer.id] = (connection, offer.payload, timer)
+        self._promised(1)
         try:
             peer.send(_encode(Take(offer.id, self._load())))
         except OSError:
@@ -234,27 +244,30 @@ class Receiver:
         pending = self._peers[peer].pop(go.id, None)
         if pending is None:
             return
-        connection, upgrade, timer = pending
+        connection, payload, timer = pending
         timer.cancel()
-        task = self._loop.create_task(self._adopt(connection, upgrade))
+        task = self._loop.create_task(self._adopt(connection, payload))
         self._tasks.add(task)
         task.add_done_callback(self._adopted)
 
     def _adopted(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and task.exception() is not None:
+            self._promised(-1)
             log.error("a socket could not be served", exc_info=task.exception())
 
     def _expire(self, peer: socket.socket, offer_id: int) -> None:
         pending = self._peers.get(peer, {}).pop(offer_id, None)
         if pending is not None:
             pending[0].close()
+            self._promised(-1)
 
     def _drop(self, peer: socket.socket) -> None:
         self._loop.remove_reader(peer.fileno())
         for connection, _, timer in self._peers.pop(peer).values():
             timer.cancel()
             connection.close()
+            self._promised(-1)
         peer.close()
 
 

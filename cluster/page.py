@@ -3,8 +3,10 @@
     offset 0  magic and layout version     8  incarnation of the relay
           16  head: messages the relay has handed out                  24  beat: when the relay's loop last turned, ns
 
-Every field is an aligned 8-byte integer with one writer, so a read is never torn. Times are CLOCK_BOOTTIME, which goes
-on while the machine sleeps. The file is made by the supervisor and outlives every process but it.
+        1024+  connections + 1 of each api worker, 0 while it does not serve
+
+Every field is an aligned 8-byte integer with one writer at a time, so a read is never torn. Times are CLOCK_BOOTTIME,
+which goes on while the machine sleeps. The file is made by the supervisor and outlives every process but it.
 """
 
 import mmap
@@ -16,7 +18,7 @@ from pathlib import Path
 SIZE = mmap.PAGESIZE
 _MAGIC = 0x6D6D6E6F64650001
 _FIELD = struct.Struct("=Q")
-_MAGIC_AT, _INCARNATION_AT, _HEAD_AT, _BEAT_AT = 0, 8, 16, 24
+_MAGIC_AT, _INCARNATION_AT, _HEAD_AT, _BEAT_AT, _LOADS_AT = 0, 8, 16, 24, 1024
 
 
 def boottime_ns() -> int:
@@ -82,6 +84,15 @@ class Page:
     def beat(self) -> None:
         """The relay's loop has turned."""
         self._set(_BEAT_AT, boottime_ns())
+
+    def load(self, worker: int) -> int | None:
+        """Connections of an api worker; None while it does not serve."""
+        value = self._get(_LOADS_AT + worker * _FIELD.size)
+        return value - 1 if value else None
+
+    def set_load(self, worker: int, connections: int | None) -> None:
+        """Say how many connections an api worker has: by itself, or None by the supervisor when it is gone."""
+        self._set(_LOADS_AT + worker * _FIELD.size, 0 if connections is None else connections + 1)
 
     def close(self) -> None:
         """Unmap."""

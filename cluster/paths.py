@@ -50,9 +50,9 @@ class Paths:
         """Directory of the embedded PostgreSQL's socket."""
         return self.runtime / "pg"
 
-    def handover(self, index: int) -> Path:
-        """Socket on which a ws worker gets its connections."""
-        return self.runtime / "own" / f"ws{index}"
+    def handover(self, worker: str) -> Path:
+        """Socket on which a worker gets connections from others."""
+        return self.runtime / "own" / worker
 
 
 def control_socket(data: Path) -> Path:

@@ -77,6 +77,7 @@ class Supervisor:
         self._commands: asyncio.Queue[Callable[[], None]] = asyncio.Queue()
         self._answer_ids = 0
         self._paths: Paths
+        self._page: page.Page
         self._url = ""
 
     # Life of the node ----------------------------------------------------------------------------------------------
@@ -94,6 +95,7 @@ class Supervisor:
         self._paths = paths.prepare(self._options.data_dir)
         log.info("node is starting", extra={"version": VERSION, "node": self._paths.node_id, "url": self._url})
         page.create(self._paths.page)
+        self._page = page.Page(self._paths.page, writable=True)
         self._make_places(listeners)
         server = await control.serve(self._paths.control, self._on_command)
         try:
@@ -115,9 +117,9 @@ class Supervisor:
             self._places.append(Place(Child("postgres", watchdog_s=None), "postgres", 0))
         self._add("relay", 0, [])
         for index in range(self._options.ws_workers):
-            self._add("ws", index, [handover.listen(self._paths.handover(index))])
+            self._add("ws", index, [handover.listen(self._paths.handover(f"ws{index}"))])
         for index, listener in enumerate(listeners):
-            self._add("api", index, [listener])
+            self._add("api", index, [handover.listen(self._paths.handover(f"api{index}")), listener])
 
     def _add(self, role: str, index: int, inherited: list[socket.socket]) -> None:
         name = role if role == "relay" else f"{role}{index}"
@@ -211,6 +213,8 @@ class Supervisor:
         for waiter in place.answers.values():
             if not waiter.done():
                 waiter.cancel()
+        if place.role == "api":
+            self._page.set_load(place.index, None)
         expected = place.life.state is State.STOPPING
         place.life.exited(now)
         if not expected:

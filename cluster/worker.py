@@ -12,12 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
 import uvloop
 
 from app.config import Config, from_json
 from app.context import Context
 from app.events import Message as BusMessage
 from app.passwords import Hasher
+from app.ports import Upgrade
 from cluster import logs, spawn
 from cluster.bus import BusEnd
 from cluster.channel import Body, Channel, Message
@@ -217,23 +219,42 @@ class ApiWorker(ServingWorker):
     async def serve(self, ready: Callable[[], None]) -> None:
         """See `Worker`."""
         from api.asgi import create_app
+        from api.balance import Balance
         from api.server import create_server, serve
         from api.upgrade import Upgrader
-        from cluster.handover import Sender
+        from cluster.handover import Receiver, UpgradeSender
+        from cluster.loads import PageLoads, PeerSender
 
         ctx, bus, watch = await self.build(lambda _: None, lambda: None, _BATCH_CONNECTIONS)
-        sender = Sender([self.start.paths.handover(index) for index in range(self.start.ws_workers)])
-        self.server = create_server(create_app(ctx), ctx, Upgrader(ctx, sender))
-        serving = asyncio.create_task(serve(self.server, self.inherited[0], ctx))
+        paths, index = self.start.paths, int(self.name.removeprefix("api"))
+        sockets = UpgradeSender([paths.handover(f"ws{one}") for one in range(self.start.ws_workers)])
+        peers = PeerSender([paths.handover(f"api{one}") for one in range(self.start.workers)])
+        loads = PageLoads(Page(paths.page, writable=True), index, self.start.workers)
+        balance = Balance(index, loads, peers)
+        self.server = create_server(create_app(ctx), ctx, Upgrader(ctx, sockets), balance)
+        handed, listener = self.inherited
+        receiver = Receiver(
+            handed,
+            self._adopt,
+            lambda: balance.connections,
+            lambda change: balance.opened() if change > 0 else balance.closed(),
+        )
+        serving = asyncio.create_task(serve(self.server, listener, ctx))
         ready()
         stopping = asyncio.create_task(self.stop_asked.wait())
         await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
         watch.draining = True
+        receiver.close()
         self.server.drain()
         self.server.stop()
         await serving
-        sender.close()
+        sockets.close()
+        peers.close()
         await self.tear_down(bus)
+
+    async def _adopt(self, sock: socket.socket, _payload: bytes) -> None:
+        assert self.server is not None
+        await self.server.adopt(sock)
 
     def status(self) -> Body:
         """See `Worker`."""
@@ -257,7 +278,7 @@ class WsWorker(ServingWorker):
 
         ctx, bus, _ = await self.build(self._on_message, self._on_loss, 0)
         self.websockets = WebSocketServer(ctx)
-        self.receiver = Receiver(self.inherited[0], self.websockets.adopt, lambda: self._count())
+        self.receiver = Receiver(self.inherited[0], self._adopt, self._count)
         sweeping = asyncio.create_task(self.websockets.sweep_for_ever())
         ready()
         await self.stop_asked.wait()
@@ -266,6 +287,10 @@ class WsWorker(ServingWorker):
         sweeping.cancel()
         await asyncio.sleep(0.1)  # close frames go out
         await self.tear_down(bus)
+
+    async def _adopt(self, sock: socket.socket, payload: bytes) -> None:
+        assert self.websockets is not None
+        await self.websockets.adopt(sock, msgspec.msgpack.decode(payload, type=Upgrade))
 
     def _count(self) -> int:
         return len(self.websockets.clients) if self.websockets is not None else 0

@@ -9,6 +9,7 @@ import requests
 
 from db.ids import new_id
 from tests.rig.rest import Rest
+from tests.rig.wait import until
 
 _RETRY_S = 0.05
 _GIVE_UP_S = 30.0
@@ -41,6 +42,11 @@ class Load:
         for thread in self._threads:
             thread.start()
         return self
+
+    def expect_more(self, count: int, timeout_s: float = 20.0) -> None:
+        """Wait until so many more posts are acknowledged."""
+        wanted = len(self.acknowledged) + count
+        until(lambda: len(self.acknowledged) >= wanted or self.failures, timeout_s, "posts going on")
 
     def stop(self) -> None:
         """Begin no more posts and give up those that are not acknowledged."""

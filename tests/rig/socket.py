@@ -60,7 +60,8 @@ class Socket:
     def ask(self, action: str, data: Frame | None = None, timeout_s: float = 10.0) -> Frame:
         """Send a request and wait for its reply."""
         number = self.send(action, data)
-        return until(lambda: self.replies.get(number), timeout_s, f"a reply to {action}")
+        until(lambda: number in self.replies, timeout_s, f"a reply to {action}")
+        return self.replies[number]
 
     def send(self, action: str, data: Frame | None = None) -> int:
         """Send a request; its number."""
@@ -112,4 +113,7 @@ class Socket:
 
 def _connect(url: str, query: str, **options: Any) -> ClientConnection:
     address = url.replace("http://", "ws://") + "/api/v4/websocket" + (f"?{query}" if query else "")
-    return contextlib.ExitStack().enter_context(connect(address, compression=None, max_size=None, **options))
+    connection: ClientConnection = contextlib.ExitStack().enter_context(
+        connect(address, compression=None, max_size=None, **options)
+    )
+    return connection

@@ -11,7 +11,6 @@ from tests.rig.load import Load
 from tests.rig.node import Node, processes_of
 from tests.rig.people import new_channel, new_team, new_user
 from tests.rig.rest import Rest
-from tests.rig.socket import Socket
 from tests.rig.wait import until
 
 KINDS = ["api0", "api1", "ws0", "ws1", "relay", "postgres"]
@@ -49,14 +48,14 @@ def _assert_exactly_once(node: Node, load: Load) -> None:
 def test_killing_each_kind_of_process_in_turn_under_load(own_node: Node) -> None:
     with Load(_writers(own_node, 6)) as load:
         for name in KINDS:
-            until(lambda seen=len(load.acknowledged): len(load.acknowledged) > seen + 50, 20, "posts going on")
+            load.expect_more(50)
             old_pid = own_node.kill(name)
             killed_at = time.monotonic()
             own_node.wait_replaced(name, old_pid)
             back_s = time.monotonic() - killed_at
             print(f"{name} is back after {back_s:.2f} s, {len(load.acknowledged)} posts, {load.retries} retries")
             assert back_s < BACK_S.get(name, 2.0)
-        until(lambda seen=len(load.acknowledged): len(load.acknowledged) > seen + 50, 20, "posts going on")
+        load.expect_more(50)
     _assert_exactly_once(own_node, load)
 
 
@@ -65,7 +64,7 @@ def test_killing_the_supervisor_leaves_no_orphan(own_node: Node) -> None:
     children = [child["pid"] for child in own_node.status()["children"]]
     assert len(children) == 6
     with Load(_writers(own_node, 2)) as load:
-        until(lambda: len(load.acknowledged) > 20, 20, "posts going on")
+        load.expect_more(20)
         os.kill(own_node.process.pid, signal.SIGKILL)
         own_node.process.wait()
         until(lambda: not any(_alive(pid) for pid in children), 2.0, "the end of all children")

@@ -51,13 +51,14 @@ class Hasher:
             self.waiting -= 1
 
     def _work(self, password: str, stored: str | None) -> str:
+        secret = password.encode("utf-8", "surrogatepass")
         if stored is None:
-            return self._hasher.hash(password)
+            return self._hasher.hash(secret)
         try:
-            self._hasher.verify(stored, password)
+            self._hasher.verify(stored, secret)
         except (VerificationError, InvalidHashError):
             return ""
-        return self._hasher.hash(password) if self._hasher.check_needs_rehash(stored) else stored
+        return self._hasher.hash(secret) if self._hasher.check_needs_rehash(stored) else stored
 
     def close(self) -> None:
         """End the thread; calls under way are finished first."""

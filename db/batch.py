@@ -16,7 +16,7 @@ from typing import Protocol
 
 from db import posts
 from db.drivers.postgres import Deadlock, PipelineConnection
-from db.errors import Busy, DatabaseError, Unavailable
+from db.errors import Busy, DatabaseError, Duplicate, Unavailable
 from db.ids import ChannelId
 from db.posts import NewPost, Written
 from db.settings import PoolSettings
@@ -27,7 +27,7 @@ MAX_BATCH_ROWS = 128
 MAX_BATCH_BYTES = 1 << 20
 MAX_WAITING = 4096
 _RECONNECT_DELAY_S = 0.05
-_DEADLOCK_ATTEMPTS = 5
+_CONFLICT_ATTEMPTS = 5
 
 
 class Item:
@@ -86,12 +86,14 @@ class BatchQueue:
         self.size -= len(batch)
         return batch
 
+    def answered(self, item: Item) -> None:
+        """Its waiters have their answer: who comes with its key from now on is a new item."""
+        if item.post.key is not None and self._by_key.get(item.post.key) is item:
+            del self._by_key[item.post.key]
+
     def done(self, batch: Sequence[Item]) -> None:
-        """The batch is over: its channels and keys are free again."""
-        for item in batch:
-            self._under_way.discard(item.post.channel_id)
-            if item.post.key is not None and self._by_key.get(item.post.key) is item:
-                del self._by_key[item.post.key]
+        """The batch is over: its channels are free again."""
+        self._under_way.difference_update(item.post.channel_id for item in batch)
 
 
 class BatchConnection(Protocol):
@@ -211,7 +213,7 @@ class PostWriter:
         except Exception as error:
             log.exception("a batch of posts failed")
             for item in batch:
-                _fail(item, error)
+                self._fail(item, error)
         finally:
             self._queue.done(batch)
             self._idle_lanes += 1
@@ -222,22 +224,22 @@ class PostWriter:
             results = await self._write_until(batch, batch[0].deadline)
         except Unavailable as error:
             for item in batch:
-                _fail(item, error)
+                self._fail(item, error)
             return
         except DatabaseError as error:
             if len(batch) == 1:
-                _fail(batch[0], error)
+                self._fail(batch[0], error)
                 return
             for item in batch:
                 await self._write_batch([item])
             return
         for item, written in zip(batch, results, strict=True):
-            _resolve(item, written)
+            self._resolve(item, written)
 
     async def _write_until(self, batch: list[Item], deadline: float) -> list[Written | None]:
         """Write, on new connections if need be, until it succeeds, is refused or the time is over."""
         rows = [item.post for item in batch]
-        deadlocks = 0
+        conflicts = 0
         while True:
             try:
                 connection = await self._checkout()
@@ -249,10 +251,22 @@ class PostWriter:
                 if self._loop.time() + _RECONNECT_DELAY_S >= deadline:
                     raise
                 await asyncio.sleep(_RECONNECT_DELAY_S)
-            except Deadlock:
-                deadlocks += 1
-                if deadlocks == _DEADLOCK_ATTEMPTS:
+            except (Deadlock, Duplicate):  # a Duplicate: another worker was faster; the next try finds its post
+                conflicts += 1
+                if conflicts == _CONFLICT_ATTEMPTS:
                     raise
+
+    def _resolve(self, item: Item, written: Written | None) -> None:
+        self._queue.answered(item)
+        for waiter in item.waiters:
+            if not waiter.done():
+                waiter.set_result(written)
+
+    def _fail(self, item: Item, error: Exception) -> None:
+        self._queue.answered(item)
+        for waiter in item.waiters:
+            if not waiter.done():
+                waiter.set_exception(error)
 
     async def _checkout(self) -> BatchConnection:
         while self._connections:
@@ -264,15 +278,3 @@ class PostWriter:
     def _check_in(self, connection: BatchConnection) -> None:
         if not connection.closed:
             self._connections.append(connection)
-
-
-def _resolve(item: Item, written: Written | None) -> None:
-    for waiter in item.waiters:
-        if not waiter.done():
-            waiter.set_result(written)
-
-
-def _fail(item: Item, error: Exception) -> None:
-    for waiter in item.waiters:
-        if not waiter.done():
-            waiter.set_exception(error)

@@ -1,11 +1,15 @@
 """Fixtures shared by all tests."""
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
+from db import migrate
+from db.pool import Database
+from db.settings import PoolSettings
 from tests.rig.node import Node
 from tests.rig.people import new_user
+from tests.rig.postgres import Postgres
 from tests.rig.rest import Rest
 
 
@@ -15,7 +19,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         fixtures = set(getattr(item, "fixturenames", ()))
         if fixtures & {"node", "own_node"}:
             item.add_marker(pytest.mark.node)
-        if "dsn" in fixtures:
+        if "postgres" in fixtures:
             item.add_marker(pytest.mark.database)
 
 
@@ -28,6 +32,37 @@ def node() -> Iterator[Node]:
         running.admin_name = admin.user["username"]
         yield running
         assert "Traceback" not in running.log, running.log
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A database server that tests share; each takes a database of its own."""
+    server = Postgres().start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def dsn(postgres: Postgres) -> str:
+    """A new, empty database."""
+    return postgres.new_database()
+
+
+@pytest.fixture
+async def settings(dsn: str) -> PoolSettings:
+    """How to reach a new database with our schema in it."""
+    settings = PoolSettings(dsn)
+    await migrate.run(settings)
+    return settings
+
+
+@pytest.fixture
+async def database(settings: PoolSettings) -> AsyncIterator[Database]:
+    """A pool on a new database with our schema in it."""
+    database = Database(settings)
+    await database.open()
+    yield database
+    await database.close()
 
 
 @pytest.fixture

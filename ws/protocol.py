@@ -113,12 +113,13 @@ class Connection:
                 self._handle(event, outputs, now)
                 if self._over():
                     break
-        except RemoteProtocolError as error:
+        except (RemoteProtocolError, UnicodeDecodeError) as error:  # the latter: headers that are not ASCII
+            hint = getattr(error, "event_hint", None)
             if self.state is State.HANDSHAKE:
-                self._reject(outputs, error)
+                self._reject(outputs, hint)
             else:
-                code = error.event_hint.code if isinstance(error.event_hint, CloseConnection) else None
-                self._close(outputs, code or Close.PROTOCOL_ERROR, "protocol error")
+                code = hint.code if isinstance(hint, CloseConnection) else Close.PROTOCOL_ERROR
+                self._close(outputs, code, "protocol error")
         return outputs
 
     def _over(self) -> bool:
@@ -163,8 +164,8 @@ class Connection:
         self.state = State.OPEN
         outputs.append(Opened(connection_id, int(number[:18]) if connection_id else None))
 
-    def _reject(self, outputs: list[Output], error: RemoteProtocolError) -> None:
-        hint = error.event_hint if isinstance(error.event_hint, RejectConnection) else RejectConnection()
+    def _reject(self, outputs: list[Output], hint: object) -> None:
+        hint = hint if isinstance(hint, RejectConnection) else RejectConnection()
         try:
             headers = [*hint.headers, (b"content-length", b"0"), (b"connection", b"close")]
             response = self._ws.send(RejectConnection(status_code=hint.status_code, headers=headers))

@@ -1,0 +1,151 @@
+"""config.json: defaults, environment, and errors that say where, what and what is allowed."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from app import configfile
+from app.config import Config, apply_live, differences, from_json, needs_restart, split_address, to_json
+from app.configfile import MASK, ConfigError, load, parse
+
+
+def _problems(raw: dict[str, object], environment: dict[str, str] | None = None) -> list[configfile.Problem]:
+    with pytest.raises(ConfigError) as caught:
+        parse(raw, "config.json", environment or {})
+    return caught.value.problems
+
+
+def test_an_empty_file_means_mattermosts_defaults() -> None:
+    config = parse({}, "config.json", {}).config
+    assert config.service_settings.listen_address == ":8065"
+    assert config.cluster_settings.enable is False
+    assert config.cluster_settings.inter_node_listen_address == ":8075"
+    assert config.cluster_settings.inter_node_urls == []
+    assert config.sql_settings.driver_name == "postgres"
+
+
+def test_keys_are_mattermosts() -> None:
+    raw = {"ServiceSettings": {"SiteURL": "https://chat.example.com", "ListenAddress": "127.0.0.1:1"}}
+    service = parse(raw, "config.json", {}).config.service_settings
+    assert (service.site_url, service.listen_address) == ("https://chat.example.com", "127.0.0.1:1")
+
+
+@pytest.mark.parametrize(
+    ("variable", "text", "expected"),
+    [
+        ("MM_SERVICESETTINGS_LISTENADDRESS", "127.0.0.1:18065", ("service_settings", "listen_address", "127.0.0.1:18065")),
+        ("mm_ServiceSettings_MaximumLoginAttempts", "3", ("service_settings", "maximum_login_attempts", 3)),
+        ("MM_TEAMSETTINGS_ENABLEOPENSERVER", "TRUE", ("team_settings", "enable_open_server", True)),
+        ("MM_TEAMSETTINGS_ENABLEUSERCREATION", "0", ("team_settings", "enable_user_creation", False)),
+        ("MM_SERVICESETTINGS_TRUSTEDPROXIES", "10.0.0.0/8  ::1", ("service_settings", "trusted_proxies", ["10.0.0.0/8", "::1"])),
+    ],
+)  # fmt: skip
+def test_environment_overrides_the_file(variable: str, text: str, expected: tuple[str, str, object]) -> None:
+    raw = {"ServiceSettings": {"ListenAddress": ":1"}, "TeamSettings": {"EnableOpenServer": False}}
+    config = parse(raw, "config.json", {variable: text}).config
+    section, name, value = expected
+    assert getattr(getattr(config, section), name) == value
+
+
+def test_all_problems_are_found_at_once_each_with_file_key_value_and_what_is_allowed() -> None:
+    problems = _problems(
+        {
+            "ServiceSettings": {"ListenAddress": 5, "MaximumLoginAttempts": 0},
+            "SqlSettings": {"DriverName": "oracle"},
+            "TeamSettings": [],
+        },
+        {"MM_LOGSETTINGS_CONSOLEJSON": "maybe"},
+    )
+    assert [str(problem) for problem in problems] == [
+        "config.json: ServiceSettings.ListenAddress = 5: must be text",
+        "config.json: ServiceSettings.MaximumLoginAttempts = 0: must be a whole number at least 1",
+        "config.json: TeamSettings = []: must be a JSON object",
+        "config.json: SqlSettings.DriverName = \"oracle\": must be one of 'mysql', 'postgres'",
+        'environment MM_LOGSETTINGS_CONSOLEJSON: LogSettings.ConsoleJson = "maybe": must be true or false',
+    ]
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value", "allowed"),
+    [
+        ("ServiceSettings", "ListenAddress", "8065", "host:port"),
+        ("ServiceSettings", "ListenAddress", "::1:8065", "brackets"),
+        ("ServiceSettings", "SiteURL", "chat.example.com", "http://"),
+        ("ServiceSettings", "TrustedProxies", ["not a network"], "networks"),
+        ("SqlSettings", "DataSourceReplicas", ["a"] * 9, "at most 8"),
+        ("LogSettings", "EnableFile", True, "must name a file"),
+    ],
+)
+def test_what_types_cannot_say_is_judged_too(section: str, key: str, value: object, allowed: str) -> None:
+    (problem,) = _problems({section: {key: value}})
+    assert problem.key.startswith(section)
+    assert allowed in problem.allowed
+
+
+def test_secrets_are_never_shown() -> None:
+    (problem,) = _problems({"SqlSettings": {"DataSource": ["postgres://mm:hunter2@db/mm"]}})
+    assert problem.value == MASK
+    assert "hunter2" not in str(problem)
+
+
+def test_unknown_keys_are_kept_and_warned_about() -> None:
+    loaded = parse(
+        {"ServiceSettings": {"NoSuchKey": 1}, "PluginSettings": {}}, "config.json", {"MM_TEAMSETTINGS_X": "1"}
+    )
+    assert loaded.warnings == [
+        "environment: MM_TEAMSETTINGS_X names no known setting and is ignored",
+        "config.json: unknown sections are ignored: PluginSettings",
+        "config.json: unknown keys of ServiceSettings are ignored: NoSuchKey",
+    ]
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff"])
+def test_a_file_that_is_no_json_object_is_refused_by_name(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "config.json"
+    path.write_bytes(content)
+    with pytest.raises(ConfigError, match=r"config\.json"):
+        load(path, {})
+
+
+def test_a_missing_file_is_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"gone\.json.*cannot be read"):
+        load(tmp_path / "gone.json", {})
+
+
+def test_a_reload_applies_live_settings_and_keeps_those_that_need_a_restart() -> None:
+    old = parse({}, "config.json", {}).config
+    raw = {
+        "ServiceSettings": {"ListenAddress": ":1", "MaximumLoginAttempts": 3},
+        "ClusterSettings": {"InterNodeUrls": ["a:1"]},
+    }
+    wanted = parse(raw, "config.json", {}).config
+    applied = apply_live(old, wanted)
+    assert differences(old, applied) == ["ServiceSettings.MaximumLoginAttempts"]
+    assert differences(applied, wanted) == ["ServiceSettings.ListenAddress", "ClusterSettings.InterNodeUrls"]
+    assert all(needs_restart(key) for key in differences(applied, wanted))
+
+
+def test_the_configuration_survives_its_way_to_a_worker() -> None:
+    config = parse({"TeamSettings": {"SiteName": "näme"}}, "config.json", {}).config
+    assert from_json(to_json(config)) == config
+    assert isinstance(config, Config)
+
+
+def test_the_sample_file_is_valid() -> None:
+    sample = Path(__file__).parents[2] / "etc" / "config.json"
+    loaded = load(sample, {})
+    assert not loaded.warnings
+    assert json.loads(sample.read_text())["ClusterSettings"] == {
+        "Enable": False,
+        "InterNodeListenAddress": ":8075",
+        "InterNodeUrls": [],
+    }
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [(":8065", ("", 8065)), ("127.0.0.1:1", ("127.0.0.1", 1)), ("[::1]:80", ("::1", 80)), ("host:0", ("host", 0))],
+)
+def test_addresses_are_split(address: str, expected: tuple[str, int]) -> None:
+    assert split_address(address) == expected

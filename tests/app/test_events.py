@@ -1,0 +1,92 @@
+"""Events: built once, encoded once, and the same after crossing the bus."""
+
+import json
+
+import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app import events
+from app.events import Audience, ChannelMembership, Event, Presence, SessionClosed, TeamMembership
+from db.entities import Channel, Post
+from db.ids import ChannelId, TeamId, UserId
+
+
+def _post(**fields: object) -> Post:
+    values = {
+        "id": "p" * 26, "channel_id": "c", "seq": 7, "create_at": 5, "update_at": 5, "edit_at": 0, "delete_at": 0,
+        "is_pinned": False, "user_id": "ann", "root_id": "", "original_id": "", "message": 'say "hi" \u2603', "type": "",
+        "props": '{"a":[1]}', "hashtags": "", "file_ids": "[]", "mentions": "[]", "pending_post_id": "x:1",
+        "reply_count": 0, "last_reply_at": 0,
+    }  # fmt: skip
+    return Post(**{**values, **fields})  # type: ignore[arg-type]
+
+
+def _channel(kind: str = "O") -> Channel:
+    return Channel(ChannelId("c"), 0, 0, 0, TeamId("t"), kind, "Town", "town", "", "", "", 0)
+
+
+def _frame(event: Event, seq: int = 3) -> dict[str, object]:
+    whole: dict[str, object] = json.loads(event.frame + b',"seq":%d}' % seq)
+    return whole
+
+
+def test_posted_is_mattermosts_event() -> None:
+    event = events.posted(_post(), _channel(), [UserId("bob")], set_online=True, sender_name="ann")
+    frame = _frame(event)
+    assert frame["event"] == "posted"
+    assert frame["seq"] == 3
+    assert frame["broadcast"] == {
+        "omit_users": None, "user_id": "", "channel_id": "c", "team_id": "", "connection_id": "", "omit_connection_id": "",
+    }  # fmt: skip
+    data = frame["data"]
+    assert isinstance(data, dict)
+    post = json.loads(data.pop("post"))
+    assert (post["message"], post["props"], post["pending_post_id"]) == ('say "hi" \u2603', {"a": [1]}, "x:1")
+    assert data == {
+        "channel_display_name": "Town", "channel_name": "town", "channel_type": "O", "mentions": '["bob"]',
+        "sender_name": "@ann", "set_online": True, "team_id": "t",
+    }  # fmt: skip
+    assert event.seq == 7
+
+
+def test_a_direct_channel_is_named_after_the_sender() -> None:
+    frame = _frame(events.posted(_post(), _channel("D"), [], set_online=True, sender_name="ann"))
+    data = frame["data"]
+    assert isinstance(data, dict)
+    assert data["channel_display_name"] == "@ann"
+    assert "mentions" not in data
+
+
+def test_typing_leaves_out_who_types() -> None:
+    event = events.typing(UserId("ann"), ChannelId("c"), "")
+    assert event.audience == Audience(channel_id="c", omit_users=("ann",))
+    broadcast = _frame(event)["broadcast"]
+    assert isinstance(broadcast, dict)
+    assert broadcast["omit_users"] == {"ann": True}
+    assert event.name in events.BEST_EFFORT
+
+
+_texts = st.text(max_size=20)
+_audiences = st.builds(Audience, _texts, _texts, _texts, st.lists(_texts, max_size=3).map(tuple), _texts, _texts)
+_messages = st.one_of(
+    st.builds(Event, _texts, _audiences, st.integers(0, 2**53), st.binary(max_size=100)),
+    st.builds(ChannelMembership, _texts, _texts, st.booleans()),
+    st.builds(TeamMembership, _texts, _texts, st.booleans()),
+    st.builds(SessionClosed, _texts),
+    st.builds(Presence, _texts, st.lists(_texts, max_size=3).map(tuple)),
+)
+
+
+@given(_messages)
+def test_every_message_survives_the_bus(message: events.Message) -> None:
+    assert events.decode(events.encode(message)) == message
+
+
+@given(st.binary(max_size=200))
+def test_anything_else_is_refused(data: bytes) -> None:
+    try:
+        message = events.decode(data)
+    except msgspec.MsgspecError:
+        return
+    assert events.decode(events.encode(message)) == message

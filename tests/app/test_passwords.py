@@ -1,0 +1,73 @@
+"""Passwords: argon2id, the same time for unknown users, a bounded queue."""
+
+import asyncio
+import time
+
+import pytest
+
+from app.errors import AppError
+from app.passwords import Hasher
+
+
+def _cheap(**options: int) -> Hasher:
+    return Hasher(memory_kib=64, passes=1, **options)
+
+
+async def test_a_hash_verifies_its_password_only() -> None:
+    hasher = _cheap()
+    stored = await hasher.hash("secret")
+    assert stored.startswith("$argon2id$")
+    assert await hasher.verify(stored, "secret") == stored
+    assert await hasher.verify(stored, "Secret") is None
+    assert await hasher.verify("not a hash", "secret") is None
+    hasher.close()
+
+
+async def test_new_hashes_have_owasps_parameters() -> None:
+    hasher = Hasher()
+    assert "$m=19456,t=2,p=1$" in await hasher.hash("secret")
+    hasher.close()
+
+
+async def test_a_weaker_hash_is_replaced_at_the_next_login() -> None:
+    weak, strong = _cheap(), Hasher(memory_kib=128, passes=1)
+    stored = await weak.hash("secret")
+    better = await strong.verify(stored, "secret")
+    assert better is not None
+    assert better != stored
+    assert await strong.verify(better, "secret") == better
+    weak.close()
+    strong.close()
+
+
+async def test_an_unknown_user_takes_as_long_as_a_wrong_password() -> None:
+    hasher = Hasher(memory_kib=32_768, passes=2)
+    stored = await hasher.hash("secret")
+    assert await hasher.verify(None, "secret") is None  # makes the hash that nobody has
+    seconds: list[float] = []
+    for one in (stored, None):
+        began = time.process_time()
+        for _ in range(3):
+            assert await hasher.verify(one, "wrong") is None
+        seconds.append(time.process_time() - began)
+    assert 0.5 < seconds[0] / seconds[1] < 2
+    hasher.close()
+
+
+async def test_beyond_the_queue_a_login_is_told_to_come_back() -> None:
+    hasher = Hasher(max_waiting=2)
+    results = await asyncio.gather(*(hasher.hash("secret") for _ in range(5)), return_exceptions=True)
+    refused = [result for result in results if isinstance(result, AppError)]
+    assert len(refused) == 3
+    assert all((error.status, error.retry_after_s) == (429, 1) for error in refused)
+    assert hasher.waiting == 0
+    hasher.close()
+
+
+@pytest.mark.parametrize("password", ["", "x" * 10_000, "pässwörd ☃", "\ud800"])
+async def test_any_text_can_be_hashed_or_is_just_wrong(password: str) -> None:
+    hasher = _cheap()
+    try:
+        assert await hasher.verify(await hasher.hash("other"), password) is None
+    finally:
+        hasher.close()

@@ -1,0 +1,171 @@
+"""Who hears what: audiences, memberships that change, sessions that end."""
+
+import random
+
+from app import events
+from app.events import Audience, ChannelMembership, Event, SessionClosed, TeamMembership
+from tests.rig.scale import for_each_seed, scale
+from ws.close import Close
+from ws.fanout import SharedFrame
+from ws.hub import Hub
+
+
+class FakeClient:
+    """Collects what it is sent."""
+
+    def __init__(self, user_id: str, connection_id: str, session_id: str = "") -> None:
+        self.user_id = user_id
+        self.connection_id = connection_id
+        self.session_id = session_id or f"session of {connection_id}"
+        self.got: list[bytes] = []
+        self.closed: Close | None = None
+
+    def send(self, frame: SharedFrame) -> None:
+        self.got.append(frame.body)
+
+    def close(self, code: Close) -> None:
+        self.closed = code
+
+
+def _join(hub: Hub, user: str, name: str, channels: tuple[str, ...] = (), teams: tuple[str, ...] = ()) -> FakeClient:
+    client = FakeClient(user, name)
+    hub.watch_session(client)
+    listener = hub.begin_loading(user)
+    hub.join(listener, client)
+    hub.end_loading(listener, (channels, teams))
+    return client
+
+
+def _send(hub: Hub, audience: Audience, name: str = "e") -> bytes:
+    event = events.build(name, {}, audience)
+    hub.handle(event)
+    return event.frame
+
+
+def test_a_channels_event_goes_to_all_sockets_of_its_members() -> None:
+    hub = Hub()
+    ann1, ann2, bob = _join(hub, "ann", "a1", ("c",)), _join(hub, "ann", "a2", ("c",)), _join(hub, "bob", "b", ("d",))
+    frame = _send(hub, Audience(channel_id="c"))
+    assert (ann1.got, ann2.got, bob.got) == ([frame], [frame], [])
+
+
+def test_the_first_part_of_an_audience_that_is_set_counts() -> None:
+    hub = Hub()
+    ann, bob = _join(hub, "ann", "a", ("c",), ("t",)), _join(hub, "bob", "b", ("c",), ("t",))
+    _send(hub, Audience(connection_id="b", user_id="ann"))
+    assert (len(ann.got), len(bob.got)) == (0, 1)
+    _send(hub, Audience(user_id="ann", channel_id="c"))
+    assert (len(ann.got), len(bob.got)) == (1, 1)
+    _send(hub, Audience(channel_id="other", team_id="t"))
+    assert (len(ann.got), len(bob.got)) == (1, 1)
+    _send(hub, Audience(team_id="t"))
+    assert (len(ann.got), len(bob.got)) == (2, 2)
+    _send(hub, Audience())
+    assert (len(ann.got), len(bob.got)) == (3, 3)
+
+
+def test_omitted_users_and_connections_get_nothing() -> None:
+    hub = Hub()
+    ann1, ann2, bob = _join(hub, "ann", "a1", ("c",)), _join(hub, "ann", "a2", ("c",)), _join(hub, "bob", "b", ("c",))
+    _send(hub, Audience(channel_id="c", omit_users=("ann",)))
+    assert (len(ann1.got), len(ann2.got), len(bob.got)) == (0, 0, 1)
+    _send(hub, Audience(channel_id="c", omit_connection_id="a1"))
+    assert (len(ann1.got), len(ann2.got), len(bob.got)) == (0, 1, 2)
+
+
+def test_membership_is_judged_at_delivery() -> None:
+    hub = Hub()
+    ann = _join(hub, "ann", "a")
+    hub.handle(ChannelMembership("ann", "c", joined=True))
+    hub.handle(TeamMembership("ann", "t", joined=True))
+    _send(hub, Audience(channel_id="c"))
+    _send(hub, Audience(team_id="t"))
+    assert len(ann.got) == 2
+    hub.handle(ChannelMembership("ann", "c", joined=False))
+    hub.handle(TeamMembership("ann", "t", joined=False))
+    _send(hub, Audience(channel_id="c"))
+    _send(hub, Audience(team_id="t"))
+    assert len(ann.got) == 2
+
+
+def test_a_change_that_comes_while_memberships_are_read_holds_over_what_was_read() -> None:
+    hub = Hub()
+    ann = FakeClient("ann", "a")
+    listener = hub.begin_loading("ann")
+    hub.handle(ChannelMembership("ann", "joined", joined=True))
+    hub.handle(ChannelMembership("ann", "left", joined=False))
+    hub.join(listener, ann)
+    hub.end_loading(listener, (["left", "old"], []))
+    for channel in ("joined", "left", "old"):
+        _send(hub, Audience(channel_id=channel))
+    assert len(ann.got) == 2
+
+
+def test_a_failed_reading_changes_nothing() -> None:
+    hub = Hub()
+    ann = _join(hub, "ann", "a", ("c",))
+    hub.end_loading(hub.begin_loading("ann"), None)
+    _send(hub, Audience(channel_id="c"))
+    assert len(ann.got) == 1
+
+
+def test_an_ended_session_closes_its_sockets_even_before_hello() -> None:
+    hub = Hub()
+    ann = FakeClient("ann", "a", "s1")
+    other = FakeClient("ann", "b", "s2")
+    hub.watch_session(ann)
+    hub.watch_session(other)
+    hub.handle(SessionClosed("s1"))
+    assert (ann.closed, other.closed) == (Close.SESSION_ENDED, None)
+
+
+def test_nothing_is_left_of_those_who_leave() -> None:
+    hub = Hub()
+    ann1, ann2 = _join(hub, "ann", "a1", ("c",), ("t",)), _join(hub, "ann", "a2", ("c",), ("t",))
+    assert hub.leave(ann1) is False
+    assert hub.leave(ann1) is False
+    assert hub.users() == ["ann"]
+    assert hub.leave(ann2) is True
+    assert hub.users() == []
+    assert len(hub) == 0
+    leftovers = [index for index in vars(hub).values() if index]
+    assert not leftovers
+
+
+def _random_history(chance: random.Random) -> None:
+    """Joins, leaves and membership changes in any order: who hears is who belongs, at every moment."""
+    hub = Hub()
+    truth: dict[str, set[str]] = {user: set() for user in "abc"}
+    here: list[FakeClient] = []
+    loading: list[tuple[str, object, list[str]]] = []
+    for number in range(40):
+        user, channel = chance.choice("abc"), chance.choice("xyz")
+        match chance.randrange(6):
+            case 0:
+                here.append(_join(hub, user, str(number), tuple(truth[user])))
+            case 1 if here:
+                hub.leave(here.pop(chance.randrange(len(here))))
+            case 2 | 3:
+                joined = chance.random() < 0.6
+                (truth[user].add if joined else truth[user].discard)(channel)
+                hub.handle(ChannelMembership(user, channel, joined=joined))
+            case 4:
+                # The read sees the database as it is now; its answer comes later.
+                loading.append((user, hub.begin_loading(user), list(truth[user])))
+            case 5 if loading:
+                user, listener, read = loading.pop(chance.randrange(len(loading)))
+                hub.end_loading(listener, (read, []))  # type: ignore[arg-type]
+        if loading:
+            continue
+        for one in "xyz":
+            for client in here:
+                client.got.clear()
+            hub.handle(Event("e", Audience(channel_id=one), 0, b"{"))
+            assert {client.connection_id for client in here if client.got} == {
+                client.connection_id for client in here if one in truth[client.user_id]
+            }
+            assert all(len(client.got) <= 1 for client in here)
+
+
+def test_whoever_belongs_hears_whatever_the_history() -> None:
+    for_each_seed(scale(1_500, 100_000), _random_history)

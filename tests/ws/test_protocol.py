@@ -1,0 +1,303 @@
+"""The WebSocket protocol, sans-I/O: handshake, requests, limits, and whatever else a client may send."""
+
+import json
+import random
+import struct
+
+import pytest
+from wsproto import ConnectionType, WSConnection
+from wsproto.events import (
+    AcceptConnection,
+    BytesMessage,
+    CloseConnection,
+    Ping,
+    Pong,
+    RejectConnection,
+    Request,
+    TextMessage,
+)
+
+from tests.rig.scale import for_each_seed, scale
+from ws.close import Close
+from ws.protocol import (
+    MAX_MESSAGE_BYTES,
+    MESSAGE_BURST,
+    MESSAGES_PER_S,
+    Asked,
+    Connection,
+    Ended,
+    Opened,
+    Output,
+    PongReceived,
+    State,
+    Write,
+)
+
+
+class Peer:
+    """A client by wsproto, joined to the server's `Connection`."""
+
+    def __init__(self, target: str = "/api/v4/websocket") -> None:
+        self.client = WSConnection(ConnectionType.CLIENT)
+        self.server = Connection(0.0)
+        self.received: list[object] = []
+        self.outputs = self.send(Request(host="node", target=target))
+
+    def send(self, *events: object, now: float = 0.0) -> list[Output]:
+        data = b"".join(self.client.send(event) for event in events)  # type: ignore[arg-type]
+        return self.send_bytes(data, now)
+
+    def send_bytes(self, data: bytes, now: float = 0.0) -> list[Output]:
+        outputs = self.server.receive(data, now)
+        self.take(b"".join(output.data for output in outputs if isinstance(output, Write)))
+        return [output for output in outputs if not isinstance(output, Write)]
+
+    def take(self, data: bytes) -> None:
+        self.client.receive_data(data)
+        self.received.extend(self.client.events())
+
+    def ask(self, request: object, now: float = 0.0) -> list[Output]:
+        return self.send(TextMessage(data=json.dumps(request)), now=now)
+
+    def close_code(self) -> int | None:
+        codes = [event.code for event in self.received if isinstance(event, CloseConnection)]
+        return codes[0] if codes else None
+
+
+def test_the_handshake_is_accepted_without_extensions() -> None:
+    peer = Peer()
+    assert peer.outputs == [Opened("", None)]
+    (accepted,) = peer.received
+    assert isinstance(accepted, AcceptConnection)
+    assert accepted.extensions == []
+    assert accepted.subprotocol is None
+    assert peer.server.state is State.OPEN
+
+
+@pytest.mark.parametrize("cut", [1, 20, 100])
+def test_the_handshake_may_arrive_in_pieces(cut: int) -> None:
+    client, server = WSConnection(ConnectionType.CLIENT), Connection(0.0)
+    data = client.send(Request(host="node", target="/api/v4/websocket"))
+    assert server.receive(data[:cut], 0.0) == []
+    assert Opened("", None) in server.receive(data[cut:], 0.0)
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("", Opened("", None)),
+        ("?connection_id=&sequence_number=0", Opened("", None)),
+        (f"?connection_id={'a' * 26}&sequence_number=5", Opened("a" * 26, 5)),
+        (f"?connection_id={'a' * 26}&sequence_number=0&posted_ack=true&disconnect_err_code=4000", Opened("a" * 26, 0)),
+    ],
+)
+def test_resume_parameters_are_understood_and_unknown_ones_ignored(query: str, expected: Opened) -> None:
+    assert Peer("/api/v4/websocket" + query).outputs == [expected]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "connection_id=short&sequence_number=1",
+        f"connection_id={'A' * 26}&sequence_number=1",
+        f"connection_id={'a' * 26}",
+        f"connection_id={'a' * 26}&sequence_number=-1",
+        f"connection_id={'a' * 26}&sequence_number=x",
+    ],
+)
+def test_malformed_resume_parameters_close_the_socket_without_a_frame(query: str) -> None:
+    peer = Peer("/api/v4/websocket?" + query)
+    assert [type(output) for output in peer.outputs] == [Ended]
+    assert peer.close_code() is None
+
+
+@pytest.mark.parametrize(
+    ("header", "value", "status"),
+    [("Sec-WebSocket-Version", "12", 426), ("Sec-WebSocket-Key", None, 400)],
+)
+def test_a_bad_handshake_is_refused_as_http(header: str, value: str | None, status: int) -> None:
+    fields = {
+        "Host": "node", "Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+    }  # fmt: skip
+    if value is None:
+        del fields[header]
+    else:
+        fields[header] = value
+    head = "".join(f"{name}: {text}\r\n" for name, text in fields.items())
+    outputs = Connection(0.0).receive(f"GET /api/v4/websocket HTTP/1.1\r\n{head}\r\n".encode(), 0.0)
+    assert isinstance(outputs[0], Write)
+    assert outputs[0].data.startswith(b"HTTP/1.1 %d " % status)
+    assert isinstance(outputs[-1], Ended)
+
+
+def test_requests_are_understood() -> None:
+    peer = Peer()
+    assert peer.ask({"seq": 1, "action": "ping"}) == [Asked(1, "ping", {})]
+    assert peer.ask({"seq": 2, "action": "ping", "data": None}) == [Asked(2, "ping", {})]
+    assert peer.ask({"seq": 3, "action": "x", "data": {"a": [1]}, "more": 1}) == [Asked(3, "x", {"a": [1]})]
+    assert peer.ask({}) == [Asked(0, "", {})]
+
+
+def test_a_request_in_fragments_is_one_request() -> None:
+    peer = Peer()
+    assert peer.send(TextMessage(data='{"seq":1,', message_finished=False)) == []
+    assert peer.send(Ping()) == []
+    assert peer.send(TextMessage(data='"action":"ping"}')) == [Asked(1, "ping", {})]
+    assert any(isinstance(event, Pong) for event in peer.received)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "[]", "1", '"ping"', "null", '{"seq":"1"}', '{"seq":1.5}', '{"action":1}', '{"data":[]}', "[" * 8000],
+)
+def test_what_is_no_request_closes_the_socket(text: str) -> None:
+    peer = Peer()
+    outputs = peer.send(TextMessage(data=text))
+    assert [type(output) for output in outputs] == [Ended]
+    assert peer.close_code() == Close.UNSUPPORTED_DATA
+    assert peer.server.state is State.CLOSED
+
+
+def test_binary_messages_close_the_socket() -> None:
+    peer = Peer()
+    peer.send(BytesMessage(data=b"\x81\xa3seq\x01"))
+    assert peer.close_code() == Close.UNSUPPORTED_DATA
+
+
+def test_8_kib_is_the_most() -> None:
+    padding = MAX_MESSAGE_BYTES - len('{"seq":1,"action":""}')
+    peer = Peer()
+    assert peer.send(TextMessage(data='{"seq":1,"action":"' + "x" * padding + '"}')) == [Asked(1, "x" * padding, {})]
+    peer.send(TextMessage(data='{"seq":1,"action":"' + "x" * (padding + 1) + '"}'))
+    assert peer.close_code() == Close.MESSAGE_TOO_BIG
+
+
+def test_8_kib_are_bytes_and_count_over_fragments() -> None:
+    peer = Peer()
+    peer.send(TextMessage(data="\u2603" * 1400, message_finished=False))
+    assert peer.close_code() is None
+    peer.send(TextMessage(data="\u2603" * 1400, message_finished=False))
+    assert peer.close_code() == Close.MESSAGE_TOO_BIG
+
+
+def test_30_messages_a_second_are_the_most_after_a_burst() -> None:
+    peer = Peer()
+    for number in range(int(MESSAGE_BURST)):
+        assert peer.ask({"seq": number + 1, "action": "ping"}, now=0.0)
+    for number in range(int(MESSAGES_PER_S) * 5):
+        peer.ask({"seq": number + 1, "action": "ping"}, now=1.0 + number / MESSAGES_PER_S)
+    assert peer.close_code() is None
+    for number in range(int(MESSAGES_PER_S) * 3):
+        peer.ask({"seq": number + 1, "action": "ping"}, now=6.0)
+        if peer.close_code() is not None:
+            break
+    assert peer.close_code() == Close.POLICY_VIOLATION
+
+
+def test_pings_go_both_ways() -> None:
+    peer = Peer()
+    peer.take(peer.server.ping())
+    (ping,) = [event for event in peer.received if isinstance(event, Ping)]
+    assert peer.send(ping.response()) == [PongReceived()]
+
+
+def test_a_close_is_answered_and_ends_it() -> None:
+    peer = Peer()
+    outputs = peer.send(CloseConnection(code=1000))
+    assert [type(output) for output in outputs] == [Ended]
+    assert peer.close_code() == 1000
+    assert peer.server.receive(b"anything", 0.0) == []
+    assert peer.server.close(Close.SERVICE_RESTART) == b""
+    assert peer.server.ping() == b""
+
+
+def test_the_server_says_why_it_closes() -> None:
+    peer = Peer()
+    peer.take(peer.server.close(Close.SESSION_ENDED))
+    assert peer.close_code() == 4001
+    assert peer.server.state is State.CLOSED
+
+
+def _frame(opcode: int, payload: bytes, *, fin: bool = True, rsv: int = 0, masked: bool = True) -> bytes:
+    head = bytes([(0x80 if fin else 0) | (rsv << 4) | opcode])
+    mask_bit = 0x80 if masked else 0
+    if len(payload) < 126:
+        head += bytes([mask_bit | len(payload)])
+    else:
+        head += bytes([mask_bit | 126]) + struct.pack("!H", len(payload))
+    return head + (b"\0\0\0\0" if masked else b"") + payload
+
+
+@pytest.mark.parametrize(
+    ("frame", "code"),
+    [
+        (_frame(1, b"{}", masked=False), 1002),
+        (_frame(1, b"{}", rsv=4), 1002),
+        (_frame(3, b""), 1002),
+        (_frame(11, b""), 1002),
+        (_frame(9, b"x" * 126), 1002),
+        (_frame(9, b"", fin=False), 1002),
+        (_frame(0, b"x"), 1002),
+        (_frame(8, b"\x03"), 1002),
+        (_frame(8, b"\x03\xed"), 1002),
+        (_frame(1, b"\xff\xfe"), 1007),
+        (_frame(1, b"\xed\xa0\x80"), 1007),
+    ],
+)
+def test_what_breaks_the_rfc_is_closed_with_the_rfcs_code(frame: bytes, code: int) -> None:
+    peer = Peer()
+    outputs = peer.send_bytes(frame)
+    assert [type(output) for output in outputs] == [Ended]
+    assert peer.close_code() == code
+
+
+def _random_bytes(chance: random.Random) -> bytes:
+    kind = chance.randrange(4)
+    if kind == 0:
+        return chance.randbytes(chance.randrange(200))
+    payload = chance.randbytes(chance.randrange(300)) if kind == 1 else json.dumps({"seq": 1, "action": "x"}).encode()
+    frame = bytearray(
+        _frame(
+            chance.choice([0, 1, 1, 1, 2, 8, 9, 10]), payload, fin=chance.random() < 0.8, masked=chance.random() < 0.9
+        )
+    )
+    if kind == 3 and frame:
+        frame[chance.randrange(len(frame))] ^= 1 << chance.randrange(8)
+    return bytes(frame)
+
+
+def _fuzz_one(chance: random.Random) -> None:
+    client, server = WSConnection(ConnectionType.CLIENT), Connection(0.0)
+    data = client.send(Request(host="node", target="/api/v4/websocket"))
+    if chance.random() < 0.2:
+        mangled = bytearray(data)
+        mangled[chance.randrange(len(mangled))] = chance.randrange(256)
+        data = bytes(mangled)
+    stream = data + b"".join(_random_bytes(chance) for _ in range(chance.randrange(8)))
+    position = 0
+    while position < len(stream):
+        size = chance.choice([1, 7, 100, len(stream)])
+        outputs = server.receive(stream[position : position + size], position / 1000)
+        position += size
+        assert all(isinstance(output, Output) for output in outputs)
+        ended = [output for output in outputs if isinstance(output, Ended)]
+        assert bool(ended) <= (server.state is State.CLOSED)
+        if ended:
+            assert outputs[-1] is ended[0]
+            assert server.receive(b"more", 1.0) == []
+            return
+
+
+def test_no_bytes_whatever_break_the_protocol() -> None:
+    for_each_seed(scale(2_000, 250_000), _fuzz_one)
+
+
+def test_rejections_are_seen_as_such_by_a_client() -> None:
+    client, server = WSConnection(ConnectionType.CLIENT), Connection(0.0)
+    data = client.send(Request(host="node", target="/")).replace(
+        b"Sec-WebSocket-Version: 13", b"Sec-WebSocket-Version: 9"
+    )
+    written = b"".join(output.data for output in server.receive(data, 0.0) if isinstance(output, Write))
+    client.receive_data(written)
+    assert any(isinstance(event, RejectConnection) for event in client.events())

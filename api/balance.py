@@ -63,13 +63,13 @@ class Balance:
         loads = [None if worker in silent else load for worker, load in enumerate(self._loads.read())]
         return receiver_of(self._own, loads)
 
-    async def pass_on(self, fd: int) -> bool:
-        """Give a fresh connection to whoever should have it now. True: it has it, and it counts no more here."""
+    async def pass_on(self, fd: int, received: bytes | bytearray) -> bool:
+        """Give a fresh connection, and what was read of it, to whoever should have it now. True: it has it, and it counts no more here."""
         async with self._turn:
             worker = self.receiver()
             if worker is None:
                 return False
-            if not await self._peers.offer(fd, worker):
+            if not await self._peers.offer(fd, bytes(received), worker):
                 self._silent_until[worker] = self._now() + SILENT_S
                 return False
             self.closed()

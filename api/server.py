@@ -40,11 +40,14 @@ class Refused(Exception):
 class Connection(HttpToolsProtocol):
     """One client connection."""
 
-    def __init__(self, upgrader: Upgrader, balance: Balance, *, adopted: bool = False, **kwargs: Any) -> None:
+    def __init__(self, upgrader: Upgrader, balance: Balance, *, adopted: bytes | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._upgrader = upgrader
         self._balance = balance
         self._adopted = adopted
+        """What another worker had read before it passed the connection on; None: it was accepted here."""
+        self._held: bytearray | None = None
+        """What arrives while it is open whether the connection stays."""
         self._counted = True
         self.since = self.loop.time()
         """When it last began to wait for the client: for a request, for the rest of one, or for room to write."""
@@ -58,22 +61,32 @@ class Connection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A client has come; it may be sent on to a worker with fewer."""
         super().connection_made(transport)
-        if self._adopted:
-            return  # counted when it was promised
+        if self._adopted is not None:  # counted when it was promised
+            if self._adopted:
+                self.data_received(self._adopted)
+            return
         self._balance.opened()
         if self._balance.receiver() is not None:
-            transport.pause_reading()
+            self._held = bytearray()
             task = self.loop.create_task(self._pass_on(transport))
             self.tasks.add(task)
             task.add_done_callback(self.tasks.discard)
 
     async def _pass_on(self, transport: asyncio.Transport) -> None:
-        """Give the fresh connection away, or serve it after all."""
-        if await self._balance.pass_on(transport.get_extra_info("socket").fileno()):
+        """Give the fresh connection away with what it has said so far, or serve it after all."""
+        transport.pause_reading()  # has no effect before this turn of the loop: reading starts after connection_made
+        held = self._held
+        assert held is not None
+        fits = len(held) <= MAX_TAIL_BYTES and not transport.is_closing()
+        if fits and await self._balance.pass_on(transport.get_extra_info("socket").fileno(), held):
             self._counted = False
             transport.abort()  # closes our descriptor only
-        elif not transport.is_closing():
+            return
+        self._held = None
+        if not transport.is_closing():
             transport.resume_reading()
+            if held:
+                self.data_received(bytes(held))
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The client is gone, or elsewhere."""
@@ -132,6 +145,9 @@ class Connection(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes from the client."""
+        if self._held is not None:
+            self._held += data
+            return
         self._unset_keepalive_if_required()
         try:
             self.parser.feed_data(data)
@@ -179,13 +195,13 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self._make = make
 
-    async def adopt(self, sock: socket.socket) -> None:
-        """Serve a fresh connection that another worker accepted."""
+    async def adopt(self, sock: socket.socket, received: bytes) -> None:
+        """Serve a fresh connection that another worker accepted, and of which it has read `received`."""
         if self.should_exit:
             sock.close()
             return
         sock.setblocking(False)
-        protocol = self._make(config=self.config, server_state=self.server_state, app_state={}, adopted=True)
+        protocol = self._make(config=self.config, server_state=self.server_state, app_state={}, adopted=received)
         await asyncio.get_running_loop().connect_accepted_socket(lambda: protocol, sock)
 
     @contextlib.contextmanager

@@ -133,10 +133,11 @@ class Link:
             return
         except OSError:
             data = b""
-        if not data:
+        try:
+            take = _decode_for_giver(data)
+        except msgspec.MsgspecError:  # also the empty message of a closed connection
             self.close()
             return
-        take = _decode_for_giver(data)
         self.load = take.load
         waiter = self._waiting.get(take.id)
         if waiter is not None and not waiter.done():
@@ -219,19 +220,21 @@ class Receiver:
             return
         except OSError:
             data, fds, truncated = b"", [], False
-        if not data or truncated:
+        try:
+            message = _decode_for_taker(data)
+        except msgspec.MsgspecError:  # also the empty message of a closed connection
+            message = None
+        if truncated or message is None or len(fds) != isinstance(message, Offer):
             for fd in fds:
                 os.close(fd)
             self._drop(peer)
-            return
-        message = _decode_for_taker(data)
-        if isinstance(message, Offer):
-            self._take(peer, message, fds)
+        elif isinstance(message, Offer):
+            self._take(peer, message, fds[0])
         else:
             self._go(peer, message)
 
-    def _take(self, peer: socket.socket, offer: Offer, fds: list[int]) -> None:
-        connection = socket.socket(fileno=fds[0])
+    def _take(self, peer: socket.socket, offer: Offer, fd: int) -> None:
+        connection = socket.socket(fileno=fd)
         timer = self._loop.call_later(GO_TIMEOUT_S, self._expire, peer, offer.id)
         self._peers[peer][offer.id] = (connection, offer.payload, timer)
         self._promised(1)

@@ -30,9 +30,9 @@ class PeerSender:
     def __init__(self, paths: Sequence[Path]) -> None:
         self._links = [Link(path) for path in paths]
 
-    async def offer(self, fd: int, worker: int) -> bool:
+    async def offer(self, fd: int, received: bytes, worker: int) -> bool:
         """See `app.ports.Peers`."""
-        return await self._links[worker].offer(fd, b"")
+        return await self._links[worker].offer(fd, received)
 
     def close(self) -> None:
         """Close the connections; offers under way fail."""

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 BEAT_S = 0.5
-_RELAY_SILENT_S = 5.0
+_RELAY_SILENT_S = 3.0
 _BATCH_CONNECTIONS = 2
 _RELAY_CONNECTIONS = 4
 
@@ -252,9 +252,9 @@ class ApiWorker(ServingWorker):
         peers.close()
         await self.tear_down(bus)
 
-    async def _adopt(self, sock: socket.socket, _payload: bytes) -> None:
+    async def _adopt(self, sock: socket.socket, payload: bytes) -> None:
         assert self.server is not None
-        await self.server.adopt(sock)
+        await self.server.adopt(sock, payload)
 
     def status(self) -> Body:
         """See `Worker`."""

@@ -63,9 +63,7 @@ class WebSocketServer:
             return
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        client = Client(self, upgrade)
-        await self.loop.connect_accepted_socket(lambda: client, sock)
-        client.begin()
+        await self.loop.connect_accepted_socket(lambda: Client(self, upgrade), sock)
 
     async def reload(self) -> None:
         """Messages of the bus were lost: read again where everybody belongs and whether their sessions live."""
@@ -146,12 +144,8 @@ class Client(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)  # uvloop's do not inherit from it
         self._transport.set_write_buffer_limits(high=_WRITE_BUFFER_BYTES)
         self._server.clients.add(self)
-
-    def begin(self) -> None:
-        """Answer the upgrade request."""
-        upgrade = self._upgrade
-        assert upgrade is not None
-        self._receive(upgrade.request + upgrade.tail)
+        assert self._upgrade is not None
+        self._receive(self._upgrade.request + self._upgrade.tail)  # now, before anything is read from the socket
 
     def data_received(self, data: bytes) -> None:
         """Bytes of the client."""

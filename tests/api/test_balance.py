@@ -27,16 +27,23 @@ def _loads(node: Node) -> list[int]:
     return [children[f"api{worker}"]["connections"] for worker in range(WORKERS)]
 
 
+REQUEST = b"GET /api/v4/system/ping HTTP/1.1\r\nHost: node\r\n\r\n"
+
+
 @pytest.mark.parametrize("number", range(ROUNDS))
-def test_connections_are_spread_evenly(own_node: Node, number: int) -> None:
+@pytest.mark.parametrize("said", [b"", REQUEST[:20]], ids=["silent", "talking"])
+def test_connections_are_spread_evenly(own_node: Node, number: int, said: bytes) -> None:
     until(lambda: sum(_loads(own_node)) == 0, what="no connections")
-    connections = [_connect(own_node) for _ in range(CONNECTIONS)]
+    connections = []
     try:
+        for _ in range(CONNECTIONS):
+            connections.append(_connect(own_node))
+            connections[-1].sendall(said)
         until(lambda: sum(_loads(own_node)) == CONNECTIONS, what="all connections")
         loads = until(lambda: _even(_loads(own_node)), what=f"an even spread, not {_loads(own_node)}")
         print(loads)
         for connection in connections:  # every one is served, whoever accepted it
-            connection.sendall(b"GET /api/v4/system/ping HTTP/1.1\r\nHost: node\r\n\r\n")
+            connection.sendall(REQUEST[len(said) :])
             assert connection.recv(4096).startswith(b"HTTP/1.1 200")
     finally:
         for connection in connections:

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,12 +38,14 @@ class Node:
         config: Mapping[str, Mapping[str, Any]] | None = None,
         environment: Mapping[str, str] | None = None,
         directory: Path | None = None,
+        prefix: Sequence[str] = (),
     ) -> None:
         self.directory = directory or new_directory()
         self.data_dir = self.directory / "node-data"
         self.config_path = self.directory / "config.json"
         self.workers = workers
         self.ws_workers = ws_workers
+        self._prefix = prefix
         self._environment = {
             "MM_SERVICESETTINGS_LISTENADDRESS": "127.0.0.1:0",
             "MM_TEAMSETTINGS_ENABLEOPENSERVER": "true",
@@ -74,6 +76,7 @@ class Node:
         with (self.directory / "node.log").open("ab") as log:
             self.process = subprocess.Popen(
                 [
+                    *self._prefix,
                     str(Path(sys.executable).with_name("mmnode")),
                     *("--workers", str(self.workers), "--ws-workers", str(self.ws_workers)),
                     *("--config", str(self.config_path), "--data-dir", str(self.data_dir)),

@@ -1,0 +1,52 @@
+"""The node page."""
+
+import time
+from pathlib import Path
+
+import pytest
+
+from cluster import page
+from cluster.page import Page
+
+
+def test_what_the_relay_writes_every_worker_reads(tmp_path: Path) -> None:
+    path = tmp_path / "page"
+    page.create(path)
+    relay, worker = Page(path, writable=True), Page(path)
+    assert worker.beat_age_s() == float("inf")
+    relay.take_over(7)
+    relay.advance(41)
+    assert (worker.incarnation, worker.head) == (7, 41)
+    assert 0 <= worker.beat_age_s() < 1
+    time.sleep(0.02)
+    before = worker.beat_age_s()
+    relay.beat()
+    assert worker.beat_age_s() < before
+    relay.take_over(8)
+    assert (worker.incarnation, worker.head) == (8, 0)
+
+
+def test_loads_of_api_workers(tmp_path: Path) -> None:
+    path = tmp_path / "page"
+    page.create(path)
+    one, other = Page(path, writable=True), Page(path)
+    assert [other.load(worker) for worker in range(3)] == [None, None, None]
+    one.set_load(0, 0)
+    one.set_load(2, 9)
+    assert [other.load(worker) for worker in range(3)] == [0, None, 9]
+    one.set_load(2, None)
+    assert other.load(2) is None
+
+
+def test_readers_cannot_write(tmp_path: Path) -> None:
+    path = tmp_path / "page"
+    page.create(path)
+    with pytest.raises(TypeError):
+        Page(path).beat()
+
+
+def test_anything_else_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "page"
+    path.write_bytes(bytes(page.SIZE))
+    with pytest.raises(ValueError, match="not a node page"):
+        Page(path)

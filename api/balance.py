@@ -64,7 +64,10 @@ class Balance:
         return receiver_of(self._own, loads)
 
     async def pass_on(self, fd: int, received: bytes | bytearray) -> bool:
-        """Give a fresh connection, and what was read of it, to whoever should have it now. True: it has it, and it counts no more here."""
+        """Give a fresh connection, and what was read of it, to whoever should have it now.
+
+        True: that worker has it, and it counts no more here.
+        """
         async with self._turn:
             worker = self.receiver()
             if worker is None:

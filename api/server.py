@@ -211,7 +211,9 @@ class Server(uvicorn.Server):
 
     def drain(self) -> None:
         """From now on every response ends its connection."""
-        self.config.encoded_headers.append((b"connection", b"close"))
+        close = (b"connection", b"close")
+        self.config.encoded_headers.append(close)  # what uvicorn makes the default headers of, once a second
+        self.server_state.default_headers = [*self.server_state.default_headers, close]
 
     def stop(self) -> None:
         """Accept no more, finish what is under way, return from `serve`."""

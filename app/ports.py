@@ -49,7 +49,10 @@ class Peers(Protocol):
     """The way of a fresh connection to another api worker of the node."""
 
     async def offer(self, fd: int, received: bytes, worker: int) -> bool:
-        """Give a duplicate of `fd`, and what was read of it, to that worker. True: it has it, and the caller must let go of its own."""
+        """Give a duplicate of `fd`, and what was read of it, to that worker.
+
+        True: it has it, and the caller must let go of its own.
+        """
 
 
 class Handover(Protocol):

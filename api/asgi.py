@@ -68,6 +68,7 @@ def routes(ctx: Context) -> list[tuple[str, object, str | None]]:
         (f"{V4}/posts/{{post_id}}", posts, "one"),
         (f"{V4}/system/ping", system, "ping"),
         ("/api/v3/general/ping", system, "ping_v3"),
+        (f"{V4}/websocket", system, "websocket"),
         (f"{V4}/config/client", system, "client_config"),
         (f"{V4}/license/client", system, "client_license"),
     ]

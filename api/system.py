@@ -55,6 +55,10 @@ class System:
     on_head_ping = on_get_ping
     on_head_ping_v3 = on_get_ping_v3
 
+    async def on_get_websocket(self, _req: Request, _resp: Response) -> None:
+        """GET /websocket without an upgrade: there is nothing here for HTTP."""
+        raise AppError("api.web_socket.connect.upgrade.app_error", 400)
+
     async def on_get_client_config(self, req: Request, resp: Response) -> None:
         """GET /config/client?format=old: all of it for sessions, what the login page needs for others."""
         _require_old_format(req, "config")

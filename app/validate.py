@@ -63,6 +63,8 @@ def is_in_domains(email: str, domains: str) -> bool:
 
 def hashtags(message: str) -> str:
     """The message's hashtags as Mattermost stores them: in order, separated by spaces, at most 1000 characters."""
+    if "#" not in message:
+        return ""
     found = dict.fromkeys(_HASHTAG.findall(message))
     text = " ".join(found)
     return text if len(text) <= 1000 else text[:1000].rpartition(" ")[0]

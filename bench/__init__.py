@@ -1,1 +1,6 @@
-"""Load runs and side-by-side comparisons (`make bench`); figures are CPU per operation."""
+"""Load runs and side-by-side comparisons (`make bench`); figures are CPU per operation, medians of several rounds.
+
+cpu.py     CPU time of a node's processes, by role
+http.py    requests: ping, users/me, a page of posts, creating posts
+load.py    many keep-alive connections with one request each under way
+"""

@@ -53,6 +53,7 @@ class BusEnd:
         self._stamp = Stamp()
         self._reader = Reader()
         self._welcomed = False
+        self._look_due = False
         self.dropped = 0
         self._loop = asyncio.get_running_loop()
         self._context = zmq.Context(io_threads=1)
@@ -91,14 +92,16 @@ class BusEnd:
         except zmq.Again:
             self.dropped += 1
             return
-        # The descriptor is edge-triggered and a send may have eaten the edge: look once more after it.
-        self._loop.call_soon(self._drain)
+        if not self._look_due:  # the descriptor is edge-triggered and a send may have eaten the edge
+            self._look_due = True
+            self._loop.call_soon(self._drain)
 
     def _beat(self) -> None:
         self._send(Kind.BEAT, Class.CONTROL, self._stamp.last, b"")
         self._beater = self._loop.call_later(BEAT_S, self._beat)
 
     def _drain(self) -> None:
+        self._look_due = False
         for _ in range(_MAX_PER_TURN):
             if self._socket.closed:
                 return

@@ -4,7 +4,7 @@ One array, append-only: `[v, cluster, origin, incarnation, seq, kind, class, db_
 Items that a later version adds at its end are ignored. The body is a frame of its own.
 """
 
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
@@ -64,7 +64,9 @@ _TYPES = (int, str, str, int, int, str, str, str, str, str, str)
 
 def pack(envelope: Envelope) -> bytes:
     """The header frame."""
-    return bytes(msgpack.packb((VERSION, *astuple(envelope))))
+    e = envelope
+    items = (VERSION, e.cluster, e.origin, e.incarnation, e.seq, e.kind, e.kind_class, e.db_gen, e.position, e.worker)
+    return bytes(msgpack.packb((*items, e.request_id)))
 
 
 def unpack(data: bytes) -> Envelope:

@@ -31,8 +31,10 @@ from db.ids import is_id
 from ws.close import Close
 
 MAX_MESSAGE_BYTES = 8192
+MAX_HEAD_BYTES = 32_768
 MESSAGES_PER_S = 30.0
 MESSAGE_BURST = 60.0
+_END_OF_HEAD = b"\r\n\r\n"
 
 
 class State(Enum):
@@ -97,6 +99,7 @@ class Connection:
     def __init__(self, now: float) -> None:
         self.state = State.HANDSHAKE
         self._ws = WSConnection(ConnectionType.SERVER)
+        self._head = b""
         self._message: list[str] = []
         self._message_bytes = 0
         self._allowance = MESSAGE_BURST
@@ -105,8 +108,29 @@ class Connection:
     def receive(self, data: bytes, now: float) -> list[Output]:
         """Bytes of the client at time `now` (s, monotonic); what is to be done, in order."""
         outputs: list[Output] = []
+        if self.state is State.HANDSHAKE:
+            data = self._handshake(data, outputs, now)
+        if data:
+            self._feed(data, outputs, now)
+        return outputs
+
+    def _handshake(self, data: bytes, outputs: list[Output], now: float) -> bytes:
+        """Complete the handshake if its request is whole; what follows it, which wsproto would drop."""
+        self._head += data
+        end = self._head.find(_END_OF_HEAD)
+        if end < 0 and len(self._head) <= MAX_HEAD_BYTES:
+            return b""
+        end = len(self._head) if end < 0 else end + len(_END_OF_HEAD)
+        head, rest = self._head[:end], self._head[end:]
+        self._head = b""
+        self._feed(head, outputs, now)
+        if self.state is State.HANDSHAKE:  # no upgrade request after all
+            self._reject(outputs, None)
+        return rest
+
+    def _feed(self, data: bytes, outputs: list[Output], now: float) -> None:
         if self._over():
-            return outputs
+            return
         try:
             self._ws.receive_data(data)
             for event in self._ws.events():
@@ -120,7 +144,6 @@ class Connection:
             else:
                 code = hint.code if isinstance(hint, CloseConnection) else Close.PROTOCOL_ERROR
                 self._close(outputs, code, "protocol error")
-        return outputs
 
     def _over(self) -> bool:
         return self.state is State.CLOSED

@@ -82,6 +82,20 @@ def test_the_handshake_may_arrive_in_pieces(cut: int) -> None:
     assert Opened("", None) in server.receive(data[cut:], 0.0)
 
 
+def test_frames_may_follow_the_handshake_at_once() -> None:
+    client, server = WSConnection(ConnectionType.CLIENT), Connection(0.0)
+    data = client.send(Request(host="node", target="/api/v4/websocket")) + _frame(1, b'{"seq":1,"action":"ping"}')
+    outputs = server.receive(data, 0.0)
+    assert outputs[1:] == [Opened("", None), Asked(1, "ping", {})]
+
+
+def test_a_head_without_end_is_refused() -> None:
+    server = Connection(0.0)
+    outputs = server.receive(b"GET / HTTP/1.1\r\n" + b"a: b\r\n" * 10_000, 0.0)
+    assert isinstance(outputs[-1], Ended)
+    assert server.state is State.CLOSED
+
+
 @pytest.mark.parametrize(
     ("query", "expected"),
     [

@@ -1,0 +1,11 @@
+"""`make bench`: every benchmark, or those named on the command line."""
+
+import sys
+
+from bench import http
+
+BENCHMARKS = {"http": http.main}
+
+for name in sys.argv[1:] or BENCHMARKS:
+    print(f"## {name}")
+    BENCHMARKS[name]()

@@ -1,0 +1,46 @@
+"""CPU time of a node's processes, by role, from /proc."""
+
+import os
+from pathlib import Path
+
+from tests.rig.node import Node
+
+_TICK_S = 1 / os.sysconf("SC_CLK_TCK")
+
+
+def _used_s(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) * _TICK_S
+
+
+def _backends(postmaster: int) -> list[int]:
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                fields = (entry / "stat").read_text().rpartition(")")[2].split()
+            except OSError:
+                continue
+            if int(fields[1]) == postmaster:
+                found.append(int(entry.name))
+    return found
+
+
+class Meter:
+    """CPU seconds that each role has used since `start`. Backends that end in between are missed: keep load steady."""
+
+    def __init__(self, node: Node) -> None:
+        self._pids: dict[str, list[int]] = {}
+        for name, child in node.children().items():
+            role = name.rstrip("0123456789")
+            pids = [child["pid"], *(_backends(child["pid"]) if role == "postgres" else [])]
+            self._pids.setdefault(role, []).extend(pids)
+        self._began = self._read()
+
+    def _read(self) -> dict[str, float]:
+        return {role: sum(_used_s(pid) for pid in pids) for role, pids in self._pids.items()}
+
+    def used_s(self) -> dict[str, float]:
+        """By role: api, ws, relay, postgres."""
+        now = self._read()
+        return {role: now[role] - self._began[role] for role in now}

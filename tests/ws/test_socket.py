@@ -1,0 +1,483 @@
+"""WebSockets on a live node: who may connect and how, hello, requests, statuses, the end."""
+
+import json
+import os
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import requests
+from websockets.exceptions import InvalidStatus
+
+from tests.rig.node import Node
+from tests.rig.people import new_channel, new_team, new_user
+from tests.rig.rest import PASSWORD, Rest
+from tests.rig.socket import Socket
+from tests.rig.wait import until
+from ws.protocol import MAX_MESSAGE_BYTES
+
+
+@pytest.fixture
+def own_node() -> Iterator[Node]:
+    with Node(workers=2, ws_workers=2) as node:
+        yield node
+
+
+def _cookies(node: Node, who: Rest) -> str:
+    response = requests.post(
+        f"{node.url}/api/v4/users/login",
+        json={"login_id": who.user["username"], "password": PASSWORD},
+        headers={"X-Requested-With": "XMLHttpRequest"},
+        timeout=10,
+    )
+    return "; ".join(f"{name}={value}" for name, value in response.cookies.items())
+
+
+# Connecting ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_token_in_the_header_is_enough_and_hello_comes_first(node: Node, ann: Rest) -> None:
+    ws = Socket.open(ann)
+    hello = ws.events[0]
+    assert hello["event"] == "hello"
+    assert hello["seq"] == 0
+    assert len(hello["data"]["connection_id"]) == 26
+    assert hello["data"]["server_version"].startswith("5.37.0.mmnode.")
+    assert hello["broadcast"]["user_id"] == ann.id
+    ws.close()
+
+
+def test_the_version_in_hello_is_that_of_the_header(node: Node, ann: Rest) -> None:
+    ws = Socket.open(ann)
+    version = requests.get(f"{node.url}/api/v4/system/ping", timeout=10).headers["X-Version-Id"]
+    assert ws.events[0]["data"]["server_version"] == version
+    ws.close()
+
+
+def test_the_authentication_challenge_gives_hello_and_then_a_reply(node: Node, ann: Rest) -> None:
+    ws = Socket.open_bare(node.url)
+    assert ws.ask("authentication_challenge", {"token": ann.token}) == {"status": "OK", "seq_reply": 1}
+    assert ws.events[0]["event"] == "hello"
+    ws.close()
+
+
+@pytest.mark.parametrize("data", [{"token": "x" * 26}, {"token": 7}, {}, {"token": ""}, None])
+def test_a_bad_challenge_closes_the_socket_without_a_frame(node: Node, data: Any) -> None:
+    ws = Socket.open_bare(node.url)
+    ws.send("authentication_challenge", data)
+    assert ws.expect_closed() == 1006
+    assert not ws.events
+    assert not ws.replies
+
+
+def test_a_challenge_on_an_authenticated_socket_is_ignored(node: Node, ann: Rest) -> None:
+    ws = Socket.open(ann)
+    number = ws.send("authentication_challenge", {"token": ann.token})
+    assert ws.ask("ping")["status"] == "OK"
+    assert number not in ws.replies
+    assert len(ws.named("hello")) == 1
+    ws.close()
+
+
+def test_who_does_not_say_who_they_are_is_closed_after_5_s(node: Node) -> None:
+    ws = Socket.open_bare(node.url)
+    opened_at = time.monotonic()
+    assert ws.ask("get_statuses")["error"]["id"] == "api.web_socket_router.not_authenticated.app_error"
+    assert ws.expect_closed(8) == 1006
+    assert 4.0 < time.monotonic() - opened_at < 7.5
+
+
+def test_a_cookie_counts_with_the_origin_of_the_page(node: Node, ann: Rest) -> None:
+    headers = {"Cookie": _cookies(node, ann)}
+    ws = Socket.open_bare(node.url, additional_headers=headers, origin=node.url)
+    assert ws.expect("hello")["broadcast"]["user_id"] == ann.id
+    ws.close()
+
+
+@pytest.mark.parametrize("origin", [None, "http://evil.example.com", "null", "http://127.0.0.1:1"])
+def test_a_cookie_from_elsewhere_is_refused(node: Node, ann: Rest, origin: str | None) -> None:
+    with pytest.raises(InvalidStatus) as caught:
+        Socket.open_bare(node.url, additional_headers={"Cookie": _cookies(node, ann)}, origin=origin)
+    response = caught.value.response
+    assert response.status_code == 400
+    assert json.loads(response.body)["id"] == "api.web_socket.connect.upgrade.app_error"
+
+
+def test_a_foreign_origin_is_refused_even_with_a_token(node: Node, ann: Rest) -> None:
+    with pytest.raises(InvalidStatus):
+        Socket.open(ann, origin="http://evil.example.com")
+
+
+def test_origins_of_allow_cors_from_may_connect() -> None:
+    environment = {"MM_SERVICESETTINGS_ALLOWCORSFROM": "https://a.example.com https://b.example.com"}
+    with Node(workers=1, environment=environment) as node:
+        ann = new_user(node.url, "ann")
+        Socket.open(ann, origin="https://b.example.com").close()
+        with pytest.raises(InvalidStatus):
+            Socket.open(ann, origin="https://c.example.com")
+
+
+@pytest.mark.parametrize("path", ["/api/v4/websockets", "/", "/api/v3/users/websocket", "/api/v4/users/me"])
+def test_only_one_path_takes_sockets(node: Node, path: str) -> None:
+    headers = {
+        "Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+    }  # fmt: skip
+    response = requests.get(node.url + path, headers=headers, timeout=10)
+    assert response.status_code == 404
+    assert response.json()["status_code"] == 404
+
+
+def test_a_trailing_slash_does_no_harm(node: Node, ann: Rest) -> None:
+    headers = {
+        "Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+    }  # fmt: skip
+    with requests.get(f"{node.url}/api/v4/websocket/", headers=headers, timeout=10, stream=True) as response:
+        assert response.status_code == 101
+
+
+def test_a_plain_get_is_no_upgrade(node: Node) -> None:
+    response = requests.get(f"{node.url}/api/v4/websocket", timeout=10)
+    assert response.status_code == 400
+    assert response.json()["id"] == "api.web_socket.connect.upgrade.app_error"
+
+
+def test_frames_that_follow_the_upgrade_in_the_same_packet_are_not_lost(node: Node, ann: Rest) -> None:
+    payload = json.dumps({"seq": 1, "action": "authentication_challenge", "data": {"token": ann.token}}).encode()
+    frame = bytes([0x81, 0x80 | len(payload)]) + bytes(4) + payload
+    head = (
+        "GET /api/v4/websocket HTTP/1.1\r\nHost: node\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+        "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    )
+    host, _, port = node.url.removeprefix("http://").rpartition(":")
+    with socket.create_connection((host, int(port))) as connection:
+        connection.settimeout(10)
+        connection.sendall(head.encode() + frame)
+        received = b""
+        while b"seq_reply" not in received:
+            received += connection.recv(65536)
+    assert received.index(b"101 Switching") < received.index(b'"hello"') < received.index(b"seq_reply")
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "connection_id=&sequence_number=0",
+        f"connection_id={'y' * 26}&sequence_number=7",
+        "posted_ack=true&disconnect_err_code=4000",
+    ],
+)
+def test_a_connection_that_cannot_be_resumed_is_a_new_one(node: Node, ann: Rest, query: str) -> None:
+    ws = Socket.open(ann, query)
+    assert ws.events[0]["seq"] == 0
+    assert ws.events[0]["data"]["connection_id"] != "y" * 26
+    ws.close()
+
+
+def test_a_malformed_connection_id_closes_the_socket_without_a_frame(node: Node, ann: Rest) -> None:
+    headers = {"Authorization": f"Bearer {ann.token}"}
+    ws = Socket.open_bare(node.url, "connection_id=nonsense&sequence_number=1", additional_headers=headers)
+    assert ws.expect_closed() == 1006
+    assert not ws.events
+
+
+def test_a_user_has_at_most_so_many_sockets() -> None:
+    with Node(workers=1, environment={"MM_SERVICESETTINGS_MAXIMUMWEBSOCKETSPERUSER": "3"}) as node:
+        ann, bob = new_user(node.url, "ann"), new_user(node.url, "bob")
+        sockets = [Socket.open(ann) for _ in range(3)]
+        one_more = Socket.open_bare(node.url, additional_headers={"Authorization": f"Bearer {ann.token}"})
+        assert one_more.expect_closed() == 1008
+        Socket.open(bob).close()
+        sockets[0].close()
+        until(lambda: _opens(ann), what="room for another socket")
+
+
+def _opens(who: Rest) -> bool:
+    ws = Socket.open_bare(who.url, additional_headers={"Authorization": f"Bearer {who.token}"})
+    until(lambda: ws.events or ws.closed is not None)
+    opened = bool(ws.events)
+    ws.close()
+    return opened
+
+
+def test_without_a_ws_worker_that_answers_an_upgrade_is_503_and_soon(own_node: Node) -> None:
+    ann = new_user(own_node.url, "ann")
+    pids = [own_node.pid(name) for name in ("ws0", "ws1")]
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    began = time.monotonic()
+    with pytest.raises(InvalidStatus) as caught:
+        Socket.open(ann)
+    assert time.monotonic() - began < 2.0
+    assert caught.value.response.status_code == 503
+    assert caught.value.response.headers["Retry-After"] == "2"
+    for pid in pids:
+        os.kill(pid, signal.SIGCONT)
+    until(lambda: _opens(ann), what="a socket")
+
+
+def test_one_frozen_ws_worker_is_passed_over(own_node: Node) -> None:
+    people = [new_user(own_node.url) for _ in range(6)]
+    os.kill(own_node.pid("ws0"), signal.SIGSTOP)
+    sockets = [Socket.open(person) for person in people]
+    for ws in sockets:
+        ws.close()
+
+
+# Requests --------------------------------------------------------------------------------------------------------------
+
+
+def test_ping(node: Node, ann: Rest) -> None:
+    ws = Socket.open(ann)
+    reply = ws.ask("ping")
+    assert (reply["status"], reply["seq_reply"]) == ("OK", 1)
+    assert reply["data"]["text"] == "pong"
+    assert reply["data"]["version"] == "5.37.0"
+    assert abs(reply["data"]["server_time"] - time.time() * 1000) < 5000
+    assert reply["data"]["node_id"] == ""
+    ws.close()
+
+
+@pytest.mark.parametrize(
+    ("request_", "error_id", "status"),
+    [
+        ({"seq": 1, "action": ""}, "api.web_socket_router.no_action.app_error", 400),
+        ({"seq": 0, "action": "ping"}, "api.web_socket_router.bad_seq.app_error", 400),
+        ({"seq": -5, "action": "ping"}, "api.web_socket_router.bad_seq.app_error", 400),
+        ({"seq": 1, "action": "presence", "data": {"channel_id": "x"}}, "api.web_socket_router.bad_action.app_error", 500),
+        ({"seq": 1, "action": "user_typing", "data": {}}, "api.websocket_handler.invalid_param.app_error", 400),
+        ({"seq": 1, "action": "user_typing", "data": {"channel_id": 7}}, "api.websocket_handler.invalid_param.app_error", 400),
+        ({"seq": 1, "action": "user_typing", "data": {"channel_id": "y" * 26, "parent_id": 1}}, "api.websocket_handler.invalid_param.app_error", 400),
+        ({"seq": 1, "action": "user_typing", "data": {"channel_id": "y" * 26}}, "api.context.permissions.app_error", 403),
+        ({"seq": 1, "action": "get_statuses_by_ids", "data": {"user_ids": []}}, "api.websocket_handler.invalid_param.app_error", 400),
+        ({"seq": 1, "action": "get_statuses_by_ids", "data": {"user_ids": ["\u0000" * 26]}}, "api.websocket_handler.invalid_param.app_error", 400),
+        ({"seq": 1, "action": "get_statuses_by_ids", "data": {"user_ids": {"a": 1}}}, "api.websocket_handler.invalid_param.app_error", 400),
+        ({"seq": 1, "action": "user_update_active_status", "data": {}}, "api.websocket_handler.invalid_param.app_error", 400),
+        ({"seq": 1, "action": "user_update_active_status", "data": {"user_is_active": True, "manual": "x"}}, "api.websocket_handler.invalid_param.app_error", 400),
+    ],
+)  # fmt: skip
+def test_bad_requests_are_answered_and_the_socket_stays_open(
+    node: Node, ann: Rest, request_: dict[str, Any], error_id: str, status: int
+) -> None:
+    ws = Socket.open(ann)
+    ws.send_raw(json.dumps(request_))
+    reply = until(lambda: ws.replies.get(request_["seq"]) or {}, what="a reply")
+    assert reply["status"] == "FAIL"
+    assert reply["error"]["id"] == error_id
+    assert reply["error"]["status_code"] == status
+    assert reply["error"]["detailed_error"] == ""
+    assert "event" not in reply
+    ws.replies.clear()
+    ws._next_request = 2
+    assert ws.ask("ping")["status"] == "OK"
+    ws.close()
+
+
+@pytest.mark.parametrize(
+    ("frame", "code"),
+    [(b"\x01", 1003), ("not json", 1003), ("[]", 1003), ('{"seq":"1"}', 1003), ("x" * (MAX_MESSAGE_BYTES + 1), 1009)],
+)
+def test_frames_that_are_no_requests_close_the_socket_and_nothing_else(
+    node: Node, ann: Rest, bob: Rest, frame: str | bytes, code: int
+) -> None:
+    pids = {name: child["pid"] for name, child in node.children().items()}
+    bad, good = Socket.open(ann), Socket.open(bob)
+    bad.send_raw(frame)
+    assert bad.expect_closed() == code
+    assert good.ask("ping")["status"] == "OK"
+    good.close()
+    assert {name: child["pid"] for name, child in node.children().items()} == pids
+
+
+def test_a_burst_of_requests_is_answered_in_order_up_to_the_limit(node: Node, ann: Rest) -> None:
+    ws = Socket.open(ann)
+    numbers = [ws.send("ping") for _ in range(50)]
+    until(lambda: len(ws.replies) == 50, what="all replies")
+    assert list(ws.replies) == numbers
+    for _ in range(100):
+        try:
+            ws.send("ping")
+        except Exception:
+            break
+    assert ws.expect_closed() == 1008
+
+
+def test_typing_reaches_the_other_members_only(node: Node, ann: Rest, bob: Rest) -> None:
+    team = new_team(ann, bob)
+    channel = new_channel(ann, team, bob)
+    other = new_channel(ann, team)
+    anns, bobs = Socket.open(ann), Socket.open(bob)
+    assert anns.ask("user_typing", {"channel_id": channel["id"], "parent_id": ""})["status"] == "OK"
+    event = bobs.expect("typing")
+    assert event["data"] == {"parent_id": "", "user_id": ann.id}
+    assert event["broadcast"]["omit_users"] == {ann.id: True}
+    assert bobs.ask("user_typing", {"channel_id": other["id"], "parent_id": ""})["error"]["status_code"] == 403
+    ann.post(f"/users/{ann.id}/typing", {"channel_id": channel["id"], "parent_id": ""})
+    until(lambda: len(bobs.named("typing")) == 2)
+    assert not anns.named("typing")
+    anns.close()
+    bobs.close()
+
+
+# Statuses --------------------------------------------------------------------------------------------------------------
+
+
+def _status(ws: Socket, user_id: str) -> str:
+    return str(ws.ask("get_statuses_by_ids", {"user_ids": [user_id]})["data"][user_id])
+
+
+def test_connecting_makes_online_and_the_last_socket_gone_offline(node: Node, ann: Rest, bob: Rest) -> None:
+    watcher = Socket.open(ann)
+    watcher.expect("status_change", user_id=ann.id, status="online")
+    assert _status(watcher, bob.id) == "offline"
+    first, second = Socket.open(bob), Socket.open(bob)
+    until(lambda: _status(watcher, bob.id) == "online", what="bob online")
+    assert watcher.ask("get_statuses")["data"][bob.id] == "online"
+    first.close()
+    second.close()
+    until(lambda: _status(watcher, bob.id) == "offline", 10, "bob offline")
+    assert bob.id not in watcher.ask("get_statuses")["data"]
+    assert not watcher.named("status_change", user_id=bob.id)  # only to the user's own sockets
+    watcher.close()
+
+
+def test_what_a_user_chose_stays_until_they_choose_again(node: Node, ann: Rest) -> None:
+    ws = Socket.open(ann)
+    ws.expect("status_change", status="online")
+    assert ws.ask("user_update_active_status", {"user_is_active": False, "manual": True})["status"] == "OK"
+    ws.expect("status_change", status="away")
+    assert ws.ask("user_update_active_status", {"user_is_active": True, "manual": False})["status"] == "OK"
+    assert _status(ws, ann.id) == "away"
+    assert ws.ask("user_update_active_status", {"user_is_active": True, "manual": True})["status"] == "OK"
+    until(lambda: _status(ws, ann.id) == "online")
+    ws.close()
+
+
+def test_idle_users_become_away() -> None:
+    with Node(workers=1, environment={"MM_TEAMSETTINGS_USERSTATUSAWAYTIMEOUT": "1"}) as node:
+        ws = Socket.open(new_user(node.url, "ann"))
+        ws.expect("status_change", status="online")
+        ws.expect("status_change", 15, status="away")
+        ws.ask("user_update_active_status", {"user_is_active": True, "manual": False})
+        until(lambda: len(ws.named("status_change", status="online")) == 2)
+        ws.close()
+
+
+def test_a_node_that_was_killed_leaves_nobody_online(own_node: Node) -> None:
+    ann, bob = new_user(own_node.url, "ann"), new_user(own_node.url, "bob")
+    ws = Socket.open(ann)
+    ws.expect("status_change", status="online")
+    assert own_node.process is not None
+    own_node.process.kill()
+    own_node.process.wait()
+    own_node.start()
+    watcher = Socket.open(Rest(own_node.url).log_in(bob.user["username"]))
+    until(lambda: _status(watcher, ann.id) == "offline", 20, "ann offline")
+    assert _status(watcher, bob.id) == "online"
+    watcher.close()
+
+
+# The end ---------------------------------------------------------------------------------------------------------------
+
+
+def test_logging_out_closes_the_sockets_of_that_session_only(node: Node, ann: Rest) -> None:
+    other = Rest(node.url).log_in(ann.user["username"])
+    mine, others = [Socket.open(ann), Socket.open(ann)], Socket.open(other)
+    ann.post("/users/logout", {})
+    assert [ws.expect_closed() for ws in mine] == [4001, 4001]
+    assert others.ask("ping")["status"] == "OK"
+    others.close()
+    other.close()
+    assert ann.call("GET", "/users/me").status_code == 401
+
+
+def test_an_expired_session_closes_its_sockets(node: Node, ann: Rest) -> None:
+    ws = Socket.open_bare(node.url)
+    node.sql("UPDATE sessions SET expires_at = %s WHERE user_id = %s", int(time.time() * 1000) + 3000, ann.id)
+    assert ws.ask("authentication_challenge", {"token": ann.token})["status"] == "OK"
+    assert ws.expect_closed(10) == 4001
+
+
+def test_events_go_on_and_arrive_in_order(node: Node, ann: Rest, bob: Rest) -> None:
+    team = new_team(ann, bob)
+    channel = new_channel(ann, team, bob)
+    sockets = [Socket.open(ann), Socket.open(bob), Socket.open(bob)]
+    for number in range(50):
+        ann.write(channel["id"], str(number))
+    for ws in sockets:
+        ws.expect_post("49")
+        assert [post["message"] for post in ws.posts() if post["channel_id"] == channel["id"] and not post["type"]] == [
+            str(number) for number in range(50)
+        ]
+        ws.close()
+
+
+def test_a_channel_is_heard_from_the_moment_of_joining(node: Node, ann: Rest, bob: Rest) -> None:
+    team = new_team(ann, bob)
+    channel = new_channel(ann, team)
+    bobs = Socket.open(bob)
+    ann.write(channel["id"], "before")
+    ann.post(f"/channels/{channel['id']}/members", {"user_id": bob.id})
+    assert bobs.expect("user_added", user_id=bob.id)["broadcast"]["channel_id"] == channel["id"]
+    ann.write(channel["id"], "after")
+    bobs.expect_post("after")
+    assert "before" not in [post["message"] for post in bobs.posts()]
+    bobs.close()
+
+
+def test_a_direct_channel_is_announced_to_both(node: Node, ann: Rest, bob: Rest) -> None:
+    anns, bobs = Socket.open(ann), Socket.open(bob)
+    channel = ann.post("/channels/direct", [ann.id, bob.id])
+    for ws in (anns, bobs):
+        event = ws.expect("direct_added")
+        assert event["broadcast"]["channel_id"] == channel["id"]
+        assert event["data"] == {"creator_id": ann.id, "teammate_id": bob.id}
+    bob.write(channel["id"], "psst")
+    posted = anns.expect("posted")
+    assert posted["data"]["channel_display_name"] == f"@{bob.user['username']}"
+    assert json.loads(posted["data"]["mentions"]) == [ann.id]
+    anns.close()
+    bobs.close()
+
+
+def test_joining_a_team_tells_in_the_order_that_clients_count_on(node: Node, ann: Rest) -> None:
+    ws = Socket.open(ann)
+    team = new_team(ann)
+    ws.expect("added_to_team", team_id=team["id"])
+    names = [event["event"] for event in ws.events if event["event"] in ("user_added", "posted", "added_to_team")]
+    assert names == ["user_added", "user_added", "posted", "posted", "added_to_team"]
+    assert {post["type"] for post in ws.posts()} == {"system_join_team", "system_join_channel"}
+    ws.close()
+
+
+def test_a_client_that_does_not_read_is_closed_and_others_lose_nothing(own_node: Node) -> None:
+    ann, bob, slow = (new_user(own_node.url, name) for name in ("ann", "bob", "slow"))
+    team = new_team(ann, bob, slow)
+    channel = new_channel(ann, team, bob, slow)
+    bobs = Socket.open(bob)
+    host, _, port = own_node.url.removeprefix("http://").rpartition(":")
+    stuck = socket.socket()
+    stuck.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    stuck.connect((host, int(port)))
+    stuck.sendall(
+        f"GET /api/v4/websocket HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+        f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+        f"Authorization: Bearer {slow.token}\r\n\r\n".encode()
+    )
+    assert stuck.recv(12) == b"HTTP/1.1 101"
+    message = "x" * 15_000
+    began = time.monotonic()
+    number = 0
+    while "slow client closed" not in own_node.log:
+        ann.write(channel["id"], f"{number} {message}")
+        number += 1
+        assert time.monotonic() - began < 20
+    bobs.expect_post(f"{number - 1} {message}")
+    texts = [post["message"].split(" ")[0] for post in bobs.posts() if not post["type"]]
+    assert texts == [str(one) for one in range(number)]
+    bobs.close()
+    stuck.close()

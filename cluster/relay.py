@@ -7,6 +7,7 @@ leaves a hole in the numbers, which the worker notices. The relay is the only wr
 import asyncio
 import logging
 import time
+from collections import deque
 from dataclasses import dataclass, field
 
 import msgspec
@@ -31,6 +32,8 @@ _MAX_PER_TURN = 512
 _PRESENCE_EVERY_S = 0.1
 _IDLE_EVERY_S = 5.0
 _SETTLE_S = 10.0
+_EARLY_S = 2.0
+_EARLY_BYTES = 16 << 20
 _GONE_S = 3.0
 _PRESENCE_BATCH = 500
 
@@ -62,6 +65,10 @@ class Relay:
         self.relayed = 0
         self.dropped = 0
         self._loop = asyncio.get_running_loop()
+        self._early: deque[tuple[bytes, str]] = deque()
+        self._early_bytes = 0
+        """What came while workers were still finding this relay: they get it when they do."""
+        self._early_until = self._loop.time() + _EARLY_S
         self._context = zmq.Context(io_threads=1)
         self._socket = self._context.socket(zmq.ROUTER)
         self._socket.set(zmq.ROUTER_MANDATORY, 1)
@@ -141,6 +148,9 @@ class Relay:
             self._links[envelope.worker] = link
             self._presence.reset(envelope.worker, (), self._loop.time())
             self._send(envelope.worker, link, Kind.WELCOME, Class.CONTROL, link.stamp.last, b"")
+            if envelope.worker.startswith("ws"):
+                for body, kind_class in self._early:
+                    self._send(envelope.worker, link, Kind.MESSAGE, kind_class, link.stamp.next(), body)
         return link
 
     def _count_loss(self, worker: str, link: Link) -> None:
@@ -149,9 +159,19 @@ class Relay:
 
     def _hand_out(self, body: bytes, kind_class: str) -> None:
         self.relayed += 1
+        self._keep_early(body, kind_class)
         for worker, link in self._links.items():
             if worker.startswith("ws"):
                 self._send(worker, link, Kind.MESSAGE, kind_class, link.stamp.next(), body)
+
+    def _keep_early(self, body: bytes, kind_class: str) -> None:
+        if self._loop.time() >= self._early_until:
+            self._early.clear()
+            return
+        self._early.append((body, kind_class))
+        self._early_bytes += len(body)
+        while self._early_bytes > _EARLY_BYTES:
+            self._early_bytes -= len(self._early.popleft()[0])
 
     def _publish(self, message: Message) -> None:
         self._hand_out(events.encode(message), class_of(message))

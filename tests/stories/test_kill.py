@@ -11,6 +11,7 @@ from tests.rig.load import Load
 from tests.rig.node import Node, processes_of
 from tests.rig.people import new_channel, new_team, new_user
 from tests.rig.rest import Rest
+from tests.rig.socket import Socket
 from tests.rig.wait import until
 
 KINDS = ["api0", "api1", "ws0", "ws1", "relay", "postgres"]
@@ -72,6 +73,41 @@ def test_killing_the_supervisor_leaves_no_orphan(own_node: Node) -> None:
     until(lambda: not processes_of(own_node.directory), 2.0, "no process of the node")
     own_node.start()
     _assert_exactly_once(own_node, load)
+
+
+def test_a_killed_process_costs_only_the_sockets_it_held(own_node: Node) -> None:
+    people = [new_user(own_node.url) for _ in range(12)]
+    team = new_team(people[0], *people[1:])
+    channel = new_channel(people[0], team, *people[1:])
+    sockets = [Socket.open(person) for person in people]
+
+    def everybody_hears(text: str) -> None:
+        people[0].write(channel["id"], text)
+        for one in sockets:
+            if one.closed is None:
+                one.expect_post(text)
+
+    everybody_hears("before")
+    for name in ("api0", "relay", "postgres"):
+        own_node.wait_replaced(name, own_node.kill(name))
+        own_node.wait_up()
+        assert all(one.closed is None for one in sockets), name
+        everybody_hears(f"after {name}")
+    children = own_node.children()
+    held = {name: children[name]["sockets"] for name in ("ws0", "ws1")}
+    assert sum(held.values()) == 12
+    assert min(held.values()) > 0
+    pid = own_node.kill("ws0")
+    until(lambda: sum(one.closed is not None for one in sockets) == held["ws0"], 5, "its sockets to be closed")
+    everybody_hears("while it is away")
+    own_node.wait_replaced("ws0", pid)
+    assert sum(one.closed is None for one in sockets) == held["ws1"]
+    for number, one in enumerate(sockets):
+        if one.closed is not None:
+            sockets[number] = Socket.open(people[number])
+    everybody_hears("after ws0")
+    for one in sockets:
+        one.close()
 
 
 def _alive(pid: int) -> bool:

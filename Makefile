@@ -40,4 +40,4 @@ bench: $(VENV)/.all
 	$(BIN)/python -m bench
 
 clean:
-	rm -rf $(VENV) node-data tests/clients/node_modules
+	rm -rf $(VENV) node-data tests/clients/js/node_modules

@@ -7,9 +7,11 @@ import pytest
 from db import migrate
 from db.pool import Database
 from db.settings import PoolSettings
+from tests.provision import PARTS, Provision, may_skip
 from tests.rig.node import Node
 from tests.rig.people import new_user
 from tests.rig.postgres import Postgres
+from tests.rig.require import Require
 from tests.rig.rest import Rest
 
 
@@ -21,6 +23,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.node)
         if "postgres" in fixtures:
             item.add_marker(pytest.mark.database)
+
+
+@pytest.fixture(scope="session")
+def require() -> Require:
+    """Call it with the name of a part of tests/provision.py that the test needs beyond pip."""
+    return Require(Provision(PARTS), may_skip=may_skip())
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,19 @@ from pathlib import Path
 
 import pytest
 
-from tests.provision import InstallError, Missing, Part, Provision, apt_install, main, may_skip, no_services, run
+from tests.provision import (
+    JS,
+    PARTS,
+    InstallError,
+    Missing,
+    Part,
+    Provision,
+    apt_install,
+    main,
+    may_skip,
+    no_services,
+    run,
+)
 from tests.rig.require import Require
 
 
@@ -118,6 +130,12 @@ def test_command_that_fails_is_told_with_its_last_words() -> None:
         run("no-such-command")
 
 
+def fake_command(directory: Path, name: str, script: str) -> None:
+    path = directory / name
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+
+
 @pytest.fixture
 def policy(tmp_path: Path) -> Path:
     """Where policy-rc.d would lie."""
@@ -128,10 +146,9 @@ def test_no_service_may_start_while_packages_are_installed(
     policy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls = tmp_path / "calls"
-    apt = tmp_path / "apt-get"
-    apt.write_text(f'#!/bin/sh\n{policy}\necho "$? $DEBIAN_FRONTEND $*" >> {calls}\n')
-    apt.chmod(0o755)
+    fake_command(tmp_path, "apt-get", f'{policy}\necho "$? $DEBIAN_FRONTEND $*" >> {calls}')
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.delenv("DEBIAN_FRONTEND", raising=False)
     monkeypatch.setattr("os.geteuid", lambda: 0)
     apt_install("one", "two", policy=policy)
     assert calls.read_text().splitlines() == [
@@ -169,3 +186,51 @@ def test_policy_that_a_killed_run_left_is_removed(policy: Path) -> None:
     with no_services(policy):
         pass
     assert not policy.exists()
+
+
+def real_part(name: str) -> Part:
+    return next(part for part in PARTS if part.name == name)
+
+
+@pytest.mark.parametrize(
+    ("version", "will_do"), [("v18.15.0", True), ("v20.1.0", True), ("v18.14.9", False), ("v9.9.9", False), ("", False)]
+)
+def test_node_js_is_there_from_18_15_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str, will_do: bool
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    fake_command(tmp_path, "npm", "exit 1")
+    fake_command(tmp_path, "node", f"echo {version}")
+    assert real_part("Node.js").present() is will_do
+
+
+@pytest.mark.parametrize("other", ["node", "npm"])
+def test_node_js_is_not_there_without_its_other_half(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, other: str
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    fake_command(tmp_path, other, "echo v20.0.0")
+    assert not real_part("Node.js").present()
+
+
+def test_javascript_clients_are_there_for_one_lock_file_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    part = real_part("JavaScript clients")
+    monkeypatch.setattr("tests.provision.JS", tmp_path)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    fake_command(tmp_path, "npm", "echo $1 > calls; rm -rf node_modules; mkdir node_modules")
+    lock = tmp_path / "package-lock.json"
+    lock.write_text("{}")
+    assert not part.present()
+    part.install()
+    assert part.present()
+    assert (tmp_path / "calls").read_text() == "ci\n"
+    lock.write_text('{"packages": {}}')
+    assert not part.present()
+    fake_command(tmp_path, "npm", "rm -rf node_modules; mkdir node_modules; exit 1")
+    with pytest.raises(InstallError):
+        part.install()
+    assert not part.present()
+
+
+def test_lock_file_names_no_registry() -> None:
+    assert "resolved" not in (JS / "package-lock.json").read_text()

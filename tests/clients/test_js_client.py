@@ -81,6 +81,7 @@ def test_posted_reaches_the_second_user_with_the_post_in_it(steps: Steps) -> Non
     ann, _ = steps["sign_up"]["users"]
     channel, posted = steps["channel"]["channel"], steps["posted"]
     assert posted["post"] == steps["post"]["post"]
+    assert posted["post"]["pending_post_id"] == f"{ann['id']}:0"  # by which the author's own clients match it
     assert posted["broadcast"]["channel_id"] == channel["id"]
     assert posted["data"]["sender_name"] == f"@{ann['username']}"
     assert posted["data"]["channel_name"] == channel["name"]

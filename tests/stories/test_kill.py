@@ -11,6 +11,7 @@ from tests.rig.load import Load
 from tests.rig.node import Node, processes_of
 from tests.rig.people import new_channel, new_team, new_user
 from tests.rig.rest import Rest
+from tests.rig.scale import scale
 from tests.rig.socket import Socket
 from tests.rig.wait import until
 
@@ -48,7 +49,7 @@ def _assert_exactly_once(node: Node, load: Load) -> None:
 
 def test_killing_each_kind_of_process_in_turn_under_load(own_node: Node) -> None:
     with Load(_writers(own_node, 6)) as load:
-        for name in KINDS:
+        for name in KINDS * scale(1, 15):
             load.expect_more(50)
             old_pid = own_node.kill(name)
             killed_at = time.monotonic()

@@ -1,0 +1,57 @@
+"""A team with channels, and somebody in each relation to them: what the tests of many operations share."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from tests.rig.people import new_channel, new_team, new_user
+from tests.rig.rest import Rest
+
+ROLES = ("nobody", "stranger", "teammate", "member", "team_admin", "system_admin")
+
+
+@dataclass(frozen=True)
+class World:
+    """Tests change nothing of it but by adding.
+
+    nobody: has no session. stranger: is in neither the team nor its channels. teammate: is in the team, but in none of
+    the two channels. member: is in the team and both channels. team_admin: made the team and the channels.
+    system_admin: is in none of them.
+    """
+
+    nobody: Rest
+    stranger: Rest
+    teammate: Rest
+    member: Rest
+    team_admin: Rest
+    system_admin: Rest
+    team: dict[str, Any]
+    public: dict[str, Any]
+    private: dict[str, Any]
+    post: dict[str, Any]
+
+    def who(self, role: str) -> Rest:
+        """Somebody by their role."""
+        rest: Rest = getattr(self, role)
+        return rest
+
+    def close(self) -> None:
+        """Close the connections."""
+        for role in ROLES:
+            self.who(role).close()
+
+
+def build(url: str, admin_name: str) -> World:
+    """Make it by the API."""
+    people = {role: new_user(url, role.replace("_", "")) for role in ("stranger", "teammate", "member", "team_admin")}
+    owner, member = people["team_admin"], people["member"]
+    team = new_team(owner, people["teammate"], member)
+    private = new_channel(owner, team, member, kind="P")
+    return World(
+        nobody=Rest(url),
+        system_admin=Rest(url).log_in(admin_name),
+        team=team,
+        public=new_channel(owner, team, member),
+        private=private,
+        post=owner.write(private["id"], "a post in the private channel"),
+        **people,
+    )

@@ -1,6 +1,7 @@
 """Request bodies as typed structs: size first, then form, then content."""
 
-from typing import TypeVar
+from collections.abc import Iterator
+from typing import TypeVar, get_origin
 
 import msgspec
 from falcon.asgi import Request
@@ -52,12 +53,37 @@ async def read(req: Request, ctx: Context, wanted: type[T], name: str) -> T:
     """The body as a `wanted`. Raises 413, or 400 naming `name` for anything that is not one."""
     raw = await _read(req, ctx.config.service_settings.maximum_payload_size_bytes)
     try:
+        str(raw, "utf-8")  # all of it: msgspec looks at nothing that it does not decode
+        if b"null" in raw and issubclass(get_origin(wanted) or wanted, msgspec.Struct):
+            raw = _without_nulls(raw)
         body = msgspec.json.decode(raw, type=wanted)
+        holds_nul = any("\0" in text for text in _texts(body))
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise errors.invalid_body(name) from error
-    if b"\\u0000" in raw and _holds_nul(msgspec.to_builtins(body)):
+    if holds_nul:
         raise errors.invalid_body(name)  # no database text can hold it
     return body
+
+
+def _without_nulls(raw: bytes) -> bytes:
+    """An object without its members that are null: as in Mattermost, those are as not given."""
+    members = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
+    return msgspec.json.encode({key: value for key, value in members.items() if bytes(value) != b"null"})
+
+
+def _texts(value: object) -> Iterator[str]:
+    """Every text within. What is passed on unparsed is parsed here, so that nobody gets what is no JSON."""
+    if isinstance(value, msgspec.Raw):
+        value = msgspec.json.decode(value)
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for pair in value.items():
+            yield from (text for one in pair for text in _texts(one))
+    elif isinstance(value, list):
+        yield from (text for one in value for text in _texts(one))
+    elif isinstance(value, msgspec.Struct):
+        yield from (text for one in msgspec.structs.astuple(value) for text in _texts(one))
 
 
 async def _read(req: Request, limit: int) -> bytes:
@@ -72,15 +98,3 @@ async def _read(req: Request, limit: int) -> bytes:
             raise too_large
         parts.append(part)
     return b"".join(parts)
-
-
-def _holds_nul(value: object) -> bool:
-    if isinstance(value, str):
-        return "\0" in value
-    if isinstance(value, dict):
-        return any(_holds_nul(one) for pair in value.items() for one in pair)
-    if isinstance(value, list):
-        return any(_holds_nul(one) for one in value)
-    if isinstance(value, msgspec.Raw):
-        return b"\\u0000" in bytes(value)
-    return False

@@ -178,9 +178,11 @@ async def of_user(ctx: Context, actor: Actor, user_id: UserId) -> list[tuple[Tea
 
 
 async def require_view(ctx: Context, actor: Actor, team_id: TeamId) -> None:
-    """Raises 403 unless the actor may look into the team."""
+    """Raises 403 unless the actor may look into the team, 404 for an administrator when there is none."""
     member = await teams.find_member(ctx.db, team_id, actor.user_id)
     require(can_in_team(actor, member, "view_team"))
+    if member is None and await teams.find(ctx.db, team_id) is None:
+        raise AppError("app.team.get.find.app_error", 404)
 
 
 async def _get_member(ctx: Context, team_id: TeamId, user_id: UserId) -> TeamMember:

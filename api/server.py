@@ -1,8 +1,8 @@
 """uvicorn on its inherited socket: strict limits on what comes in, timeouts, the upgrade, drain.
 
 llhttp (httptools) is strict about framing: both lengths, a bad length or chunk, folded headers, a bare LF and a NUL are
-400 there. What it leaves to its user is refused here: too many or too large headers, a missing Host, an upgrade with
-a body or behind an unanswered request.
+400 there. What it leaves to its user is refused here: too many or too large headers, a missing Host, other versions
+than 1.0 and 1.1, other codings than chunked, an upgrade with a body or behind an unanswered request.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ import httptools
 import uvicorn
 from falcon.asgi import App, Response
 from falcon.asgi import Request as HttpRequest
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from api import replies
 from api.balance import Balance
@@ -51,12 +51,13 @@ class Connection(HttpToolsProtocol):
         self._counted = True
         self.since = self.loop.time()
         """When it last began to wait for the client: for a request, for the rest of one, or for room to write."""
-        self.requests = 0
         self.in_head = False
         self.in_body = False
         self._header_bytes = 0
         self._has_host = False
         self._has_body = False
+        self._last_whole: RequestResponseCycle | None = None
+        self._refusal: bytes | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A client has come; it may be sent on to a worker with fewer."""
@@ -97,7 +98,6 @@ class Connection(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """A request begins."""
         super().on_message_begin()
-        self.requests += 1
         self.in_head = True
         self.since = self.loop.time()
         self._header_bytes = 0
@@ -119,6 +119,8 @@ class Connection(HttpToolsProtocol):
             if self._has_host:
                 raise Refused("host")
             self._has_host = True
+        elif lower == b"transfer-encoding" and value.strip().lower() != b"chunked":
+            raise Refused("transfer-encoding")
         elif lower == b"transfer-encoding" or (lower == b"content-length" and value.strip() != b"0"):
             self._has_body = True
 
@@ -131,7 +133,10 @@ class Connection(HttpToolsProtocol):
         """The head is whole."""
         self.in_head = False
         self.in_body = True
-        if not self._has_host and self.parser.get_http_version() == "1.1":
+        version = self.parser.get_http_version()
+        if version not in ("1.0", "1.1"):
+            raise Refused("version")
+        if not self._has_host and version == "1.1":
             raise Refused("host")
         super().on_headers_complete()
         if self.parser.should_upgrade() and not self._should_upgrade():
@@ -141,12 +146,22 @@ class Connection(HttpToolsProtocol):
         """The request is whole."""
         self.in_body = False
         self.since = self.loop.time()
+        self._last_whole = self.cycle
         super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """The answer is whole."""
+        self.since = self.loop.time()
+        super().on_response_complete()
+        if self._refusal is not None:
+            self._end()
 
     def data_received(self, data: bytes) -> None:
         """Bytes from the client."""
         if self._held is not None:
             self._held += data
+            return
+        if self._refusal is not None:
             return
         self._unset_keepalive_if_required()
         try:
@@ -158,9 +173,18 @@ class Connection(HttpToolsProtocol):
             self._refuse()
 
     def _refuse(self) -> None:
+        """Read no more. Answers stay in the order of their requests: those before get theirs first."""
         status = 431 if self._header_bytes > MAX_HEADER_BYTES else 400
-        error = AppError("api.context.invalid_param.app_error", status, Name="request")
-        self.transport.write(replies.raw_error(error))
+        self._refusal = replies.raw_error(AppError("api.context.invalid_param.app_error", status, Name="request"))
+        self._end()
+
+    def _end(self) -> None:
+        """Send the refusal and close, once every request that came whole is answered."""
+        if self.transport.is_closing() or (self._last_whole is not None and not self._last_whole.response_complete):
+            return
+        assert self._refusal is not None
+        if self.cycle is None or self.cycle is self._last_whole or not self.cycle.response_started:
+            self.transport.write(self._refusal)  # else the bad request has had an answer, before its body went wrong
         self.transport.close()
 
     def _upgrade(self, tail: bytes) -> None:
@@ -185,7 +209,9 @@ class Connection(HttpToolsProtocol):
             return waited > header_s
         if self.in_body:
             return waited > body_s
-        return not self.requests and waited > idle_s
+        # uvicorn's own timer ends with the first byte after an answer, even if no request begins with it.
+        idle = self.cycle is None or self.cycle.response_complete
+        return idle and waited > idle_s
 
 
 class Server(uvicorn.Server):

@@ -22,9 +22,10 @@ class Pages:
             # Mattermost's own habit, which clients know: the JSON of an error, but text/plain and no request id.
             resp.status = 404
             resp.content_type = "text/plain; charset=utf-8"
-            resp.data = replies.error_body(AppError("api.context.404.app_error", 404), "")
+            resp.data = replies.error_body(AppError("api.context.404.app_error", 404), None)
             return
         if req.method not in ("GET", "HEAD"):
+            resp.set_header("Allow", "GET, HEAD")
             raise AppError("api.context.405.app_error", 405)
         resp.content_type = "text/html; charset=utf-8"
         resp.set_header("Cache-Control", "no-cache")

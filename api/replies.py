@@ -8,6 +8,7 @@ from falcon.asgi import Request, Response
 
 from app import wire
 from app.errors import AppError
+from db.ids import new_id
 
 JSON = "application/json"
 
@@ -24,17 +25,12 @@ def ok(resp: Response) -> None:
     send(resp, wire.OK)
 
 
-def error_body(error: AppError, request_id: str) -> bytes:
-    """Mattermost's error JSON."""
-    return wire.encode(
-        {
-            "id": error.id,
-            "message": error.message,
-            "detailed_error": "",
-            "request_id": request_id,
-            "status_code": error.status,
-        }
-    )
+def error_body(error: AppError, request_id: str | None) -> bytes:
+    """Mattermost's error JSON. request_id: None leaves it out."""
+    body = {"id": error.id, "message": error.message, "detailed_error": "", "status_code": error.status}
+    if request_id is not None:
+        body["request_id"] = request_id
+    return wire.encode(body)
 
 
 def send_error(req: Request, resp: Response, error: AppError) -> None:
@@ -61,10 +57,12 @@ def not_modified(req: Request, resp: Response, *parts: object) -> bool:
 
 def raw_error(error: AppError) -> bytes:
     """A whole HTTP response with Mattermost's error JSON, after which the connection ends."""
-    body = error_body(error, "")
+    request_id = new_id()
+    body = error_body(error, request_id)
     retry = f"Retry-After: {error.retry_after_s}\r\n" if error.retry_after_s is not None else ""
     head = (
         f"HTTP/1.1 {error.status} {HTTPStatus(error.status).phrase}\r\n"
-        f"Content-Type: {JSON}\r\nContent-Length: {len(body)}\r\n{retry}Connection: close\r\n\r\n"
+        f"Content-Type: {JSON}\r\nContent-Length: {len(body)}\r\nX-Request-Id: {request_id}\r\n"
+        f"{retry}Connection: close\r\n\r\n"
     )
     return head.encode() + body

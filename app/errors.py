@@ -15,7 +15,6 @@ MESSAGES: Final[dict[str, str]] = {
     "api.channel.create_channel.max_channel_limit.app_error": "Cannot create more than {MaxChannelsPerTeam} channels"
     " for current team.",
     "api.channel.create_direct_channel.invalid_user.app_error": "Invalid user ID for direct channel creation.",
-    "api.command.disabled.app_error": "This feature is not available on this server.",
     "api.config.client.old_format.app_error": "New format for the client configuration is not supported yet. Please"
     " specify format=old in the query string.",
     "api.context.404.app_error": "Sorry, we could not find the page.",
@@ -34,8 +33,6 @@ MESSAGES: Final[dict[str, str]] = {
     "api.post.create_post.can_not_post_to_deleted.error": "Can not post to deleted channel.",
     "api.post.create_post.channel_root_id.app_error": "Invalid ChannelId for RootId parameter.",
     "api.post.create_post.root_id.app_error": "Invalid RootId parameter.",
-    "api.team.add_user_to_team.missing_parameter.app_error": "Parameter required to add user to team.",
-    "api.team.add_members.user_denied": "Failed to add user to team.",
     "api.team.join_user_to_team.allowed_domains.app_error": "The user cannot be added as the domain associated with"
     " the account is not permitted. Contact your System Administrator for additional details.",
     "api.user.check_user_login_attempts.too_many.app_error": "Your account is locked because of too many failed"

@@ -1,7 +1,6 @@
 """Whatever a request holds: never a 5xx, nothing half-written, the same workers afterwards."""
 
 import json
-import os
 import string
 from collections.abc import Iterator
 from typing import Any, get_origin
@@ -17,8 +16,8 @@ from tests.api.expect import refused
 from tests.api.operations import Operation, example, send
 from tests.api.world import World
 from tests.rig.node import Node
+from tests.rig.scale import PROVING, scale
 
-PROVE = os.environ.get("MMNODE_PROVE") == "1"
 LIMIT = 300_000  # ServiceSettings.MaximumPayloadSizeBytes
 TABLES = (
     "users", "sessions", "preferences", "teams", "team_members", "channels", "channel_members", "channel_events",
@@ -51,9 +50,9 @@ HUGE_NUMBERS = [str(2**64).encode(), str(-(2**63) - 1).encode(), b"1" + b"0" * 4
 with_body = pytest.mark.parametrize("operation", operations.WITH_BODY, ids=lambda operation: operation.name)
 with_parameters = pytest.mark.parametrize("operation", operations.WITH_PARAMETERS, ids=lambda operation: operation.name)
 property_test = settings(
-    max_examples=400 if PROVE else 20,
+    max_examples=scale(20, 400),
     deadline=None,
-    derandomize=not PROVE,
+    derandomize=not PROVING,
     database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

@@ -1,0 +1,178 @@
+"""Pings, client configuration, licence, pages, unknown routes."""
+
+import re
+from typing import Any
+
+import pytest
+import requests
+
+from tests.api import operations
+from tests.api.expect import is_time_ms, refused
+from tests.api.world import World
+from tests.rig.node import Node
+from tests.rig.rest import Rest
+
+APP_VERSIONS = {
+    "AndroidLatestVersion",
+    "AndroidMinVersion",
+    "DesktopLatestVersion",
+    "DesktopMinVersion",
+    "IosLatestVersion",
+    "IosMinVersion",
+}
+
+
+def _call(node: Node, method: str, path: str, **options: Any) -> requests.Response:
+    return requests.request(method, node.url + path, timeout=10, **options)
+
+
+def test_ping_needs_no_session(node: Node) -> None:
+    response = _call(node, "GET", "/api/v4/system/ping")
+    assert response.status_code == 200
+    body = response.json()
+    assert body.pop("status") == "OK"
+    assert set(body) == APP_VERSIONS
+    assert set(body.values()) == {""}
+
+
+def test_ping_tells_of_database_and_file_store_when_asked(node: Node) -> None:
+    body = _call(node, "GET", "/api/v4/system/ping?get_server_status=true").json()
+    assert (body["status"], body["database_status"], body["filestore_status"]) == ("OK", "OK", "OK")
+
+
+@pytest.mark.parametrize("query", ["", "?get_server_status=false", "?get_server_status=", "?device_id=phone"])
+def test_ping_does_not_ask_the_database_unasked(node: Node, query: str) -> None:
+    assert not {"database_status", "filestore_status"} & set(_call(node, "GET", f"/api/v4/system/ping{query}").json())
+
+
+def test_ping_of_v3_answers_as_server_3_9(node: Node) -> None:
+    response = _call(node, "GET", "/api/v3/general/ping")
+    assert response.status_code == 200
+    body = response.json()
+    assert set(body) == {"server_time", "version"}
+    assert is_time_ms(int(body["server_time"]))
+    assert body["version"] == "5.37.0"
+
+
+@pytest.mark.parametrize("path", ["/api/v4/system/ping", "/api/v3/general/ping"])
+def test_ping_answers_head_without_a_body(node: Node, path: str) -> None:
+    response = _call(node, "HEAD", path)
+    assert response.status_code == 200
+    assert response.content == b""
+    assert int(response.headers["Content-Length"]) > 0
+    assert response.headers["Content-Type"] == "application/json"
+
+
+def test_a_trailing_slash_makes_no_difference(node: Node) -> None:
+    assert _call(node, "GET", "/api/v4/system/ping/").json() == _call(node, "GET", "/api/v4/system/ping").json()
+
+
+def _config(who: Rest) -> dict[str, Any]:
+    config: dict[str, Any] = who.get("/config/client?format=old")
+    return config
+
+
+def test_client_configuration_is_a_flat_map_of_texts(world: World) -> None:
+    for who in (world.nobody, world.member):
+        assert {type(value) for value in _config(who).values()} == {str}
+
+
+def test_client_configuration_without_a_session_is_what_the_login_page_needs(world: World) -> None:
+    config = _config(world.nobody)
+    assert config["Version"] == "5.37.0"
+    assert config["EnableSignInWithUsername"] == "true"
+    assert config["EnableOpenServer"] == "true"
+    assert config["SiteName"] == "mmnode"
+    assert not {"SQLDriverName", "EnableDeveloper", "MaxFileSize", "TeammateNameDisplay"} & set(config)
+
+
+def test_client_configuration_with_a_session_is_all_of_it(world: World) -> None:
+    limited, full = _config(world.nobody), _config(world.member)
+    assert limited.items() < full.items()
+    assert full["TeammateNameDisplay"] == "username"
+    assert full["MaxFileSize"].isdigit()
+    assert full["EnableUserTypingMessages"] == "true"
+
+
+def test_client_configuration_with_a_bad_session_is_the_limited_one(world: World) -> None:
+    config = world.nobody.get("/config/client?format=old", headers={"Authorization": "Bearer " + "a" * 26})
+    assert config == _config(world.nobody)
+
+
+def test_client_configuration_holds_no_secret(world: World, node: Node) -> None:
+    text = world.system_admin.call("GET", "/config/client?format=old").text
+    assert node.status()["database"] not in text
+    assert "DataSource" not in text
+
+
+def test_there_is_no_licence(world: World) -> None:
+    assert world.nobody.get("/license/client?format=old") == {"IsLicensed": "false"}
+    assert world.system_admin.get("/license/client?format=old") == {"IsLicensed": "false"}
+
+
+@pytest.mark.parametrize("what", ["config", "license"])
+def test_only_the_old_format_is_known(world: World, what: str) -> None:
+    missing = f"api.{what}.client.old_format.app_error"
+    refused(world.nobody.call("GET", f"/{what}/client"), 501, missing)
+    refused(world.nobody.call("GET", f"/{what}/client?format="), 501, missing)
+    refused(world.nobody.call("GET", f"/{what}/client?format=new"), 400, "api.context.invalid_param.app_error")
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/login", "/team/channels/town-square", "/apiary", "/static", "/a%20b", "/%FF", "//x", "/index.php"]
+)
+def test_every_path_outside_the_api_is_the_web_page(node: Node, path: str) -> None:
+    response = _call(node, "GET", path)
+    assert response.status_code == 200
+    assert response.headers["Content-Type"] == "text/html; charset=utf-8"
+    assert response.headers["Cache-Control"] == "no-cache"
+    assert response.text.startswith("<!doctype html>")
+
+
+def test_the_web_page_answers_head_without_a_body(node: Node) -> None:
+    response = _call(node, "HEAD", "/")
+    assert response.status_code == 200
+    assert response.content == b""
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
+def test_a_page_is_only_read(node: Node, method: str) -> None:
+    response = _call(node, method, "/login")
+    refused(response, 405, "api.context.405.app_error")
+    assert response.headers["Allow"] == "GET, HEAD"
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/api/v4/unknown", "/api/v4", "/api/v4/", "/api/v5/users", "/api", "/api/", "/api/v4/users/a/b/c", "/api/v3"],
+)
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
+def test_an_unknown_operation_is_mattermosts_404_as_plain_text(node: Node, method: str, path: str) -> None:
+    response = _call(node, method, path)
+    assert response.status_code == 404
+    assert response.headers["Content-Type"].startswith("text/plain")
+    error = response.json()
+    assert set(error) == {"id", "message", "detailed_error", "status_code"}
+    assert (error["id"], error["status_code"]) == ("api.context.404.app_error", 404)
+
+
+def test_an_unknown_operation_is_404_with_a_session_too(world: World) -> None:
+    assert world.system_admin.call("GET", "/unknown").status_code == 404
+
+
+@pytest.mark.parametrize("template", sorted({operation.template for operation in operations.ALL}))
+def test_a_wrong_method_is_405_and_says_which_are_right(node: Node, template: str) -> None:
+    right = {operation.method for operation in operations.ALL if operation.template == template}
+    path = re.sub(r"{\w+}", "a" * 26, template)
+    for method in {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"} - right:
+        response = _call(node, method, path)
+        assert response.status_code == 405
+        if method != "HEAD":
+            refused(response, 405, "api.context.405.app_error")
+        assert {one.strip() for one in response.headers["Allow"].split(",")} >= right
+
+
+def test_a_part_of_a_path_that_reads_like_another_operation_is_that_operation(world: World) -> None:
+    """`/users/login` is no user, `/channels/direct` no channel."""
+    for path in ("/users/login", "/users/logout", "/users/ids", "/channels/direct"):
+        refused(world.member.call("GET", path), 405)

@@ -84,7 +84,7 @@ class Users:
             user.failed_attempts,
             privacy.show_full_name,
             privacy.show_email_address,
-            actor.user_id == user.id,
+            users.sees_all(actor, user),
         ):
             replies.send(resp, users.seen_by(self._ctx, actor, user))
 

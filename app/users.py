@@ -171,13 +171,17 @@ async def find_many(ctx: Context, user_ids: list[UserId], since_ms: int) -> list
     return await users.find_many(ctx.db, user_ids, since_ms)
 
 
+def sees_all(actor: Actor, user: User) -> bool:
+    """Whether nothing of the user is hidden from the actor: it is they, or an administrator."""
+    return actor.user_id == user.id or can(actor, "manage_system")
+
+
 def seen_by(ctx: Context, actor: Actor, user: User) -> wire.Json:
     """The user's JSON as the actor may see it."""
     privacy = ctx.config.privacy_settings
-    is_admin = can(actor, "manage_system")
     return wire.user(
         user,
-        sanitised=actor.user_id != user.id and not is_admin,
+        sanitised=not sees_all(actor, user),
         show_email=privacy.show_email_address,
         show_full_name=privacy.show_full_name,
     )

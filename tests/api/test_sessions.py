@@ -1,0 +1,450 @@
+"""Log in, log out, cookies, CSRF, where a token may stand, locked accounts."""
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from http.cookies import Morsel, SimpleCookie
+from typing import Any
+
+import pytest
+import requests
+
+from db.ids import is_id, new_id, token_hash
+from tests.api.expect import refused
+from tests.rig.node import Node
+from tests.rig.people import new_channel, new_team, new_user, sign_up
+from tests.rig.rest import PASSWORD, Rest
+from tests.rig.socket import Socket
+
+BROWSER = {"X-Requested-With": "XMLHttpRequest"}
+WRONG = "api.user.login.invalid_credentials_email_username"
+LOCKED = "api.user.check_user_login_attempts.too_many.app_error"
+ATTEMPTS = 10  # ServiceSettings.MaximumLoginAttempts
+
+
+def _log_in(node: Node, body: Any, **headers: str) -> requests.Response:
+    return requests.post(f"{node.url}/api/v4/users/login", json=body, headers=headers, timeout=30)
+
+
+def _me(node: Node, *, query: str = "", **options: Any) -> requests.Response:
+    return requests.get(f"{node.url}/api/v4/users/me{query}", timeout=30, **options)
+
+
+@pytest.fixture(scope="module")
+def person(node: Node) -> dict[str, Any]:
+    """An account, for tests that neither lock nor change it."""
+    return sign_up(node.url, "person")
+
+
+@pytest.fixture
+def browser(node: Node, person: dict[str, Any]) -> Iterator[Rest]:
+    """Somebody logged in as browsers are: by cookies alone."""
+    rest = Rest(node.url)
+    response = rest.call("POST", "/users/login", _credentials(person), headers=BROWSER)
+    assert response.status_code == 200
+    rest.user = response.json()
+    yield rest
+    rest.close()
+
+
+def _credentials(person: dict[str, Any]) -> dict[str, str]:
+    return {"login_id": person["username"], "password": PASSWORD}
+
+
+def _csrf(browser: Rest) -> str:
+    return str(browser.session.cookies["MMCSRF"])
+
+
+def test_log_in_by_name_gives_the_user_and_a_token_that_works(node: Node, person: dict[str, Any]) -> None:
+    response = _log_in(node, _credentials(person))
+    assert response.status_code == 200
+    assert response.json()["id"] == person["id"]
+    assert is_id(response.headers["Token"])
+    mine = _me(node, headers={"Authorization": f"Bearer {response.headers['Token']}"})
+    assert mine.json()["id"] == person["id"]
+
+
+def test_log_in_shows_the_user_all_of_themselves(node: Node, person: dict[str, Any]) -> None:
+    user = _log_in(node, _credentials(person)).json()
+    assert user["email"] == person["email"]
+    assert user["notify_props"]
+    assert "password" not in user
+
+
+@pytest.mark.parametrize("change", [str.upper, str.title, lambda text: f"  {text} "])
+def test_log_in_takes_the_name_in_any_case_and_with_spaces_around(
+    node: Node, person: dict[str, Any], change: Any
+) -> None:
+    assert _log_in(node, {"login_id": change(person["username"]), "password": PASSWORD}).status_code == 200
+
+
+@pytest.mark.parametrize("change", [str.lower, str.upper])
+def test_log_in_by_address(node: Node, person: dict[str, Any], change: Any) -> None:
+    response = _log_in(node, {"login_id": change(person["email"]), "password": PASSWORD})
+    assert response.json()["id"] == person["id"]
+
+
+def test_log_in_by_id(node: Node, person: dict[str, Any]) -> None:
+    assert _log_in(node, {"id": person["id"], "password": PASSWORD}).json()["id"] == person["id"]
+
+
+def test_an_id_goes_before_a_name(node: Node, person: dict[str, Any]) -> None:
+    body = {"id": person["id"], "login_id": "somebody else", "password": PASSWORD}
+    assert _log_in(node, body).json()["id"] == person["id"]
+    refused(_log_in(node, {"id": new_id(), **_credentials(person)}), 401, WRONG)
+
+
+def test_each_login_is_a_session_of_its_own(node: Node, person: dict[str, Any]) -> None:
+    tokens = {_log_in(node, _credentials(person)).headers["Token"] for _ in range(3)}
+    assert len(tokens) == 3
+    for token in tokens:
+        assert _me(node, headers={"Authorization": f"Bearer {token}"}).status_code == 200
+
+
+def test_a_token_is_kept_as_its_hash_only(node: Node, person: dict[str, Any]) -> None:
+    token = _log_in(node, _credentials(person)).headers["Token"]
+    rows = node.sql("SELECT * FROM sessions WHERE token_hash = %s", token_hash(token))
+    assert len(rows) == 1
+    assert token not in map(str, rows[0])
+
+
+def test_a_password_is_kept_as_a_hash_only(node: Node, person: dict[str, Any]) -> None:
+    [(stored,)] = node.sql("SELECT password FROM users WHERE id = %s", person["id"])
+    assert stored.startswith("$argon2id$")
+    assert PASSWORD not in stored
+
+
+@pytest.mark.parametrize("password", ["wrong", PASSWORD + " ", PASSWORD.lower(), "a" * 5000, "Pässw0rd!"])
+def test_a_wrong_password_is_refused(node: Node, password: str) -> None:
+    user = sign_up(node.url)
+    refused(_log_in(node, {"login_id": user["username"], "password": password}), 401, WRONG)
+
+
+def test_an_unknown_name_is_refused_in_the_same_words(node: Node, person: dict[str, Any]) -> None:
+    unknown = refused(_log_in(node, {"login_id": "no-such-user", "password": PASSWORD}), 401, WRONG)
+    wrong = refused(_log_in(node, {"login_id": person["username"], "password": "wrong"}), 401, WRONG)
+    assert unknown["message"] == wrong["message"]
+
+
+@pytest.mark.parametrize("body", [{}, {"login_id": "ann"}, {"login_id": "ann", "password": ""}])
+def test_an_empty_password_is_refused(node: Node, body: dict[str, str]) -> None:
+    refused(_log_in(node, body), 400, "api.user.login.blank_pwd.app_error")
+
+
+def test_a_device_id_that_is_too_long_is_refused(node: Node, person: dict[str, Any]) -> None:
+    refused(_log_in(node, {**_credentials(person), "device_id": "a" * 513}), 400, "body")
+    assert _log_in(node, {**_credentials(person), "device_id": "a" * 512}).status_code == 200
+
+
+def test_a_refused_login_sets_no_cookie_and_gives_no_token(node: Node, person: dict[str, Any]) -> None:
+    response = _log_in(node, {"login_id": person["username"], "password": "wrong"}, **BROWSER)
+    assert not response.cookies
+    assert "Token" not in response.headers
+
+
+def test_a_deactivated_user_cannot_log_in(node: Node) -> None:
+    user = sign_up(node.url)
+    node.sql("UPDATE users SET delete_at = 1 WHERE id = %s", user["id"])
+    refused(_log_in(node, _credentials(user)), 401, "api.user.login.inactive.app_error")
+
+
+def test_a_deactivated_user_is_not_told_so_without_the_password(node: Node) -> None:
+    user = sign_up(node.url)
+    node.sql("UPDATE users SET delete_at = 1 WHERE id = %s", user["id"])
+    refused(_log_in(node, {"login_id": user["username"], "password": "wrong"}), 401, WRONG)
+
+
+def test_the_session_of_a_deactivated_user_ends(node: Node) -> None:
+    rest = new_user(node.url)
+    node.sql("UPDATE users SET delete_at = 1 WHERE id = %s", rest.id)
+    refused(rest.call("GET", "/users/me"), 401, "session")
+    rest.close()
+
+
+def test_an_expired_session_is_refused(node: Node) -> None:
+    rest = new_user(node.url)
+    node.sql("UPDATE sessions SET expires_at = 1 WHERE user_id = %s", rest.id)
+    refused(rest.call("GET", "/users/me"), 401, "session")
+    rest.close()
+
+
+def test_the_next_login_removes_expired_sessions(node: Node) -> None:
+    rest = new_user(node.url)
+    node.sql("UPDATE sessions SET expires_at = 1 WHERE user_id = %s", rest.id)
+    _log_in(node, _credentials(rest.user))
+    assert node.sql("SELECT count(*) FROM sessions WHERE user_id = %s", rest.id) == [(1,)]
+    rest.close()
+
+
+def test_a_session_lasts_180_days(node: Node) -> None:
+    rest = new_user(node.url)
+    [(lasts_ms,)] = node.sql("SELECT expires_at - create_at FROM sessions WHERE user_id = %s", rest.id)
+    assert lasts_ms == 180 * 86_400_000
+    rest.close()
+
+
+# Cookies
+
+
+def _cookie(response: requests.Response, name: str) -> Morsel[str]:
+    found = [
+        cookie[name]
+        for cookie in map(SimpleCookie, response.raw.headers.getlist("Set-Cookie"))  # type: ignore[no-untyped-call]
+        if name in cookie
+    ]
+    assert len(found) == 1, found
+    morsel: Morsel[str] = found[0]
+    return morsel
+
+
+def test_a_browser_gets_three_cookies(node: Node, person: dict[str, Any]) -> None:
+    response = _log_in(node, _credentials(person), **BROWSER)
+    token, user, csrf = (_cookie(response, name) for name in ("MMAUTHTOKEN", "MMUSERID", "MMCSRF"))
+    assert token.value == response.headers["Token"]
+    assert user.value == person["id"]
+    assert is_id(csrf.value)
+    assert csrf.value != token.value
+    for cookie in (token, user, csrf):
+        assert cookie["max-age"] == "15552000"
+        assert cookie["path"] == "/"
+        assert cookie["samesite"] == "Lax"
+        assert not cookie["domain"]
+        assert not cookie["secure"]
+    assert token["httponly"] is True
+    assert not user["httponly"]
+    assert not csrf["httponly"]
+
+
+@pytest.mark.parametrize("headers", [{}, {"X-Requested-With": "com.example.app"}])
+def test_others_get_none(node: Node, person: dict[str, Any], headers: dict[str, str]) -> None:
+    response = _log_in(node, _credentials(person), **headers)
+    assert "Set-Cookie" not in response.headers
+
+
+def test_cookies_are_secure_when_a_trusted_proxy_says_https(node: Node, person: dict[str, Any]) -> None:
+    response = _log_in(node, _credentials(person), **BROWSER, **{"X-Forwarded-Proto": "https"})
+    for name in ("MMAUTHTOKEN", "MMUSERID", "MMCSRF"):
+        assert _cookie(response, name)["secure"] is True
+
+
+def test_an_unknown_proxy_is_not_believed(person: dict[str, Any]) -> None:
+    environment = {"MM_SERVICESETTINGS_TRUSTEDPROXIES": "10.0.0.0/8"}
+    with Node(workers=1, ws_workers=1, environment=environment) as node:
+        user = sign_up(node.url)
+        response = _log_in(node, _credentials(user), **BROWSER, **{"X-Forwarded-Proto": "https"})
+        assert not _cookie(response, "MMAUTHTOKEN")["secure"]
+
+
+def test_a_cookie_reads(browser: Rest) -> None:
+    assert browser.get("/users/me")["id"] == browser.id
+
+
+def test_a_cookie_writes_with_its_csrf_token(browser: Rest) -> None:
+    assert browser.post("/users/ids", [browser.id], headers={"X-CSRF-Token": _csrf(browser)})
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{}, {"X-CSRF-Token": ""}, {"X-CSRF-Token": "a" * 26}, {"X-CSRF-Token": "ä"}, BROWSER],
+    ids=["none", "empty", "wrong", "not ASCII", "X-Requested-With, which needs a setting"],
+)
+def test_a_cookie_does_not_write_without_it(browser: Rest, headers: dict[str, str]) -> None:
+    encoded = {name: value.encode("latin-1") for name, value in headers.items()}
+    refused(browser.call("POST", "/users/ids", [browser.id], headers=encoded), 401, "session")
+
+
+def test_the_csrf_token_of_another_session_does_not_do(node: Node, browser: Rest) -> None:
+    other = _log_in(node, _credentials(browser.user), **BROWSER).cookies["MMCSRF"]
+    refused(browser.call("POST", "/users/ids", [browser.id], headers={"X-CSRF-Token": other}), 401, "session")
+
+
+def test_the_csrf_token_alone_does_not_do(node: Node, browser: Rest) -> None:
+    headers = {"X-CSRF-Token": _csrf(browser), "Cookie": f"MMCSRF={_csrf(browser)}; MMUSERID={browser.id}"}
+    refused(_me(node, headers=headers), 401, "session")
+
+
+def test_a_token_in_a_header_needs_no_csrf_token(ann: Rest) -> None:
+    assert ann.post("/users/ids", [ann.id])
+
+
+@pytest.mark.parametrize(("method", "path"), [("POST", "/users/logout"), ("POST", "/users")])
+def test_a_cookie_without_its_csrf_token_is_refused_where_no_session_is_needed_too(
+    browser: Rest, method: str, path: str
+) -> None:
+    """Else a foreign page could log its visitors out."""
+    refused(browser.call(method, path, {}), 401, "session")
+    assert browser.get("/users/me")["id"] == browser.id
+
+
+# Where a token may stand
+
+
+@pytest.mark.parametrize("scheme", ["Bearer", "BEARER", "bearer", "token", "Token", "BeArEr"])
+def test_the_scheme_is_taken_in_any_case(node: Node, ann: Rest, scheme: str) -> None:
+    assert _me(node, headers={"Authorization": f"{scheme} {ann.token}"}).json()["id"] == ann.id
+
+
+@pytest.mark.parametrize("value", ["", "Bearer", "Bearer ", "Basic {}", "{}", "Bearer{}", "Bearer {} x", "Bearer x {}"])
+def test_other_authorizations_are_refused(node: Node, ann: Rest, value: str) -> None:
+    refused(_me(node, headers={"Authorization": value.format(ann.token)}), 401, "session")
+
+
+def test_a_token_may_stand_in_the_query(node: Node, ann: Rest) -> None:
+    assert _me(node, query=f"?access_token={ann.token}").json()["id"] == ann.id
+
+
+def test_the_cookie_goes_before_the_header_and_the_header_before_the_query(
+    node: Node, browser: Rest, ann: Rest, bob: Rest
+) -> None:
+    cookie = {"MMAUTHTOKEN": browser.session.cookies["MMAUTHTOKEN"]}
+    header = {"Authorization": f"Bearer {ann.token}"}
+    query = f"?access_token={bob.token}"
+    assert _me(node, query=query, headers=header, cookies=cookie).json()["id"] == browser.id
+    assert _me(node, query=query, headers=header).json()["id"] == ann.id
+    assert _me(node, query=query).json()["id"] == bob.id
+
+
+def test_what_stands_first_counts_even_if_it_is_wrong(node: Node, ann: Rest) -> None:
+    headers = {"Authorization": f"Bearer {ann.token}"}
+    refused(_me(node, headers=headers, cookies={"MMAUTHTOKEN": "a" * 26}), 401, "session")
+    wrong = {"Authorization": f"Bearer {'a' * 26}"}
+    refused(_me(node, query=f"?access_token={ann.token}", headers=wrong), 401, "session")
+
+
+@pytest.mark.parametrize("token", ["a" * 26, "a", "a" * 5000, "\xff", "'; DROP TABLE users; --"])
+def test_an_unknown_token_is_refused(node: Node, token: str) -> None:
+    headers = {"Authorization": b"Bearer " + token.encode("latin-1")}
+    refused(_me(node, headers=headers), 401, "session")
+
+
+def test_the_hash_of_a_token_is_no_token(node: Node, ann: Rest) -> None:
+    refused(_me(node, headers={"Authorization": f"Bearer {token_hash(ann.token)}"}), 401, "session")
+
+
+# Log out
+
+
+def test_log_out_ends_the_session(ann: Rest) -> None:
+    assert ann.post("/users/logout", None) == {"status": "OK"}
+    refused(ann.call("GET", "/users/me"), 401, "session")
+
+
+def test_log_out_leaves_the_other_sessions_of_the_user(node: Node, ann: Rest) -> None:
+    other = Rest(node.url).log_in(ann.user["username"])
+    ann.post("/users/logout", None)
+    assert other.get("/users/me")["id"] == ann.id
+    other.close()
+
+
+def test_log_out_clears_the_cookies(browser: Rest) -> None:
+    response = browser.call("POST", "/users/logout", headers={"X-CSRF-Token": _csrf(browser)})
+    assert response.status_code == 200
+    for name in ("MMAUTHTOKEN", "MMUSERID", "MMCSRF"):
+        cookie = _cookie(response, name)
+        assert cookie.value == ""
+        assert cookie["path"] == "/"
+    assert not browser.session.cookies
+
+
+def test_log_out_is_ok_without_a_session_too(node: Node, ann: Rest) -> None:
+    nobody = Rest(node.url)
+    assert nobody.post("/users/logout", None) == {"status": "OK"}
+    ann.post("/users/logout", None)
+    assert ann.post("/users/logout", None) == {"status": "OK"}
+    nobody.close()
+
+
+def test_log_out_closes_the_sockets_of_the_session_and_no_others(node: Node, ann: Rest) -> None:
+    other = Rest(node.url).log_in(ann.user["username"])
+    socket, others = Socket.open(ann), Socket.open(other)
+    ann.post("/users/logout", None)
+    assert socket.expect_closed() == 4001
+    assert others.ask("ping")["status"] == "OK"
+    socket.close()
+    others.close()
+    other.close()
+
+
+# Locked accounts
+
+
+def _guess(node: Node, user: dict[str, Any], password: str = "wrong") -> requests.Response:
+    return _log_in(node, {"login_id": user["username"], "password": password})
+
+
+def test_after_ten_wrong_passwords_the_account_is_locked(node: Node) -> None:
+    user = sign_up(node.url)
+    for _ in range(ATTEMPTS):
+        refused(_guess(node, user), 401, WRONG)
+    refused(_guess(node, user), 401, LOCKED)
+    refused(_guess(node, user, PASSWORD), 401, LOCKED)
+
+
+def test_the_right_password_before_that_forgets_the_wrong_ones(node: Node) -> None:
+    user = sign_up(node.url)
+    for _ in range(2):
+        for _ in range(ATTEMPTS - 1):
+            refused(_guess(node, user), 401, WRONG)
+        assert _guess(node, user, PASSWORD).status_code == 200
+
+
+def test_locking_counts_for_every_way_to_name_the_account(node: Node) -> None:
+    user = sign_up(node.url)
+    ways = [{"login_id": user["username"]}, {"login_id": user["email"]}, {"id": user["id"]}]
+    for number in range(ATTEMPTS):
+        refused(_log_in(node, {**ways[number % 3], "password": "wrong"}), 401, WRONG)
+    for way in ways:
+        refused(_log_in(node, {**way, "password": PASSWORD}), 401, LOCKED)
+
+
+def test_guesses_at_once_have_one_budget_over_all_workers(node: Node) -> None:
+    user = sign_up(node.url)
+    together = threading.Barrier(20)
+
+    def guess(_: int) -> str:
+        together.wait()
+        return str(_guess(node, user).json()["id"])
+
+    with ThreadPoolExecutor(20) as pool:
+        answers = sorted(pool.map(guess, range(20)))
+    assert answers == sorted([WRONG] * ATTEMPTS + [LOCKED] * (20 - ATTEMPTS))
+
+
+def test_a_locked_account_keeps_its_sessions(node: Node) -> None:
+    rest = new_user(node.url)
+    for _ in range(ATTEMPTS + 1):
+        _guess(node, rest.user)
+    assert rest.get("/users/me")["id"] == rest.id
+    rest.close()
+
+
+def test_locking_one_account_leaves_others_alone(node: Node, person: dict[str, Any]) -> None:
+    user = sign_up(node.url)
+    for _ in range(ATTEMPTS + 1):
+        _guess(node, user)
+    assert _guess(node, person, PASSWORD).status_code == 200
+
+
+def test_a_flood_of_logins_is_told_to_come_back_while_others_are_served(node: Node, ann: Rest) -> None:
+    """Passwords are costly: more than 32 that wait in a worker are not even tried (here: 50 in each of 2)."""
+    channel = new_channel(ann, new_team(ann))
+    together = threading.Barrier(101)
+
+    def log_in(_: int) -> requests.Response:
+        together.wait()
+        return _log_in(node, {"login_id": "no-such-user", "password": "wrong"})
+
+    with ThreadPoolExecutor(100) as pool:
+        logins = [pool.submit(log_in, number) for number in range(100)]
+        together.wait()
+        assert ann.write(channel["id"], "hello")["message"] == "hello"
+        assert not all(login.done() for login in logins)
+        answers = [login.result() for login in logins]
+    busy = [response for response in answers if response.status_code == 429]
+    assert busy
+    for response in answers:
+        if response.status_code == 429:
+            refused(response, 429, "api.user.login.busy.app_error")
+            assert int(response.headers["Retry-After"]) >= 1
+        else:
+            refused(response, 401, WRONG)

@@ -53,21 +53,24 @@ class Authenticator:
 
     async def actor(self, req: Request) -> Actor:
         """The session and user. Raises 401."""
-        found = find_token(req.cookies, req.auth, req.get_param("access_token"))
-        if found is None:
+        actor = await self.optional(req)
+        if actor is None:
             raise errors.session_expired()
-        token, source = found
-        actor = await sessions.authenticate(self._ctx, token)
-        if source is Source.COOKIE and req.method not in _SAFE_METHODS:
-            self._check_csrf(req, actor.session)
         return actor
 
     async def optional(self, req: Request) -> Actor | None:
-        """The session and user, or None when nobody (valid) asks."""
+        """The session and user, or None when nobody (valid) asks. Raises 401 for a good cookie that fails CSRF."""
+        found = find_token(req.cookies, req.auth, req.get_param("access_token"))
+        if found is None:
+            return None
+        token, source = found
         try:
-            return await self.actor(req)
+            actor = await sessions.authenticate(self._ctx, token)
         except AppError:
             return None
+        if source is Source.COOKIE and req.method not in _SAFE_METHODS:
+            self._check_csrf(req, actor.session)
+        return actor
 
     def _check_csrf(self, req: Request, session: Session) -> None:
         given = req.get_header("X-CSRF-Token") or ""

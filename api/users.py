@@ -53,7 +53,7 @@ class Users:
         replies.send(resp, wire.user(user, sanitised=False))
 
     async def on_post_logout(self, req: Request, resp: Response) -> None:
-        """POST /users/logout: ends the session if there is one; always OK."""
+        """POST /users/logout: ends the session if there is one, and is OK if there is none."""
         actor = await self._auth.optional(req)
         if actor is not None:
             await sessions.log_out(self._ctx, actor.session.id)

@@ -15,8 +15,9 @@ _CHUNK = 65_536
 
 
 class Login(msgspec.Struct, kw_only=True):
-    """POST /users/login: `login_id` is a user name or an address."""
+    """POST /users/login: `login_id` is a user name or an address; `id` goes before it."""
 
+    id: str = ""
     login_id: str = ""
     password: str = ""
     device_id: str = ""

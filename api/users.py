@@ -40,10 +40,12 @@ class Users:
     async def on_post_login(self, req: Request, resp: Response) -> None:
         """POST /users/login: the user, header Token, and cookies for those who ask by X-Requested-With."""
         body = await bodies.read(req, self._ctx, bodies.Login, "login")
-        if "\0" in body.login_id or len(body.device_id) > 512:
-            raise errors.invalid_body("login_id")
+        if len(body.device_id) > 512:
+            raise errors.invalid_body("device_id")
         try:
-            user, session, token = await sessions.log_in(self._ctx, body.login_id, body.password, body.device_id)
+            user, session, token = await sessions.log_in(
+                self._ctx, body.password, body.device_id, user_id=UserId(body.id), login_id=body.login_id
+            )
         except AppError as error:
             log.info("login failed", extra={"reason": error.id, "client": req.remote_addr})
             raise

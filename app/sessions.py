@@ -12,15 +12,17 @@ _DAY_MS = 86_400_000
 _ACTIVITY_EVERY_MS = 300_000
 
 
-async def log_in(ctx: Context, login_id: str, password: str, device_id: str) -> tuple[User, Session, str]:
-    """The user, the new session and its token. `login_id` is a user name or an address.
+async def log_in(
+    ctx: Context, password: str, device_id: str, *, user_id: UserId, login_id: str
+) -> tuple[User, Session, str]:
+    """The user, the new session and its token. `login_id`: a user name or an address, when `user_id` is ''.
 
     Raises 401 for wrong or locked credentials, 429 when too many log in. An attempt is counted before the password
     is looked at, and an unknown user takes the same time as a wrong password (security S5, S6).
     """
     if not password:
         raise AppError("api.user.login.blank_pwd.app_error", 400)
-    user = await _find_by_login(ctx, login_id.strip().lower())
+    user = await (users.find(ctx.db, user_id) if user_id else _find_by_login(ctx, login_id.strip().lower()))
     if user is None:
         await ctx.hasher.verify(None, password)
         raise _bad_credentials(ctx)

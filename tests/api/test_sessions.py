@@ -10,6 +10,7 @@ import pytest
 import requests
 
 from db.ids import is_id, new_id, token_hash
+from tests.api.conftest import Add, Configure
 from tests.api.expect import refused
 from tests.rig.node import Node
 from tests.rig.people import new_channel, new_team, new_user, sign_up
@@ -187,11 +188,7 @@ def test_a_session_lasts_180_days(node: Node) -> None:
 
 
 def _cookie(response: requests.Response, name: str) -> Morsel[str]:
-    found = [
-        cookie[name]
-        for cookie in map(SimpleCookie, response.raw.headers.getlist("Set-Cookie"))  # type: ignore[no-untyped-call]
-        if name in cookie
-    ]
+    found = [cookie[name] for cookie in map(SimpleCookie, response.raw.headers.getlist("Set-Cookie")) if name in cookie]
     assert len(found) == 1, found
     morsel: Morsel[str] = found[0]
     return morsel
@@ -227,12 +224,63 @@ def test_cookies_are_secure_when_a_trusted_proxy_says_https(node: Node, person: 
         assert _cookie(response, name)["secure"] is True
 
 
-def test_an_unknown_proxy_is_not_believed(person: dict[str, Any]) -> None:
-    environment = {"MM_SERVICESETTINGS_TRUSTEDPROXIES": "10.0.0.0/8"}
-    with Node(workers=1, ws_workers=1, environment=environment) as node:
-        user = sign_up(node.url)
-        response = _log_in(node, _credentials(user), **BROWSER, **{"X-Forwarded-Proto": "https"})
-        assert not _cookie(response, "MMAUTHTOKEN")["secure"]
+def test_an_unknown_proxy_is_not_believed(own_node: Node, add: Add, configure: Configure) -> None:
+    configure({"ServiceSettings": {"TrustedProxies": ["10.0.0.0/8"]}})
+    response = _log_in(own_node, _credentials(add().user), **BROWSER, **{"X-Forwarded-Proto": "https"})
+    assert not _cookie(response, "MMAUTHTOKEN")["secure"]
+
+
+def test_cookies_belong_to_the_path_of_the_site(own_node: Node, add: Add, configure: Configure) -> None:
+    configure({"ServiceSettings": {"SiteURL": "https://example.com/chat/"}})
+    response = _log_in(own_node, _credentials(add().user), **BROWSER)
+    assert _cookie(response, "MMAUTHTOKEN")["path"] == "/chat"
+
+
+def test_x_requested_with_does_for_a_csrf_token_where_a_setting_says_so(
+    own_node: Node, add: Add, configure: Configure
+) -> None:
+    configure({"ServiceSettings": {"ExperimentalStrictCSRFEnforcement": False}})
+    user = add().user
+    token = _log_in(own_node, _credentials(user)).headers["Token"]
+    cookie = {"Cookie": f"MMAUTHTOKEN={token}"}
+    url = f"{own_node.url}/api/v4/users/ids"
+    assert requests.post(url, json=[user["id"]], headers={**cookie, **BROWSER}, timeout=10).status_code == 200
+    refused(requests.post(url, json=[user["id"]], headers=cookie, timeout=10), 401, "session")
+
+
+@pytest.mark.parametrize(
+    ("off", "good", "error_id"),
+    [
+        ("EnableSignInWithEmail", "username", "api.user.login.invalid_credentials_username"),
+        ("EnableSignInWithUsername", "email", "api.user.login.invalid_credentials_email"),
+    ],
+)
+def test_log_in_by_name_or_by_address_can_be_switched_off(
+    own_node: Node, add: Add, configure: Configure, off: str, good: str, error_id: str
+) -> None:
+    user = add().user
+    configure({"EmailSettings": {off: False}})
+    bad = "email" if good == "username" else "username"
+    assert _log_in(own_node, {"login_id": user[good], "password": PASSWORD}).status_code == 200
+    refused(_log_in(own_node, {"login_id": user[bad], "password": PASSWORD}), 401, error_id)
+
+
+def test_how_many_attempts_there_are_is_a_setting(own_node: Node, add: Add, configure: Configure) -> None:
+    user = add().user
+    configure({"ServiceSettings": {"MaximumLoginAttempts": 2}})
+    for _ in range(2):
+        refused(_guess(own_node, user), 401, WRONG)
+    refused(_guess(own_node, user, PASSWORD), 401, LOCKED)
+
+
+def test_how_long_a_session_lasts_is_a_setting(own_node: Node, add: Add, configure: Configure) -> None:
+    configure({"ServiceSettings": {"SessionLengthWebInDays": 1, "SessionLengthMobileInDays": 2}})
+    user = add().user
+    _log_in(own_node, {**_credentials(user), "device_id": "phone"})
+    rows = own_node.sql(
+        "SELECT (expires_at - create_at) / 86400000 FROM sessions WHERE user_id = %s ORDER BY create_at", user["id"]
+    )
+    assert rows == [(1,), (2,)]
 
 
 def test_a_cookie_reads(browser: Rest) -> None:

@@ -6,12 +6,11 @@ from falcon.asgi import Request, Response
 
 from api import auth, bodies, params, replies
 from app import channels as channel_rules
-from app import errors, events, posts, sessions, teams, users, wire
+from app import errors, posts, sessions, teams, users, wire
 from app.context import Context
 from app.errors import AppError
-from app.permissions import can_in_channel, require
 from app.version import MATTERMOST_VERSION
-from db.ids import UserId, is_id
+from db.ids import ChannelId, UserId, is_id
 
 log = logging.getLogger(__name__)
 MAX_IDS = 1000
@@ -63,12 +62,13 @@ class Users:
         replies.ok(resp)
 
     async def on_post_ids(self, req: Request, resp: Response) -> None:
-        """POST /users/ids: users by id, unknown ones left out."""
+        """POST /users/ids: users by id; what is unknown, or no id, is left out."""
         actor = await self._auth.actor(req)
         ids = await bodies.read(req, self._ctx, list[str], "user_ids")
-        if not ids or len(ids) > MAX_IDS or not all(is_id(one) for one in ids):
+        if not ids or len(ids) > MAX_IDS:
             raise errors.invalid_body("user_ids")
-        found = await users.find_many(self._ctx, [UserId(one) for one in ids], params.strict_number(req, "since") or 0)
+        wanted = [UserId(one) for one in ids if is_id(one)]
+        found = await users.find_many(self._ctx, wanted, params.strict_number(req, "since") or 0)
         replies.send(resp, [users.seen_by(self._ctx, actor, user) for user in found])
 
     async def on_get_one(self, req: Request, resp: Response, user_id: str) -> None:
@@ -100,14 +100,12 @@ class Users:
         """POST /users/{user_id}/typing: the REST form of user_typing."""
         actor = await self._auth.actor(req)
         body = await bodies.read(req, self._ctx, bodies.Typing, "typing request")
-        wanted = params.user_id(user_id, actor)
-        require(wanted == actor.user_id)
         if not is_id(body.channel_id):
             raise errors.invalid_body("channel_id")
-        access = await posts.readable(self._ctx, actor, params.channel_id(body.channel_id))
-        require(can_in_channel(actor, access, "create_post"))
-        if self._ctx.config.service_settings.enable_user_typing_messages:
-            self._ctx.bus.publish(events.typing(actor.user_id, access.channel.id, body.parent_id))
+        if body.parent_id and not is_id(body.parent_id):
+            raise errors.invalid_body("parent_id")
+        wanted, channel = params.user_id(user_id, actor), ChannelId(body.channel_id)
+        await channel_rules.tell_typing(self._ctx, actor, wanted, channel, body.parent_id)
         replies.ok(resp)
 
     async def on_get_teams(self, req: Request, resp: Response, user_id: str) -> None:

@@ -19,13 +19,13 @@ class Teams:
         """POST /teams: create."""
         actor = await self._auth.actor(req)
         new = await bodies.read(req, self._ctx, teams.NewTeam, "team")
-        replies.send(resp, wire.team(await teams.create(self._ctx, actor, new), sanitised=False), 201)
+        replies.send(resp, wire.team(await teams.create(self._ctx, actor, new)), 201)
 
     async def on_get_by_name(self, req: Request, resp: Response, name: str) -> None:
         """GET /teams/name/{name}."""
         actor = await self._auth.actor(req)
-        team, hide = await teams.get_by_name_for(self._ctx, actor, params.name(name, "name"))
-        replies.send(resp, wire.team(team, sanitised=hide))
+        team, member = await teams.get_by_name_for(self._ctx, actor, params.name(name, "name"))
+        replies.send(resp, teams.seen_by(actor, team, member))
 
     async def on_post_members(self, req: Request, resp: Response, team_id: str) -> None:
         """POST /teams/{team_id}/members: join, or add somebody."""

@@ -114,7 +114,7 @@ class Users:
         wanted = params.user_id(user_id, actor)
         await users.require_self_or(self._ctx, actor, wanted, "manage_system")
         found = await teams.of_user(self._ctx, actor, wanted)
-        replies.send(resp, [wire.team(team, sanitised=hide) for team, hide in found])
+        replies.send(resp, [teams.seen_by(actor, team, member) for team, member in found])
 
     async def on_get_channels(self, req: Request, resp: Response, user_id: str, team_id: str) -> None:
         """GET /users/{user_id}/teams/{team_id}/channels."""

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from app import channels, errors, events, validate
+from app import channels, errors, events, validate, wire
 from app.context import Context
 from app.errors import AppError
 from app.permissions import Actor, can, can_in_team, require
@@ -21,7 +21,6 @@ class NewTeam(msgspec.Struct, kw_only=True):
     display_name: str = ""
     type: str = ""
     description: str = ""
-    email: str = ""
     company_name: str = ""
     allowed_domains: str = ""
     allow_open_invite: bool = False
@@ -50,19 +49,18 @@ async def create(ctx: Context, actor: Actor, new: NewTeam) -> Team:
 def _checked(ctx: Context, actor: Actor, new: NewTeam) -> Team:
     new.display_name = new.display_name.strip()
     new.name = new.name.strip().lower()
-    email = (new.email or actor.user.email).strip().lower()
 
     def refuse_unless(good: bool, field: str) -> None:
         if not good:
             raise AppError(f"model.team.is_valid.{field}.app_error", 400)
 
     refuse_unless(1 <= len(new.display_name) <= 64, "name")
+    refuse_unless(len(new.name) <= 64, "url")
     refuse_unless(not validate.is_reserved_team_name(new.name), "reserved")
-    refuse_unless(validate.is_team_name(new.name), "url")
-    refuse_unless(validate.is_email(email), "email")
+    refuse_unless(validate.is_team_name(new.name), "characters")
     refuse_unless(len(new.description) <= 255, "description")
     refuse_unless(len(new.company_name) <= 64, "company")
-    refuse_unless(len(new.allowed_domains) <= 1000, "url")
+    refuse_unless(len(new.allowed_domains) <= 1000, "domains")
     refuse_unless(new.type in ("O", "I"), "type")
     now_ms = ctx.now_ms()
     return Team(
@@ -73,7 +71,7 @@ def _checked(ctx: Context, actor: Actor, new: NewTeam) -> Team:
         display_name=new.display_name,
         name=new.name,
         description=new.description,
-        email=email,
+        email=actor.user.email,
         type=new.type,
         company_name=new.company_name,
         allowed_domains=new.allowed_domains,
@@ -160,21 +158,28 @@ async def get(ctx: Context, team_id: TeamId) -> Team:
     return team
 
 
-async def get_by_name_for(ctx: Context, actor: Actor, name: str) -> tuple[Team, bool]:
-    """The team of this name, and whether to hide its invitation. Raises 404, 403."""
+async def get_by_name_for(ctx: Context, actor: Actor, name: str) -> tuple[Team, TeamMember | None]:
+    """The team of this name, with the actor's membership. Raises 404, 403."""
     team = await teams.find_by_name(ctx.db, name.lower())
     if team is None or team.delete_at:
         raise AppError("app.team.get_by_name.missing.app_error", 404)
     member = await teams.find_member(ctx.db, team.id, actor.user_id)
-    require(can_in_team(actor, member, "view_team") or (team.allow_open_invite and can(actor, "list_public_teams")))
-    return team, not can_in_team(actor, member, "invite_user")
+    is_open = team.allow_open_invite and team.type == "O"
+    require(can_in_team(actor, member, "view_team") or (is_open and can(actor, "list_public_teams")))
+    return team, member
 
 
-async def of_user(ctx: Context, actor: Actor, user_id: UserId) -> list[tuple[Team, bool]]:
-    """The teams the user is a member of, each with whether the actor is not to see how others get in."""
+async def of_user(ctx: Context, actor: Actor, user_id: UserId) -> list[tuple[Team, TeamMember | None]]:
+    """The teams the user is a member of, each with the actor's membership (None where the actor is another)."""
     found = await teams.find_of_user(ctx.db, user_id)
-    own = actor.user_id == user_id
-    return [(team, not can_in_team(actor, member if own else None, "invite_user")) for team, member in found]
+    return [(team, member if actor.user_id == user_id else None) for team, member in found]
+
+
+def seen_by(actor: Actor, team: Team, member: TeamMember | None) -> wire.Json:
+    """The team's JSON as the actor, with this membership of it, may see it."""
+    manages = can_in_team(actor, member, "manage_team")
+    invites = manages or can_in_team(actor, member, "invite_user")
+    return wire.team(team, show_email=manages, show_invitation=invites)
 
 
 async def require_view(ctx: Context, actor: Actor, team_id: TeamId) -> None:

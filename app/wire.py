@@ -51,8 +51,8 @@ def user(who: User, *, sanitised: bool, show_email: bool = True, show_full_name:
     return result
 
 
-def team(which: Team, *, sanitised: bool) -> Json:
-    """A team. `sanitised`: without what lets others in (address and invitation)."""
+def team(which: Team, *, show_email: bool = True, show_invitation: bool = True) -> Json:
+    """A team. The address is its creator's; who knows the invitation gets in."""
     return {
         "id": which.id,
         "create_at": which.create_at,
@@ -61,11 +61,11 @@ def team(which: Team, *, sanitised: bool) -> Json:
         "display_name": which.display_name,
         "name": which.name,
         "description": which.description,
-        "email": "" if sanitised else which.email,
+        "email": which.email if show_email else "",
         "type": which.type,
         "company_name": which.company_name,
         "allowed_domains": which.allowed_domains,
-        "invite_id": "" if sanitised else which.invite_id,
+        "invite_id": which.invite_id if show_invitation else "",
         "allow_open_invite": which.allow_open_invite,
         "last_team_icon_update": which.last_team_icon_update,
         "scheme_id": None,

@@ -129,8 +129,6 @@ class Users:
             include_deleted=params.flag(req, "include_deleted"),
             deleted_since_ms=params.strict_number(req, "last_delete_at") or 0,
         )
-        if not found:
-            raise AppError("app.channel.get.existing.app_error", 404)
         newest = max(max(channel.update_at, channel.last_post_at) for channel in found)
         if not replies.not_modified(
             req, resp, MATTERMOST_VERSION, wanted, newest, len(found), sum(channel.seq for channel in found)

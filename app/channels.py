@@ -94,6 +94,8 @@ def _check(new: NewChannel) -> None:
     if not 1 <= len(new.display_name) <= 64:
         raise AppError("model.channel.is_valid.display_name.app_error", 400)
     if not validate.is_channel_name(new.name):
+        raise AppError("model.channel.is_valid.2_or_more.app_error", 400)
+    if validate.is_direct_channel_name(new.name):
         raise AppError("model.channel.is_valid.name.app_error", 400)
     if len(new.header) > 1024:
         raise AppError("model.channel.is_valid.header.app_error", 400)
@@ -181,13 +183,15 @@ async def access_for(ctx: Context, actor: Actor, channel_id: ChannelId) -> Acces
 
 
 async def get_by_name_for(ctx: Context, actor: Actor, team_id: TeamId, name: str, *, include_deleted: bool) -> Channel:
-    """The channel of this name in the team. Raises 404, also for a private one the actor may not know of."""
+    """The channel of this name in the team. Raises 404, also for a private one the actor may not know of, and 403."""
     channel = await channels.find_by_name(ctx.db, team_id, name.lower())
     if channel is None or (channel.delete_at and not include_deleted):
         raise AppError("app.channel.get_by_name.missing.app_error", 404)
     access = await channels.find_access(ctx.db, channel.id, actor.user_id)
-    if access is None or not can_read_channel(actor, access):
+    may_read = access is not None and can_read_channel(actor, access)
+    if not may_read and channel.type != ChannelType.OPEN:
         raise AppError("app.channel.get_by_name.missing.app_error", 404)
+    require(may_read)
     return channel
 
 
@@ -203,9 +207,12 @@ async def of_user(
     ctx: Context, user_id: UserId, team_id: TeamId, *, include_deleted: bool, deleted_since_ms: int
 ) -> list[Channel]:
     """The user's channels in the team and their direct ones. Raises 404 when there are none."""
-    return await channels.find_of_user(
+    found = await channels.find_of_user(
         ctx.db, user_id, team_id, include_deleted=include_deleted, deleted_since_ms=deleted_since_ms
     )
+    if not found:
+        raise AppError("app.channel.get_channels.not_found.app_error", 404)
+    return found
 
 
 async def memberships(ctx: Context, user_id: UserId, team_id: TeamId) -> list[ChannelMember]:
@@ -227,13 +234,15 @@ async def add_member(ctx: Context, actor: Actor, channel_id: ChannelId, user_id:
     else:
         kind = "public" if channel.type == ChannelType.OPEN else "private"
         require(can_in_channel(actor, access, f"manage_{kind}_channel_members"))
-    if channel.delete_at:
-        raise AppError("app.channel.get.existing.app_error", 404)
     user = await users.find(ctx.db, user_id)
     if user is None:
         raise AppError("app.user.missing_account.const", 404)
+    if channel.delete_at:
+        raise AppError("api.channel.add_user_to_channel.deleted.app_error", 400)
     in_team = await teams.find_member(ctx.db, channel.team_id, user_id)
-    if in_team is None or in_team.delete_at:
+    if in_team is None:
+        raise AppError("app.team.get_member.missing.app_error", 404)
+    if in_team.delete_at:
         raise AppError("api.channel.add_user.to.channel.failed.deleted.app_error", 400)
     async with ctx.db.transaction() as tx:
         member = await add(tx, channel_id, user_id, admin=_leads(in_team, channel))

@@ -9,6 +9,7 @@ from typing import Final
 MESSAGES: Final[dict[str, str]] = {
     "api.channel.add_user.to.channel.failed.deleted.app_error": "Failed to add user to channel because they have been"
     " removed from the team.",
+    "api.channel.add_user_to_channel.deleted.app_error": "The channel has been archived or deleted.",
     "api.channel.add_user_to_channel.type.app_error": "Can not add user to this channel type.",
     "api.channel.create_channel.direct_channel.app_error": "Must use createDirectChannel API service for direct"
     " message channel creation.",
@@ -62,15 +63,18 @@ MESSAGES: Final[dict[str, str]] = {
     "app.channel.get.existing.app_error": "Unable to find the existing channel.",
     "app.channel.get_by_name.missing.app_error": "Channel does not exist.",
     "app.channel.get_member.missing.app_error": "No channel member found for that user ID and channel ID.",
+    "app.channel.get_channels.not_found.app_error": "No channels were found.",
     "app.post.get.app_error": "Unable to get the post.",
     "app.team.get.find.app_error": "Unable to find the existing team.",
     "app.team.get_by_invite_id.finding.app_error": "Unable to find the existing team.",
     "app.team.get_by_name.missing.app_error": "Unable to find the existing team.",
+    "app.team.get_member.missing.app_error": "No team member found for that user ID and team ID.",
     "app.team.join_user_to_team.max_accounts.app_error": "This team has reached the maximum number of allowed"
     " accounts. Contact your System Administrator to set a higher limit.",
     "app.user.missing_account.const": "Unable to find the user.",
     "app.user.save.email_exists.app_error": "An account with that email already exists.",
     "app.user.save.username_exists.app_error": "An account with that username already exists.",
+    "model.channel.is_valid.2_or_more.app_error": "Name must be 2 or more lowercase alphanumeric characters.",
     "model.channel.is_valid.display_name.app_error": "Invalid display name.",
     "model.channel.is_valid.header.app_error": "Invalid header.",
     "model.channel.is_valid.name.app_error": "Invalid channel name. User ids are not permitted in channel name for"

@@ -10,7 +10,7 @@ _RESERVED_TEAM_NAMES = (
     "admin", "api", "channel", "claim", "error", "files", "help", "landing", "login", "mfa", "oauth", "plug",
     "plugins", "post", "signup", "boards", "playbooks",
 )  # fmt: skip
-_CHANNEL_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
+_CHANNEL_NAME = re.compile(r"[a-z0-9](?:[a-z0-9_-]*[a-z0-9])")
 _DIRECT_NAME = re.compile(r"[a-z0-9]{26}__[a-z0-9]{26}")
 _LOCALE = re.compile(r"[a-z]{2}(?:-[A-Z]{2})?")
 _POST_TYPE = re.compile(r"custom_[A-Za-z0-9_.-]{1,19}")
@@ -46,8 +46,13 @@ def is_reserved_team_name(text: str) -> bool:
 
 
 def is_channel_name(text: str) -> bool:
-    """1 to 64 of a-z0-9_-, beginning with a letter or digit, not of a direct channel's form."""
-    return 1 <= len(text) <= 64 and _CHANNEL_NAME.fullmatch(text) is not None and _DIRECT_NAME.fullmatch(text) is None
+    """2 to 64 of a-z0-9_-, first and last a letter or digit."""
+    return 2 <= len(text) <= 64 and _CHANNEL_NAME.fullmatch(text) is not None
+
+
+def is_direct_channel_name(text: str) -> bool:
+    """Two ids joined by two underscores: only direct channels have such names."""
+    return _DIRECT_NAME.fullmatch(text) is not None
 
 
 def is_custom_post_type(text: str) -> bool:

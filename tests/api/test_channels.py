@@ -115,7 +115,9 @@ def test_what_the_creator_may_not_choose_is_ignored(world: World) -> None:
     assert not {name for name, value in chosen.items() if channel[name] == value}
 
 
-@pytest.mark.parametrize("name", ["", "a", "A channel", "-abc", "_abc", "a.b", "äöü", "a/b", "a" * 65, "Abc"])
+@pytest.mark.parametrize(
+    "name", ["", "a", "A channel", "-abc", "_abc", "abc-", "abc_", "a.b", "äöü", "a/b", "a" * 65, "Abc"]
+)
 def test_a_bad_name_is_refused(world: World, name: str) -> None:
     refused(_create(world.member, world.team, name=name), 400, "model.channel.is_valid.2_or_more.app_error")
 

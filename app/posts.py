@@ -62,6 +62,11 @@ class Threads:
     collapsed: bool = False
     skip: bool = False
 
+    @property
+    def replies(self) -> bool:
+        """Whether the other posts of the threads come along."""
+        return not self.skip and not self.collapsed
+
 
 async def create(ctx: Context, actor: Actor, draft: Draft, *, set_online: bool = True) -> Post:
     """Write a post and tell the channel. The same pending id gives the same post, whoever retries where and when.
@@ -263,7 +268,7 @@ async def since(ctx: Context, channel: Channel, since_ms: int, threads: Threads)
     """
     found = await posts.find_since(ctx.db, channel.id, since_ms, limit=MAX_SINCE, roots_only=threads.collapsed)
     if len(found) < MAX_SINCE:
-        extra = await posts.find_threads(ctx.db, found, replies=not threads.skip)
+        extra = await posts.find_threads(ctx.db, found, replies=threads.replies)
         return PostList(found, extra, participants=await _participants(ctx, found, threads))
     return await _complete(ctx, channel, found, threads)
 
@@ -280,6 +285,8 @@ async def beside(
     found = await find(
         ctx.db, channel.id, anchor.seq, offset=page * per_page, limit=per_page, roots_only=threads.collapsed
     )
+    if not found and page == 0:
+        return PostList([], [], next_post_id=before, prev_post_id=after)
     return await _complete(ctx, channel, found, threads)
 
 
@@ -307,8 +314,10 @@ async def _complete(ctx: Context, channel: Channel, found: list[Post], threads: 
     """Add threads and the ids of the neighbours to a run of posts."""
     if not found:
         return PostList([], [])
-    extra = await posts.find_threads(ctx.db, found, replies=not threads.skip and not threads.collapsed)
-    newer, older = await posts.find_neighbour_ids(ctx.db, channel.id, found[0].seq, found[-1].seq)
+    extra = await posts.find_threads(ctx.db, found, replies=threads.replies)
+    newer, older = await posts.find_neighbour_ids(
+        ctx.db, channel.id, found[0].seq, found[-1].seq, roots_only=threads.collapsed
+    )
     return PostList(found, extra, newer, older, await _participants(ctx, found, threads))
 
 

@@ -236,11 +236,14 @@ async def find_threads(db: Queryable, posts: Sequence[Post], *, replies: bool) -
     return [post for post in (Post(*row) for row in rows) if post.id not in here]
 
 
-async def find_neighbour_ids(db: Queryable, channel_id: ChannelId, newest_seq: int, oldest_seq: int) -> tuple[str, str]:
+async def find_neighbour_ids(
+    db: Queryable, channel_id: ChannelId, newest_seq: int, oldest_seq: int, *, roots_only: bool = False
+) -> tuple[str, str]:
     """Ids of the post after `newest_seq` and of the post before `oldest_seq`; '' where there is none."""
+    kept = f"delete_at = 0 {_ROOTS_ONLY if roots_only else ''}"
     row = await db.fetch_one(
-        "SELECT (SELECT id FROM posts WHERE channel_id = %s AND seq > %s AND delete_at = 0 ORDER BY seq LIMIT 1),"
-        " (SELECT id FROM posts WHERE channel_id = %s AND seq < %s AND delete_at = 0 ORDER BY seq DESC LIMIT 1)",
+        f"SELECT (SELECT id FROM posts WHERE channel_id = %s AND seq > %s AND {kept} ORDER BY seq LIMIT 1),"  # noqa: S608
+        f" (SELECT id FROM posts WHERE channel_id = %s AND seq < %s AND {kept} ORDER BY seq DESC LIMIT 1)",
         (channel_id, newest_seq, channel_id, oldest_seq),
     )
     return (row[0] or "", row[1] or "") if row else ("", "")

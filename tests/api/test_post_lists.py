@@ -1,5 +1,6 @@
 """Lists of posts: pages, before and after, since, around the first unread, threads."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -7,10 +8,26 @@ import pytest
 from tests.api.expect import refused
 from tests.api.world import World
 from tests.rig.node import Node
-from tests.rig.people import new_channel, new_team
+from tests.rig.people import new_channel, new_team, new_user
 from tests.rig.rest import Rest
 
 List = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def ann(node: Node) -> Iterator[Rest]:
+    """One for all tests here, each of which makes a channel of its own."""
+    rest = new_user(node.url, "ann")
+    yield rest
+    rest.close()
+
+
+@pytest.fixture(scope="module")
+def bob(node: Node) -> Iterator[Rest]:
+    """Another."""
+    rest = new_user(node.url, "bob")
+    yield rest
+    rest.close()
 
 
 class Chat:

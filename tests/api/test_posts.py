@@ -50,6 +50,22 @@ def _write(who: Rest, channel: dict[str, Any], message: str = "hello", **fields:
     return who.call("POST", "/posts", {"channel_id": channel["id"], "message": message, **fields})
 
 
+@pytest.fixture(scope="module")
+def ann(node: Node) -> Iterator[Rest]:
+    """One for all tests here, each of which makes a channel of its own."""
+    rest = new_user(node.url, "ann")
+    yield rest
+    rest.close()
+
+
+@pytest.fixture(scope="module")
+def bob(node: Node) -> Iterator[Rest]:
+    """Another."""
+    rest = new_user(node.url, "bob")
+    yield rest
+    rest.close()
+
+
 @pytest.fixture
 def channel(ann: Rest, bob: Rest) -> dict[str, Any]:
     """A channel of ann and bob."""

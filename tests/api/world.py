@@ -15,7 +15,7 @@ class World:
 
     nobody: has no session. stranger: is in neither the team nor its channels. teammate: is in the team, but in none of
     the two channels. member: is in the team and both channels. team_admin: made the team and the channels.
-    system_admin: is in none of them.
+    system_admin: is in none of them, but in a direct channel with member.
     """
 
     nobody: Rest
@@ -44,11 +44,13 @@ def build(url: str, admin_name: str) -> World:
     """Make it by the API."""
     people = {role: new_user(url, role.replace("_", "")) for role in ("stranger", "teammate", "member", "team_admin")}
     owner, member = people["team_admin"], people["member"]
+    admin = Rest(url).log_in(admin_name)
+    admin.post("/channels/direct", [admin.id, member.id])
     team = new_team(owner, people["teammate"], member)
     private = new_channel(owner, team, member, kind="P")
     return World(
         nobody=Rest(url),
-        system_admin=Rest(url).log_in(admin_name),
+        system_admin=admin,
         team=team,
         public=new_channel(owner, team, member),
         private=private,

@@ -1,0 +1,196 @@
+"""Who may do what: every operation by everybody.
+
+Each row of the matrix says what the example of an operation (`operations.py`) is answered for each role of the world
+(`world.py`), whose team is closed and whose channel is private. Where the path names a user, it is the one who asks.
+"""
+
+import contextlib
+
+import pytest
+import requests
+
+from tests.api import operations
+from tests.api.expect import refused
+from tests.api.operations import Operation, example, send
+from tests.api.world import ROLES, World
+from tests.rig.node import Node
+from tests.rig.people import new_channel, new_team
+from tests.rig.rest import Rest, unique
+
+Expected = tuple[int, int, int, int, int, int]
+
+# By role: nobody, stranger, teammate, member, team_admin, system_admin.
+OPEN: Expected = (200, 200, 200, 200, 200, 200)
+MATRIX: dict[str, Expected] = {
+    "POST /api/v4/users": (201, 201, 201, 201, 201, 201),
+    "POST /api/v4/users/login": OPEN,
+    "POST /api/v4/users/logout": OPEN,
+    "POST /api/v4/users/ids": (401, 200, 200, 200, 200, 200),
+    "GET /api/v4/users/{user_id}": (401, 200, 200, 200, 200, 200),
+    "GET /api/v4/users/username/{username}": (401, 200, 200, 200, 200, 200),
+    "POST /api/v4/users/{user_id}/typing": (401, 403, 403, 200, 200, 200),
+    "GET /api/v4/users/{user_id}/teams": (401, 200, 200, 200, 200, 200),
+    "GET /api/v4/users/{user_id}/teams/{team_id}/channels": (401, 403, 200, 200, 200, 200),
+    "GET /api/v4/users/{user_id}/teams/{team_id}/channels/members": (401, 403, 200, 200, 200, 200),
+    "GET /api/v4/users/{user_id}/channels/{channel_id}/posts/unread": (401, 403, 403, 200, 200, 404),
+    "POST /api/v4/teams": (401, 201, 201, 201, 201, 201),
+    "GET /api/v4/teams/name/{name}": (401, 403, 200, 200, 200, 200),
+    "POST /api/v4/teams/{team_id}/members": (401, 403, 403, 201, 201, 201),
+    "GET /api/v4/teams/{team_id}/channels/name/{channel_name}": (401, 404, 404, 200, 200, 200),
+    "POST /api/v4/channels": (401, 403, 201, 201, 201, 201),
+    "POST /api/v4/channels/direct": (401, 201, 201, 201, 201, 201),
+    "GET /api/v4/channels/{channel_id}": (401, 403, 403, 200, 200, 200),
+    "GET /api/v4/channels/{channel_id}/members": (401, 403, 403, 200, 200, 200),
+    "POST /api/v4/channels/{channel_id}/members": (401, 403, 403, 201, 201, 201),
+    "GET /api/v4/channels/{channel_id}/posts": (401, 403, 403, 200, 200, 200),
+    "POST /api/v4/channels/members/{user_id}/view": (401, 200, 200, 200, 200, 200),
+    "POST /api/v4/posts": (401, 403, 403, 201, 201, 201),
+    "GET /api/v4/posts/{post_id}": (401, 403, 403, 200, 200, 200),
+    "GET /api/v4/system/ping": OPEN,
+    "HEAD /api/v4/system/ping": OPEN,
+    "GET /api/v3/general/ping": OPEN,
+    "HEAD /api/v3/general/ping": OPEN,
+    "GET /api/v4/config/client": OPEN,
+    "GET /api/v4/license/client": OPEN,
+}
+# The same with the member in the path (the member themselves left out: 0). Reading a user is open to all.
+FOR_OTHERS: dict[str, Expected] = {
+    "GET /api/v4/users/{user_id}": (401, 200, 200, 0, 200, 200),
+    "POST /api/v4/users/{user_id}/typing": (401, 403, 403, 0, 403, 200),
+    "GET /api/v4/users/{user_id}/teams": (401, 403, 403, 0, 403, 200),
+    "GET /api/v4/users/{user_id}/teams/{team_id}/channels": (401, 403, 403, 0, 403, 200),
+    "GET /api/v4/users/{user_id}/teams/{team_id}/channels/members": (401, 403, 403, 0, 403, 200),
+    "GET /api/v4/users/{user_id}/channels/{channel_id}/posts/unread": (401, 403, 403, 0, 403, 200),
+    "POST /api/v4/channels/members/{user_id}/view": (401, 403, 403, 0, 403, 200),
+}
+# The same with the public channel in place of the private one: where that is another answer.
+IN_PUBLIC: dict[str, Expected] = {
+    "GET /api/v4/users/{user_id}/channels/{channel_id}/posts/unread": (401, 403, 404, 200, 200, 404),
+    "GET /api/v4/channels/{channel_id}": (401, 403, 200, 200, 200, 200),
+    "GET /api/v4/channels/{channel_id}/members": (401, 403, 200, 200, 200, 200),
+    "POST /api/v4/channels/{channel_id}/members": (401, 403, 403, 201, 201, 201),
+    "GET /api/v4/channels/{channel_id}/posts": (401, 403, 200, 200, 200, 200),
+}
+ERRORS = {401: "session", 403: "permissions"}
+
+every_operation = pytest.mark.parametrize("operation", operations.ALL, ids=lambda operation: operation.name)
+every_role = pytest.mark.parametrize("role", ROLES)
+BY_NAME = {operation.name: operation for operation in operations.ALL}
+
+
+def _assert_answer(who: Rest, world: World, operation: Operation, expected: int, **parameters: str) -> None:
+    good = example(operation, world, who)
+    response = send(who, operation, good.parameters | parameters, query=good.query, json=good.body)
+    assert response.status_code == expected, response.text
+    if expected >= 400:
+        refused(response, expected, ERRORS.get(expected))
+
+
+def test_every_operation_is_in_the_matrix() -> None:
+    assert {operation.name for operation in operations.ALL} == set(MATRIX)
+
+
+def test_every_operation_on_a_user_says_what_others_may() -> None:
+    assert {operation.name for operation in operations.ALL if "user_id" in operation.parameters} == set(FOR_OTHERS)
+
+
+def test_every_operation_on_a_channel_says_what_may_be_done_in_a_public_one() -> None:
+    assert {operation.name for operation in operations.ALL if "channel_id" in operation.parameters} == set(IN_PUBLIC)
+
+
+@every_operation
+@every_role
+def test_everybody_does_what_they_may_and_nothing_else(world: World, operation: Operation, role: str) -> None:
+    who = world.who(role)
+    expected = MATRIX[operation.name][ROLES.index(role)]
+    if operation.template.endswith("/logout") and who.user:
+        with contextlib.closing(Rest(who.url).log_in(who.user["username"])) as other:
+            _assert_answer(other, world, operation, expected)
+    else:
+        _assert_answer(who, world, operation, expected)
+
+
+@pytest.mark.parametrize("name", FOR_OTHERS)
+@pytest.mark.parametrize("role", [role for role in ROLES if role != "member"])
+def test_nobody_acts_for_another_but_administrators(world: World, name: str, role: str) -> None:
+    expected = FOR_OTHERS[name][ROLES.index(role)]
+    _assert_answer(world.who(role), world, BY_NAME[name], expected, user_id=world.member.id)
+
+
+@pytest.mark.parametrize("name", IN_PUBLIC)
+@every_role
+def test_a_public_channel_is_open_to_its_team(world: World, name: str, role: str) -> None:
+    expected = IN_PUBLIC[name][ROLES.index(role)]
+    _assert_answer(world.who(role), world, BY_NAME[name], expected, channel_id=world.public["id"])
+
+
+@pytest.mark.parametrize("name", FOR_OTHERS)
+@every_role
+def test_me_is_the_one_who_asks(world: World, name: str, role: str) -> None:
+    operation, who = BY_NAME[name], world.who(role)
+    good = example(operation, world, who)
+    own = {"user_id": who.user.get("id", "me")}
+    by_id = send(who, operation, good.parameters | own, json=good.body)
+    by_me = send(who, operation, good.parameters | {"user_id": "me"}, json=good.body)
+    assert by_me.status_code == by_id.status_code
+    if by_id.status_code == 200:
+        assert by_me.json() == by_id.json()
+
+
+@every_operation
+def test_without_a_session_nothing_is_said_of_what_is_there(world: World, operation: Operation) -> None:
+    """Not even whether the request is a good one."""
+    if MATRIX[operation.name][0] != 401:
+        return
+    who, bad = world.nobody, dict.fromkeys(operation.parameters, "x")
+    refused(send(who, operation, bad, data=b"not JSON"), 401, "session")
+
+
+@pytest.mark.parametrize("role", ["stranger", "teammate"])
+def test_nobody_gets_in_by_adding_themselves(world: World, role: str) -> None:
+    who = world.who(role)
+    body = {"user_id": who.id}
+    refused(who.call("POST", f"/channels/{world.private['id']}/members", body), 403, "permissions")
+    if role == "stranger":
+        refused(who.call("POST", f"/channels/{world.public['id']}/members", body), 403, "permissions")
+        body["team_id"] = world.team["id"]
+        refused(who.call("POST", f"/teams/{world.team['id']}/members", body), 403, "permissions")
+
+
+def test_an_administrator_of_another_team_is_a_stranger(world: World, ann: Rest) -> None:
+    new_team(ann)
+    for operation in operations.ALL:
+        if "team_id" in operation.parameters or "channel_id" in operation.parameters:
+            expected = MATRIX[operation.name][ROLES.index("stranger")]
+            _assert_answer(ann, world, operation, expected)
+
+
+@pytest.mark.parametrize("table", ["channel_members", "team_members"])
+def test_rights_end_at_once_on_every_worker(node: Node, ann: Rest, bob: Rest, table: str) -> None:
+    """What was allowed a moment ago is remembered by nobody."""
+    team = new_team(ann, bob)
+    channel = new_channel(ann, team, bob, kind="P")
+    path = f"/channels/{channel['id']}" if table == "channel_members" else f"/teams/name/{team['name']}"
+
+    def ask() -> set[int]:
+        headers = {"Authorization": f"Bearer {bob.token}"}
+        return {requests.get(f"{node.url}/api/v4{path}", headers=headers, timeout=10).status_code for _ in range(10)}
+
+    assert ask() == {200}
+    node.sql(f"DELETE FROM {table} WHERE user_id = %s", bob.id)
+    assert ask() == {403}
+
+
+def test_a_role_that_is_given_or_taken_counts_at_once(node: Node, ann: Rest, bob: Rest) -> None:
+    path = f"/users/{ann.id}/teams"
+    refused(bob.call("GET", path), 403)
+    node.sql("UPDATE users SET roles = 'system_user system_admin' WHERE id = %s", bob.id)
+    assert bob.call("GET", path).status_code == 200
+    node.sql("UPDATE users SET roles = 'system_user' WHERE id = %s", bob.id)
+    refused(bob.call("GET", path), 403)
+
+
+def test_an_unknown_role_gives_no_right(node: Node, bob: Rest) -> None:
+    node.sql("UPDATE users SET roles = 'no_such_role' WHERE id = %s", bob.id)
+    refused(bob.call("POST", "/teams", {"name": unique("team"), "display_name": "x", "type": "O"}), 403)
+    assert bob.get("/users/me")["roles"] == "no_such_role"

@@ -104,8 +104,9 @@ class Users:
             raise errors.invalid_body("channel_id")
         if body.parent_id and not is_id(body.parent_id):
             raise errors.invalid_body("parent_id")
-        wanted, channel = params.user_id(user_id, actor), ChannelId(body.channel_id)
-        await channel_rules.tell_typing(self._ctx, actor, wanted, channel, body.parent_id)
+        wanted = params.user_id(user_id, actor)
+        await users.require_self_or(self._ctx, actor, wanted, "manage_system")
+        await channel_rules.tell_typing(self._ctx, actor, wanted, ChannelId(body.channel_id), body.parent_id)
         replies.ok(resp)
 
     async def on_get_teams(self, req: Request, resp: Response, user_id: str) -> None:

@@ -5,15 +5,7 @@ import msgspec
 from app import errors, events, posts, validate
 from app.context import Context
 from app.errors import AppError
-from app.permissions import (
-    Actor,
-    can,
-    can_in_channel,
-    can_in_team,
-    can_read_channel,
-    is_self_or_can,
-    require,
-)
+from app.permissions import Actor, can, can_in_channel, can_in_team, can_read_channel, require
 from db import channels, teams, users
 from db.channels import Access
 from db.entities import Channel, ChannelMember, ChannelType, TeamMember, User
@@ -268,8 +260,7 @@ def tell_added(ctx: Context, member: ChannelMember, channel: Channel) -> None:
 
 
 async def tell_typing(ctx: Context, actor: Actor, user_id: UserId, channel_id: ChannelId, parent_id: str) -> None:
-    """Tell the channel that the user is typing. Raises 403 unless the user is the actor, or the actor may manage."""
-    require(is_self_or_can(actor, user_id, "manage_system"))
+    """Tell the channel that the user is typing. Raises 403 unless the actor may write there."""
     access = await posts.readable(ctx, actor, channel_id)
     require(can_in_channel(actor, access, "create_post"))
     if ctx.config.service_settings.enable_user_typing_messages:

@@ -199,6 +199,7 @@ _EXAMPLES: dict[str, Callable[[World, Rest], Example]] = {
     "HEAD /api/v4/system/ping": lambda _, __: Example({}),
     "GET /api/v3/general/ping": lambda _, __: Example({}),
     "HEAD /api/v3/general/ping": lambda _, __: Example({}),
+    "GET /api/v4/websocket": lambda _, __: Example({}),
     "GET /api/v4/config/client": lambda _, __: Example({}, query="?format=old"),
     "GET /api/v4/license/client": lambda _, __: Example({}, query="?format=old"),
 }

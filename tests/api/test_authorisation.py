@@ -50,6 +50,7 @@ MATRIX: dict[str, Expected] = {
     "HEAD /api/v4/system/ping": OPEN,
     "GET /api/v3/general/ping": OPEN,
     "HEAD /api/v3/general/ping": OPEN,
+    "GET /api/v4/websocket": (400, 400, 400, 400, 400, 400),  # without an upgrade
     "GET /api/v4/config/client": OPEN,
     "GET /api/v4/license/client": OPEN,
 }

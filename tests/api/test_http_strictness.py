@@ -235,10 +235,10 @@ def test_an_upgrade_of_another_path_is_refused(node: Node) -> None:
         raw.seconds_until_closed()
 
 
-def test_the_path_of_the_upgrade_without_an_upgrade_is_no_operation(node: Node) -> None:
+def test_the_path_of_the_upgrade_without_an_upgrade_is_refused(node: Node) -> None:
     with Raw(node.url) as raw:
         raw.send(b"GET /api/v4/websocket HTTP/1.1\r\nHost: node\r\n\r\n")
-        assert raw.read().status == 404
+        refused(raw.read(), 400, "api.web_socket.connect.upgrade.app_error")
 
 
 def test_a_client_that_waits_for_100_continue_gets_it(node: Node) -> None:

@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 MAX_HEADERS = 100
 MAX_HEADER_BYTES = 16_384
 MAX_TAIL_BYTES = 65_536
+LINGER_S = 5.0
 _SWEEP_S = 1.0
 _WRITE_STUCK_S = 30.0
 
@@ -58,6 +59,7 @@ class Connection(HttpToolsProtocol):
         self._has_body = False
         self._last_whole: RequestResponseCycle | None = None
         self._refusal: bytes | None = None
+        self._ended = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A client has come; it may be sent on to a worker with fewer."""
@@ -180,12 +182,20 @@ class Connection(HttpToolsProtocol):
 
     def _end(self) -> None:
         """Send the refusal and close, once every request that came whole is answered."""
-        if self.transport.is_closing() or (self._last_whole is not None and not self._last_whole.response_complete):
+        unanswered = self._last_whole is not None and not self._last_whole.response_complete
+        if self._ended or unanswered or self.transport.is_closing():
             return
+        self._ended = True
         assert self._refusal is not None
         if self.cycle is None or self.cycle is self._last_whole or not self.cycle.response_started:
             self.transport.write(self._refusal)  # else the bad request has had an answer, before its body went wrong
-        self.transport.close()
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        # Closing with bytes of the client unread would reset the connection, and the answer would be lost with it.
+        self.flow.resume_reading()
+        self.transport.write_eof()
+        self.loop.call_later(LINGER_S, self.transport.close)
 
     def _upgrade(self, tail: bytes) -> None:
         """Hand the connection over to the upgrader, with nothing of it left here."""

@@ -283,9 +283,8 @@ class WsWorker(ServingWorker):
         ready()
         await self.stop_asked.wait()
         self.receiver.close()
-        self.websockets.drain()
+        await self.websockets.drain()
         sweeping.cancel()
-        await asyncio.sleep(0.1)  # close frames go out
         await self.tear_down(bus)
 
     async def _adopt(self, sock: socket.socket, payload: bytes) -> None:

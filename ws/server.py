@@ -31,10 +31,12 @@ AUTHENTICATION_S = 5.0
 PING_EVERY_S = 60.0
 SILENT_S = 100.0
 STUCK_S = 10.0
+LINGER_S = 5.0
 MAX_QUEUED_EVENTS = 256
 MAX_QUEUED_BYTES = 1 << 20
 MAX_WAITING_REQUESTS = 32
 ACTIVITY_EVERY_S = 20.0
+_DRAIN_S = 1.0
 _SWEEP_S = 1.0
 _RETRY_S = 0.2
 _WRITE_BUFFER_BYTES = 65_536
@@ -105,11 +107,14 @@ class WebSocketServer:
             for client in list(self.clients):
                 client.check(now, now_ms)
 
-    def drain(self) -> None:
-        """Take no more sockets and close those here with 1012."""
+    async def drain(self) -> None:
+        """Take no more sockets, close those here with 1012 and give the clients a second to hear of it."""
         self._draining = True
         for client in list(self.clients):
             client.close(Close.SERVICE_RESTART)
+        deadline = self.loop.time() + _DRAIN_S
+        while self.clients and self.loop.time() < deadline:
+            await asyncio.sleep(0.02)
 
 
 class Client(asyncio.Protocol):
@@ -125,6 +130,7 @@ class Client(asyncio.Protocol):
         self._queued_bytes = 0
         self._marked = False
         self._paused_at: float | None = None
+        self._ending = False
         self._seq = 0
         self._requests: deque[protocol.Asked] = deque()
         self._working = False
@@ -267,7 +273,7 @@ class Client(asyncio.Protocol):
         try:
             memberships = await self._server.read_memberships(user_id)
             actor: Actor = await sessions.recheck(ctx, session_id)
-            if self._transport is None or self._transport.is_closing():
+            if self._is_over():
                 return
             if hub.clients_of(user_id) >= ctx.config.service_settings.maximum_web_sockets_per_user:
                 self.close(Close.POLICY_VIOLATION)
@@ -307,6 +313,8 @@ class Client(asyncio.Protocol):
 
     def send(self, frame: SharedFrame) -> None:
         """Queue an event. A client that does not read loses best-effort events first, then the connection."""
+        if self._ending:
+            return
         count, size = len(self._queue), self._queued_bytes
         if count >= MAX_QUEUED_EVENTS // 2 or size >= MAX_QUEUED_BYTES // 2:
             if frame.best_effort:
@@ -323,6 +331,8 @@ class Client(asyncio.Protocol):
 
     def _enqueue(self, data: bytes) -> None:
         """Bytes that stay in order with the events."""
+        if self._ending:
+            return
         self._queue.append(data)
         self._queued_bytes += len(data)
         self._mark()
@@ -333,9 +343,14 @@ class Client(asyncio.Protocol):
             self._server.fanout.mark(self)
 
     def flush(self) -> None:
-        """Write everything that waits, in one write; events get their numbers now."""
+        """Write everything that waits, in one write, unless the client has to read first."""
         self._marked = False
-        if not self._queue or self._transport is None or self._transport.is_closing() or self._paused_at is not None:
+        if self._paused_at is None:
+            self._write()
+
+    def _write(self) -> None:
+        """Events get their numbers now."""
+        if not self._queue or self._transport is None or self._is_over():
             return
         parts: list[bytes] = []
         for item in self._queue:
@@ -371,19 +386,27 @@ class Client(asyncio.Protocol):
 
     def _drop_slow(self, reason: str) -> None:
         log.info("slow client closed", extra={"connection": self.connection_id, "reason": reason})
-        if self._transport is not None:
-            # What waits in our queue goes; a close frame behind what the transport holds is the best that can be done.
-            self._queue.clear()
-            self._transport.write(self._connection.close(Close.TRY_AGAIN_LATER))
-            self._transport.close()
-            self._server.loop.call_later(1.0, self._abort)
+        self._queue.clear()  # a close frame behind what the transport holds is the best that can be done
+        self.close(Close.TRY_AGAIN_LATER)
 
     def _finish(self) -> None:
-        """Close the transport once what was queued is written."""
-        if self._transport is not None and not self._transport.is_closing():
-            self.flush()
-            self._transport.close()
-            self._server.loop.call_later(STUCK_S, self._abort)
+        """Write what was queued, then nothing more, and wait for the client to close.
+
+        Closing with bytes of the client unread would reset the connection, and the close code would be lost with it.
+        """
+        if self._transport is None or self._is_over():
+            return
+        self._write()
+        self._ending = True
+        self._queue.clear()
+        self._requests.clear()
+        self._transport.resume_reading()
+        self._transport.write_eof()
+        self._server.loop.call_later(LINGER_S, self._abort)
+
+    def _is_over(self) -> bool:
+        """Whether nothing can be written any more."""
+        return self._ending or self._transport is None or self._transport.is_closing()
 
     def _abort(self) -> None:
         if self._transport is not None:

@@ -5,6 +5,7 @@ is let through, whatever load balancer stands in front.
 """
 
 import json
+import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -283,6 +284,15 @@ def seconds(own_node: Node) -> Iterator[dict[tuple[str, bool], Future[float]]]:
     cases = [(name, after) for name in SLOW for after in (False, True)]
     with ThreadPoolExecutor(len(cases)) as pool:
         yield {case: pool.submit(_seconds_until_cut_off, own_node, *case) for case in cases}
+
+
+def test_a_client_that_still_sends_gets_its_refusal(node: Node) -> None:
+    with Raw(node.url) as raw:
+        raw.send(PING + b"Transfer-Encoding: identity\r\n\r\n")
+        for _ in range(20):
+            time.sleep(0.01)
+            raw.send(b"x" * 1000)
+        assert raw.rest().startswith(b"HTTP/1.1 400 ")
 
 
 @pytest.mark.parametrize("after_a_request", [False, True], ids=["at first", "after a request"])

@@ -1,6 +1,5 @@
 """HTTP as bytes on a socket, for requests that no well-behaved client sends."""
 
-import contextlib
 import socket
 import time
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ class Raw:
         address = urlsplit(url)
         self._socket = socket.create_connection((address.hostname, address.port), timeout=timeout_s)
         self._received = b""
+        self._was_reset = False
 
     def __enter__(self) -> "Raw":
         return self
@@ -34,8 +34,10 @@ class Raw:
 
     def send(self, data: bytes) -> None:
         """Send bytes; the server may have closed already, then there is an answer to read."""
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        try:
             self._socket.sendall(data)
+        except (BrokenPipeError, ConnectionResetError):
+            self._was_reset = True
 
     def read(self, *, of_head: bool = False) -> Reply:
         """The next response. `of_head`: it answers a HEAD, so it has no body. AssertionError when none comes."""
@@ -50,6 +52,19 @@ class Raw:
             self._more()
         body, self._received = self._received[:size], self._received[size:]
         return Reply(status, headers, body)
+
+    def rest(self) -> bytes:
+        """Everything until the server ends its side; AssertionError when it resets the connection instead."""
+        more = b"."
+        while more:
+            try:
+                more = self._socket.recv(_CHUNK)
+            except ConnectionResetError:
+                self._was_reset = True
+                break
+            self._received += more
+        assert not self._was_reset, f"reset after {self._received!r}"
+        return self._received
 
     def seconds_until_closed(self) -> float:
         """How long it takes until the server closes; AssertionError when it sends something or does not close."""

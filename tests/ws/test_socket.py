@@ -14,6 +14,7 @@ from websockets.exceptions import InvalidStatus
 
 from tests.rig.node import Node
 from tests.rig.people import new_channel, new_team, new_user
+from tests.rig.raw import Raw
 from tests.rig.rest import PASSWORD, Rest
 from tests.rig.socket import Socket
 from tests.rig.wait import until
@@ -304,6 +305,22 @@ def test_a_burst_of_requests_is_answered_in_order_up_to_the_limit(node: Node, an
         except Exception:
             break
     assert ws.expect_closed() == 1008
+
+
+def test_a_client_that_still_sends_gets_its_close_code(node: Node, ann: Rest) -> None:
+    upgrade = (
+        "GET /api/v4/websocket HTTP/1.1\r\nHost: node\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+        "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
+        f"Authorization: Bearer {ann.token}\r\n\r\n"
+    )
+    binary = b"\x82\x84" + bytes(4) + b"0000"
+    with Raw(node.url) as raw:
+        raw.send(upgrade.encode())
+        assert raw.read().status == 101
+        for _ in range(20):
+            raw.send(binary * 100)
+            time.sleep(0.01)
+        assert raw.rest().endswith(b"\x88\x02" + (1003).to_bytes(2, "big"))
 
 
 def test_typing_reaches_the_other_members_only(node: Node, ann: Rest, bob: Rest) -> None:

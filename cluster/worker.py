@@ -182,7 +182,7 @@ class ServingWorker(Worker):
     ) -> tuple[Context, BusEnd, RelayWatch]:
         """Wait for the schema, then build the context."""
         await migrate.wait(self.settings)
-        database = Database(self.settings, max_size=self.settings.max_connections - batch_connections)
+        database = Database(self.settings, self.settings.max_connections - batch_connections)
         await database.open()
         bus = self.bus_end(on_message, on_loss)
         watch = RelayWatch(Page(self.start.paths.page))

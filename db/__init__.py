@@ -1,25 +1,32 @@
 """What is true: the database tier (bottom layer: imports none of ours).
 
-    app ──> users.py sessions.py teams.py channels.py posts.py statuses.py preferences.py systems.py
+    app ──> users.py sessions.py teams.py channels.py posts.py shards.py       names of what statements read or change, and their floors
+statuses.py preferences.py systems.py
               │ SQL, one file a noun                        │ posts go through
               ▼                                             ▼
             pool.py  read / write / transaction           batch.py  natural batching of posts
-              │                                             │
-              └──────────────> drivers/postgres.py <────────┘
+              │ which server?  routing.py                   │
+              ▼                                             │
+            generation.py  pools of master and replicas     │
+              └──────────────> drivers/ <───────────────────┘
 
 batch.py        natural batching: what queued while a write was under way goes as the next write
+board.py        what the prober found out about the servers, for every process of the node
 channels.py     channels, their members and their heads
 drivers/        what is particular to one database server
 entities.py     the rows as typed structs
 errors.py       what can go wrong below, in a few kinds
+generation.py   the connections of one configuration; a recycle replaces all at once
 ids.py          26-character ids and random tokens
 migrate.py      numbered SQL, run by exactly one of several nodes
 pool.py         the connection pool
 posts.py        posts and the statement that writes a batch of them
 preferences.py  preferences of users
+routing.py      which server serves a read, sans-I/O
 schema/         the numbered SQL, a folder a driver
 sessions.py     sessions, looked up by the hash of their token
 settings.py     what the pool needs to know
+shards.py       names of what statements read or change, and their floors
 statuses.py     online, away, do not disturb, offline
 systems.py      node-independent facts of the installation
 teams.py        teams and their members

@@ -15,8 +15,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
 from db import posts
-from db.drivers.postgres import Deadlock, PipelineConnection
-from db.errors import Busy, DatabaseError, Duplicate, Unavailable
+from db.drivers.pipeline import PipelineConnection
+from db.errors import Busy, DatabaseError, Deadlock, Duplicate, Unavailable
 from db.ids import ChannelId
 from db.posts import NewPost, Written
 from db.settings import PoolSettings

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 from msgspec.structs import astuple
 
+from db import shards
+from db.drivers import Row
 from db.entities import Channel, ChannelMember, TeamMember
 from db.ids import ChannelId, TeamId, UserId
 from db.pool import Queryable
@@ -53,20 +55,27 @@ async def insert(db: Queryable, channel: Channel) -> None:
     await db.execute(
         f"INSERT INTO channels ({_OWN_COLUMNS}) VALUES ({', '.join(['%s'] * 12)})",  # noqa: S608 (a constant)
         astuple(channel)[:12],
+        changes=(shards.channel(channel.id), shards.team_channels(channel.team_id)),
     )
-    await db.execute("INSERT INTO channel_heads (channel_id) VALUES (%s)", (channel.id,))
+    await db.execute(
+        "INSERT INTO channel_heads (channel_id) VALUES (%s)", (channel.id,), changes=(shards.posts(channel.id),)
+    )
 
 
 async def find(db: Queryable, channel_id: ChannelId) -> Channel | None:
     """The channel of this id, archived ones included."""
-    row = await db.fetch_one(f"{_SELECT} WHERE c.id = %s", (channel_id,))
+    row = await db.fetch_one(f"{_SELECT} WHERE c.id = %s", (channel_id,), on=(), of=_shards)
     return Channel(*row) if row else None
 
 
 async def find_by_name(db: Queryable, team_id: TeamId, name: str) -> Channel | None:
     """The channel of this name in the team, archived ones included. Team '': direct channels."""
-    row = await db.fetch_one(f"{_SELECT} WHERE c.team_id = %s AND c.name = %s", (team_id, name))
+    row = await db.fetch_one(f"{_SELECT} WHERE c.team_id = %s AND c.name = %s", (team_id, name), on=(), of=_shards)
     return Channel(*row) if row else None
+
+
+def _shards(row: Row) -> tuple[shards.Shard, shards.Shard]:
+    return shards.channel(row[0]), shards.posts(row[0])
 
 
 async def find_access(db: Queryable, channel_id: ChannelId, user_id: UserId) -> Access | None:
@@ -77,6 +86,13 @@ async def find_access(db: Queryable, channel_id: ChannelId, user_id: UserId) -> 
         " LEFT JOIN team_members t ON t.team_id = c.team_id AND t.user_id = %s AND t.delete_at = 0"
         " WHERE c.id = %s",
         (user_id, user_id, channel_id),
+        on=(
+            shards.channel(channel_id),
+            shards.posts(channel_id),
+            shards.viewed(channel_id, user_id),
+            shards.user_channels(user_id),
+            shards.user_teams(user_id),
+        ),
     )
     if row is None:
         return None
@@ -98,6 +114,8 @@ async def find_of_user(
         f"{_SELECT} JOIN channel_members m ON m.channel_id = c.id"
         f" WHERE m.user_id = %s AND c.team_id IN (%s, '') {deleted} ORDER BY c.display_name, c.id",
         (user_id, team_id, deleted_since_ms) if include_deleted else (user_id, team_id),
+        on=(shards.user_channels(user_id),),
+        of=_shards,
     )
     return [Channel(*row) for row in rows]
 
@@ -114,7 +132,11 @@ async def find_ids_of_user(db: Queryable, user_id: UserId) -> list[ChannelId]:
 
 async def count_of_team(db: Queryable, team_id: TeamId) -> int:
     """How many channels the team has, archived ones left out."""
-    row = await db.fetch_one("SELECT count(*) FROM channels WHERE team_id = %s AND delete_at = 0", (team_id,))
+    row = await db.fetch_one(
+        "SELECT count(*) FROM channels WHERE team_id = %s AND delete_at = 0",
+        (team_id,),
+        on=(shards.team_channels(team_id),),
+    )
     return int(row[0]) if row else 0
 
 
@@ -124,8 +146,13 @@ async def find_member(db: Queryable, channel_id: ChannelId, user_id: UserId) -> 
         f"SELECT {_M}, n.* FROM channel_members m CROSS JOIN LATERAL ({_UNVIEWED_MENTIONS}) n"  # noqa: S608
         " WHERE m.channel_id = %s AND m.user_id = %s",
         (channel_id, user_id),
+        on=(shards.user_channels(user_id), shards.viewed(channel_id, user_id), shards.posts(channel_id)),
     )
     return ChannelMember(*row) if row else None
+
+
+def _member_shards(row: Row) -> tuple[shards.Shard, shards.Shard]:
+    return shards.viewed(row[0], row[1]), shards.posts(row[0])
 
 
 async def find_members(db: Queryable, channel_id: ChannelId, offset: int, limit: int) -> list[ChannelMember]:
@@ -134,6 +161,8 @@ async def find_members(db: Queryable, channel_id: ChannelId, offset: int, limit:
         f"SELECT {_M}, n.* FROM (SELECT * FROM channel_members WHERE channel_id = %s"  # noqa: S608
         f" ORDER BY user_id LIMIT %s OFFSET %s) m CROSS JOIN LATERAL ({_UNVIEWED_MENTIONS}) n ORDER BY m.user_id",
         (channel_id, limit, offset),
+        on=(shards.channel_members(channel_id), shards.posts(channel_id)),
+        of=_member_shards,
     )
     return [ChannelMember(*row) for row in rows]
 
@@ -145,6 +174,8 @@ async def find_memberships(db: Queryable, user_id: UserId, team_id: TeamId) -> l
         f" CROSS JOIN LATERAL ({_UNVIEWED_MENTIONS}) n"
         " WHERE m.user_id = %s AND c.team_id IN (%s, '') AND c.delete_at = 0",
         (user_id, team_id),
+        on=(shards.user_channels(user_id),),
+        of=_member_shards,
     )
     return [ChannelMember(*row) for row in rows]
 
@@ -164,7 +195,11 @@ async def find_member_ids(
 
 async def count_members(db: Queryable, channel_id: ChannelId) -> int:
     """How many members the channel has."""
-    row = await db.fetch_one("SELECT count(*) FROM channel_members WHERE channel_id = %s", (channel_id,))
+    row = await db.fetch_one(
+        "SELECT count(*) FROM channel_members WHERE channel_id = %s",
+        (channel_id,),
+        on=(shards.channel_members(channel_id),),
+    )
     return int(row[0]) if row else 0
 
 
@@ -196,6 +231,7 @@ async def add_member(
         SELECT * FROM joined
         """,  # noqa: S608 (constants)
         (user_id, admin, notify_props, channel_id),
+        changes=(shards.channel_members(channel_id), shards.user_channels(user_id), shards.posts(channel_id)),
     )
     return ChannelMember(*rows[0]) if rows else None
 
@@ -217,5 +253,6 @@ async def view(db: Queryable, user_id: UserId, channel_ids: Sequence[ChannelId])
         SELECT channel_id, last_viewed_at FROM viewed
         """,
         (user_id, list(channel_ids), user_id),
+        changes=[shards.viewed(channel_id, user_id) for channel_id in channel_ids],
     )
     return {row[0]: row[1] for row in rows}

@@ -24,6 +24,14 @@ class Duplicate(DatabaseError):
         self.constraint = constraint
 
 
+class Deadlock(DatabaseError):
+    """The server ended this transaction to free others: to be tried again as it is."""
+
+
+class Wrong(Unavailable):
+    """A server that must not be used: a former master, a replica in the master's place, another installation."""
+
+
 class BadValue(DatabaseError):
     """The database cannot hold the value (a NUL character, a number or text out of range)."""
 

@@ -1,116 +1,328 @@
-"""The connection pool: reads, single writes and transactions of one worker process.
+"""The connection pool of one worker process: reads on fit replicas, writes on the master, live recycle.
 
-SQL is written with psycopg's `%s` placeholders; parameters are always bound. Rows are tuples in column order.
+SQL is written with `%s` placeholders; parameters are always bound. Rows are tuples in column order.
+
+    fetch(sql, …, on=shards) ──Router──> a replica that has what the floors of these shards demand, else the master
+    execute / write / transaction ─────> the master; then its position becomes the floor of what was changed
+    recycle(settings) ─────────────────> a new generation is built and verified, one reference swapped, the old drained
 """
 
+import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+import logging
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterable, Iterator
 from typing import Any, Protocol
 
-from db.drivers import postgres
-from db.errors import ConnectionLost
+from db import board as boards
+from db.board import Board, LocalBoard
+from db.drivers import Connection, Facts, Parameters, Row
+from db.errors import ConnectionLost, DatabaseError, Unavailable, Wrong
+from db.generation import Generation, term_of, verify
 from db.settings import PoolSettings
+from db.shards import UNKNOWN, Floors, LocalFloors, Shard
 
-Row = tuple[Any, ...]
-Parameters = Sequence[object]
+log = logging.getLogger(__name__)
+
 _READ_ATTEMPTS = 3
+_SETTLE_S = 0.5
+HOLD_S = 5.0
+
+RowShards = Callable[[Row], Iterable[Shard]]
 
 
 class Queryable(Protocol):
-    """What the functions of this folder need: the pool itself, or a transaction on one of its connections."""
+    """What the functions of this folder need: the pool itself, or a transaction on one of its connections.
 
-    async def fetch(self, sql: str, parameters: Parameters = ()) -> list[Row]:
+    on: the shards a read depends on; without them it is answered by the master. of: the shards of a row of the answer,
+    for what is known only by then. changes: the shards a write changes.
+    """
+
+    async def fetch(
+        self, sql: str, parameters: Parameters = (), *, on: Collection[Shard] | None = None, of: RowShards | None = None
+    ) -> list[Row]:
         """All rows of a SELECT."""
 
-    async def fetch_one(self, sql: str, parameters: Parameters = ()) -> Row | None:
-        """The first row, or None."""
+    async def fetch_one(
+        self, sql: str, parameters: Parameters = (), *, on: Collection[Shard] | None = None, of: RowShards | None = None
+    ) -> Row | None:
+        """The first row, or None: then the master has said so."""
 
-    async def execute(self, sql: str, parameters: Parameters = ()) -> int:
-        """Run a writing statement; the number of rows it touched. Never retried."""
+    async def execute(self, sql: str, parameters: Parameters = (), *, changes: Collection[Shard] = ()) -> int:
+        """Run a writing statement; the number of rows it touched. Never tried again once it may have run."""
 
-    async def write(self, sql: str, parameters: Parameters = ()) -> list[Row]:
-        """Run a writing statement with RETURNING; its rows. Never retried."""
+    async def write(
+        self, sql: str, parameters: Parameters = (), *, changes: Collection[Shard] = (), of: RowShards | None = None
+    ) -> list[Row]:
+        """Run a writing statement with RETURNING; its rows. Never tried again once it may have run."""
 
 
 class Transaction:
     """A `Queryable` on one connection between BEGIN and COMMIT."""
 
-    def __init__(self, connection: postgres.Connection) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self.changes: set[Shard] = set()
 
-    async def fetch(self, sql: str, parameters: Parameters = ()) -> list[Row]:
+    async def fetch(
+        self, sql: str, parameters: Parameters = (), *, on: Collection[Shard] | None = None, of: RowShards | None = None
+    ) -> list[Row]:
+        """See `Queryable`. It is the master that answers, so what it depends on does not matter."""
+        del on, of
+        return await self._connection.fetch(sql, parameters)
+
+    async def fetch_one(
+        self, sql: str, parameters: Parameters = (), *, on: Collection[Shard] | None = None, of: RowShards | None = None
+    ) -> Row | None:
         """See `Queryable`."""
-        with postgres.translated():
-            cursor = await self._connection.execute(sql, parameters)
-            return await cursor.fetchall()
+        rows = await self.fetch(sql, parameters, on=on, of=of)
+        return rows[0] if rows else None
 
-    write = fetch
-
-    async def fetch_one(self, sql: str, parameters: Parameters = ()) -> Row | None:
+    async def execute(self, sql: str, parameters: Parameters = (), *, changes: Collection[Shard] = ()) -> int:
         """See `Queryable`."""
-        with postgres.translated():
-            cursor = await self._connection.execute(sql, parameters)
-            return await cursor.fetchone()
+        self.changes.update(changes)
+        return await self._connection.execute(sql, parameters)
 
-    async def execute(self, sql: str, parameters: Parameters = ()) -> int:
+    async def write(
+        self, sql: str, parameters: Parameters = (), *, changes: Collection[Shard] = (), of: RowShards | None = None
+    ) -> list[Row]:
         """See `Queryable`."""
-        with postgres.translated():
-            cursor = await self._connection.execute(sql, parameters)
-            return cursor.rowcount
+        self.changes.update(changes)
+        rows = await self._connection.fetch(sql, parameters)
+        self.changes.update(_of_all(rows, of))
+        return rows
 
 
 class Database:
-    """The pool of one worker. `open()` it before use; every method may raise the errors of `db/errors.py`."""
+    """The pool of one worker. `open()` it before use; every method may raise the errors of `db/errors.py`.
 
-    def __init__(self, settings: PoolSettings, max_size: int | None = None) -> None:
-        self.settings = settings
-        self._pool = postgres.open_pool(settings, max_size or settings.max_connections)
+    size: connections to the master at most (None: all of the settings' budget). floors, board: what the processes of a
+    node share; of its own when there is but one process.
+    """
+
+    def __init__(
+        self,
+        settings: PoolSettings,
+        size: int | None = None,
+        *,
+        floors: Floors | None = None,
+        board: Board | None = None,
+    ) -> None:
+        self.floors: Floors = floors or LocalFloors()
+        self.board: Board = board or LocalBoard()
+        self._reserved = settings.max_connections - (size or settings.max_connections)
+        self._generation = self._build(settings)
+        self._cluster_id = ""
+        self._free = asyncio.Event()
+        self._free.set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._unsettled: set[Shard] = set()
+
+    @property
+    def settings(self) -> PoolSettings:
+        """Of the connections in use now."""
+        return self._generation.settings
 
     async def open(self) -> None:
-        """Start the pool. Returns at once; connections are made behind it and on demand."""
-        await self._pool.open(wait=False)
+        """Start the pools. Returns at once; connections are made behind it and on demand."""
+        await self._generation.open()
 
     async def close(self) -> None:
         """Close all connections; those in use when their work is done."""
-        await self._pool.close()
+        for task in list(self._tasks):
+            task.cancel()
+        await self._generation.close()
 
-    async def fetch(self, sql: str, parameters: Parameters = ()) -> list[Row]:
+    # Reads ---------------------------------------------------------------------------------------------------------
+
+    async def fetch(
+        self, sql: str, parameters: Parameters = (), *, on: Collection[Shard] | None = None, of: RowShards | None = None
+    ) -> list[Row]:
         """All rows of a read. A connection that breaks meanwhile is replaced and the read tried again."""
+        if on is not None and self._generation.replicas:
+            rows = await self._from_replica(sql, parameters, on, of)
+            if rows is not None:
+                return rows
+        return await self._from_master(sql, parameters)
+
+    async def fetch_one(
+        self, sql: str, parameters: Parameters = (), *, on: Collection[Shard] | None = None, of: RowShards | None = None
+    ) -> Row | None:
+        """The first row of a read, or None when the master has none."""
+        if on is not None and self._generation.replicas:
+            rows = await self._from_replica(sql, parameters, on, of)
+            if rows:
+                return rows[0]
+        rows = await self._from_master(sql, parameters)
+        return rows[0] if rows else None
+
+    async def _from_replica(
+        self, sql: str, parameters: Parameters, on: Collection[Shard], of: RowShards | None
+    ) -> list[Row] | None:
+        """The rows, or None when no replica may or can say."""
+        generation = self._generation
+        floor = self.floors.floor(on)
+        for _ in generation.replicas:
+            choice = generation.choose(floor, self.board)
+            if choice is None:
+                break
+            index, replayed = choice
+            try:
+                async with generation.replicas[index].connection() as connection:
+                    rows = await connection.fetch(sql, parameters)
+            except DatabaseError as error:  # also a read that the replica's recovery has ended: another may answer
+                generation.router.failed(index, boards.boottime_ns(), broken=isinstance(error, ConnectionLost))
+                continue
+            generation.router.succeeded(index)
+            if of is not None and any(self.floors.floor(of(row)) > replayed for row in rows):
+                break
+            return rows
+        return None
+
+    async def _from_master(self, sql: str, parameters: Parameters) -> list[Row]:
         for attempt in range(_READ_ATTEMPTS):
             try:
-                async with self._connection() as connection:
-                    cursor = await connection.execute(sql, parameters)
-                    return await cursor.fetchall()
+                async with self._generation.master.connection() as connection:
+                    return await connection.fetch(sql, parameters)
             except ConnectionLost:
                 if attempt == _READ_ATTEMPTS - 1:
                     raise
         raise AssertionError("unreachable")
 
-    async def fetch_one(self, sql: str, parameters: Parameters = ()) -> Row | None:
-        """The first row of a read, or None."""
-        rows = await self.fetch(sql, parameters)
-        return rows[0] if rows else None
+    # Writes --------------------------------------------------------------------------------------------------------
 
-    async def execute(self, sql: str, parameters: Parameters = ()) -> int:
-        """Run one writing statement in a transaction of its own; the number of rows it touched. Never retried."""
-        async with self._connection() as connection:
-            cursor = await connection.execute(sql, parameters)
-            return cursor.rowcount
+    async def execute(self, sql: str, parameters: Parameters = (), *, changes: Collection[Shard] = ()) -> int:
+        """Run one writing statement in a transaction of its own; the number of rows it touched."""
+        async with self._writing() as (connection, changed):
+            changed.update(changes)
+            return await connection.execute(sql, parameters)
 
-    async def write(self, sql: str, parameters: Parameters = ()) -> list[Row]:
-        """Run one writing statement with RETURNING; its rows. Never retried."""
-        async with self._connection() as connection:
-            cursor = await connection.execute(sql, parameters)
-            return await cursor.fetchall()
+    async def write(
+        self, sql: str, parameters: Parameters = (), *, changes: Collection[Shard] = (), of: RowShards | None = None
+    ) -> list[Row]:
+        """Run one writing statement with RETURNING; its rows."""
+        async with self._writing() as (connection, changed):
+            rows = await connection.fetch(sql, parameters)
+            changed.update(changes)
+            changed.update(_of_all(rows, of))
+            return rows
 
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
         """A transaction: committed when the block ends, rolled back when it raises."""
-        async with self._connection() as connection, connection.transaction():
-            yield Transaction(connection)
+        await self.writable()
+        generation = self._generation
+        async with generation.master.connection() as connection:
+            transaction = Transaction(connection)
+            async with connection.transaction():
+                yield transaction
+            await self._committed(generation, connection, transaction.changes)
 
     @contextlib.asynccontextmanager
-    async def _connection(self) -> AsyncIterator[postgres.Connection]:
-        with postgres.translated():
-            async with postgres.checked_out(self._pool, self.settings.connect_timeout_s) as connection:
-                yield connection
+    async def _writing(self) -> AsyncIterator[tuple[Connection, set[Shard]]]:
+        await self.writable()
+        generation = self._generation
+        changed: set[Shard] = set()
+        async with generation.master.connection() as connection:
+            yield connection, changed
+            await self._committed(generation, connection, changed)
+
+    async def writable(self) -> None:
+        """Wait while writes are held. Raises Unavailable when that takes too long."""
+        if self._free.is_set():
+            return
+        try:
+            async with asyncio.timeout(HOLD_S):
+                await self._free.wait()
+        except TimeoutError as error:
+            raise Unavailable("writes are held while the database changes its master") from error
+
+    async def _committed(self, generation: Generation, connection: Connection, changed: set[Shard]) -> None:
+        """Nobody of this node reads what is older than this commit any more."""
+        if not changed or not generation.settings.replicas:
+            return
+        try:
+            position = await generation.driver.position(connection)
+        except DatabaseError:
+            self.unknown(changed)
+            return
+        self.floors.raise_to(changed, position)
+
+    def unknown(self, changed: Iterable[Shard]) -> None:
+        """Something was committed and nobody knows how far the log is: the master answers until that is known."""
+        changed = set(changed)
+        self.floors.raise_to(changed, UNKNOWN)
+        first = not self._unsettled
+        self._unsettled |= changed
+        if first:
+            self._start(self._settle())
+
+    async def _settle(self) -> None:
+        while self._unsettled:
+            await asyncio.sleep(_SETTLE_S)
+            shards = set(self._unsettled)
+            with contextlib.suppress(DatabaseError):
+                generation = self._generation
+                async with generation.master.connection() as connection:
+                    position = await generation.driver.position(connection)
+                self.floors.settle(shards, position)
+                self._unsettled -= shards
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    # Servers -------------------------------------------------------------------------------------------------------
+
+    async def recycle(self, settings: PoolSettings) -> None:
+        """Go over to new connections by these settings; work under way ends on the old ones.
+
+        Raises Unavailable, with the reason, when the new master cannot be verified: then nothing has changed.
+        """
+        await verify(settings, self._cluster_id)
+        new = self._build(settings)
+        await new.open()
+        try:
+            async with new.master.connection():
+                pass  # the first request finds one ready
+        except BaseException:
+            await new.close()
+            raise
+        old, self._generation = self._generation, new
+        await old.close()
+
+    def hold(self) -> None:
+        """Let no write begin until `release`."""
+        self._free.clear()
+
+    def release(self) -> None:
+        """Let writes go on."""
+        self._free.set()
+
+    def usage(self) -> dict[str, object]:
+        """Figures for operators."""
+        generation = self._generation
+        return {
+            "master": generation.master.usage(),
+            "replicas": [
+                {**server.usage(), "reads": served}
+                for server, served in zip(generation.replicas, generation.router.served, strict=True)
+            ],
+        }
+
+    def _build(self, settings: PoolSettings) -> Generation:
+        return Generation(settings, max(1, settings.max_connections - self._reserved), self._check)
+
+    def _check(self, facts: Facts) -> None:
+        """Of every new connection to the master."""
+        if not facts.writable:
+            raise ConnectionLost("the server takes no writes")
+        if term_of(facts) < self.board.term():
+            raise Wrong("this was the master once, and another one has taken its place")
+        self._cluster_id = self._cluster_id or facts.cluster_id
+
+
+def _of_all(rows: Iterable[Row], of: RowShards | None) -> Iterator[Shard]:
+    if of is not None:
+        for row in rows:
+            yield from of(row)

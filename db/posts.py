@@ -3,11 +3,12 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from db.drivers import postgres
-from db.drivers.postgres import Statement
+from db import shards
+from db.drivers import Row, pipeline
+from db.drivers.pipeline import Statement
 from db.entities import Post
 from db.ids import ChannelId, PostId, UserId
-from db.pool import Queryable, Row
+from db.pool import Queryable
 
 COLUMNS = (
     "id, channel_id, seq, create_at, update_at, edit_at, delete_at, is_pinned, user_id, root_id, original_id, "
@@ -118,14 +119,14 @@ WITH input AS (
 SELECT n, id, seq, create_at, TRUE FROM placed UNION ALL SELECT n, id, seq, create_at, FALSE FROM known
 """
 STATEMENTS = {
-    LOCK: Statement(_LOCK_SQL, (postgres.TEXT_ARRAY_OID,)),
+    LOCK: Statement(_LOCK_SQL, (pipeline.TEXT_ARRAY_OID,)),
     WRITE: Statement(
         _WRITE_SQL,
         (
-            postgres.INT4_ARRAY_OID,
-            *[postgres.TEXT_ARRAY_OID] * 10,
-            postgres.BOOL_ARRAY_OID,
-            postgres.BOOL_ARRAY_OID,
+            pipeline.INT4_ARRAY_OID,
+            *[pipeline.TEXT_ARRAY_OID] * 10,
+            pipeline.BOOL_ARRAY_OID,
+            pipeline.BOOL_ARRAY_OID,
         ),
     ),
 }
@@ -133,13 +134,13 @@ STATEMENTS = {
 
 def batch_calls(batch: Sequence[NewPost]) -> list[tuple[str, list[bytes]]]:
     """The calls of `STATEMENTS` that write `batch`, with their parameters."""
-    text = postgres.text_array
+    text = pipeline.text_array
     return [
         (LOCK, [text(sorted({post.channel_id for post in batch}))]),
         (
             WRITE,
             [
-                postgres.int4_array(range(len(batch))),
+                pipeline.int4_array(range(len(batch))),
                 text([post.id for post in batch]),
                 text([post.channel_id for post in batch]),
                 text([post.user_id for post in batch]),
@@ -150,8 +151,8 @@ def batch_calls(batch: Sequence[NewPost]) -> list[tuple[str, list[bytes]]]:
                 text([post.hashtags for post in batch]),
                 text([mentions_json(post.mentions) for post in batch]),
                 text([post.pending_post_id for post in batch]),
-                postgres.bool_array([post.counts for post in batch]),
-                postgres.bool_array([post.member_required for post in batch]),
+                pipeline.bool_array([post.counts for post in batch]),
+                pipeline.bool_array([post.member_required for post in batch]),
             ],
         ),
     ]
@@ -172,8 +173,12 @@ def mentions_json(mentions: Sequence[UserId]) -> str:
 
 async def find(db: Queryable, post_id: PostId) -> Post | None:
     """The post of this id, deleted ones included."""
-    row = await db.fetch_one(f"{_SELECT} WHERE id = %s", (post_id,))
+    row = await db.fetch_one(f"{_SELECT} WHERE id = %s", (post_id,), on=(), of=_shards)
     return Post(*row) if row else None
+
+
+def _shards(row: Row) -> tuple[shards.Shard]:
+    return (shards.posts(row[1]),)
 
 
 async def find_page(db: Queryable, channel_id: ChannelId, *, offset: int, limit: int, roots_only: bool) -> list[Post]:
@@ -182,6 +187,7 @@ async def find_page(db: Queryable, channel_id: ChannelId, *, offset: int, limit:
     rows = await db.fetch(
         f"{_SELECT} WHERE channel_id = %s AND delete_at = 0 {roots} ORDER BY seq DESC LIMIT %s OFFSET %s",
         (channel_id, limit, offset),
+        on=(shards.posts(channel_id),),
     )
     return [Post(*row) for row in rows]
 
@@ -194,6 +200,7 @@ async def find_since(
     rows = await db.fetch(
         f"{_SELECT} WHERE channel_id = %s AND update_at > %s {roots} ORDER BY update_at DESC, seq DESC LIMIT %s",
         (channel_id, since_ms, limit),
+        on=(shards.posts(channel_id),),
     )
     return sorted((Post(*row) for row in rows), key=lambda post: -post.seq)
 
@@ -206,6 +213,7 @@ async def find_before(
     rows = await db.fetch(
         f"{_SELECT} WHERE channel_id = %s AND seq < %s AND delete_at = 0 {roots} ORDER BY seq DESC LIMIT %s OFFSET %s",
         (channel_id, seq, limit, offset),
+        on=(shards.posts(channel_id),),
     )
     return [Post(*row) for row in rows]
 
@@ -218,6 +226,7 @@ async def find_after(
     rows = await db.fetch(
         f"{_SELECT} WHERE channel_id = %s AND seq > %s AND delete_at = 0 {roots} ORDER BY seq LIMIT %s OFFSET %s",
         (channel_id, seq, limit, offset),
+        on=(shards.posts(channel_id),),
     )
     return [Post(*row) for row in reversed(rows)]
 
@@ -232,7 +241,11 @@ async def find_threads(db: Queryable, posts: Sequence[Post], *, replies: bool) -
         return []
     wanted = "(id = ANY(%s) OR root_id = ANY(%s))" if replies else "id = ANY(%s)"
     ids = list(root_ids)
-    rows = await db.fetch(f"{_SELECT} WHERE {wanted} AND delete_at = 0", (ids, ids) if replies else (ids,))
+    rows = await db.fetch(
+        f"{_SELECT} WHERE {wanted} AND delete_at = 0",
+        (ids, ids) if replies else (ids,),
+        on={shards.posts(post.channel_id) for post in posts},
+    )
     return [post for post in (Post(*row) for row in rows) if post.id not in here]
 
 
@@ -245,6 +258,7 @@ async def find_neighbour_ids(
         f"SELECT (SELECT id FROM posts WHERE channel_id = %s AND seq > %s AND {kept} ORDER BY seq LIMIT 1),"  # noqa: S608
         f" (SELECT id FROM posts WHERE channel_id = %s AND seq < %s AND {kept} ORDER BY seq DESC LIMIT 1)",
         (channel_id, newest_seq, channel_id, oldest_seq),
+        on=(shards.posts(channel_id),),
     )
     return (row[0] or "", row[1] or "") if row else ("", "")
 

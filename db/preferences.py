@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from db import shards
 from db.entities import Preference
 from db.pool import Queryable
 
@@ -13,4 +14,5 @@ async def save(db: Queryable, preferences: Iterable[Preference]) -> None:
             "INSERT INTO preferences (user_id, category, name, value) VALUES (%s, %s, %s, %s)"
             " ON CONFLICT (user_id, category, name) DO UPDATE SET value = excluded.value",
             (preference.user_id, preference.category, preference.name, preference.value),
+            changes=(shards.preferences(preference.user_id),),
         )

@@ -2,6 +2,8 @@
 
 from msgspec.structs import astuple
 
+from db import shards
+from db.drivers import Row
 from db.entities import Session, User
 from db.ids import SessionId, UserId
 from db.pool import Queryable
@@ -21,17 +23,22 @@ async def insert(db: Queryable, session: Session) -> None:
     await db.execute(
         f"INSERT INTO sessions ({COLUMNS}) VALUES (%s, %s, %s, %s, %s, %s, %s, %s)",  # noqa: S608
         astuple(session),
+        changes=(shards.session(session.id),),
     )
 
 
 async def find_by_token_hash(db: Queryable, token_hash: str) -> tuple[Session, User] | None:
     """The session of this token and its user; expired ones and deactivated users included."""
-    return _pair(await db.fetch_one(f"{_WITH_USER} WHERE s.token_hash = %s", (token_hash,)))
+    return _pair(await db.fetch_one(f"{_WITH_USER} WHERE s.token_hash = %s", (token_hash,), on=(), of=_shards))
 
 
 async def find(db: Queryable, session_id: SessionId) -> tuple[Session, User] | None:
     """The session of this id and its user; expired ones and deactivated users included."""
-    return _pair(await db.fetch_one(f"{_WITH_USER} WHERE s.id = %s", (session_id,)))
+    return _pair(await db.fetch_one(f"{_WITH_USER} WHERE s.id = %s", (session_id,), on=(), of=_shards))
+
+
+def _shards(row: Row) -> tuple[shards.Shard, shards.Shard]:
+    return shards.session(row[0]), shards.user(row[_SESSION_WIDTH])
 
 
 def _pair(row: tuple[object, ...] | None) -> tuple[Session, User] | None:
@@ -50,7 +57,8 @@ async def touch(db: Queryable, session_id: SessionId, now_ms: int) -> None:
 
 async def delete(db: Queryable, session_id: SessionId) -> bool:
     """Delete; whether it was there."""
-    return await db.execute("DELETE FROM sessions WHERE id = %s", (session_id,)) == 1
+    changes = (shards.session(session_id),)
+    return await db.execute("DELETE FROM sessions WHERE id = %s", (session_id,), changes=changes) == 1
 
 
 async def delete_expired(db: Queryable, user_id: UserId, now_ms: int) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from db import shards
 from db.entities import Status
 from db.ids import UserId
 from db.pool import Queryable
@@ -12,7 +13,9 @@ _SELECT = f"SELECT {COLUMNS} FROM statuses"  # noqa: S608 (a constant)
 
 async def find_many(db: Queryable, user_ids: Sequence[UserId]) -> list[Status]:
     """The rows of these users."""
-    rows = await db.fetch(f"{_SELECT} WHERE user_id = ANY(%s)", (list(user_ids),))
+    rows = await db.fetch(
+        f"{_SELECT} WHERE user_id = ANY(%s)", (list(user_ids),), on=[shards.status(one) for one in user_ids]
+    )
     return [Status(*row) for row in rows]
 
 
@@ -34,6 +37,7 @@ async def apply_automatic(db: Queryable, changes: Sequence[tuple[UserId, str, in
         " last_activity_at = greatest(s.last_activity_at, excluded.last_activity_at)"
         " WHERE NOT s.manual AND s.status <> excluded.status RETURNING user_id, status",
         ([c[0] for c in changes], [c[1] for c in changes], [c[2] for c in changes]),
+        changes=[shards.status(user_id) for user_id, _, _ in changes],
     )
     return [(row[0], row[1]) for row in rows]
 
@@ -47,6 +51,7 @@ async def set_by_user(db: Queryable, user_id: UserId, status: str, now_ms: int, 
         " WHERE (s.status, s.manual) <> (excluded.status, excluded.manual)"
         " RETURNING user_id",
         (user_id, status, manual, now_ms),
+        changes=(shards.status(user_id),),
     )
     return bool(rows)
 
@@ -57,5 +62,6 @@ async def set_offline_except(db: Queryable, connected: Sequence[UserId]) -> list
         "UPDATE statuses SET status = 'offline' WHERE status <> 'offline' AND NOT manual"
         " AND user_id <> ALL(%s) RETURNING user_id",
         (list(connected),),
+        of=lambda row: (shards.status(row[0]),),
     )
     return [row[0] for row in rows]

@@ -2,6 +2,8 @@
 
 from msgspec.structs import astuple
 
+from db import shards
+from db.drivers import Row
 from db.entities import Team, TeamMember
 from db.ids import TeamId, UserId
 from db.pool import Queryable
@@ -23,25 +25,30 @@ async def insert(db: Queryable, team: Team) -> None:
     await db.execute(
         f"INSERT INTO teams ({COLUMNS}) VALUES ({', '.join(['%s'] * 14)})",  # noqa: S608 (a constant)
         astuple(team),
+        changes=(shards.team(team.id),),
     )
 
 
 async def find(db: Queryable, team_id: TeamId) -> Team | None:
     """The team of this id, archived ones included."""
-    row = await db.fetch_one(f"{_SELECT} WHERE id = %s", (team_id,))
+    row = await db.fetch_one(f"{_SELECT} WHERE id = %s", (team_id,), on=(), of=_shards)
     return Team(*row) if row else None
 
 
 async def find_by_name(db: Queryable, name: str) -> Team | None:
     """The team of this name, archived ones included."""
-    row = await db.fetch_one(f"{_SELECT} WHERE name = %s", (name,))
+    row = await db.fetch_one(f"{_SELECT} WHERE name = %s", (name,), on=(), of=_shards)
     return Team(*row) if row else None
 
 
 async def find_by_invite_id(db: Queryable, invite_id: str) -> Team | None:
     """The team that this invitation leads to."""
-    row = await db.fetch_one(f"{_SELECT} WHERE invite_id = %s AND delete_at = 0", (invite_id,))
+    row = await db.fetch_one(f"{_SELECT} WHERE invite_id = %s AND delete_at = 0", (invite_id,), on=(), of=_shards)
     return Team(*row) if row else None
+
+
+def _shards(row: Row) -> tuple[shards.Shard]:
+    return (shards.team(row[0]),)
 
 
 async def find_of_user(db: Queryable, user_id: UserId) -> list[tuple[Team, TeamMember]]:
@@ -50,6 +57,8 @@ async def find_of_user(db: Queryable, user_id: UserId) -> list[tuple[Team, TeamM
         f"SELECT {_T}, {_M} FROM teams t JOIN team_members m ON m.team_id = t.id"  # noqa: S608 (constants)
         " WHERE m.user_id = %s AND m.delete_at = 0 AND t.delete_at = 0 ORDER BY t.display_name, t.id",
         (user_id,),
+        on=(shards.user_teams(user_id),),
+        of=_shards,
     )
     return [(Team(*row[:_TEAM_WIDTH]), TeamMember(*row[_TEAM_WIDTH:])) for row in rows]
 
@@ -62,13 +71,19 @@ async def find_ids_of_user(db: Queryable, user_id: UserId) -> list[TeamId]:
 
 async def count_members(db: Queryable, team_id: TeamId) -> int:
     """How many members the team has."""
-    row = await db.fetch_one("SELECT count(*) FROM team_members WHERE team_id = %s AND delete_at = 0", (team_id,))
+    row = await db.fetch_one(
+        "SELECT count(*) FROM team_members WHERE team_id = %s AND delete_at = 0",
+        (team_id,),
+        on=(shards.team_members(team_id),),
+    )
     return int(row[0]) if row else 0
 
 
 async def find_member(db: Queryable, team_id: TeamId, user_id: UserId) -> TeamMember | None:
     """The membership, also one that has ended (`delete_at` is not 0)."""
-    row = await db.fetch_one(f"{_SELECT_MEMBER} WHERE team_id = %s AND user_id = %s", (team_id, user_id))
+    row = await db.fetch_one(
+        f"{_SELECT_MEMBER} WHERE team_id = %s AND user_id = %s", (team_id, user_id), on=(shards.user_teams(user_id),)
+    )
     return TeamMember(*row) if row else None
 
 
@@ -81,6 +96,7 @@ async def add_member(db: Queryable, member: TeamMember) -> bool:
             " scheme_user = excluded.scheme_user, scheme_admin = excluded.scheme_admin,"
             " scheme_guest = excluded.scheme_guest WHERE m.delete_at <> 0",
             astuple(member),
+            changes=(shards.team_members(member.team_id), shards.user_teams(member.user_id)),
         )
         == 1
     )

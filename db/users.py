@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 from msgspec.structs import astuple
 
+from db import shards
+from db.drivers import Row
 from db.entities import User
 from db.ids import ChannelId, UserId
 from db.pool import Queryable
@@ -19,10 +21,7 @@ _INSERT = f"INSERT INTO users ({COLUMNS}) VALUES ({', '.join(['%s'] * 21)})"  # 
 
 async def insert(db: Queryable, user: User) -> None:
     """Insert. Raises Duplicate with constraint users_username_key or users_email_key."""
-    await db.execute(
-        _INSERT,
-        astuple(user),
-    )
+    await db.execute(_INSERT, astuple(user), changes=(shards.user(user.id),))
 
 
 async def count(db: Queryable) -> int:
@@ -47,14 +46,20 @@ async def find_by_email(db: Queryable, email: str) -> User | None:
 
 
 async def _find_one(db: Queryable, condition: str, value: str) -> User | None:
-    row = await db.fetch_one(f"{_SELECT} WHERE {condition}", (value,))
+    row = await db.fetch_one(f"{_SELECT} WHERE {condition}", (value,), on=(), of=_shards)
     return User(*row) if row else None
+
+
+def _shards(row: Row) -> tuple[shards.Shard]:
+    return (shards.user(row[0]),)
 
 
 async def find_many(db: Queryable, user_ids: Sequence[UserId], since_ms: int = 0) -> list[User]:
     """The users of these ids that changed after `since_ms`, by name; unknown ids are left out."""
     rows = await db.fetch(
-        f"{_SELECT} WHERE id = ANY(%s) AND update_at > %s ORDER BY username", (list(user_ids), since_ms)
+        f"{_SELECT} WHERE id = ANY(%s) AND update_at > %s ORDER BY username",
+        (list(user_ids), since_ms),
+        on=[shards.user(one) for one in user_ids],
     )
     return [User(*row) for row in rows]
 
@@ -78,6 +83,7 @@ async def count_login_attempt(db: Queryable, user_id: UserId, allowed: int) -> b
         await db.execute(
             "UPDATE users SET failed_attempts = failed_attempts + 1 WHERE id = %s AND failed_attempts < %s",
             (user_id, allowed),
+            changes=(shards.user(user_id),),
         )
         == 1
     )
@@ -85,9 +91,11 @@ async def count_login_attempt(db: Queryable, user_id: UserId, allowed: int) -> b
 
 async def clear_login_attempts(db: Queryable, user_id: UserId) -> None:
     """Forget failed attempts after a good login."""
-    await db.execute("UPDATE users SET failed_attempts = 0 WHERE id = %s", (user_id,))
+    await db.execute("UPDATE users SET failed_attempts = 0 WHERE id = %s", (user_id,), changes=(shards.user(user_id),))
 
 
 async def set_password(db: Queryable, user_id: UserId, password_hash: str) -> None:
     """Replace the stored hash by a stronger one of the same password (the user did not change anything)."""
-    await db.execute("UPDATE users SET password = %s WHERE id = %s", (password_hash, user_id))
+    await db.execute(
+        "UPDATE users SET password = %s WHERE id = %s", (password_hash, user_id), changes=(shards.user(user_id),)
+    )

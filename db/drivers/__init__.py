@@ -1,4 +1,82 @@
-"""What is particular to one database server; everything above speaks to `db/pool.py` and `db/batch.py`.
+"""What is particular to one database server; no other folder imports a driver package.
 
-postgres.py  psycopg: connection set-up, errors, and a connection that sends several statements at once
+postgres.py   PostgreSQL: psycopg and its pool, errors, what a server says of itself
+pipeline.py   PostgreSQL: a connection that sends a whole transaction at once
 """
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from db.settings import PoolSettings
+
+Row = tuple[Any, ...]
+Parameters = Sequence[object]
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a server says of itself.
+
+    server: tells physical servers (MySQL) or clusters (PostgreSQL: the system identifier) apart. timeline: grows with
+    each promotion where the server counts them, else 0. writable: it takes writes. position: a number that grows with
+    its log: how far it has written (master) or replayed (replica). marker: the row `db_generation` of `systems`, ''
+    when there is none. cluster_id: the row `cluster_id`, ''.
+    """
+
+    server: str
+    timeline: int
+    writable: bool
+    position: int
+    marker: str
+    cluster_id: str
+
+
+class Connection(Protocol):
+    """One connection, checked out. Methods raise the errors of `db/errors.py` only."""
+
+    async def fetch(self, sql: str, parameters: Parameters = ()) -> list[Row]:
+        """Run a statement; its rows."""
+
+    async def execute(self, sql: str, parameters: Parameters = ()) -> int:
+        """Run a statement; how many rows it touched."""
+
+    def transaction(self) -> AbstractAsyncContextManager[None]:
+        """BEGIN … COMMIT around a block, ROLLBACK when it raises."""
+
+
+class Server(Protocol):
+    """A pool of connections to one server."""
+
+    async def open(self) -> None:
+        """Start; connections are made behind it and on demand."""
+
+    async def close(self) -> None:
+        """Close idle connections now, those in use when they are given back."""
+
+    def connection(self) -> AbstractAsyncContextManager[Connection]:
+        """Check one out. Raises Unavailable when none is to be had in time."""
+
+    def usage(self) -> dict[str, int]:
+        """Figures for operators: `open`, `in_use`, `waiting`."""
+
+
+class Driver(Protocol):
+    """What the pool needs of a kind of database server."""
+
+    name: str
+
+    def server(
+        self, dsn: str, settings: PoolSettings, size: int, check: Callable[[Facts], None] | None = None
+    ) -> Server:
+        """A closed pool of at most `size` connections. check: raises for a new connection that must not be used."""
+
+    async def ask(self, dsn: str, settings: PoolSettings) -> Facts:
+        """Facts by a connection of its own, which is closed again. Raises Unavailable with the server's words."""
+
+    async def facts(self, connection: Connection) -> Facts:
+        """What the server says of itself."""
+
+    async def position(self, connection: Connection) -> int:
+        """How far the master's log is written: at least as far as what this connection committed."""

@@ -1,33 +1,19 @@
-"""PostgreSQL by psycopg: connection set-up, errors, and a connection that sends several statements at once.
-
-`PipelineConnection` speaks libpq's pipeline mode directly (psycopg.pq): one send and one receive for a whole
-transaction, prepared once per connection. That is the hot write path; everything else uses psycopg's pool.
-"""
+"""PostgreSQL by psycopg: a pool of connections to one server, errors, and what a server says of itself."""
 
 import asyncio
 import contextlib
 import select
-import struct
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from typing import Any
 
 import psycopg
-from psycopg import pq
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
-from db.errors import BadValue, ConnectionLost, DatabaseError, Duplicate, StatementFailed, Unavailable
+from db.drivers import Connection, Facts, Parameters, Row
+from db.errors import BadValue, ConnectionLost, DatabaseError, Deadlock, Duplicate, StatementFailed, Unavailable
 from db.settings import PoolSettings
 
-if TYPE_CHECKING:
-    from psycopg.pq.abc import PGconn, PGresult
-
-Connection = psycopg.AsyncConnection[tuple[Any, ...]]
-
-INT4_ARRAY_OID, INT8_ARRAY_OID, TEXT_ARRAY_OID, BOOL_ARRAY_OID = 1007, 1016, 1009, 1000
-_INT4_OID, _INT8_OID, _TEXT_OID, _BOOL_OID = 23, 20, 25, 16
-_ARRAY_HEADER = struct.Struct("!iiIii")
-_LENGTH = struct.Struct("!i")
+RawConnection = psycopg.AsyncConnection[tuple[Any, ...]]
 
 DEADLOCK_SQLSTATES = frozenset({"40P01", "40001"})
 # Besides class 08: a server that shuts down or has become read-only. The connection is of no more use.
@@ -37,10 +23,6 @@ _UNAVAILABLE_SQLSTATES = frozenset({"53300", "57014", "55P03"})
 _BAD_VALUE_CLASS = "22"
 _ASK_AGAIN_S = 0.25
 _GIVE_UP_AT_ONCE_S = 0.1
-
-
-class Deadlock(DatabaseError):
-    """The server ended this transaction to free others (40P01, 40001): to be tried again as it is."""
 
 
 def error_from_sqlstate(sqlstate: str | None, message: str, constraint: str | None = None) -> DatabaseError:
@@ -79,50 +61,104 @@ def connect_arguments(settings: PoolSettings) -> dict[str, Any]:
     }
 
 
-def open_pool(settings: PoolSettings, max_size: int) -> AsyncConnectionPool[Connection]:
-    """A closed pool with our settings; `await pool.open()` starts it."""
-    return AsyncConnectionPool(
-        settings.dsn,
-        connection_class=psycopg.AsyncConnection[tuple[Any, ...]],
-        kwargs=connect_arguments(settings),
-        min_size=min(settings.max_idle_connections, max_size),
-        max_size=max_size,
-        timeout=settings.connect_timeout_s,
-        max_lifetime=settings.max_lifetime_s,
-        reconnect_timeout=_GIVE_UP_AT_ONCE_S,
-        open=False,
-    )
+class PostgresConnection:
+    """A `Connection` of `db/drivers`."""
+
+    def __init__(self, raw: RawConnection) -> None:
+        self.raw = raw
+
+    async def fetch(self, sql: str, parameters: Parameters = ()) -> list[Row]:
+        """See `Connection`."""
+        with translated():
+            cursor = await self.raw.execute(sql, parameters)
+            return await cursor.fetchall()
+
+    async def execute(self, sql: str, parameters: Parameters = ()) -> int:
+        """See `Connection`."""
+        with translated():
+            cursor = await self.raw.execute(sql, parameters)
+            return cursor.rowcount
+
+    @contextlib.asynccontextmanager
+    async def transaction(self) -> AsyncIterator[None]:
+        """See `Connection`."""
+        with translated():
+            async with self.raw.transaction():
+                yield
 
 
-@contextlib.asynccontextmanager
-async def checked_out(pool: AsyncConnectionPool[Connection], timeout_s: float) -> AsyncIterator[Connection]:
-    """A live connection of the pool, given back at the end. Raises Unavailable when none is to be had in time.
+class PostgresServer:
+    """A `Server` of `db/drivers`: psycopg's pool, with a patience of our own.
 
-    The pool's own patience is not used: its check waits a second between two dead connections, and a caller in its
-    queue is forgotten when the connection made for them fails. Here dead connections are dropped without delay, and
-    asking again every quarter of a second makes the pool try to connect again, so that all is well as soon as the
-    server is back.
+    The pool's own is not used: its check waits a second between two dead connections, and a caller in its queue is
+    forgotten when the connection made for them fails. Here dead connections are dropped without delay, and asking again
+    every quarter of a second makes the pool try to connect again, so that all is well as soon as the server is back.
     """
-    loop = asyncio.get_running_loop()
-    deadline = loop.time() + timeout_s
-    while True:
-        try:
-            connection = await pool.getconn(timeout=_ASK_AGAIN_S)
-        except PoolTimeout:
-            if loop.time() >= deadline:
-                raise
-            continue
-        if _is_alive(connection):
-            break
-        await connection.close()
-        await pool.putconn(connection)
-    try:
-        yield connection
-    finally:
-        await pool.putconn(connection)
+
+    def __init__(self, dsn: str, settings: PoolSettings, size: int, check: Callable[[Facts], None] | None) -> None:
+        self._timeout_s = settings.connect_timeout_s
+        self._writable = check is not None
+        self._pool: AsyncConnectionPool[RawConnection] = AsyncConnectionPool(
+            dsn,
+            connection_class=psycopg.AsyncConnection[tuple[Any, ...]],
+            kwargs=connect_arguments(settings),
+            min_size=min(settings.max_idle_connections, size),
+            max_size=size,
+            timeout=settings.connect_timeout_s,
+            max_lifetime=settings.max_lifetime_s,
+            reconnect_timeout=_GIVE_UP_AT_ONCE_S,
+            configure=_checking(check) if check is not None else None,
+            open=False,
+        )
+
+    async def open(self) -> None:
+        """See `Server`."""
+        await self._pool.open(wait=False)
+
+    async def close(self) -> None:
+        """See `Server`."""
+        await self._pool.close()
+
+    @contextlib.asynccontextmanager
+    async def connection(self) -> AsyncIterator[PostgresConnection]:
+        """See `Server`."""
+        with translated():
+            raw = await self._get()
+            try:
+                yield PostgresConnection(raw)
+            finally:
+                await self._pool.putconn(raw)
+
+    async def _get(self) -> RawConnection:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._timeout_s
+        while True:
+            try:
+                connection = await self._pool.getconn(timeout=_ASK_AGAIN_S)
+            except PoolTimeout:
+                if loop.time() >= deadline:
+                    raise
+                continue
+            if _is_alive(connection) and not (self._writable and _is_read_only(connection)):
+                return connection
+            await connection.close()
+            await self._pool.putconn(connection)
+
+    def usage(self) -> dict[str, int]:
+        """See `Server`."""
+        stats = self._pool.get_stats()
+        size, idle = stats.get("pool_size", 0), stats.get("pool_available", 0)
+        return {"open": size, "in_use": size - idle, "waiting": stats.get("requests_waiting", 0)}
 
 
-def _is_alive(connection: Connection) -> bool:
+def _checking(check: Callable[[Facts], None]) -> Callable[[RawConnection], Awaitable[None]]:
+    async def configure(connection: RawConnection) -> None:
+        check(await DRIVER.facts(PostgresConnection(connection)))
+
+    return configure
+
+
+def _is_alive(connection: RawConnection) -> bool:
     """Whether the server has not closed an idle connection; without a round trip: an idle one is never readable."""
     if connection.closed:
         return False
@@ -131,229 +167,52 @@ def _is_alive(connection: Connection) -> bool:
     return not poller.poll(0)
 
 
-def text_array(values: Iterable[str | None]) -> bytes:
-    """`values` as a binary text[] parameter."""
-    parts: list[bytes] = []
-    count = 0
-    for value in values:
-        count += 1
-        if value is None:
-            parts.append(b"\xff\xff\xff\xff")
-        else:
-            encoded = value.encode()
-            parts.append(_LENGTH.pack(len(encoded)))
-            parts.append(encoded)
-    if not count:
-        return struct.pack("!iiI", 0, 0, _TEXT_OID)
-    return _ARRAY_HEADER.pack(1, 1, _TEXT_OID, count, 1) + b"".join(parts)
+def _is_read_only(connection: RawConnection) -> bool:
+    """Whether the server said, at its last answer, that it takes no writes: a master that was demoted."""
+    said = connection.pgconn.parameter_status
+    return b"on" in (said(b"in_hot_standby"), said(b"default_transaction_read_only"))
 
 
-def int4_array(values: Sequence[int]) -> bytes:
-    """`values` as a binary int4[] parameter."""
-    return _fixed_array(values, _INT4_OID, "i", 4)
+_FACTS = """
+SELECT (SELECT system_identifier FROM pg_control_system())::text,
+    CASE WHEN pg_is_in_recovery() THEN 0
+         ELSE ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int END,
+    NOT pg_is_in_recovery() AND current_setting('transaction_read_only') = 'off',
+    (CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END - '0/0')::bigint,
+    coalesce((SELECT value FROM systems WHERE name = 'db_generation'), ''),
+    coalesce((SELECT value FROM systems WHERE name = 'cluster_id'), '')
+"""
 
 
-def int8_array(values: Sequence[int]) -> bytes:
-    """`values` as a binary int8[] parameter."""
-    return _fixed_array(values, _INT8_OID, "q", 8)
+class PostgresDriver:
+    """A `Driver` of `db/drivers`."""
+
+    name = "postgres"
+
+    def server(
+        self, dsn: str, settings: PoolSettings, size: int, check: Callable[[Facts], None] | None = None
+    ) -> PostgresServer:
+        """See `Driver`."""
+        return PostgresServer(dsn, settings, size, check)
+
+    async def ask(self, dsn: str, settings: PoolSettings) -> Facts:
+        """See `Driver`."""
+        with translated():
+            async with await psycopg.AsyncConnection.connect(dsn, **connect_arguments(settings)) as raw:
+                return await self.facts(PostgresConnection(raw))
+
+    async def facts(self, connection: Connection) -> Facts:
+        """See `Driver`."""
+        rows = await connection.fetch(_FACTS)
+        return Facts(*rows[0])
+
+    async def position(self, connection: Connection) -> int:
+        """See `Driver`."""
+        rows = await connection.fetch("SELECT (pg_current_wal_lsn() - '0/0')::bigint")
+        return int(rows[0][0])
 
 
-def bool_array(values: Sequence[bool]) -> bytes:
-    """`values` as a binary bool[] parameter."""
-    return _fixed_array(values, _BOOL_OID, "?", 1)
-
-
-def _fixed_array(values: Sequence[int], oid: int, code: str, size: int) -> bytes:
-    if not values:
-        return struct.pack("!iiI", 0, 0, oid)
-    pairs: list[int] = []
-    for value in values:
-        pairs.append(size)
-        pairs.append(value)
-    return _ARRAY_HEADER.pack(1, 1, oid, len(values), 1) + struct.pack("!" + f"i{code}" * len(values), *pairs)
-
-
-@dataclass(frozen=True)
-class Statement:
-    """A statement to prepare: its SQL with $1… and the type OIDs of its parameters (all sent in binary)."""
-
-    sql: str
-    parameter_oids: tuple[int, ...] = ()
-
-
-Row = tuple[bytes | None, ...]
-
-
-class PipelineConnection:
-    """One connection that runs a list of prepared statements in one round trip. One run at a time.
-
-    After an error of the server the transaction is rolled back and the connection stays usable; after a lost
-    connection or a timeout `closed` is true and the owner opens a new one.
-    """
-
-    def __init__(self, connection: Connection, timeout_s: float) -> None:
-        self._connection = connection
-        self._pgconn: PGconn = connection.pgconn
-        self._timeout_s = timeout_s
-        self._loop = asyncio.get_running_loop()
-        self._socket = self._pgconn.socket
-        self._waiter: asyncio.Future[None] | None = None
-        self._results: list[list[Row]] = []
-        self._error: DatabaseError | None = None
-        self._writing = False
-        self.closed = False
-
-    @classmethod
-    async def open(cls, settings: PoolSettings, statements: Mapping[str, Statement]) -> "PipelineConnection":
-        """Connect and prepare `statements` under their names.
-
-        Raises Unavailable when the server cannot be reached, StatementFailed when it refuses a statement.
-        """
-        try:
-            connection = await psycopg.AsyncConnection.connect(settings.dsn, **connect_arguments(settings))
-        except (psycopg.Error, OSError) as error:
-            raise translate(error) from error
-        self = cls(connection, settings.query_timeout_s + 5.0)
-        self._pgconn.enter_pipeline_mode()
-        self._loop.add_reader(self._socket, self._on_readable)
-        try:
-            for name, statement in statements.items():
-                self._pgconn.send_prepare(name.encode(), statement.sql.encode(), statement.parameter_oids)
-            await self._finish()
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    async def run(self, calls: Sequence[tuple[str, Sequence[bytes]]]) -> list[list[Row]]:
-        """Run the named statements as one transaction; the rows of each, values in text form, in order.
-
-        BEGIN goes before and COMMIT after them in the same send. Raises Deadlock, Duplicate, BadValue or
-        StatementFailed after a rollback, Unavailable when the outcome is unknown.
-        """
-        if self.closed:
-            raise ConnectionLost("the connection is closed")
-        pgconn = self._pgconn
-        try:
-            pgconn.send_query_params(b"BEGIN", None)
-            for name, parameters in calls:
-                pgconn.send_query_prepared(name.encode(), parameters, [1] * len(parameters))
-            pgconn.send_query_params(b"COMMIT", None)
-        except psycopg.Error as error:
-            self.close()
-            raise translate(error) from error
-        try:
-            results = await self._finish()
-        except DatabaseError:
-            if not self.closed:
-                await self._roll_back()
-            raise
-        return results[1:-1]
-
-    def close(self) -> None:
-        """Close at once; a run under way fails with Unavailable."""
-        if self.closed:
-            return
-        self.closed = True
-        self._loop.remove_reader(self._socket)
-        self._stop_writing()
-        self._pgconn.finish()
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_exception(ConnectionLost("the database connection was lost"))
-
-    async def _roll_back(self) -> None:
-        try:
-            self._pgconn.send_query_params(b"ROLLBACK", None)
-            await self._finish()
-        except (DatabaseError, psycopg.Error):
-            self.close()
-
-    async def _finish(self) -> list[list[Row]]:
-        """Send what is queued and wait for all answers up to the synchronisation point."""
-        self._results = []
-        self._error = None
-        self._waiter = waiter = self._loop.create_future()
-        try:
-            self._pgconn.pipeline_sync()
-            self._flush()
-            async with asyncio.timeout(self._timeout_s):
-                await waiter
-        except TimeoutError as error:
-            self.close()
-            raise Unavailable("the database did not answer in time") from error
-        except psycopg.Error as error:
-            self.close()
-            raise translate(error) from error
-        except BaseException:  # cancelled: what is still to come must not meet the next run
-            self.close()
-            raise
-        finally:
-            self._waiter = None
-            if waiter.done() and not waiter.cancelled():
-                waiter.exception()  # seen: it was raised above, or nobody waits any more
-        if self._error is not None:
-            raise self._error
-        return self._results
-
-    def _flush(self) -> None:
-        if self._pgconn.flush() == 1:
-            if not self._writing:
-                self._writing = True
-                self._loop.add_writer(self._socket, self._on_writable)
-        else:
-            self._stop_writing()
-
-    def _stop_writing(self) -> None:
-        if self._writing:
-            self._writing = False
-            self._loop.remove_writer(self._socket)
-
-    def _on_writable(self) -> None:
-        try:
-            self._flush()
-        except psycopg.Error:
-            self.close()
-
-    def _on_readable(self) -> None:
-        try:
-            self._pgconn.consume_input()
-            if self._writing:
-                self._flush()
-            while self._waiter is not None and not self._waiter.done() and not self._pgconn.is_busy():
-                result = self._pgconn.get_result()
-                if result is not None:
-                    self._take(result)
-        except psycopg.Error:
-            self.close()
-
-    def _take(self, result: "PGresult") -> None:
-        status = result.status
-        if status == pq.ExecStatus.TUPLES_OK:
-            columns = range(result.nfields)
-            self._results.append(
-                [tuple(result.get_value(row, column) for column in columns) for row in range(result.ntuples)]
-            )
-        elif status == pq.ExecStatus.COMMAND_OK:
-            self._results.append([])
-        elif status == pq.ExecStatus.PIPELINE_SYNC:
-            assert self._waiter is not None
-            self._waiter.set_result(None)
-        elif status != pq.ExecStatus.PIPELINE_ABORTED and self._error is None:
-            self._error = _error_of(result)
-            if isinstance(self._error, ConnectionLost):
-                self.close()
-
-
-def _error_of(result: "PGresult") -> DatabaseError:
-    def field(which: pq.DiagnosticField) -> str | None:
-        value = result.error_field(which)
-        return value.decode(errors="replace") if value is not None else None
-
-    return error_from_sqlstate(
-        field(pq.DiagnosticField.SQLSTATE),
-        field(pq.DiagnosticField.MESSAGE_PRIMARY) or "unknown error",
-        field(pq.DiagnosticField.CONSTRAINT_NAME),
-    )
+DRIVER = PostgresDriver()
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ import pytest
 
 from db import batch, channels, posts
 from db.batch import PostWriter
-from db.drivers.postgres import PipelineConnection
+from db.drivers.pipeline import PipelineConnection
 from db.entities import Channel
 from db.errors import BadValue, Unavailable
 from db.ids import ChannelId, PostId, TeamId, UserId, new_id

@@ -1,0 +1,251 @@
+"""PostgreSQL's pipeline mode by libpq (psycopg.pq): one send and one receive for a whole transaction.
+
+Statements are prepared once per connection and their parameters go in binary. This is the hot write path; everything
+else uses psycopg's pool.
+"""
+
+import asyncio
+import struct
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import psycopg
+from psycopg import pq
+
+from db.drivers.postgres import RawConnection, connect_arguments, error_from_sqlstate, translate
+from db.errors import ConnectionLost, DatabaseError, Unavailable
+from db.settings import PoolSettings
+
+if TYPE_CHECKING:
+    from psycopg.pq.abc import PGconn, PGresult
+
+INT4_ARRAY_OID, INT8_ARRAY_OID, TEXT_ARRAY_OID, BOOL_ARRAY_OID = 1007, 1016, 1009, 1000
+_INT4_OID, _INT8_OID, _TEXT_OID, _BOOL_OID = 23, 20, 25, 16
+_ARRAY_HEADER = struct.Struct("!iiIii")
+_LENGTH = struct.Struct("!i")
+
+
+def text_array(values: Iterable[str | None]) -> bytes:
+    """`values` as a binary text[] parameter."""
+    parts: list[bytes] = []
+    count = 0
+    for value in values:
+        count += 1
+        if value is None:
+            parts.append(b"\xff\xff\xff\xff")
+        else:
+            encoded = value.encode()
+            parts.append(_LENGTH.pack(len(encoded)))
+            parts.append(encoded)
+    if not count:
+        return struct.pack("!iiI", 0, 0, _TEXT_OID)
+    return _ARRAY_HEADER.pack(1, 1, _TEXT_OID, count, 1) + b"".join(parts)
+
+
+def int4_array(values: Sequence[int]) -> bytes:
+    """`values` as a binary int4[] parameter."""
+    return _fixed_array(values, _INT4_OID, "i", 4)
+
+
+def int8_array(values: Sequence[int]) -> bytes:
+    """`values` as a binary int8[] parameter."""
+    return _fixed_array(values, _INT8_OID, "q", 8)
+
+
+def bool_array(values: Sequence[bool]) -> bytes:
+    """`values` as a binary bool[] parameter."""
+    return _fixed_array(values, _BOOL_OID, "?", 1)
+
+
+def _fixed_array(values: Sequence[int], oid: int, code: str, size: int) -> bytes:
+    if not values:
+        return struct.pack("!iiI", 0, 0, oid)
+    pairs: list[int] = []
+    for value in values:
+        pairs.append(size)
+        pairs.append(value)
+    return _ARRAY_HEADER.pack(1, 1, oid, len(values), 1) + struct.pack("!" + f"i{code}" * len(values), *pairs)
+
+
+@dataclass(frozen=True)
+class Statement:
+    """A statement to prepare: its SQL with $1… and the type OIDs of its parameters (all sent in binary)."""
+
+    sql: str
+    parameter_oids: tuple[int, ...] = ()
+
+
+Row = tuple[bytes | None, ...]
+
+
+class PipelineConnection:
+    """One connection that runs a list of prepared statements in one round trip. One run at a time.
+
+    After an error of the server the transaction is rolled back and the connection stays usable; after a lost
+    connection or a timeout `closed` is true and the owner opens a new one.
+    """
+
+    def __init__(self, connection: RawConnection, timeout_s: float) -> None:
+        self._connection = connection
+        self._pgconn: PGconn = connection.pgconn
+        self._timeout_s = timeout_s
+        self._loop = asyncio.get_running_loop()
+        self._socket = self._pgconn.socket
+        self._waiter: asyncio.Future[None] | None = None
+        self._results: list[list[Row]] = []
+        self._error: DatabaseError | None = None
+        self._writing = False
+        self.closed = False
+
+    @classmethod
+    async def open(cls, settings: PoolSettings, statements: Mapping[str, Statement]) -> "PipelineConnection":
+        """Connect and prepare `statements` under their names.
+
+        Raises Unavailable when the server cannot be reached, StatementFailed when it refuses a statement.
+        """
+        try:
+            connection = await psycopg.AsyncConnection.connect(settings.dsn, **connect_arguments(settings))
+        except (psycopg.Error, OSError) as error:
+            raise translate(error) from error
+        self = cls(connection, settings.query_timeout_s + 5.0)
+        self._pgconn.enter_pipeline_mode()
+        self._loop.add_reader(self._socket, self._on_readable)
+        try:
+            for name, statement in statements.items():
+                self._pgconn.send_prepare(name.encode(), statement.sql.encode(), statement.parameter_oids)
+            await self._finish()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    async def run(self, calls: Sequence[tuple[str, Sequence[bytes]]]) -> list[list[Row]]:
+        """Run the named statements as one transaction; the rows of each, values in text form, in order.
+
+        BEGIN goes before and COMMIT after them in the same send. Raises Deadlock, Duplicate, BadValue or
+        StatementFailed after a rollback, Unavailable when the outcome is unknown.
+        """
+        if self.closed:
+            raise ConnectionLost("the connection is closed")
+        pgconn = self._pgconn
+        try:
+            pgconn.send_query_params(b"BEGIN", None)
+            for name, parameters in calls:
+                pgconn.send_query_prepared(name.encode(), parameters, [1] * len(parameters))
+            pgconn.send_query_params(b"COMMIT", None)
+        except psycopg.Error as error:
+            self.close()
+            raise translate(error) from error
+        try:
+            results = await self._finish()
+        except DatabaseError:
+            if not self.closed:
+                await self._roll_back()
+            raise
+        return results[1:-1]
+
+    def close(self) -> None:
+        """Close at once; a run under way fails with Unavailable."""
+        if self.closed:
+            return
+        self.closed = True
+        self._loop.remove_reader(self._socket)
+        self._stop_writing()
+        self._pgconn.finish()
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_exception(ConnectionLost("the database connection was lost"))
+
+    async def _roll_back(self) -> None:
+        try:
+            self._pgconn.send_query_params(b"ROLLBACK", None)
+            await self._finish()
+        except (DatabaseError, psycopg.Error):
+            self.close()
+
+    async def _finish(self) -> list[list[Row]]:
+        """Send what is queued and wait for all answers up to the synchronisation point."""
+        self._results = []
+        self._error = None
+        self._waiter = waiter = self._loop.create_future()
+        try:
+            self._pgconn.pipeline_sync()
+            self._flush()
+            async with asyncio.timeout(self._timeout_s):
+                await waiter
+        except TimeoutError as error:
+            self.close()
+            raise Unavailable("the database did not answer in time") from error
+        except psycopg.Error as error:
+            self.close()
+            raise translate(error) from error
+        except BaseException:  # cancelled: what is still to come must not meet the next run
+            self.close()
+            raise
+        finally:
+            self._waiter = None
+            if waiter.done() and not waiter.cancelled():
+                waiter.exception()  # seen: it was raised above, or nobody waits any more
+        if self._error is not None:
+            raise self._error
+        return self._results
+
+    def _flush(self) -> None:
+        if self._pgconn.flush() == 1:
+            if not self._writing:
+                self._writing = True
+                self._loop.add_writer(self._socket, self._on_writable)
+        else:
+            self._stop_writing()
+
+    def _stop_writing(self) -> None:
+        if self._writing:
+            self._writing = False
+            self._loop.remove_writer(self._socket)
+
+    def _on_writable(self) -> None:
+        try:
+            self._flush()
+        except psycopg.Error:
+            self.close()
+
+    def _on_readable(self) -> None:
+        try:
+            self._pgconn.consume_input()
+            if self._writing:
+                self._flush()
+            while self._waiter is not None and not self._waiter.done() and not self._pgconn.is_busy():
+                result = self._pgconn.get_result()
+                if result is not None:
+                    self._take(result)
+        except psycopg.Error:
+            self.close()
+
+    def _take(self, result: "PGresult") -> None:
+        status = result.status
+        if status == pq.ExecStatus.TUPLES_OK:
+            columns = range(result.nfields)
+            self._results.append(
+                [tuple(result.get_value(row, column) for column in columns) for row in range(result.ntuples)]
+            )
+        elif status == pq.ExecStatus.COMMAND_OK:
+            self._results.append([])
+        elif status == pq.ExecStatus.PIPELINE_SYNC:
+            assert self._waiter is not None
+            self._waiter.set_result(None)
+        elif status != pq.ExecStatus.PIPELINE_ABORTED and self._error is None:
+            self._error = _error_of(result)
+            if isinstance(self._error, ConnectionLost):
+                self.close()
+
+
+def _error_of(result: "PGresult") -> DatabaseError:
+    def field(which: pq.DiagnosticField) -> str | None:
+        value = result.error_field(which)
+        return value.decode(errors="replace") if value is not None else None
+
+    return error_from_sqlstate(
+        field(pq.DiagnosticField.SQLSTATE),
+        field(pq.DiagnosticField.MESSAGE_PRIMARY) or "unknown error",
+        field(pq.DiagnosticField.CONSTRAINT_NAME),
+    )

@@ -1,0 +1,81 @@
+"""The connections of one configuration: a pool to the master, one to each replica. A recycle replaces all at once."""
+
+from collections.abc import Callable
+
+from db.board import Board, Term, boottime_ns, fingerprint
+from db.drivers import Driver, Facts, Server, postgres
+from db.errors import DatabaseError, Unavailable, Wrong
+from db.routing import Router
+from db.settings import PoolSettings
+
+_DRIVERS: dict[str, Driver] = {postgres.DRIVER.name: postgres.DRIVER}
+
+
+def driver_of(settings: PoolSettings) -> Driver:
+    """The driver that these settings name."""
+    return _DRIVERS[settings.driver]
+
+
+class Generation:
+    """size: connections to the master at most; each replica may have as many. check: of new ones to the master."""
+
+    def __init__(self, settings: PoolSettings, size: int, check: Callable[[Facts], None]) -> None:
+        self.settings = settings
+        self.driver = driver_of(settings)
+        self.master: Server = self.driver.server(settings.dsn, settings, size, check)
+        self.replicas: list[Server] = [self.driver.server(dsn, settings, size) for dsn in settings.replicas]
+        self.router = Router(
+            len(settings.replicas), lag_max_ms=settings.lag_max_ms, read_from_master=settings.read_from_master
+        )
+        self._fingerprint = fingerprint(settings.replicas)
+
+    async def open(self) -> None:
+        """Start all pools."""
+        for server in (self.master, *self.replicas):
+            await server.open()
+
+    async def close(self) -> None:
+        """Close all pools; connections in use when their work is done."""
+        for server in (self.master, *self.replicas):
+            await server.close()
+
+    def choose(self, floor: int, board: Board) -> tuple[int, int] | None:
+        """(index, position) of a replica that may serve a read with this floor; None: the master is to serve it.
+
+        None also while the board speaks of other replicas: the prober is not as far as this process, or further.
+        """
+        if board.servers() != self._fingerprint:
+            return None
+        seen = [board.replica(index) for index in range(len(self.replicas))]
+        index = self.router.choose(floor, seen, boottime_ns())
+        return None if index is None else (index, seen[index].replayed)
+
+
+def term_of(facts: Facts) -> Term:
+    """The reign that a master says it has: by the row in its database, and by the server itself."""
+    number = facts.marker.partition(" ")[0]
+    return Term(int(number) if number.isdigit() else 0, facts.timeline)
+
+
+async def verify(settings: PoolSettings, cluster_id: str) -> None:
+    """Make sure that these settings lead to this installation. Raises Unavailable, saying what is wrong.
+
+    cluster_id: the installation's, '' when it is not known yet. A replica that does not answer is no reason to refuse:
+    it serves when it is back. One that answers for another installation is.
+    """
+    driver = driver_of(settings)
+    try:
+        facts = await driver.ask(settings.dsn, settings)
+    except DatabaseError as error:
+        raise Unavailable(f"SqlSettings.DataSource: {error}") from error
+    if not facts.writable:
+        raise Wrong("SqlSettings.DataSource: the server takes no writes")
+    if not facts.cluster_id or (cluster_id and facts.cluster_id != cluster_id):
+        raise Wrong("SqlSettings.DataSource: the database is not that of this installation")
+    for index, dsn in enumerate(settings.replicas):
+        try:
+            replica = await driver.ask(dsn, settings)
+        except DatabaseError:
+            continue
+        if replica.cluster_id != facts.cluster_id:
+            raise Wrong(f"SqlSettings.DataSourceReplicas[{index}]: the database is not that of this installation")

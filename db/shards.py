@@ -1,0 +1,128 @@
+"""Names of what a statement reads or changes, as numbers: the slots of the floors (design §6).
+
+A write raises the floor of its shards to the position of its commit; a read of those shards is served only by a server
+that has come that far. Two names may share a slot: that costs a read on the master, never a stale answer.
+"""
+
+from collections.abc import Iterable
+from typing import Protocol
+from zlib import crc32
+
+SLOTS = 65_536
+UNKNOWN = (1 << 63) - 1
+"""A position beyond all: committed, but nobody could ask how far."""
+
+Shard = int
+
+
+def shard(namespace: str, key: str) -> Shard:
+    """The slot of an object. namespace: a word of the outbox (`cluster_log.namespace`)."""
+    return crc32(f"{namespace}:{key}".encode()) % SLOTS
+
+
+def user(user_id: str) -> Shard:
+    """A row of `users`."""
+    return shard("user", user_id)
+
+
+def session(session_id: str) -> Shard:
+    """A row of `sessions`."""
+    return shard("session", session_id)
+
+
+def status(user_id: str) -> Shard:
+    """A row of `statuses`."""
+    return shard("status", user_id)
+
+
+def preferences(user_id: str) -> Shard:
+    """All preferences of a user."""
+    return shard("preferences", user_id)
+
+
+def team(team_id: str) -> Shard:
+    """A row of `teams`."""
+    return shard("team", team_id)
+
+
+def team_channels(team_id: str) -> Shard:
+    """Which channels a team has."""
+    return shard("team_channels", team_id)
+
+
+def team_members(team_id: str) -> Shard:
+    """Who is a member of a team, and as what."""
+    return shard("team_members", team_id)
+
+
+def user_teams(user_id: str) -> Shard:
+    """Of which teams a user is a member, and as what."""
+    return shard("user_teams", user_id)
+
+
+def channel(channel_id: str) -> Shard:
+    """A row of `channels`."""
+    return shard("channel", channel_id)
+
+
+def channel_members(channel_id: str) -> Shard:
+    """Who is a member of a channel, and as what."""
+    return shard("channel_members", channel_id)
+
+
+def user_channels(user_id: str) -> Shard:
+    """Of which channels a user is a member, and as what."""
+    return shard("user_channels", user_id)
+
+
+def viewed(channel_id: str, user_id: str) -> Shard:
+    """How far a member has read a channel."""
+    return shard("viewed", channel_id + user_id)
+
+
+def posts(channel_id: str) -> Shard:
+    """The posts of a channel and its head (the row of `channel_heads`)."""
+    return shard("posts", channel_id)
+
+
+class Floors(Protocol):
+    """For every shard the position that a server must have reached to be read."""
+
+    def floor(self, shards: Iterable[Shard]) -> int:
+        """The highest floor of these shards."""
+
+    def raise_to(self, shards: Iterable[Shard], position: int) -> None:
+        """These shards changed at `position`."""
+
+    def settle(self, shards: Iterable[Shard], position: int) -> None:
+        """What this process said of these shards is now known: `position`."""
+
+    def raise_all(self, position: int) -> None:
+        """Anything may have changed up to `position`."""
+
+
+class LocalFloors:
+    """`Floors` of one process alone."""
+
+    def __init__(self) -> None:
+        self._all = 0
+        self._floors: dict[Shard, int] = {}
+
+    def floor(self, shards: Iterable[Shard]) -> int:
+        """See `Floors`."""
+        return max((self._floors.get(one, self._all) for one in shards), default=self._all)
+
+    def raise_to(self, shards: Iterable[Shard], position: int) -> None:
+        """See `Floors`."""
+        for one in shards:
+            self._floors[one] = max(position, self._floors.get(one, 0), self._all)
+
+    def settle(self, shards: Iterable[Shard], position: int) -> None:
+        """See `Floors`."""
+        for one in shards:
+            self._floors[one] = max(position, self._all)
+
+    def raise_all(self, position: int) -> None:
+        """See `Floors`."""
+        self._all = max(self._all, position)
+        self._floors = {one: floor for one, floor in self._floors.items() if floor > self._all}

@@ -132,7 +132,11 @@ class PostgresBatchConnection:
 
 
 async def connect(settings: PoolSettings) -> BatchConnection:
-    """Open a connection that can write batches."""
+    """Open a connection that can write batches. A process loads only the driver it uses."""
+    if settings.driver == "mysql":
+        from db.mysql.batch import MySQLBatchConnection
+
+        return await MySQLBatchConnection.open(settings)
     return PostgresBatchConnection(await PipelineConnection.open(settings, posts.STATEMENTS))
 
 

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterable, Iterator
+from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
 from db import board as boards
@@ -18,7 +19,7 @@ from db.board import Board, LocalBoard
 from db.drivers import Connection, Facts, Parameters, Row
 from db.errors import ConnectionLost, DatabaseError, Unavailable, Wrong
 from db.generation import Generation, term_of, verify
-from db.settings import PoolSettings
+from db.settings import Dialect, PoolSettings
 from db.shards import UNKNOWN, Floors, LocalFloors, Shard
 
 log = logging.getLogger(__name__)
@@ -36,6 +37,13 @@ class Queryable(Protocol):
     on: the shards a read depends on; without them it is answered by the master. of: the shards of a row of the answer,
     for what is known only by then. changes: the shards a write changes.
     """
+
+    @property
+    def dialect(self) -> Dialect:
+        """Which SQL it takes, where the servers' differ (decision 0010)."""
+
+    def transaction(self) -> AbstractAsyncContextManager["Transaction"]:
+        """A transaction around a block; a transaction's own is itself."""
 
     async def fetch(
         self, sql: str, parameters: Parameters = (), *, on: Collection[Shard] | None = None, of: RowShards | None = None
@@ -59,9 +67,15 @@ class Queryable(Protocol):
 class Transaction:
     """A `Queryable` on one connection between BEGIN and COMMIT."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, dialect: Dialect) -> None:
         self._connection = connection
+        self.dialect: Dialect = dialect
         self.changes: set[Shard] = set()
+
+    @contextlib.asynccontextmanager
+    async def transaction(self) -> AsyncIterator["Transaction"]:
+        """See `Queryable`."""
+        yield self
 
     async def fetch(
         self, sql: str, parameters: Parameters = (), *, on: Collection[Shard] | None = None, of: RowShards | None = None
@@ -121,6 +135,11 @@ class Database:
     def settings(self) -> PoolSettings:
         """Of the connections in use now."""
         return self._generation.settings
+
+    @property
+    def dialect(self) -> Dialect:
+        """See `Queryable`."""
+        return self._generation.settings.driver
 
     async def open(self) -> None:
         """Start the pools. Returns at once; connections are made behind it and on demand."""
@@ -212,7 +231,7 @@ class Database:
         await self.writable()
         generation = self._generation
         async with generation.master.connection() as connection:
-            transaction = Transaction(connection)
+            transaction = Transaction(connection, generation.settings.driver)
             async with connection.transaction():
                 yield transaction
             await self._committed(generation, connection, transaction.changes)

@@ -1,7 +1,13 @@
 """What is particular to one database server; no other folder imports a driver package.
 
-postgres.py   PostgreSQL: psycopg and its pool, errors, what a server says of itself
-pipeline.py   PostgreSQL: a connection that sends a whole transaction at once
+postgres.py           PostgreSQL: psycopg and its pool, errors, what a server says of itself
+postgres_schema.py    PostgreSQL: running migrations
+pipeline.py           PostgreSQL: a connection that sends a whole transaction at once
+mysql.py              MySQL and MariaDB: a pool, what a server says of itself
+mysql_connection.py   MySQL and MariaDB: one connection
+mysql_dsn.py          MySQL and MariaDB: connection strings
+mysql_schema.py       MySQL and MariaDB: running migrations
+mysql_text.py         MySQL and MariaDB: statements with their parameters as text, errors
 """
 
 from collections.abc import Callable, Sequence
@@ -31,6 +37,15 @@ class Facts:
     position: int
     marker: str
     cluster_id: str
+
+
+@dataclass(frozen=True)
+class Migration:
+    """A numbered file of `db/schema`."""
+
+    version: int
+    name: str
+    sql: str
 
 
 class Connection(Protocol):
@@ -80,3 +95,9 @@ class Driver(Protocol):
 
     async def position(self, connection: Connection) -> int:
         """How far the master's log is written: at least as far as what this connection committed."""
+
+    async def migrate(self, settings: PoolSettings, migrations: Sequence[Migration]) -> list[str]:
+        """Apply, in order, those that the database has not; their names. Waits while another node does so."""
+
+    async def schema_version(self, settings: PoolSettings) -> int:
+        """The newest migration that is applied; 0 when there is none."""

@@ -5,9 +5,9 @@ import contextlib
 import logging
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 
-from db.drivers import Connection, Facts
+from db.drivers import Connection, Facts, Migration, mysql_schema
 from db.drivers.mysql_connection import MySQLConnection
 from db.drivers.mysql_dsn import Dsn, parse
 from db.errors import Unavailable
@@ -225,6 +225,14 @@ class MySQLDriver:
         if not position:
             raise Unavailable("the server counts no transactions: turn on its binary log and GTIDs")
         return position
+
+    async def migrate(self, settings: PoolSettings, migrations: Sequence[Migration]) -> list[str]:
+        """See `Driver`."""
+        return await mysql_schema.migrate(read_dsn(settings.dsn), settings, migrations)
+
+    async def schema_version(self, settings: PoolSettings) -> int:
+        """See `Driver`."""
+        return await mysql_schema.version(read_dsn(settings.dsn), settings)
 
 
 DRIVER = MySQLDriver()

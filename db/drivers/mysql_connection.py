@@ -35,6 +35,10 @@ def _bool(value: bytes) -> bool:
     return value != b"0"
 
 
+def _decimal(value: bytes) -> Decimal:
+    return Decimal(value.decode())
+
+
 def _text(value: bytes) -> str:
     return value.decode()
 
@@ -48,7 +52,7 @@ _DECODERS: dict[int, Callable[[bytes], Any]] = {
     FieldType.LONGLONG: int,
     FieldType.FLOAT: float,
     FieldType.DOUBLE: float,
-    FieldType.NEWDECIMAL: Decimal,
+    FieldType.NEWDECIMAL: _decimal,
 }
 
 

@@ -3,13 +3,13 @@
 import asyncio
 import contextlib
 import select
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from typing import Any
 
 import psycopg
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
-from db.drivers import Connection, Facts, Parameters, Row
+from db.drivers import Connection, Facts, Migration, Parameters, Row, postgres_schema
 from db.errors import BadValue, ConnectionLost, DatabaseError, Deadlock, Duplicate, StatementFailed, Unavailable
 from db.settings import PoolSettings
 
@@ -210,6 +210,16 @@ class PostgresDriver:
         """See `Driver`."""
         rows = await connection.fetch("SELECT (pg_current_wal_lsn() - '0/0')::bigint")
         return int(rows[0][0])
+
+    async def migrate(self, settings: PoolSettings, migrations: Sequence[Migration]) -> list[str]:
+        """See `Driver`."""
+        with translated():
+            return await postgres_schema.migrate(settings, connect_arguments(settings), migrations)
+
+    async def schema_version(self, settings: PoolSettings) -> int:
+        """See `Driver`."""
+        with translated():
+            return await postgres_schema.version(settings, connect_arguments(settings))
 
 
 DRIVER = PostgresDriver()

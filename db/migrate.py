@@ -77,7 +77,7 @@ async def _run_once(settings: PoolSettings) -> list[str]:
     applied: list[str] = []
     with postgres.translated():
         async with await psycopg.AsyncConnection.connect(
-            settings.dsn, **{**postgres.connect_arguments(settings), "options": "-c timezone=UTC"}
+            **{**postgres.connect_arguments(settings.dsn, settings), "options": "-c timezone=UTC"}
         ) as connection:
             await connection.execute("SELECT pg_advisory_lock(%s)", (_LOCK_KEY,))
             await connection.execute(_CREATE_TABLE)
@@ -99,7 +99,7 @@ async def _run_once(settings: PoolSettings) -> list[str]:
 async def _current(settings: PoolSettings) -> int:
     with postgres.translated():
         async with await psycopg.AsyncConnection.connect(
-            settings.dsn, **postgres.connect_arguments(settings)
+            **postgres.connect_arguments(settings.dsn, settings)
         ) as connection:
             cursor = await connection.execute("SELECT to_regclass('schema_migrations') IS NOT NULL")
             row = await cursor.fetchone()

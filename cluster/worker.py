@@ -25,7 +25,7 @@ from cluster.channel import Body, Channel, Message
 from cluster.operator import SupervisorLink
 from cluster.page import Page, RelayWatch
 from cluster.start import BATCH_CONNECTIONS, Start
-from db import batch, migrate, systems
+from db import batch, migrate, outbox, systems
 from db.errors import DatabaseError, Unavailable
 from db.ids import new_id
 from db.pool import Database
@@ -143,6 +143,7 @@ class RelayWorker(Worker):
         await systems.claim(database, "cluster_id", new_id())
         self.prober = Prober(database, page)
         probing = asyncio.create_task(self.prober.run())
+        following = asyncio.create_task(outbox.follow(database))
         self.relay = Relay(
             self.start.paths.bus,
             page,
@@ -154,13 +155,13 @@ class RelayWorker(Worker):
         serving = asyncio.create_task(self.relay.serve())
         stopping = asyncio.create_task(self.stop_asked.wait())
         ready()
-        await asyncio.wait({serving, stopping, probing}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({serving, stopping, probing, following}, return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
-        for task in (serving, probing):
+        for task in (serving, probing, following):
             if task.done():
                 await task
             task.cancel()
-        await asyncio.wait({serving, probing})
+        await asyncio.wait({serving, probing, following})
         await database.close()
 
     async def recycle(self, database: Database, start: Start) -> None:

@@ -71,6 +71,8 @@ def routes(ctx: Context) -> list[tuple[str, object, str | None]]:
         (f"{V4}/websocket", system, "websocket"),
         (f"{V4}/config/client", system, "client_config"),
         (f"{V4}/license/client", system, "client_license"),
+        (f"{V4}/config/reload", system, "reload"),
+        (f"{V4}/database/recycle", system, "recycle"),
     ]
 
 

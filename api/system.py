@@ -1,4 +1,4 @@
-"""Ping, client configuration, licence."""
+"""Ping, client configuration, licence, reload and recycle."""
 
 from falcon.asgi import Request, Response
 
@@ -19,7 +19,7 @@ _APP_VERSIONS = {
 
 
 class System:
-    """/system, /config, /license."""
+    """/system, /config, /database, /license."""
 
     def __init__(self, ctx: Context) -> None:
         self._ctx = ctx
@@ -65,6 +65,16 @@ class System:
         actor = await self._auth.optional(req)
         resp.content_type = replies.JSON
         resp.data = self._ctx.client_config.limited if actor is None else self._ctx.client_config.full
+
+    async def on_post_reload(self, req: Request, resp: Response) -> None:
+        """POST /config/reload: read the configuration file again; all workers of this node."""
+        await system.reload_config(self._ctx, await self._auth.actor(req))
+        replies.ok(resp)
+
+    async def on_post_recycle(self, req: Request, resp: Response) -> None:
+        """POST /database/recycle: new connections, to what the configuration names now; all workers of this node."""
+        await system.recycle_database(self._ctx, await self._auth.actor(req))
+        replies.ok(resp)
 
     async def on_get_client_license(self, req: Request, resp: Response) -> None:
         """GET /license/client?format=old: there is no licence to have."""

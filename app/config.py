@@ -74,6 +74,8 @@ class SqlSettings(Section, frozen=True):
     max_idle_conns: NotNegative = 20
     conn_max_lifetime_milliseconds: Annotated[int, Meta(ge=1000)] = 3_600_000
     query_timeout: Positive = 30
+    read_from_master: bool = False
+    replica_lag_max_ms: Positive = 5000
 
 
 class ClusterSettings(Section, frozen=True):
@@ -159,11 +161,13 @@ RESTART_NEEDED = frozenset(
         "ServiceSettings.ReadTimeout",
         "ServiceSettings.IdleTimeout",
         "LocalizationSettings.DefaultServerLocale",
-        "SqlSettings",
+        "SqlSettings.DriverName",
         "ClusterSettings",
         "FileSettings",
     }
 )
+# A reload reads what begins so; it is applied when the connections are recycled.
+RECYCLE_NEEDED = "SqlSettings."
 SECRET_KEYS = frozenset({"SqlSettings.DataSource", "SqlSettings.DataSourceReplicas"})
 
 

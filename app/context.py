@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from app.clientconfig import ClientConfig
 from app.config import Config
 from app.passwords import Hasher
-from app.ports import Bus, NodeHealth
+from app.ports import Bus, NodeHealth, Operator
 from db.batch import PostWriter
 from db.pool import Database
 
@@ -27,6 +27,7 @@ class Context:
     bus: Bus
     hasher: Hasher
     health: NodeHealth
+    operator: Operator
     now_ms: Callable[[], int] = wall_clock_ms
     client_config: ClientConfig = field(init=False)
 

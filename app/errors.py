@@ -16,6 +16,8 @@ MESSAGES: Final[dict[str, str]] = {
     "api.channel.create_channel.max_channel_limit.app_error": "Cannot create more than {MaxChannelsPerTeam} channels"
     " for current team.",
     "api.channel.create_direct_channel.invalid_user.app_error": "Invalid user ID for direct channel creation.",
+    "api.database.recycle.app_error": "The database connections were not recycled: {Reason}.",
+    "api.config.reload.app_error": "The configuration was not reloaded: {Reason}.",
     "api.config.client.old_format.app_error": "New format for the client configuration is not supported yet. Please"
     " specify format=old in the query string.",
     "api.context.404.app_error": "Sorry, we could not find the page.",

@@ -1,6 +1,6 @@
 """What the rules need from the outside; `cluster` fulfils it."""
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
@@ -19,6 +19,13 @@ class NodeHealth(Protocol):
 
     def broken(self) -> str | None:
         """Why this node should get no traffic, in one word; None while all is well."""
+
+
+class Operator(Protocol):
+    """Commands for the whole node, whichever worker they land in."""
+
+    async def command(self, name: str) -> dict[str, Any]:
+        """Let the node do it: `reload` or `recycle`. The answer holds `ok`, and `error` where it is False."""
 
 
 class Upgrade(msgspec.Struct, array_like=True, frozen=True):

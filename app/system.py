@@ -1,10 +1,12 @@
-"""Health: whether this node should get traffic, and how its parts are."""
+"""Health and operation: whether this node should get traffic, and how its parts are."""
 
 import asyncio
 import os
 from pathlib import Path
 
 from app.context import Context
+from app.errors import AppError
+from app.permissions import Actor, can, require
 from db import systems
 from db.errors import DatabaseError
 
@@ -20,6 +22,22 @@ async def database_status(ctx: Context) -> str:
     except (DatabaseError, TimeoutError):
         return _UNHEALTHY
     return _HEALTHY
+
+
+async def reload_config(ctx: Context, actor: Actor) -> None:
+    """Load the configuration file again, on this node. Raises 403, and 400 when the file cannot be used."""
+    require(can(actor, "manage_system"))
+    answer = await ctx.operator.command("reload")
+    if not answer.get("ok"):
+        raise AppError("api.config.reload.app_error", 400, Reason=answer.get("error", "a worker did not answer"))
+
+
+async def recycle_database(ctx: Context, actor: Actor) -> None:
+    """Replace all database connections of this node by new ones. Raises 403, and 503 when the old ones stay."""
+    require(can(actor, "manage_system"))
+    answer = await ctx.operator.command("recycle")
+    if not answer.get("ok"):
+        raise AppError("api.database.recycle.app_error", 503, Reason=answer.get("error", "a worker did not answer"))
 
 
 def filestore_status(ctx: Context) -> str:

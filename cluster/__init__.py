@@ -12,15 +12,20 @@ cli.py         the command line
 control.py     the control socket
 embedded.py    the embedded PostgreSQL as a child
 envelope.py    envelope <-> msgpack
+floors.py      what must be seen by every read of the node, in shared memory
 handover.py    connected sockets from one worker to another
 listen.py      the listening sockets, held by the supervisor
 loads.py       evenly loaded api workers
 logs.py        one event a line
+operator.py    from a worker to the supervisor: what an administrator asks of the node
 page.py        the node page: what the relay tells all workers, in shared memory
 paths.py       data directory, runtime directory, node id
 relay.py       the node's post office
 sequence.py    sans-I/O: numbered streams: deliver, duplicate, gap
+servers.py     which databases the node works with: reload, recycle, failover
 spawn.py       starting children that never outlive us
+start.py       what a worker is told at its start
 supervisor.py  one loop: spawn, watch, reap, reload, drain
+systemd.py     what a service manager wants to hear
 worker.py      run_api, run_ws, run_relay: build, serve, stop
 """

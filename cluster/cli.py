@@ -2,6 +2,7 @@
 
     mmnode [--workers N] [--ws-workers M] [--config FILE] [--data-dir DIR]    run a node
     mmnode config validate | reload        mmnode status        mmnode drain
+    mmnode db status | recycle | migrate
 
 Exit status: 0 done, 1 failed, 2 the command line or the configuration is wrong (nothing was started).
 """
@@ -33,6 +34,7 @@ def main(arguments: Sequence[str]) -> int:
         "config": _config,
         "status": _status,
         "drain": _drain,
+        "db": _database,
     }[options.command]
     return handler(options)
 
@@ -61,7 +63,13 @@ def _parser() -> argparse.ArgumentParser:
     status = commands.add_parser("status", help="what the running node does", allow_abbrev=False)
     status.add_argument("--json", action="store_true", help="as JSON")
     drain = commands.add_parser("drain", help="stop the running node in good order", allow_abbrev=False)
-    for command in (config, status, drain):
+    database = commands.add_parser("db", help="look after the database", allow_abbrev=False)
+    database.add_argument(
+        "action",
+        choices=["status", "recycle", "migrate"],
+        help="what its servers are; new connections for the running node; bring the schema up to date",
+    )
+    for command in (config, status, drain, database):
         _add_places(command, below=True)
     return parser
 
@@ -159,7 +167,12 @@ def _status(options: argparse.Namespace) -> int:
     if answer is None or options.json or not answer.get("ok"):
         return _print_answer(answer)
     print(f"{answer['state']}  {answer['url']}  node {answer['node_id']}  version {answer['version']}")
-    print(f"database: {answer['database']}")
+    database = answer["database"]
+    print(f"database: {database['driver']} {database['master']}{' (embedded)' if database['embedded'] else ''}")
+    for place in database["replicas"]:
+        print(f"replica:  {place}")
+    if answer["recycle_needed"]:
+        print(f"waiting for a recycle: {', '.join(answer['recycle_needed'])}")
     if answer["restart_needed"]:
         print(f"waiting for a restart: {', '.join(answer['restart_needed'])}")
     for child in answer["children"]:
@@ -169,6 +182,25 @@ def _status(options: argparse.Namespace) -> int:
             f"  {child['name']:<9} {child['state']:<9} pid {child['pid'] or '-':<8} up {child['uptime_s']} s"
             f"  restarts {child['restarts']}{'  RED' if child['red'] else ''}  {more}".rstrip()
         )
+    return 0
+
+
+def _database(options: argparse.Namespace) -> int:
+    if options.action == "recycle":
+        return _print_answer(_ask(options, "recycle"))
+    if options.action == "status":
+        return _print_answer(_ask(options, "database"))
+    loaded = _load(options)
+    if loaded is None:
+        return 2
+    if not loaded.config.sql_settings.data_source:
+        print("mmnode: the embedded database is brought up to date by the node itself", file=sys.stderr)
+        return 1
+    from cluster.start import settings_of
+    from db import migrate
+
+    applied = asyncio.run(migrate.run(settings_of(loaded.config)))
+    print("\n".join(f"applied {name}" for name in applied) or "the schema is up to date")
     return 0
 
 

@@ -4,6 +4,8 @@
           16  head: messages the relay has handed out                  24  beat: when the relay's loop last turned, ns
 
         1024+  connections + 1 of each api worker, 0 while it does not serve
+        3072   the master's term: number * 2^32 + timeline         3080  which replicas the following is about
+        3088+  of each replica: replayed position, lag in ms, time of the probe in ns
 
 Every field is an aligned 8-byte integer with one writer at a time, so a read is never torn. Times are CLOCK_BOOTTIME,
 which goes on while the machine sleeps. The file is made by the supervisor and outlives every process but it.
@@ -12,18 +14,17 @@ which goes on while the machine sleeps. The file is made by the supervisor and o
 import mmap
 import os
 import struct
-import time
 from pathlib import Path
 
+from db.board import MAX_REPLICAS, Seen, Term, boottime_ns
+
 SIZE = mmap.PAGESIZE
-_MAGIC = 0x6D6D6E6F64650001
+_MAGIC = 0x6D6D6E6F64650002
 _FIELD = struct.Struct("=Q")
 _MAGIC_AT, _INCARNATION_AT, _HEAD_AT, _BEAT_AT, _LOADS_AT = 0, 8, 16, 24, 1024
-
-
-def boottime_ns() -> int:
-    """Nanoseconds since boot, suspended time included."""
-    return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+_TERM_AT, _SERVERS_AT, _REPLICAS_AT = 3072, 3080, 3088
+_REPLICA_BYTES = 3 * _FIELD.size
+_RELAY_SILENT_S = 3.0
 
 
 def create(path: Path) -> None:
@@ -94,6 +95,55 @@ class Page:
         """Say how many connections an api worker has: by itself, or None by the supervisor when it is gone."""
         self._set(_LOADS_AT + worker * _FIELD.size, 0 if connections is None else connections + 1)
 
+    # What the prober found: `db.board.Board` -------------------------------------------------------------------------
+
+    def term(self) -> Term:
+        """See `Board`."""
+        packed = self._get(_TERM_AT)
+        return Term(packed >> 32, packed & 0xFFFFFFFF)
+
+    def servers(self) -> int:
+        """See `Board`."""
+        return self._get(_SERVERS_AT)
+
+    def replica(self, index: int) -> Seen:
+        """See `Board`."""
+        at = _REPLICAS_AT + index * _REPLICA_BYTES
+        return Seen(self._get(at), self._get(at + _FIELD.size), self._get(at + 2 * _FIELD.size))
+
+    def set_term(self, term: Term) -> None:
+        """See `Board`."""
+        self._set(_TERM_AT, term.number << 32 | term.timeline)
+
+    def set_servers(self, fingerprint: int) -> None:
+        """See `Board`."""
+        self._set(_SERVERS_AT, 0)
+        for index in range(MAX_REPLICAS):
+            self.set_replica(index, Seen())
+        self._set(_SERVERS_AT, fingerprint)
+
+    def set_replica(self, index: int, seen: Seen) -> None:
+        """See `Board`. The time goes first to 0 and last in, so that no field is taken for that of another probe."""
+        at = _REPLICAS_AT + index * _REPLICA_BYTES
+        self._set(at + 2 * _FIELD.size, 0)
+        self._set(at, seen.replayed)
+        self._set(at + _FIELD.size, seen.lag_ms)
+        self._set(at + 2 * _FIELD.size, seen.probed_ns)
+
     def close(self) -> None:
         """Unmap."""
         self._map.close()
+
+
+class RelayWatch:
+    """Fulfils `app.ports.NodeHealth` by the node page."""
+
+    def __init__(self, page: Page) -> None:
+        self._page = page
+        self.draining = False
+
+    def broken(self) -> str | None:
+        """See `app.ports.NodeHealth`."""
+        if self.draining:
+            return "draining"
+        return "relay_down" if self._page.beat_age_s() > _RELAY_SILENT_S else None

@@ -46,6 +46,11 @@ class Paths:
         return self.runtime / "own" / "page"
 
     @property
+    def floors(self) -> Path:
+        """The floors in shared memory."""
+        return self.runtime / "own" / "floors"
+
+    @property
     def postgres_sockets(self) -> Path:
         """Directory of the embedded PostgreSQL's socket."""
         return self.runtime / "pg"

@@ -12,24 +12,28 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from app import configfile
-from app.config import Config, apply_live, differences, needs_restart, to_json
+from app.config import RECYCLE_NEEDED, Config, apply_live, differences, needs_restart, to_json
 from app.version import VERSION
-from cluster import control, embedded, handover, logs, page, paths, spawn
+from cluster import control, embedded, floors, handover, logs, page, paths, spawn, systemd
 from cluster.channel import Channel, Message
 from cluster.children import Child, State
 from cluster.embedded import Embedded
 from cluster.listen import open_listeners, url_of
 from cluster.paths import Paths
+from cluster.servers import DatabaseServers
 
 log = logging.getLogger(__name__)
 
 _TICK_S = 0.05
 _ANSWER_S = 5.0
+_SLOW_ANSWER_S = 30.0
+_SLOW = frozenset({"verify", "recycle"})
+_OF_WORKERS = frozenset({"reload", "recycle"})
 _LATE_S = 0.5
 _DUMP_S = 0.3
 _POSTGRES_STOP_S = 2.0
@@ -70,12 +74,13 @@ class Supervisor:
         self._pending_restart: list[str] = []
         self._places: list[Place] = []
         self._embedded: Embedded | None = None
-        self._dsn = config.sql_settings.data_source
+        self._servers: DatabaseServers
         self._started_at = time.monotonic()
         self._announced = False
         self._stopping = False
         self._commands: asyncio.Queue[Callable[[], None]] = asyncio.Queue()
         self._answer_ids = 0
+        self._tasks: set[asyncio.Task[None]] = set()
         self._paths: Paths
         self._page: page.Page
         self._url = ""
@@ -95,6 +100,7 @@ class Supervisor:
         self._paths = paths.prepare(self._options.data_dir)
         log.info("node is starting", extra={"version": VERSION, "node": self._paths.node_id, "url": self._url})
         page.create(self._paths.page)
+        floors.create(self._paths.floors, 1 + self._options.workers + self._options.ws_workers)
         self._page = page.Page(self._paths.page, writable=True)
         self._make_places(listeners)
         server = await control.serve(self._paths.control, self._on_command)
@@ -111,10 +117,11 @@ class Supervisor:
     def _make_places(self, listeners: list[socket.socket]) -> None:
         if not self._config.sql_settings.data_source:
             self._embedded = embedded.prepare(self._paths)
-            self._dsn = self._embedded.dsn
             for note in self._embedded.notes:
                 log.warning("embedded PostgreSQL", extra={"note": note})
             self._places.append(Place(Child("postgres", watchdog_s=None), "postgres", 0))
+        embedded_dsn = self._embedded.dsn if self._embedded is not None else None
+        self._servers = DatabaseServers(self._config.sql_settings, embedded_dsn, self._ask_workers)
         self._add("relay", 0, [])
         for index in range(self._options.ws_workers):
             self._add("ws", index, [handover.listen(self._paths.handover(f"ws{index}"))])
@@ -153,7 +160,7 @@ class Supervisor:
         self._announced = True
         seconds = round(time.monotonic() - self._started_at, 1)
         log.info("node is ready", extra={"url": self._url, "seconds": seconds})
-        _notify_systemd("READY=1")
+        systemd.notify("READY=1")
 
     # Children ------------------------------------------------------------------------------------------------------
 
@@ -180,7 +187,7 @@ class Supervisor:
                 "start",
                 body={
                     "config": to_json(self._config).decode(),
-                    "data_source": self._dsn,
+                    **self._servers.sources(),
                     "node_id": self._paths.node_id,
                     "runtime": str(self._paths.runtime),
                     "data_dir": str(self._paths.data),
@@ -197,6 +204,10 @@ class Supervisor:
                 place.life.beat(time.monotonic())
             elif message.kind == "ready":
                 place.life.ready()
+            elif message.kind == "command":
+                task = asyncio.get_running_loop().create_task(self._answer(channel, message))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
             elif message.kind == "answer":
                 waiter = place.answers.get(message.id)
                 if waiter is not None and not waiter.done():
@@ -237,6 +248,12 @@ class Supervisor:
         place.process.kill()
         place.process.wait()
 
+    async def _answer(self, channel: Channel, message: Message) -> None:
+        """A worker passes on what an administrator asked of the node."""
+        command = str(message.body["command"])
+        answer = await self._on_command(command, {}) if command in _OF_WORKERS else {"ok": False}
+        channel.send(Message("answer", message.id, answer))
+
     async def _ask(self, place: Place, kind: str, body: dict[str, object]) -> dict[str, object]:
         """One worker's answer, or why there is none."""
         if place.channel is None:
@@ -247,7 +264,7 @@ class Supervisor:
         place.answers[answer_id] = waiter
         place.channel.send(Message(kind, answer_id, body))
         try:
-            async with asyncio.timeout(_ANSWER_S):
+            async with asyncio.timeout(_SLOW_ANSWER_S if kind in _SLOW else _ANSWER_S):
                 return (await waiter).body
         except TimeoutError:
             return {"ok": False, "error": "timeout"}
@@ -259,7 +276,12 @@ class Supervisor:
             del place.answers[answer_id]
 
     async def _ask_all(self, kind: str, body: dict[str, object]) -> dict[str, dict[str, object]]:
-        workers = [place for place in self._places if place.role != "postgres"]
+        return await self._ask_workers(("relay", "ws", "api"), kind, body)
+
+    async def _ask_workers(
+        self, roles: Collection[str], kind: str, body: dict[str, object]
+    ) -> dict[str, dict[str, object]]:
+        workers = [place for place in self._places if place.role in roles]
         answers = await asyncio.gather(*(self._ask(place, kind, body) for place in workers))
         return {place.life.name: answer for place, answer in zip(workers, answers, strict=True)}
 
@@ -279,6 +301,10 @@ class Supervisor:
             return await self._status()
         if command == "reload":
             return await self._reload()
+        if command == "database":
+            return await self._servers.status()
+        if command == "recycle":
+            return await self._servers.recycle(self._config)
         if command == "drain":
             self._commands.put_nowait(self.handle_term)
             return {"ok": True}
@@ -294,7 +320,7 @@ class Supervisor:
         for warning in loaded.warnings:
             log.warning("configuration", extra={"note": warning})
         new = apply_live(self._config, loaded.config)
-        applied = differences(self._config, new)
+        applied = [one for one in differences(self._config, new) if not one.startswith(RECYCLE_NEEDED)]
         self._pending_restart = [one for one in differences(new, loaded.config) if needs_restart(one)]
         self._config = new
         logs.set_up(new.log_settings, "supervisor")
@@ -305,6 +331,7 @@ class Supervisor:
             "ok": good,
             "applied": applied,
             "restart_needed": self._pending_restart,
+            "recycle_needed": self._servers.pending(self._config.sql_settings),
             "workers": answers,
         }
 
@@ -332,8 +359,9 @@ class Supervisor:
             "version": VERSION,
             "url": self._url,
             "state": "up" if up else "degraded" if self._announced else "starting",
-            "database": self._dsn if self._embedded is not None else "external",
+            "database": self._servers.places(),
             "restart_needed": self._pending_restart,
+            "recycle_needed": self._servers.pending(self._config.sql_settings),
             "children": children,
         }
 
@@ -341,7 +369,7 @@ class Supervisor:
 
     async def _stop_all(self) -> None:
         """Workers first, then the relay, then PostgreSQL, so that nothing loses what it works with."""
-        _notify_systemd("STOPPING=1")
+        systemd.notify("STOPPING=1")
         log.info("node is stopping")
         await self._stop_workers([place for place in self._places if place.role in ("api", "ws")])
         await self._stop_workers([place for place in self._places if place.role == "relay"])
@@ -378,17 +406,3 @@ class Supervisor:
 def _raise_descriptor_limit() -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
-def _notify_systemd(state: str) -> None:
-    """Tell a service manager of Type=notify (sd_notify(3)); nothing when there is none."""
-    address = os.environ.get("NOTIFY_SOCKET")
-    if not address:
-        return
-    if address.startswith("@"):
-        address = "\0" + address[1:]
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
-        try:
-            notify.sendto(state.encode(), address)
-        except OSError as error:
-            log.warning("the service manager cannot be told", extra={"reason": str(error)})

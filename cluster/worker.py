@@ -8,8 +8,7 @@ import signal
 import socket
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -23,11 +22,14 @@ from app.ports import Upgrade
 from cluster import logs, spawn
 from cluster.bus import BusEnd
 from cluster.channel import Body, Channel, Message
-from cluster.page import Page
-from cluster.paths import Paths
-from db import batch, migrate
+from cluster.operator import SupervisorLink
+from cluster.page import Page, RelayWatch
+from cluster.start import BATCH_CONNECTIONS, Start
+from db import batch, migrate, outbox, systems
+from db.errors import DatabaseError, Unavailable
+from db.ids import new_id
 from db.pool import Database
-from db.settings import PoolSettings
+from db.prober import Prober
 
 if TYPE_CHECKING:
     from api.server import Server
@@ -38,61 +40,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 BEAT_S = 0.5
-_RELAY_SILENT_S = 3.0
-_BATCH_CONNECTIONS = 2
-_RELAY_CONNECTIONS = 4
-
-
-@dataclass(frozen=True)
-class Start:
-    """What the supervisor tells a worker at its start."""
-
-    config: Config
-    data_source: str
-    paths: Paths
-    incarnation: int
-    workers: int
-    ws_workers: int
-
-    @classmethod
-    def of(cls, body: Body) -> "Start":
-        """From the body of the start message."""
-        return cls(
-            config=from_json(str(body["config"]).encode()),
-            data_source=str(body["data_source"]),
-            paths=Paths(Path(str(body["data_dir"])), Path(str(body["runtime"])), str(body["node_id"])),
-            incarnation=int(body["incarnation"]),
-            workers=int(body["workers"]),
-            ws_workers=int(body["ws_workers"]),
-        )
-
-    def pool_settings(self, role: str) -> PoolSettings:
-        """This worker's share of the node's connection budget (SqlSettings.MaxOpenConns)."""
-        sql = self.config.sql_settings
-        share = (sql.max_open_conns - _RELAY_CONNECTIONS) // (self.workers + self.ws_workers)
-        most = _RELAY_CONNECTIONS if role == "relay" else max(_BATCH_CONNECTIONS + 1, min(share, 20))
-        return PoolSettings(
-            dsn=self.data_source,
-            max_connections=most,
-            max_idle_connections=min(most, max(1, sql.max_idle_conns // (self.workers + self.ws_workers + 1))),
-            max_lifetime_s=sql.conn_max_lifetime_milliseconds / 1000,
-            query_timeout_s=float(sql.query_timeout),
-            application_name=f"mmnode {role}",
-        )
-
-
-class RelayWatch:
-    """Fulfils `app.ports.NodeHealth` by the node page."""
-
-    def __init__(self, page: Page) -> None:
-        self._page = page
-        self.draining = False
-
-    def broken(self) -> str | None:
-        """See `app.ports.NodeHealth`."""
-        if self.draining:
-            return "draining"
-        return "relay_down" if self._page.beat_age_s() > _RELAY_SILENT_S else None
+_RETRY_S = 0.1
 
 
 class Worker(ABC):
@@ -102,8 +50,15 @@ class Worker(ABC):
         self.name = name
         self.start = start
         self.inherited = inherited
-        self.settings = start.pool_settings(name.rstrip("0123456789"))
+        self.settings = start.pool_settings(self.role)
         self.stop_asked = asyncio.Event()
+        self.operator = SupervisorLink()
+        self.database: Database | None = None
+
+    @property
+    def role(self) -> str:
+        """api, ws or relay."""
+        return self.name.rstrip("0123456789")
 
     @abstractmethod
     async def serve(self, ready: Callable[[], None]) -> None:
@@ -116,6 +71,49 @@ class Worker(ABC):
     @abstractmethod
     def status(self) -> Body:
         """Figures for the status command."""
+
+    async def open_database(self, page: Page, reserved: int = 0) -> Database:
+        """The pool of this worker. reserved: connections of its share that go past the pool."""
+        size = self.settings.max_connections - reserved
+        self.database = Database(self.settings, size, floors=self.start.floors(self.name), board=page)
+        await self.database.open()
+        while True:
+            try:
+                await self.database.take_floor()
+                return self.database
+            except Unavailable:
+                await asyncio.sleep(_RETRY_S)
+
+    def database_status(self) -> Body:
+        """Figures for `mmnode db status`."""
+        return {"pool": self.database.usage()} if self.database is not None else {}
+
+    async def act(self, kind: str, body: Body) -> None:
+        """Something with the database. Raises DatabaseError: then nothing has changed."""
+        if self.database is None:
+            raise Unavailable("it has not started yet")
+        match kind:
+            case "hold":
+                self.database.hold()
+            case "release":
+                self.database.release()
+            case "verify":
+                await self.database.verify(self._with(body).pool_settings(self.role))
+            case "recycle":
+                await self.recycle(self.database, self._with(body))
+
+    async def recycle(self, database: Database, start: Start) -> None:
+        """Go over to other data sources. Raises Unavailable: then nothing has changed."""
+        await database.recycle(start.pool_settings(self.role))
+        self.start = start
+
+    def _with(self, body: Body) -> Start:
+        return replace(
+            self.start,
+            config=from_json(str(body["config"]).encode()),
+            data_source=str(body["data_source"]),
+            replicas=tuple(body["replicas"]),
+        )
 
     def bus_end(self, on_message: Callable[[BusMessage], None], on_loss: Callable[[], None]) -> BusEnd:
         """This worker's end of the bus."""
@@ -133,17 +131,22 @@ class RelayWorker(Worker):
     """The relay, which also brings the schema up to date."""
 
     relay: "Relay | None" = None
+    prober: Prober | None = None
 
     async def serve(self, ready: Callable[[], None]) -> None:
         """See `Worker`."""
         from cluster.relay import Relay
 
         await migrate.run(self.settings)
-        database = Database(self.settings)
-        await database.open()
+        page = Page(self.start.paths.page, writable=True)
+        database = await self.open_database(page)
+        await systems.claim(database, "cluster_id", new_id())
+        self.prober = Prober(database, page)
+        probing = asyncio.create_task(self.prober.run())
+        following = asyncio.create_task(outbox.follow(database))
         self.relay = Relay(
             self.start.paths.bus,
-            Page(self.start.paths.page, writable=True),
+            page,
             database,
             node_id=self.start.paths.node_id,
             incarnation=self.start.incarnation,
@@ -152,13 +155,24 @@ class RelayWorker(Worker):
         serving = asyncio.create_task(self.relay.serve())
         stopping = asyncio.create_task(self.stop_asked.wait())
         ready()
-        await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({serving, stopping, probing, following}, return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
-        if serving.done():
-            await serving
-        serving.cancel()
-        await asyncio.wait({serving})
+        for task in (serving, probing, following):
+            if task.done():
+                await task
+            task.cancel()
+        await asyncio.wait({serving, probing, following})
         await database.close()
+
+    async def recycle(self, database: Database, start: Start) -> None:
+        """See `Worker`."""
+        await super().recycle(database, start)
+        if self.prober is not None:
+            self.prober.restart()
+
+    def database_status(self) -> Body:
+        """See `Worker`."""
+        return {**super().database_status(), **(self.prober.status() if self.prober is not None else {})}
 
     def reload(self, config: Config) -> None:
         """See `Worker`."""
@@ -182,17 +196,18 @@ class ServingWorker(Worker):
     ) -> tuple[Context, BusEnd, RelayWatch]:
         """Wait for the schema, then build the context."""
         await migrate.wait(self.settings)
-        database = Database(self.settings, self.settings.max_connections - batch_connections)
-        await database.open()
+        page = Page(self.start.paths.page)
+        database = await self.open_database(page, batch_connections)
         bus = self.bus_end(on_message, on_loss)
-        watch = RelayWatch(Page(self.start.paths.page))
+        watch = RelayWatch(page)
         self.ctx = Context(
             config=self.start.config,
             db=database,
-            posts=batch.PostWriter(lambda: batch.connect(self.settings), connections=_BATCH_CONNECTIONS),
+            posts=batch.PostWriter(lambda: batch.connect(database), connections=BATCH_CONNECTIONS),
             bus=bus,
             hasher=Hasher(),
             health=watch,
+            operator=self.operator,
         )
         return self.ctx, bus, watch
 
@@ -225,7 +240,7 @@ class ApiWorker(ServingWorker):
         from cluster.handover import Receiver, UpgradeSender
         from cluster.loads import PageLoads, PeerSender
 
-        ctx, bus, watch = await self.build(lambda _: None, lambda: None, _BATCH_CONNECTIONS)
+        ctx, bus, watch = await self.build(lambda _: None, lambda: None, BATCH_CONNECTIONS)
         paths, index = self.start.paths, int(self.name.removeprefix("api"))
         sockets = UpgradeSender([paths.handover(f"ws{one}") for one in range(self.start.ws_workers)])
         peers = PeerSender([paths.handover(f"api{one}") for one in range(self.start.workers)])
@@ -325,6 +340,7 @@ async def _run(role: str, index: int, end: socket.socket, inherited: list[socket
     name = role if role == "relay" else f"{role}{index}"
     logs.set_up(start.config.log_settings, name)
     worker = _ROLES[role](name, start, inherited)
+    worker.operator.connect(channel)
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, worker.stop_asked.set)
     beating = asyncio.create_task(_beat(channel))
@@ -347,17 +363,36 @@ async def _beat(channel: Channel) -> None:
 
 
 async def _listen(channel: Channel, worker: Worker) -> None:
+    tasks: set[asyncio.Task[None]] = set()
     async for message in channel.messages():
         match message.kind:
             case "stop":
                 worker.stop_asked.set()
+            case "answer":
+                worker.operator.answered(message)
             case "status":
                 channel.send(Message("answer", message.id, {"ok": True, **worker.status()}))
+            case "database":
+                channel.send(Message("answer", message.id, {"ok": True, **worker.database_status()}))
             case "reload":
                 config = from_json(str(message.body["config"]).encode())
                 logs.set_up(config.log_settings, worker.name)
                 worker.reload(config)
                 channel.send(Message("answer", message.id, {"ok": True}))
+            case "verify" | "recycle" | "hold" | "release":
+                task = asyncio.get_running_loop().create_task(_act(channel, worker, message))
+                tasks.add(task)
+                task.add_done_callback(tasks.discard)
+
+
+async def _act(channel: Channel, worker: Worker, message: Message) -> None:
+    """What takes a while, beside everything else."""
+    answer: Body = {"ok": True}
+    try:
+        await worker.act(message.kind, message.body)
+    except DatabaseError as error:
+        answer = {"ok": False, "error": str(error).strip()}
+    channel.send(Message("answer", message.id, answer))
 
 
 def main(role: str, index: int, descriptors: list[int]) -> int:

@@ -1,7 +1,6 @@
 """What is true: the database tier (bottom layer: imports none of ours).
 
-    app ──> users.py sessions.py teams.py channels.py posts.py shards.py       names of what statements read or change, and their floors
-statuses.py preferences.py systems.py
+    app ──> users.py sessions.py teams.py channels.py posts.py statuses.py preferences.py systems.py
               │ SQL, one file a noun                        │ posts go through
               ▼                                             ▼
             pool.py  read / write / transaction           batch.py  natural batching of posts
@@ -19,9 +18,12 @@ errors.py       what can go wrong below, in a few kinds
 generation.py   the connections of one configuration; a recycle replaces all at once
 ids.py          26-character ids and random tokens
 migrate.py      numbered SQL, run by exactly one of several nodes
+outbox.py       what changed since the last poll, whoever changed it
+place.py        where a connection string leads, without secrets
 pool.py         the connection pool
 posts.py        posts and the statement that writes a batch of them
 preferences.py  preferences of users
+prober.py       who is the master, how far the replicas are: asked every 250 ms
 routing.py      which server serves a read, sans-I/O
 schema/         the numbered SQL, a folder a driver
 sessions.py     sessions, looked up by the hash of their token

@@ -17,9 +17,10 @@ from typing import Protocol
 from db import posts
 from db.drivers.pipeline import PipelineConnection
 from db.errors import Busy, DatabaseError, Deadlock, Duplicate, Unavailable
+from db.generation import Generation
 from db.ids import ChannelId
+from db.pool import Database
 from db.posts import NewPost, Written
-from db.settings import PoolSettings
 
 log = logging.getLogger(__name__)
 
@@ -113,17 +114,27 @@ class BatchConnection(Protocol):
 class PostgresBatchConnection:
     """A `BatchConnection` on PostgreSQL: one send and one receive for each batch."""
 
-    def __init__(self, connection: PipelineConnection) -> None:
+    def __init__(self, connection: PipelineConnection, database: Database, generation: Generation) -> None:
         self._connection = connection
+        self._database = database
+        self._generation = generation
+        self._then = posts.POSITION if generation.replicas else None
 
     @property
     def closed(self) -> bool:
-        """Whether a new one is needed."""
+        """Whether a new one is needed: also once the pool was recycled."""
+        if self._database.generation is not self._generation:
+            self._connection.close()
         return self._connection.closed
 
     async def write(self, batch: Sequence[NewPost]) -> list[Written | None]:
         """See `BatchConnection`."""
-        results = await self._connection.run(posts.batch_calls(batch))
+        await self._database.writable()
+        results = await self._connection.run(posts.batch_calls(batch), self._then)
+        if self._then is not None:
+            self._database.floors.raise_to(posts.changed(batch), int(results[-1][0][0] or 0))
+        elif self._database.generation.replicas:  # they came while this batch was under way
+            self._database.unknown(posts.changed(batch))
         return posts.batch_results(results[1], len(batch))
 
     def close(self) -> None:
@@ -131,13 +142,15 @@ class PostgresBatchConnection:
         self._connection.close()
 
 
-async def connect(settings: PoolSettings) -> BatchConnection:
-    """Open a connection that can write batches. A process loads only the driver it uses."""
-    if settings.driver == "mysql":
+async def connect(database: Database) -> BatchConnection:
+    """Open a connection to the master of now that can write batches. A process loads only the driver it uses."""
+    generation = database.generation
+    if database.dialect == "mysql":
         from db.mysql.batch import MySQLBatchConnection
 
-        return await MySQLBatchConnection.open(settings)
-    return PostgresBatchConnection(await PipelineConnection.open(settings, posts.STATEMENTS))
+        return await MySQLBatchConnection.open(database)
+    connection = await PipelineConnection.open(generation.settings, posts.STATEMENTS, database.check)
+    return PostgresBatchConnection(connection, database, generation)
 
 
 class PostWriter:

@@ -124,7 +124,7 @@ class Database:
         self.floors: Floors = floors or LocalFloors()
         self.board: Board = board or LocalBoard()
         self._reserved = settings.max_connections - (size or settings.max_connections)
-        self._generation = self._build(settings)
+        self.generation = self._build(settings)
         self._cluster_id = ""
         self._free = asyncio.Event()
         self._free.set()
@@ -134,22 +134,22 @@ class Database:
     @property
     def settings(self) -> PoolSettings:
         """Of the connections in use now."""
-        return self._generation.settings
+        return self.generation.settings
 
     @property
     def dialect(self) -> Dialect:
         """See `Queryable`."""
-        return self._generation.settings.driver
+        return self.generation.settings.driver
 
     async def open(self) -> None:
         """Start the pools. Returns at once; connections are made behind it and on demand."""
-        await self._generation.open()
+        await self.generation.open()
 
     async def close(self) -> None:
         """Close all connections; those in use when their work is done."""
         for task in list(self._tasks):
             task.cancel()
-        await self._generation.close()
+        await self.generation.close()
 
     # Reads ---------------------------------------------------------------------------------------------------------
 
@@ -157,7 +157,7 @@ class Database:
         self, sql: str, parameters: Parameters = (), *, on: Collection[Shard] | None = None, of: RowShards | None = None
     ) -> list[Row]:
         """All rows of a read. A connection that breaks meanwhile is replaced and the read tried again."""
-        if on is not None and self._generation.replicas:
+        if on is not None and self.generation.replicas:
             rows = await self._from_replica(sql, parameters, on, of)
             if rows is not None:
                 return rows
@@ -167,7 +167,7 @@ class Database:
         self, sql: str, parameters: Parameters = (), *, on: Collection[Shard] | None = None, of: RowShards | None = None
     ) -> Row | None:
         """The first row of a read, or None when the master has none."""
-        if on is not None and self._generation.replicas:
+        if on is not None and self.generation.replicas:
             rows = await self._from_replica(sql, parameters, on, of)
             if rows:
                 return rows[0]
@@ -178,7 +178,7 @@ class Database:
         self, sql: str, parameters: Parameters, on: Collection[Shard], of: RowShards | None
     ) -> list[Row] | None:
         """The rows, or None when no replica may or can say."""
-        generation = self._generation
+        generation = self.generation
         floor = self.floors.floor(on)
         for _ in generation.replicas:
             choice = generation.choose(floor, self.board)
@@ -200,7 +200,7 @@ class Database:
     async def _from_master(self, sql: str, parameters: Parameters) -> list[Row]:
         for attempt in range(_READ_ATTEMPTS):
             try:
-                async with self._generation.master.connection() as connection:
+                async with self.generation.master.connection() as connection:
                     return await connection.fetch(sql, parameters)
             except ConnectionLost:
                 if attempt == _READ_ATTEMPTS - 1:
@@ -229,7 +229,7 @@ class Database:
     async def transaction(self) -> AsyncIterator[Transaction]:
         """A transaction: committed when the block ends, rolled back when it raises."""
         await self.writable()
-        generation = self._generation
+        generation = self.generation
         async with generation.master.connection() as connection:
             transaction = Transaction(connection, generation.settings.driver)
             async with connection.transaction():
@@ -239,7 +239,7 @@ class Database:
     @contextlib.asynccontextmanager
     async def _writing(self) -> AsyncIterator[tuple[Connection, set[Shard]]]:
         await self.writable()
-        generation = self._generation
+        generation = self.generation
         changed: set[Shard] = set()
         async with generation.master.connection() as connection:
             yield connection, changed
@@ -257,7 +257,7 @@ class Database:
 
     async def _committed(self, generation: Generation, connection: Connection, changed: set[Shard]) -> None:
         """Nobody of this node reads what is older than this commit any more."""
-        if not changed or not generation.settings.replicas:
+        if not changed or not self.generation.replicas:
             return
         try:
             position = await generation.driver.position(connection)
@@ -265,6 +265,12 @@ class Database:
             self.unknown(changed)
             return
         self.floors.raise_to(changed, position)
+
+    async def take_floor(self) -> None:
+        """Let no replica be read that lacks anything committed until now. Raises DatabaseError."""
+        if self.generation.replicas:
+            async with self.generation.master.connection() as connection:
+                self.floors.take_over(await self.generation.driver.position(connection))
 
     def unknown(self, changed: Iterable[Shard]) -> None:
         """Something was committed and nobody knows how far the log is: the master answers until that is known."""
@@ -280,7 +286,7 @@ class Database:
             await asyncio.sleep(_SETTLE_S)
             shards = set(self._unsettled)
             with contextlib.suppress(DatabaseError):
-                generation = self._generation
+                generation = self.generation
                 async with generation.master.connection() as connection:
                     position = await generation.driver.position(connection)
                 self.floors.settle(shards, position)
@@ -293,12 +299,17 @@ class Database:
 
     # Servers -------------------------------------------------------------------------------------------------------
 
+    async def verify(self, settings: PoolSettings) -> None:
+        """Whether a recycle to these settings is possible. Raises Unavailable, saying what is wrong."""
+        await verify(settings, self._cluster_id)
+
     async def recycle(self, settings: PoolSettings) -> None:
         """Go over to new connections by these settings; work under way ends on the old ones.
 
-        Raises Unavailable, with the reason, when the new master cannot be verified: then nothing has changed.
+        Raises Unavailable, with the reason, when the new master cannot be verified: then nothing has changed. Replicas
+        are read only once the prober speaks of the same ones, which it is to do after every process has recycled.
         """
-        await verify(settings, self._cluster_id)
+        await self.verify(settings)
         new = self._build(settings)
         await new.open()
         try:
@@ -307,8 +318,11 @@ class Database:
         except BaseException:
             await new.close()
             raise
-        old, self._generation = self._generation, new
+        old, self.generation = self.generation, new
         await old.close()
+        if new.replicas:  # what this process committed before may have raised no floor
+            async with new.master.connection() as connection:
+                self.floors.raise_all(await new.driver.position(connection))
 
     def hold(self) -> None:
         """Let no write begin until `release`."""
@@ -320,7 +334,7 @@ class Database:
 
     def usage(self) -> dict[str, object]:
         """Figures for operators."""
-        generation = self._generation
+        generation = self.generation
         return {
             "master": generation.master.usage(),
             "replicas": [
@@ -330,9 +344,9 @@ class Database:
         }
 
     def _build(self, settings: PoolSettings) -> Generation:
-        return Generation(settings, max(1, settings.max_connections - self._reserved), self._check)
+        return Generation(settings, max(1, settings.max_connections - self._reserved), self.check)
 
-    def _check(self, facts: Facts) -> None:
+    def check(self, facts: Facts) -> None:
         """Of every new connection to the master."""
         if not facts.writable:
             raise ConnectionLost("the server takes no writes")

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from db import shards
-from db.drivers import Row, pipeline
+from db.drivers import Row, pipeline, postgres
 from db.drivers.pipeline import Statement
 from db.entities import Post
 from db.ids import ChannelId, PostId, UserId
@@ -60,7 +60,7 @@ class Written:
 
 # A batch is one transaction of two statements. Between them a new snapshot is taken, so that the second sees all
 # that was committed before the first got its locks.
-LOCK, WRITE = "lock_heads", "write_posts"
+LOCK, WRITE, POSITION = "lock_heads", "write_posts", "position"
 _LOCK_SQL = "SELECT channel_id FROM channel_heads WHERE channel_id = ANY($1) ORDER BY channel_id FOR NO KEY UPDATE"
 # known:  the same idempotency key, or the same id (an earlier try of ours whose answer was lost)
 # placed: the new ones with their place. now = GREATEST(clock, last change + 1 ms): times in a channel only grow.
@@ -120,6 +120,7 @@ SELECT n, id, seq, create_at, TRUE FROM placed UNION ALL SELECT n, id, seq, crea
 """
 STATEMENTS = {
     LOCK: Statement(_LOCK_SQL, (pipeline.TEXT_ARRAY_OID,)),
+    POSITION: Statement(postgres.POSITION_SQL),
     WRITE: Statement(
         _WRITE_SQL,
         (
@@ -156,6 +157,15 @@ def batch_calls(batch: Sequence[NewPost]) -> list[tuple[str, list[bytes]]]:
             ],
         ),
     ]
+
+
+def changed(batch: Iterable[NewPost]) -> set[shards.Shard]:
+    """What writing these posts changes."""
+    found = set()
+    for post in batch:
+        found.add(shards.posts(post.channel_id))
+        found.add(shards.viewed(post.channel_id, post.user_id))
+    return found
 
 
 def batch_results(rows: Iterable[Row], size: int) -> list[Written | None]:

@@ -100,6 +100,9 @@ class Floors(Protocol):
     def raise_all(self, position: int) -> None:
         """Anything may have changed up to `position`."""
 
+    def take_over(self, position: int) -> None:
+        """Whatever this process, or its predecessor, said before is covered by `position`, now the floor of all."""
+
 
 class LocalFloors:
     """`Floors` of one process alone."""
@@ -126,3 +129,8 @@ class LocalFloors:
         """See `Floors`."""
         self._all = max(self._all, position)
         self._floors = {one: floor for one, floor in self._floors.items() if floor > self._all}
+
+    def take_over(self, position: int) -> None:
+        """See `Floors`."""
+        self._all = position
+        self._floors = {}

@@ -14,6 +14,13 @@ async def claim(db: Queryable, name: str, value: str) -> bool:
     return await db.execute(_CLAIM[db.dialect], (name, value)) == 1
 
 
+async def replace(db: Queryable, name: str, old: str, new: str) -> bool:
+    """Set `name` if it still is `old` ('': not set); whether this call did it. Two at once: exactly one gets True."""
+    if not old:
+        return await claim(db, name, new)
+    return await db.execute("UPDATE systems SET value = %s WHERE name = %s AND value = %s", (new, name, old)) == 1
+
+
 async def find(db: Queryable, name: str) -> str | None:
     """The value of `name`, if it was ever set."""
     row = await db.fetch_one("SELECT value FROM systems WHERE name = %s", (name,))

@@ -7,11 +7,12 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 
-from db.drivers import Connection, Facts, Migration, mysql_schema
+from db.drivers import Connection, Facts, Migration, Row, mysql_schema
 from db.drivers.mysql_connection import MySQLConnection
 from db.drivers.mysql_dsn import Dsn, parse
 from db.errors import Unavailable
 from db.settings import PoolSettings
+from db.shards import UNKNOWN
 
 log = logging.getLogger(__name__)
 
@@ -215,16 +216,9 @@ class MySQLDriver:
         return Facts(server, 0, writable, position, marker, cluster_id)
 
     async def position(self, connection: Connection) -> int:
-        """See `Driver`. Raises Unavailable when the server counts no transactions."""
+        """See `Driver`. UNKNOWN when the server counts no transactions: then no replica is ever read."""
         assert isinstance(connection, MySQLConnection)
-        if connection.mariadb:
-            written, domain = (await connection.fetch("SELECT @@gtid_binlog_pos, @@gtid_domain_id"))[0]
-            position = mariadb_position(written, int(domain))
-        else:
-            position = mysql_position((await connection.fetch("SELECT @@GLOBAL.gtid_executed"))[0][0])
-        if not position:
-            raise Unavailable("the server counts no transactions: turn on its binary log and GTIDs")
-        return position
+        return position_of((await connection.fetch(position_sql(connection)))[0])
 
     async def migrate(self, settings: PoolSettings, migrations: Sequence[Migration]) -> list[str]:
         """See `Driver`."""
@@ -236,6 +230,17 @@ class MySQLDriver:
 
 
 DRIVER = MySQLDriver()
+
+
+def position_sql(connection: MySQLConnection) -> str:
+    """Asks the master how far its log is written; for `position_of`."""
+    return "SELECT @@gtid_binlog_pos, @@gtid_domain_id" if connection.mariadb else "SELECT @@GLOBAL.gtid_executed"
+
+
+def position_of(row: Row) -> int:
+    """What the answer to `position_sql` says."""
+    position = mariadb_position(row[0], int(row[1])) if len(row) == 2 else mysql_position(row[0])
+    return position or UNKNOWN
 
 
 def _is_off(value: object) -> bool:

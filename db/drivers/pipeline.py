@@ -6,14 +6,23 @@ else uses psycopg's pool.
 
 import asyncio
 import struct
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import psycopg
 from psycopg import pq
 
-from db.drivers.postgres import RawConnection, connect_arguments, error_from_sqlstate, translate
+from db.drivers import Facts
+from db.drivers.postgres import (
+    DRIVER,
+    PostgresConnection,
+    RawConnection,
+    connect_arguments,
+    error_from_sqlstate,
+    translate,
+    translated,
+)
 from db.errors import ConnectionLost, DatabaseError, Unavailable
 from db.settings import PoolSettings
 
@@ -99,15 +108,24 @@ class PipelineConnection:
         self.closed = False
 
     @classmethod
-    async def open(cls, settings: PoolSettings, statements: Mapping[str, Statement]) -> "PipelineConnection":
-        """Connect and prepare `statements` under their names.
+    async def open(
+        cls,
+        settings: PoolSettings,
+        statements: Mapping[str, Statement],
+        check: Callable[[Facts], None] = lambda _: None,
+    ) -> "PipelineConnection":
+        """Connect, and prepare `statements` under their names.
 
-        Raises Unavailable when the server cannot be reached, StatementFailed when it refuses a statement.
+        Raises Unavailable when the server cannot be reached or must not be used (`check` says so), StatementFailed when
+        it refuses a statement.
         """
-        try:
-            connection = await psycopg.AsyncConnection.connect(settings.dsn, **connect_arguments(settings))
-        except (psycopg.Error, OSError) as error:
-            raise translate(error) from error
+        with translated():
+            connection = await psycopg.AsyncConnection.connect(**connect_arguments(settings.dsn, settings))
+            try:
+                check(await DRIVER.facts(PostgresConnection(connection)))
+            except BaseException:
+                await connection.close()
+                raise
         self = cls(connection, settings.query_timeout_s + 5.0)
         self._pgconn.enter_pipeline_mode()
         self._loop.add_reader(self._socket, self._on_readable)
@@ -120,10 +138,11 @@ class PipelineConnection:
             raise
         return self
 
-    async def run(self, calls: Sequence[tuple[str, Sequence[bytes]]]) -> list[list[Row]]:
+    async def run(self, calls: Sequence[tuple[str, Sequence[bytes]]], then: str | None = None) -> list[list[Row]]:
         """Run the named statements as one transaction; the rows of each, values in text form, in order.
 
-        BEGIN goes before and COMMIT after them in the same send. Raises Deadlock, Duplicate, BadValue or
+        BEGIN goes before and COMMIT after them in the same send, and then, outside the transaction, the statement
+        `then`, whose rows come last. Raises Deadlock, Duplicate, BadValue or
         StatementFailed after a rollback, Unavailable when the outcome is unknown.
         """
         if self.closed:
@@ -134,6 +153,8 @@ class PipelineConnection:
             for name, parameters in calls:
                 pgconn.send_query_prepared(name.encode(), parameters, [1] * len(parameters))
             pgconn.send_query_params(b"COMMIT", None)
+            if then is not None:
+                pgconn.send_query_prepared(then.encode(), [], [])
         except psycopg.Error as error:
             self.close()
             raise translate(error) from error
@@ -143,7 +164,7 @@ class PipelineConnection:
             if not self.closed:
                 await self._roll_back()
             raise
-        return results[1:-1]
+        return [*results[1 : len(calls) + 1], *results[len(calls) + 2 :]]
 
     def close(self) -> None:
         """Close at once; a run under way fails with Unavailable."""

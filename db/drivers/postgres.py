@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequen
 from typing import Any
 
 import psycopg
+from psycopg.conninfo import conninfo_to_dict
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from db.drivers import Connection, Facts, Migration, Parameters, Row, postgres_schema
@@ -49,16 +50,29 @@ def translate(error: Exception) -> DatabaseError:
     return ConnectionLost(str(error))
 
 
-def connect_arguments(settings: PoolSettings) -> dict[str, Any]:
-    """Keyword arguments for every connection that this node makes."""
+def connect_arguments(dsn: str, settings: PoolSettings) -> dict[str, Any]:
+    """Keyword arguments for every connection that this node makes; what the DSN says itself goes before.
+
+    A network that swallows packets is noticed within about 10 s. Raises Unavailable for a DSN that libpq does not take.
+    """
+    try:
+        said = conninfo_to_dict(dsn)
+    except psycopg.Error as error:
+        raise Unavailable(f"not a PostgreSQL connection string: {error}") from error
     milliseconds = int(settings.query_timeout_s * 1000)
-    return {
-        "autocommit": True,
+    options = (
+        f"-c statement_timeout={milliseconds} -c idle_in_transaction_session_timeout=60000"
+        f" -c timezone=UTC -c jit=off {said.pop('options', '')}"
+    )
+    ours = {
         "application_name": settings.application_name,
         "connect_timeout": max(2, int(settings.connect_timeout_s)),
-        "options": f"-c statement_timeout={milliseconds} -c idle_in_transaction_session_timeout=60000"
-        " -c timezone=UTC -c jit=off",
+        "tcp_user_timeout": 6000,
+        "keepalives_idle": 5,
+        "keepalives_interval": 2,
+        "keepalives_count": 3,
     }
+    return {"autocommit": True, **ours, **said, "options": options}
 
 
 class PostgresConnection:
@@ -99,9 +113,8 @@ class PostgresServer:
         self._timeout_s = settings.connect_timeout_s
         self._writable = check is not None
         self._pool: AsyncConnectionPool[RawConnection] = AsyncConnectionPool(
-            dsn,
             connection_class=psycopg.AsyncConnection[tuple[Any, ...]],
-            kwargs=connect_arguments(settings),
+            kwargs=connect_arguments(dsn, settings),
             min_size=min(settings.max_idle_connections, size),
             max_size=size,
             timeout=settings.connect_timeout_s,
@@ -184,6 +197,9 @@ SELECT (SELECT system_identifier FROM pg_control_system())::text,
 """
 
 
+POSITION_SQL = "SELECT (pg_current_wal_lsn() - '0/0')::bigint"
+
+
 class PostgresDriver:
     """A `Driver` of `db/drivers`."""
 
@@ -198,7 +214,7 @@ class PostgresDriver:
     async def ask(self, dsn: str, settings: PoolSettings) -> Facts:
         """See `Driver`."""
         with translated():
-            async with await psycopg.AsyncConnection.connect(dsn, **connect_arguments(settings)) as raw:
+            async with await psycopg.AsyncConnection.connect(**connect_arguments(dsn, settings)) as raw:
                 return await self.facts(PostgresConnection(raw))
 
     async def facts(self, connection: Connection) -> Facts:
@@ -208,18 +224,18 @@ class PostgresDriver:
 
     async def position(self, connection: Connection) -> int:
         """See `Driver`."""
-        rows = await connection.fetch("SELECT (pg_current_wal_lsn() - '0/0')::bigint")
+        rows = await connection.fetch(POSITION_SQL)
         return int(rows[0][0])
 
     async def migrate(self, settings: PoolSettings, migrations: Sequence[Migration]) -> list[str]:
         """See `Driver`."""
         with translated():
-            return await postgres_schema.migrate(settings, connect_arguments(settings), migrations)
+            return await postgres_schema.migrate(connect_arguments(settings.dsn, settings), migrations)
 
     async def schema_version(self, settings: PoolSettings) -> int:
         """See `Driver`."""
         with translated():
-            return await postgres_schema.version(settings, connect_arguments(settings))
+            return await postgres_schema.version(connect_arguments(settings.dsn, settings))
 
 
 DRIVER = PostgresDriver()

@@ -11,7 +11,6 @@ from typing import Any
 import psycopg
 
 from db.drivers import Migration
-from db.settings import PoolSettings
 
 log = logging.getLogger(__name__)
 
@@ -25,12 +24,10 @@ CREATE TABLE IF NOT EXISTS schema_migrations (
 """
 
 
-async def migrate(settings: PoolSettings, arguments: dict[str, Any], migrations: Sequence[Migration]) -> list[str]:
+async def migrate(arguments: dict[str, Any], migrations: Sequence[Migration]) -> list[str]:
     """See `Driver`. arguments: of every connection of ours; here no statement has a time limit."""
     applied: list[str] = []
-    async with await psycopg.AsyncConnection.connect(
-        settings.dsn, **{**arguments, "options": "-c timezone=UTC"}
-    ) as connection:
+    async with await psycopg.AsyncConnection.connect(**{**arguments, "options": "-c timezone=UTC"}) as connection:
         await connection.execute("SELECT pg_advisory_lock(%s)", (_LOCK_KEY,))
         await connection.execute(_CREATE_TABLE)
         cursor = await connection.execute("SELECT version FROM schema_migrations")
@@ -49,9 +46,9 @@ async def migrate(settings: PoolSettings, arguments: dict[str, Any], migrations:
     return applied
 
 
-async def version(settings: PoolSettings, arguments: dict[str, Any]) -> int:
+async def version(arguments: dict[str, Any]) -> int:
     """See `Driver.schema_version`."""
-    async with await psycopg.AsyncConnection.connect(settings.dsn, **arguments) as connection:
+    async with await psycopg.AsyncConnection.connect(**arguments) as connection:
         cursor = await connection.execute("SELECT to_regclass('schema_migrations') IS NOT NULL")
         row = await cursor.fetchone()
         if row is None or not row[0]:

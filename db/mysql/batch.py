@@ -12,13 +12,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from db.drivers import Row
-from db.drivers.mysql import read_dsn
+from db.drivers.mysql import position_of, position_sql, read_dsn
 from db.drivers.mysql_connection import MySQLConnection
 from db.drivers.mysql_text import literal, values
+from db.generation import Generation
 from db.ids import PostId
 from db.mysql.tables import NOW_MS
-from db.posts import NewPost, Written, mentions_json
-from db.settings import PoolSettings
+from db.pool import Database
+from db.posts import NewPost, Written, changed, mentions_json
 
 
 @dataclass
@@ -45,28 +46,46 @@ class _Plan:
 class MySQLBatchConnection:
     """A `BatchConnection` of `db/batch.py`."""
 
-    def __init__(self, connection: MySQLConnection) -> None:
+    def __init__(self, connection: MySQLConnection, database: Database, generation: Generation) -> None:
         self._connection = connection
+        self._database = database
+        self._generation = generation
+        self._then = [position_sql(connection)] if generation.replicas else []
 
     @classmethod
-    async def open(cls, settings: PoolSettings) -> "MySQLBatchConnection":
-        """Connect."""
-        return cls(await MySQLConnection.open(read_dsn(settings.dsn), settings, multi_statements=True))
+    async def open(cls, database: Database) -> "MySQLBatchConnection":
+        """Connect to the master of now. Raises Unavailable when it must not be used."""
+        generation = database.generation
+        settings = generation.settings
+        connection = await MySQLConnection.open(read_dsn(settings.dsn), settings, multi_statements=True)
+        try:
+            database.check(await generation.driver.facts(connection))
+        except BaseException:
+            connection.close()
+            raise
+        return cls(connection, database, generation)
 
     @property
     def closed(self) -> bool:
-        """See `BatchConnection`."""
+        """See `BatchConnection`: also once the pool was recycled."""
+        if self._database.generation is not self._generation:
+            self._connection.close()
         return self._connection.broken
 
     async def write(self, batch: Sequence[NewPost]) -> list[Written | None]:
         """See `BatchConnection`."""
+        await self._database.writable()
         try:
             _, heads, open_channels, members, known, clock = await self._connection.run_all(_questions(batch))
             plan, results = _place(batch, heads, open_channels, members, known, clock[0][0])
-            await self._connection.run_all([*_changes(plan), "COMMIT"])
+            answers = await self._connection.run_all([*_changes(plan), "COMMIT", *self._then])
         except BaseException:
             await self._connection.roll_back()
             raise
+        if self._then:
+            self._database.floors.raise_to(changed(batch), position_of(answers[-1][0]))
+        elif self._database.generation.replicas:  # they came while this batch was under way
+            self._database.unknown(changed(batch))
         return results
 
     def close(self) -> None:

@@ -201,6 +201,8 @@ _EXAMPLES: dict[str, Callable[[World, Rest], Example]] = {
     "HEAD /api/v3/general/ping": lambda _, __: Example({}),
     "GET /api/v4/websocket": lambda _, __: Example({}),
     "GET /api/v4/config/client": lambda _, __: Example({}, query="?format=old"),
+    "POST /api/v4/config/reload": lambda _, __: Example({}),
+    "POST /api/v4/database/recycle": lambda _, __: Example({}),
     "GET /api/v4/license/client": lambda _, __: Example({}, query="?format=old"),
 }
 

@@ -53,6 +53,8 @@ MATRIX: dict[str, Expected] = {
     "GET /api/v4/websocket": (400, 400, 400, 400, 400, 400),  # without an upgrade
     "GET /api/v4/config/client": OPEN,
     "GET /api/v4/license/client": OPEN,
+    "POST /api/v4/config/reload": (401, 403, 403, 403, 403, 200),
+    "POST /api/v4/database/recycle": (401, 403, 403, 403, 403, 200),
 }
 # The same with the member in the path (the member themselves left out: 0). Reading a user is open to all.
 FOR_OTHERS: dict[str, Expected] = {

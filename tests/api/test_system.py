@@ -101,7 +101,7 @@ def test_client_configuration_with_a_bad_session_is_the_limited_one(world: World
 
 def test_client_configuration_holds_no_secret(world: World, node: Node) -> None:
     text = world.system_admin.call("GET", "/config/client?format=old").text
-    assert node.status()["database"] not in text
+    assert node.status()["database"]["master"] not in text
     assert "DataSource" not in text
 
 

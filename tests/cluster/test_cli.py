@@ -111,7 +111,7 @@ def test_commands_to_a_node_that_does_not_run_say_so(tmp_path: Path, command: li
     [
         ("ClusterSettings", "Enable", True, "single nodes"),
         ("SqlSettings", "DriverName", "mysql", "supports 'postgres'"),
-        ("SqlSettings", "DataSourceReplicas", ["x"], "does not use replicas"),
+        ("SqlSettings", "DataSourceReplicas", ["x"], "needs a SqlSettings.DataSource"),
     ],
 )
 def test_what_this_version_cannot_do_is_refused_and_not_ignored(

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from db.batch import MAX_BATCH_ROWS, BatchQueue, Item, PostWriter
-from db.errors import Deadlock
-from db.errors import BadValue, Busy, ConnectionLost, Unavailable
+from db.errors import BadValue, Busy, ConnectionLost, Deadlock, Unavailable
 from db.ids import ChannelId, PostId, UserId, new_id
 from db.posts import NewPost, Written
 from tests.rig.scale import for_each_seed, scale

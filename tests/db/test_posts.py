@@ -40,8 +40,8 @@ async def _channel(database: Database, *members: UserId) -> ChannelId:
 
 
 @pytest.fixture
-async def writer(settings: PoolSettings) -> AsyncIterator[PostWriter]:
-    writer = PostWriter(lambda: batch.connect(settings))
+async def writer(database: Database) -> AsyncIterator[PostWriter]:
+    writer = PostWriter(lambda: batch.connect(database))
     yield writer
     await writer.close()
 
@@ -95,7 +95,7 @@ async def test_pending_ids_are_of_their_user(database: Database, writer: PostWri
 
 async def test_two_workers_race_with_the_same_pending_id(database: Database, settings: PoolSettings) -> None:
     channel_id, other = await _channel(database, ANN), await _channel(database, ANN)
-    writers = [PostWriter(lambda: batch.connect(settings)) for _ in range(4)]
+    writers = [PostWriter(lambda: batch.connect(database)) for _ in range(4)]
     for number in range(25):
         tries = [
             writer.write(_post(channel_id if index % 2 else other, pending=f"p{number}"))

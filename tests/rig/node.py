@@ -136,7 +136,7 @@ class Node:
 
     def sql(self, query: str, *parameters: object) -> list[tuple[Any, ...]]:
         """Rows of a query on the node's own database."""
-        with psycopg.connect(self.status()["database"], autocommit=True) as connection:
+        with psycopg.connect(self.status()["database"]["master"], autocommit=True) as connection:
             cursor = connection.execute(query.encode(), parameters or None)
             return cursor.fetchall() if cursor.description else []
 

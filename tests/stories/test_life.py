@@ -88,7 +88,13 @@ def test_the_second_start_takes_at_most_3_s_and_everything_is_still_there(own_no
 def test_a_reload_applies_what_can_be_applied_and_reports_the_rest(own_node: Node, by: str) -> None:
     before = _client_config(own_node)
     version = requests.get(f"{own_node.url}/api/v4/system/ping", timeout=10).headers["X-Version-Id"]
-    own_node.write_config({"TeamSettings": {"SiteName": "renamed"}, "SqlSettings": {"MaxOpenConns": 50}})
+    own_node.write_config(
+        {
+            "TeamSettings": {"SiteName": "renamed"},
+            "SqlSettings": {"MaxOpenConns": 50},
+            "FileSettings": {"MaxFileSize": 1},
+        }
+    )
     assert _client_config(own_node) == before  # requirement 76: nothing happens before the reload
     if by == "signal":
         assert own_node.process is not None
@@ -104,7 +110,8 @@ def test_a_reload_applies_what_can_be_applied_and_reports_the_rest(own_node: Nod
         ]
         answer = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
         assert answer["applied"] == ["TeamSettings.SiteName"]
-        assert answer["restart_needed"] == ["SqlSettings.MaxOpenConns"]
+        assert answer["restart_needed"] == ["FileSettings.MaxFileSize"]
+        assert answer["recycle_needed"] == ["SqlSettings.MaxOpenConns"]
         assert {name: one["ok"] for name, one in answer["workers"].items()} == dict.fromkeys(
             ["relay", "ws0", "api0", "api1"], True
         )
@@ -112,7 +119,13 @@ def test_a_reload_applies_what_can_be_applied_and_reports_the_rest(own_node: Nod
         response = requests.get(f"{own_node.url}/api/v4/config/client?format=old", timeout=10)
         assert response.json()["SiteName"] == "renamed"
         assert response.headers["X-Version-Id"] != version
-    assert own_node.status()["restart_needed"] == ["SqlSettings.MaxOpenConns"]
+    status = own_node.status()
+    assert (status["restart_needed"], status["recycle_needed"]) == (
+        ["FileSettings.MaxFileSize"],
+        ["SqlSettings.MaxOpenConns"],
+    )
+    assert own_node.ask("recycle")["ok"]
+    assert own_node.status()["recycle_needed"] == []
 
 
 def test_a_reload_of_a_broken_file_changes_nothing_and_says_why(own_node: Node) -> None:
@@ -193,7 +206,7 @@ def test_as_a_user() -> None:
     node = Node(workers=1, directory=directory, prefix=prefix)
     with node:
         assert new_user(node.url, "ann").user["roles"] == "system_admin system_user"
-        assert Path(node.status()["database"].split()[0].removeprefix("host=")).is_dir()
+        assert Path(node.status()["database"]["master"].split()[0].removeprefix("host=")).is_dir()
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root hands its database to another account")

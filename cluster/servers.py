@@ -1,0 +1,92 @@
+"""Which databases the node works with, and how it goes over to others while it runs (requirements 63 to 72).
+
+A reload only reads the configuration; a recycle makes every worker go over to the data sources it names. The relay,
+whose probes let replicas be read, goes last: so no worker reads a replica while another one does not yet raise floors.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Collection
+
+import msgspec
+
+from app.config import Config, SqlSettings, to_json
+from db.place import place_of
+
+log = logging.getLogger(__name__)
+
+Answer = dict[str, object]
+AskWorkers = Callable[[Collection[str], str, dict[str, object]], Awaitable[dict[str, dict[str, object]]]]
+
+
+class DatabaseServers:
+    """embedded_dsn: of the node's own PostgreSQL, None when the database is outside. ask: some roles of workers."""
+
+    def __init__(self, settings: SqlSettings, embedded_dsn: str | None, ask: AskWorkers) -> None:
+        self._active = settings
+        self._embedded_dsn = embedded_dsn
+        self._ask = ask
+        self._one_at_a_time = asyncio.Lock()
+
+    def sources(self) -> dict[str, object]:
+        """The data sources in use, for the start of a worker."""
+        return self._sources_of(self._active)
+
+    def _sources_of(self, settings: SqlSettings) -> dict[str, object]:
+        return {
+            "data_source": self._embedded_dsn or settings.data_source,
+            "replicas": list(settings.data_source_replicas),
+        }
+
+    def places(self) -> dict[str, object]:
+        """Where the servers in use are, without secrets (the embedded one's connection string holds none)."""
+        driver = self._active.driver_name
+        return {
+            "driver": driver,
+            "embedded": self._embedded_dsn is not None,
+            "master": self._embedded_dsn or place_of(driver, self._active.data_source),
+            "replicas": [place_of(driver, dsn) for dsn in self._active.data_source_replicas],
+        }
+
+    async def status(self) -> Answer:
+        """What the prober knows of each server, and how the workers use them."""
+        answers = await self._ask(("relay", "ws", "api"), "database", {})
+        relay = answers.pop("relay", {})
+        return {"ok": bool(relay.get("ok")), **self.places(), **relay, "workers": answers}
+
+    def pending(self, wanted: SqlSettings) -> list[str]:
+        """Keys of SqlSettings that a recycle would apply."""
+        return [
+            f"SqlSettings.{one.encode_name}"
+            for one in msgspec.structs.fields(SqlSettings)
+            if getattr(wanted, one.name) != getattr(self._active, one.name)
+        ]
+
+    async def recycle(self, config: Config) -> Answer:
+        """Go over to what the configuration names. Refused as a whole when the new master cannot be verified."""
+        async with self._one_at_a_time:
+            wanted = config.sql_settings
+            if bool(wanted.data_source) == (self._embedded_dsn is not None):
+                return {"ok": False, "error": "from or to the embedded database only by a restart"}
+            body = {"config": to_json(config).decode(), **self._sources_of(wanted)}
+            answers = await self._ask(("relay",), "verify", body)
+            if not _all_ok(answers):
+                return _refused(answers)
+            self._active = wanted  # a worker that starts from now on begins with it
+            answers = await self._ask(("api", "ws"), "recycle", body)
+            if _all_ok(answers):
+                answers |= await self._ask(("relay",), "recycle", body)
+            if not _all_ok(answers):
+                return _refused(answers) | {"workers": answers}
+            log.info("database connections recycled", extra={"database": self.places()["master"]})
+            return {"ok": True, "database": self.places(), "workers": answers}
+
+
+def _all_ok(answers: dict[str, dict[str, object]]) -> bool:
+    return all(answer.get("ok") for answer in answers.values())
+
+
+def _refused(answers: dict[str, dict[str, object]]) -> Answer:
+    reasons = sorted({str(answer.get("error")) for answer in answers.values() if not answer.get("ok")})
+    log.error("database connections are not recycled", extra={"reason": "; ".join(reasons)})
+    return {"ok": False, "error": "; ".join(reasons)}

@@ -1,0 +1,109 @@
+"""The outbox: everything that changed since the last poll, exactly, whoever changed it (design §4).
+
+A poll takes a snapshot and reads the rows of `cluster_log` that this snapshot sees and the last poll's did not: a
+transaction that was open for a minute is told of when it commits, and nothing is told of twice. The same poll tells
+which heads of channels changed, and the master's position, which is at least that of all it told of.
+"""
+
+import asyncio
+import logging
+from dataclasses import dataclass
+
+from db import shards
+from db.drivers import Row
+from db.errors import DatabaseError
+from db.pool import Database
+
+log = logging.getLogger(__name__)
+
+POLL_EVERY_S = 1.0
+_POLL_TIMEOUT_S = 5.0
+_TOO_LONG_S = 900.0
+_KEEP_S = 3600.0
+_TRIM_EVERY_S = 60.0
+_SNAPSHOT = "SELECT pg_current_snapshot()::text, (pg_current_wal_insert_lsn() - '0/0')::bigint"
+_CHANGES = (
+    "SELECT DISTINCT namespace, key FROM cluster_log WHERE xid >= pg_snapshot_xmin(%s::pg_snapshot)"
+    " AND NOT pg_visible_in_snapshot(xid, %s::pg_snapshot)"
+)
+_HEADS = (
+    "SELECT channel_id, seq FROM channel_heads WHERE changed_xid >= pg_snapshot_xmin(%s::pg_snapshot)"
+    " AND NOT pg_visible_in_snapshot(changed_xid, %s::pg_snapshot)"
+)
+
+Change = tuple[str, str]
+"""(namespace, key), as in `db/shards.py`."""
+
+
+@dataclass(frozen=True)
+class Poll:
+    """What a poll found. heads: (channel id, seq) of the channels whose head changed."""
+
+    position: int
+    changes: list[Change]
+    heads: list[tuple[str, int]]
+
+
+class Outbox:
+    """The cursor of one reader."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._snapshot: str | None = None
+
+    def forget(self) -> None:
+        """Another master: what the cursor says means nothing there. The next poll is a first one."""
+        self._snapshot = None
+
+    async def poll(self) -> Poll | None:
+        """What changed since the last poll; None for the first, which sets the cursor. Raises DatabaseError."""
+        since = self._snapshot
+        changes: list[Row] = []
+        heads: list[Row] = []
+        async with self._database.transaction() as tx:
+            await tx.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            rows = await tx.fetch(_SNAPSHOT)
+            if since is not None:
+                changes = await tx.fetch(_CHANGES, (since, since))
+                heads = await tx.fetch(_HEADS, (since, since))
+        self._snapshot = rows[0][0]
+        if since is None:
+            return None
+        return Poll(rows[0][1], [(row[0], row[1]) for row in changes], [(row[0], row[1]) for row in heads])
+
+
+async def follow(database: Database) -> None:
+    """Poll every second and raise the floors of what changed, until cancelled (the relay's; one a node)."""
+    outbox = Outbox(database)
+    loop = asyncio.get_running_loop()
+    term = database.board.term()
+    polled_at = trimmed_at = loop.time()
+    while True:
+        began = loop.time()
+        try:
+            if database.board.term() != term:
+                outbox.forget()
+                term = database.board.term()
+            async with asyncio.timeout(_POLL_TIMEOUT_S):
+                poll = await outbox.poll()
+            if poll is not None:
+                if began - polled_at > _TOO_LONG_S:
+                    database.floors.raise_all(poll.position)
+                changed = [shards.shard(namespace, key) for namespace, key in poll.changes]
+                changed += [shards.posts(channel_id) for channel_id, _ in poll.heads]
+                database.floors.raise_to(changed, poll.position)
+            polled_at = began
+            if began - trimmed_at >= _TRIM_EVERY_S:
+                trimmed_at = began
+                await trim(database, int(_KEEP_S * 1000))
+        except (DatabaseError, TimeoutError) as error:
+            log.warning("the outbox cannot be read", extra={"reason": str(error).strip()})
+        await asyncio.sleep(max(0.0, POLL_EVERY_S - (loop.time() - began)))
+
+
+async def trim(database: Database, older_than_ms: int) -> int:
+    """Forget what every reader has read long ago; how many rows."""
+    return await database.execute(
+        "DELETE FROM cluster_log WHERE create_at < (extract(epoch FROM clock_timestamp()) * 1000)::bigint - %s",
+        (older_than_ms,),
+    )

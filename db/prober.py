@@ -1,0 +1,160 @@
+"""Looks after the servers of a node: who is the master, how far the replicas are. The relay's; one a node.
+
+Every 250 ms each server is asked for its facts, each by a loop of its own, so that one that hangs delays no other. What
+is found goes to the board, which every process of the node reads. A replica counts only while it shows the mark of the
+present term, which the prober writes into the database when it meets a new master: one that follows a former master
+never gets it.
+"""
+
+import asyncio
+import contextlib
+import logging
+
+from db import migrate, systems
+from db.board import Board, Seen, boottime_ns, fingerprint
+from db.drivers import Facts, Server
+from db.errors import DatabaseError
+from db.generation import driver_of, term_of
+from db.pool import Database
+from db.routing import LagClock
+
+log = logging.getLogger(__name__)
+
+EVERY_S = 0.25
+_TIMEOUT_S = 1.0
+MARKER = "db_generation"
+
+
+class Prober:
+    """`run` until cancelled; after `database` was recycled, `restart` it."""
+
+    def __init__(self, database: Database, board: Board) -> None:
+        self._database = database
+        self._board = board
+        self._clock = LagClock()
+        self._mark = ""
+        self._timeline = 0
+        self._state: dict[int, str] = {}
+        self.master: Facts | None = None
+        """What the master last said; None while it does not answer."""
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def run(self) -> None:
+        """Probe until cancelled."""
+        self.restart()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self._stop()
+
+    def restart(self) -> None:
+        """Begin anew with the servers that the database has now."""
+        self._stop()
+        settings = self._database.settings
+        self._clock.clear()
+        self._board.set_servers(fingerprint(settings.replicas))
+        loop = asyncio.get_running_loop()
+        self._tasks = [loop.create_task(self._watch_master())]
+        for index, dsn in enumerate(settings.replicas):
+            server = driver_of(settings).server(dsn, settings, 1)
+            self._tasks.append(loop.create_task(self._watch_replica(index, server)))
+
+    def status(self) -> dict[str, object]:
+        """What is known of the servers, for `mmnode db status`."""
+        now_ns = boottime_ns()
+        term = self._board.term()
+        replicas = []
+        for index in range(len(self._database.settings.replicas)):
+            seen = self._board.replica(index)
+            age_s = round((now_ns - seen.probed_ns) / 1e9, 1) if seen.probed_ns else None
+            replicas.append(
+                {
+                    "state": self._state.get(index, "unknown"),
+                    "lag_ms": seen.lag_ms,
+                    "replayed": seen.replayed,
+                    "seen_s": age_s,
+                }
+            )
+        return {
+            "term": f"{term.number}/{term.timeline}",
+            "schema_needed": migrate.newest(self._database.dialect),
+            "master_state": "up" if self.master is not None else "down",
+            "position": self.master.position if self.master is not None else None,
+            "replica_states": replicas,
+        }
+
+    def _stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        self._tasks = []
+
+    async def _watch_master(self) -> None:
+        while True:
+            began = asyncio.get_running_loop().time()
+            try:
+                async with asyncio.timeout(_TIMEOUT_S), self._database.generation.master.connection() as connection:
+                    facts = await self._database.generation.driver.facts(connection)
+                await self._meet(facts)
+                self._clock.master(facts.position, asyncio.get_running_loop().time())
+                self.master = facts
+            except (DatabaseError, TimeoutError) as error:
+                if self.master is not None:
+                    log.warning("the master database does not answer", extra={"reason": str(error).strip()})
+                self.master = None
+            await asyncio.sleep(EVERY_S - min(EVERY_S, asyncio.get_running_loop().time() - began))
+
+    async def _meet(self, facts: Facts) -> None:
+        """A master that is not the one whose mark is in the database begins a new term."""
+        number, _, who = facts.marker.partition(" ")
+        here = f"{facts.server}/{facts.timeline}"
+        if who != here:
+            mark = f"{int(number or 0) + 1} {here}"
+            if not await systems.replace(self._database, MARKER, facts.marker, mark):
+                return  # another node was faster: the next probe sees its mark
+            log.warning("this database is the master from now on", extra={"term": mark})
+            facts = Facts(facts.server, facts.timeline, facts.writable, facts.position, mark, facts.cluster_id)
+        if facts.marker != self._mark:
+            self._mark, self._timeline = facts.marker, facts.timeline
+            self._clock.clear()
+            self._database.floors.raise_all(facts.position)
+        term = term_of(facts)
+        if term > self._board.term():
+            self._board.set_term(term)
+
+    async def _watch_replica(self, index: int, server: Server) -> None:
+        await server.open()
+        try:
+            while True:
+                began = boottime_ns()
+                try:
+                    async with asyncio.timeout(_TIMEOUT_S), server.connection() as connection:
+                        facts = await driver_of(self._database.settings).facts(connection)
+                    reason = self._unfit(facts)
+                except (DatabaseError, TimeoutError) as error:
+                    reason = str(error).strip() or "it does not answer"
+                if reason is None:
+                    lag_ms = self._clock.lag_ms(facts.position, asyncio.get_running_loop().time())
+                    self._board.set_replica(index, Seen(facts.position, lag_ms, began))
+                self._tell(index, reason)
+                await asyncio.sleep(EVERY_S - min(EVERY_S, (boottime_ns() - began) / 1e9))
+        finally:
+            with contextlib.suppress(DatabaseError):
+                await server.close()
+
+    def _unfit(self, facts: Facts) -> str | None:
+        """Why the server is no replica of the present master; None: it is."""
+        if not self._mark or facts.marker != self._mark:
+            return "it does not follow the present master"
+        if facts.writable and facts.timeline != self._timeline:
+            return "it was promoted"
+        return None
+
+    def _tell(self, index: int, reason: str | None) -> None:
+        state = reason or "up"
+        if self._state.get(index) == state:
+            return
+        self._state[index] = state
+        if reason is None:
+            log.info("replica is fit", extra={"replica": index})
+        else:
+            log.warning("replica is out", extra={"replica": index, "reason": reason})

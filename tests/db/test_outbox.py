@@ -1,0 +1,104 @@
+"""The outbox: every change is told of once, whoever made it and however long it took."""
+
+import asyncio
+
+import psycopg
+import pytest
+
+from db import outbox, preferences, statuses, users
+from db.entities import Preference
+from db.ids import UserId, new_id
+from db.outbox import Outbox, Poll
+from db.pool import Database
+from db.settings import PoolSettings
+from tests.db.people import user
+
+
+async def _changes(reader: Outbox) -> set[tuple[str, str]]:
+    poll = await reader.poll()
+    assert poll is not None
+    assert len(set(poll.changes)) == len(poll.changes)
+    return set(poll.changes)
+
+
+@pytest.fixture
+async def reader(database: Database) -> Outbox:
+    reader = Outbox(database)
+    assert await reader.poll() is None
+    return reader
+
+
+async def test_every_write_is_told_of_once(database: Database, reader: Outbox) -> None:
+    ann = user("ann")
+    await users.insert(database, ann)
+    await preferences.save(database, [Preference(ann.id, "c", "n", "v")])
+    await statuses.set_by_user(database, ann.id, "dnd", 1, manual=True)
+    assert await _changes(reader) == {("user", ann.id), ("preferences", ann.id), ("status", ann.id)}
+    assert await _changes(reader) == set()
+
+
+async def test_a_transaction_that_was_open_for_long_is_seen_by_the_poll_after_its_commit(
+    database: Database, reader: Outbox, settings: PoolSettings
+) -> None:
+    ann, bob = user("ann"), user("bob")
+    async with await psycopg.AsyncConnection.connect(settings.dsn) as slow:
+        await slow.execute("INSERT INTO statuses (user_id, status) VALUES (%s, 'online')", (ann.id,))
+        for _ in range(5):  # others come and go meanwhile, with higher transaction ids
+            await statuses.set_by_user(database, bob.id, new_id()[:8], 1, manual=True)
+            assert await _changes(reader) == {("status", bob.id)}
+        await slow.commit()
+    assert await _changes(reader) == {("status", ann.id)}
+    assert await _changes(reader) == set()
+
+
+async def test_what_was_rolled_back_is_not_told_of(database: Database, reader: Outbox) -> None:
+    with pytest.raises(ZeroDivisionError):
+        async with database.transaction() as tx:
+            await statuses.set_by_user(tx, UserId(new_id()), "dnd", 1, manual=True)
+            raise ZeroDivisionError
+    assert await _changes(reader) == set()
+
+
+async def test_an_update_by_hand_and_a_renamed_key_are_told_of(database: Database, reader: Outbox) -> None:
+    old, new = new_id(), new_id()
+    await database.execute("INSERT INTO statuses (user_id, status) VALUES (%s, 'online')", (old,))
+    await reader.poll()
+    await database.execute("UPDATE statuses SET user_id = %s WHERE user_id = %s", (new, old))
+    assert await _changes(reader) == {("status", old), ("status", new)}
+
+
+async def test_every_change_under_concurrency_is_told_of_exactly_once(database: Database, reader: Outbox) -> None:
+    ids = [UserId(new_id()) for _ in range(200)]
+    told: list[tuple[str, str]] = []
+
+    async def poll() -> None:
+        found = await reader.poll()
+        assert found is not None
+        told.extend(found.changes)
+
+    async def write(part: list[UserId]) -> None:
+        for one in part:
+            await statuses.set_by_user(database, one, "dnd", 1, manual=True)
+
+    writers = asyncio.gather(*(write(ids[start::5]) for start in range(5)))
+    while not writers.done():
+        await poll()
+    await writers
+    await poll()
+    assert sorted(told) == sorted(("status", one) for one in ids)
+
+
+async def test_the_position_of_a_poll_covers_what_it_tells_of(database: Database, reader: Outbox) -> None:
+    async with database.generation.master.connection() as connection:
+        before = await database.generation.driver.position(connection)
+    await statuses.set_by_user(database, UserId(new_id()), "dnd", 1, manual=True)
+    poll = await reader.poll()
+    assert isinstance(poll, Poll)
+    assert poll.position > before
+
+
+async def test_old_rows_are_trimmed(database: Database, reader: Outbox) -> None:
+    await statuses.set_by_user(database, UserId(new_id()), "dnd", 1, manual=True)
+    assert await outbox.trim(database, 60_000) == 0
+    assert await outbox.trim(database, -1000) == 1
+    assert await _changes(reader) == set()

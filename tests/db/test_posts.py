@@ -177,6 +177,7 @@ async def test_a_nul_fails_alone(database: Database, writer: PostWriter) -> None
     assert (await _head(database, channel_id)).total_msg_count == 2
 
 
+@pytest.mark.parametrize("driver", ["postgres"])
 async def test_the_writer_goes_on_when_its_connections_are_ended(database: Database, writer: PostWriter) -> None:
     channel_id = await _channel(database, ANN)
     await writer.write(_post(channel_id))
@@ -189,6 +190,7 @@ async def test_the_writer_goes_on_when_its_connections_are_ended(database: Datab
     assert (await _head(database, channel_id)).total_msg_count == 21
 
 
+@pytest.mark.parametrize("driver", ["postgres"])
 async def test_a_pipeline_survives_errors_and_ends_with_its_connection(settings: PoolSettings) -> None:
     connection = await PipelineConnection.open(settings, posts.STATEMENTS)
     bad = _post("c" * 26, message="\0")

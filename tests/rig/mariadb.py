@@ -1,0 +1,133 @@
+"""A MariaDB server of the tests' own, on a free port, with its log off the disk's sync."""
+
+import asyncio
+import itertools
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from db.drivers import Row
+from db.drivers.mysql_connection import MySQLConnection
+from db.drivers.mysql_dsn import parse
+from db.settings import PoolSettings
+from tests.rig.node import new_directory
+from tests.rig.wait import until
+
+USER, PASSWORD = "chat", "p@ss/w:rd"
+
+
+def _account() -> dict[str, Any]:
+    if os.getuid() != 0:
+        return {}
+    account = pwd.getpwnam("mysql")
+    return {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
+
+
+class MariaDB:
+    """A running server; `new_database` gives each test one of its own."""
+
+    def __init__(self) -> None:
+        self.directory = new_directory()
+        self._numbers = itertools.count(1)
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self.port = int(free.getsockname()[1])
+        self.process: subprocess.Popen[bytes] | None = None
+        self._set_up = False
+
+    def start(self) -> "MariaDB":
+        """Start and wait until it takes connections."""
+        data = self.directory / "data"
+        if not data.exists():
+            if os.getuid() == 0:
+                shutil.chown(self.directory, "mysql")
+            subprocess.run(
+                ["mariadb-install-db", "--no-defaults", f"--datadir={data}", "--skip-test-db", "--skip-name-resolve",
+                 "--auth-root-authentication-method=normal", "--innodb-log-file-size=8M"],
+                check=True, stdout=subprocess.DEVNULL, cwd="/", **_account(),
+            )  # fmt: skip
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                ["mariadbd", "--no-defaults", f"--datadir={data}", f"--port={self.port}", "--bind-address=127.0.0.1",
+                 f"--socket={data}/s.sock", f"--pid-file={data}/pid", "--server-id=1", "--log-bin=bin",
+                 "--binlog-format=ROW", "--log-slave-updates", "--gtid-strict-mode=1", "--gtid-domain-id=0",
+                 "--character-set-server=utf8mb4", "--collation-server=utf8mb4_unicode_ci",
+                 "--innodb-buffer-pool-size=32M", "--innodb-log-file-size=8M", "--innodb-flush-log-at-trx-commit=2",
+                 "--innodb-flush-method=nosync", "--sync-binlog=0", "--skip-name-resolve", "--performance-schema=0",
+                 "--log-bin-trust-function-creators=1", "--max-connections=200"],
+                stdout=log, stderr=log, cwd="/", start_new_session=True, **_account(),
+            )  # fmt: skip
+        until(self._ready, 30, "a ready MariaDB")
+        if not self._set_up:
+            self._as_root(
+                "SET sql_log_bin = 0",
+                f"CREATE USER {USER}@'127.0.0.1' IDENTIFIED BY '{PASSWORD}'",
+                f"GRANT ALL ON *.* TO {USER}@'127.0.0.1'",
+                f"REVOKE SUPER, READ_ONLY ADMIN ON *.* FROM {USER}@'127.0.0.1'",  # read_only is to hold for it
+            )
+            self._set_up = True
+        return self
+
+    def _ready(self) -> bool:
+        assert self.process is not None
+        assert self.process.poll() is None, self.log.read_text(errors="replace")
+        try:
+            self._as_root("SELECT 1")
+        except Exception:
+            return False
+        return True
+
+    def _as_root(self, *statements: str) -> list[Row]:
+        return self.sql(f"root:@unix({self.directory}/data/s.sock)/mysql", *statements)
+
+    def sql(self, dsn: str, *statements: str) -> list[Row]:
+        """Run statements; the rows of the last."""
+
+        async def run() -> list[Row]:
+            connection = await MySQLConnection.open(parse(dsn), PoolSettings(dsn, driver="mysql"))
+            try:
+                rows: list[Row] = []
+                for statement in statements:
+                    rows = await connection.fetch(statement)
+                return rows
+            finally:
+                connection.close()
+
+        return asyncio.run(run())
+
+    def root(self, *statements: str) -> list[Row]:
+        """Run statements as root; the rows of the last."""
+        return self._as_root(*statements)
+
+    def new_database(self) -> str:
+        """Connection string of a new, empty database."""
+        name = f"test{next(self._numbers)}"
+        self._as_root(f"CREATE DATABASE {name}")
+        return self.dsn(name)
+
+    def dsn(self, name: str) -> str:
+        """Connection string of a database."""
+        return f"{USER}:{PASSWORD}@tcp(127.0.0.1:{self.port})/{name}?charset=utf8mb4,utf8&readTimeout=30s"
+
+    def stop(self) -> None:
+        """Stop it in good order, and remove its files."""
+        assert self.process is not None
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            self.process.wait(20)
+        shutil.rmtree(self.directory)
+
+    def crash(self) -> None:
+        """kill -9."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+
+    @property
+    def log(self) -> Path:
+        """The server's log."""
+        return self.directory / "mariadb.log"

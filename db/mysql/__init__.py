@@ -6,6 +6,7 @@ COMMITTED every statement sees what was committed before it began, so what follo
 
 batch.py      writing a batch of posts
 channels.py   joining and reading channels
+outbox.py     reading the outbox
 statuses.py   changes of presence
 tables.py     rows as a table inside a statement, the clock
 teams.py      joining teams

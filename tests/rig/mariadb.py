@@ -1,6 +1,5 @@
 """A MariaDB server of the tests' own, on a free port, with its log off the disk's sync."""
 
-import asyncio
 import itertools
 import os
 import pwd
@@ -11,10 +10,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from db.drivers import Row
-from db.drivers.mysql_connection import MySQLConnection
-from db.drivers.mysql_dsn import parse
-from db.settings import PoolSettings
+from tests.rig import sql
 from tests.rig.node import new_directory
 from tests.rig.wait import until
 
@@ -63,8 +59,7 @@ class MariaDB:
             )  # fmt: skip
         until(self._ready, 30, "a ready MariaDB")
         if not self._set_up:
-            self._as_root(
-                "SET sql_log_bin = 0",
+            self.root(
                 f"CREATE USER {USER}@'127.0.0.1' IDENTIFIED BY '{PASSWORD}'",
                 f"GRANT ALL ON *.* TO {USER}@'127.0.0.1'",
                 f"REVOKE SUPER, READ_ONLY ADMIN ON *.* FROM {USER}@'127.0.0.1'",  # read_only is to hold for it
@@ -76,37 +71,20 @@ class MariaDB:
         assert self.process is not None
         assert self.process.poll() is None, self.log.read_text(errors="replace")
         try:
-            self._as_root("SELECT 1")
+            self.root("SELECT 1")
         except Exception:
             return False
         return True
 
-    def _as_root(self, *statements: str) -> list[Row]:
-        return self.sql(f"root:@unix({self.directory}/data/s.sock)/mysql", *statements)
-
-    def sql(self, dsn: str, *statements: str) -> list[Row]:
-        """Run statements; the rows of the last."""
-
-        async def run() -> list[Row]:
-            connection = await MySQLConnection.open(parse(dsn), PoolSettings(dsn, driver="mysql"))
-            try:
-                rows: list[Row] = []
-                for statement in statements:
-                    rows = await connection.fetch(statement)
-                return rows
-            finally:
-                connection.close()
-
-        return asyncio.run(run())
-
-    def root(self, *statements: str) -> list[Row]:
-        """Run statements as root; the rows of the last."""
-        return self._as_root(*statements)
+    def root(self, *statements: str) -> None:
+        """Run statements as root, each on a connection of its own."""
+        for statement in statements:
+            sql.rows("mysql", f"root:@unix({self.directory}/data/s.sock)/mysql", statement)
 
     def new_database(self) -> str:
         """Connection string of a new, empty database."""
         name = f"test{next(self._numbers)}"
-        self._as_root(f"CREATE DATABASE {name}")
+        self.root(f"CREATE DATABASE {name}")
         return self.dsn(name)
 
     def dsn(self, name: str) -> str:

@@ -12,10 +12,14 @@ from db.drivers.mysql import DRIVER, MySQLServer, read_dsn
 from db.drivers.mysql_connection import MySQLConnection
 from db.errors import BadValue, ConnectionLost, Deadlock, Duplicate, StatementFailed, Unavailable, Wrong
 from db.pool import Database
-from db.settings import PoolSettings
+from db.settings import Dialect, PoolSettings
 from tests.rig.mariadb import MariaDB
 
-pytestmark = pytest.mark.parametrize("driver", ["mysql"])
+
+@pytest.fixture
+def driver() -> Dialect:
+    """Only this one here."""
+    return "mysql"
 
 
 @pytest.fixture
@@ -253,7 +257,7 @@ async def test_an_update_counts_the_rows_it_found(connection: MySQLConnection) -
 async def test_a_transaction_is_all_or_nothing_and_sees_what_others_commit(
     connection: MySQLConnection, database: Database
 ) -> None:
-    with pytest.raises(Duplicate):
+    with pytest.raises(Duplicate):  # noqa: PT012 (of the last line)
         async with connection.transaction():
             await systems.claim(database, "theirs", "1")
             assert await connection.fetch("SELECT value FROM systems WHERE name = 'theirs'") == [("1",)]
@@ -272,7 +276,7 @@ async def test_a_lock_that_is_not_to_be_had_is_a_deadlock_and_rolled_back(
     await impatient.execute("SET innodb_lock_wait_timeout = 1")
     async with database.transaction() as tx:
         await tx.execute("UPDATE systems SET value = 'w' WHERE name = 'n'")
-        with pytest.raises(Deadlock):
+        with pytest.raises(Deadlock):  # noqa: PT012 (of the last line)
             async with impatient.transaction():
                 await impatient.execute("INSERT INTO systems (name, value) VALUES ('half', '')")
                 await impatient.execute("UPDATE systems SET value = 'x' WHERE name = 'n'")
@@ -299,7 +303,7 @@ async def test_a_migration_goes_on_where_its_runner_was_killed(settings: PoolSet
     assert await migrate.run(settings) == []
 
 
-async def test_of_several_runners_one_migrates(driver: str, dsn: str) -> None:
+async def test_of_several_runners_one_migrates(dsn: str) -> None:
     settings = PoolSettings(dsn, driver="mysql")
     applied = await asyncio.gather(*(migrate.run(settings) for _ in range(3)))
     assert sorted(map(len, applied)) == [0, 0, migrate.newest("mysql")]

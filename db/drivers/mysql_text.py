@@ -14,8 +14,9 @@ from db.errors import BadValue, ConnectionLost, DatabaseError, Deadlock, Duplica
 
 # The server goes away, was ended by an operator, or has become read-only: the connection is of no more use.
 _LOST = frozenset({1053, 1077, 1079, 1080, 1152, 1158, 1159, 1160, 1161, 1290, 1792, 1836, 1927, 3169, 4031})
-# A full server, a statement that took too long or was ended by an operator.
-_UNAVAILABLE = frozenset({1040, 1203, 1226, 1317, 1969, 3024})
+# A full server, a statement that took too long or was ended by an operator, a setting that forbids triggers: a
+# migration waits, and says so, until log_bin_trust_function_creators is set.
+_UNAVAILABLE = frozenset({1040, 1203, 1226, 1317, 1419, 1969, 3024})
 _DEADLOCK = frozenset({1205, 1213})
 _DUPLICATE = frozenset({1062, 1586})
 _BAD_VALUE = frozenset({1153, 1264, 1265, 1292, 1300, 1366, 1406, 1690})

@@ -92,7 +92,7 @@ def test_lists() -> None:
         (2006, ConnectionLost), (2013, ConnectionLost), (2055, ConnectionLost), (1053, ConnectionLost),
         (1927, ConnectionLost), (1290, ConnectionLost), (1792, ConnectionLost), (1836, ConnectionLost),
         (1213, Deadlock), (1205, Deadlock), (1062, Duplicate), (1264, BadValue), (1366, BadValue), (1406, BadValue),
-        (1040, Unavailable), (1203, Unavailable), (3024, Unavailable), (1969, Unavailable), (1064, StatementFailed),
+        (1040, Unavailable), (1203, Unavailable), (3024, Unavailable), (1969, Unavailable), (1419, Unavailable), (1064, StatementFailed),
         (1146, StatementFailed), (-1, ConnectionLost),
     ],
 )  # fmt: skip

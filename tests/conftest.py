@@ -10,6 +10,7 @@ from db.settings import PoolSettings
 from tests.provision import PARTS, Provision, may_skip
 from tests.rig.node import Node
 from tests.rig.people import new_user
+from tests.rig.pgcluster import PgCluster
 from tests.rig.postgres import Postgres
 from tests.rig.require import Require
 from tests.rig.rest import Rest
@@ -21,7 +22,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         fixtures = set(getattr(item, "fixturenames", ()))
         if fixtures & {"node", "own_node"}:
             item.add_marker(pytest.mark.node)
-        if "postgres" in fixtures:
+        if fixtures & {"postgres", "pg_cluster"}:
             item.add_marker(pytest.mark.database)
 
 
@@ -48,6 +49,13 @@ def postgres() -> Iterator[Postgres]:
     server = Postgres().start()
     yield server
     server.stop()
+
+
+@pytest.fixture
+def pg_cluster() -> Iterator[PgCluster]:
+    """A master and two replicas of the test's own, to be broken."""
+    with PgCluster(2) as cluster:
+        yield cluster
 
 
 @pytest.fixture

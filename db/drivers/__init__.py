@@ -72,7 +72,7 @@ class Driver(Protocol):
     ) -> Server:
         """A closed pool of at most `size` connections. check: raises for a new connection that must not be used."""
 
-    async def ask(self, dsn: str, settings: PoolSettings) -> Facts:
+    async def ask(self, dsn: str, settings: PoolSettings, check: Callable[[Facts], None] | None = None) -> Facts:
         """Facts by a connection of its own, which is closed again. Raises Unavailable with the server's words."""
 
     async def facts(self, connection: Connection) -> Facts:

@@ -68,6 +68,10 @@ class Node:
     def start(self) -> "Node":
         """Start and wait until it says that it is ready."""
         self.launch()
+        return self.wait_ready()
+
+    def wait_ready(self) -> "Node":
+        """Wait until it says that it is ready."""
         until(self._is_ready, READY_S, f"a ready node; its log:\n{self.log}")
         return self
 

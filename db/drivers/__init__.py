@@ -1,10 +1,11 @@
 """What is particular to one database server; no other folder imports a driver package.
 
-postgres.py   PostgreSQL: psycopg and its pool, errors, what a server says of itself
-pipeline.py   PostgreSQL: a connection that sends a whole transaction at once
+pipeline.py            PostgreSQL: a connection that sends a whole transaction at once
+postgres.py            PostgreSQL: psycopg and its pool, errors, what a server says of itself
+postgres_failover.py   PostgreSQL: closing a master for writing, promoting a replica
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -80,3 +81,19 @@ class Driver(Protocol):
 
     async def position(self, connection: Connection) -> int:
         """How far the master's log is written: at least as far as what this connection committed."""
+
+
+class Switch(Protocol):
+    """What a planned change of the master needs of a kind of database server. All raise Unavailable."""
+
+    async def close_for_writing(self, dsn: str, settings: PoolSettings) -> Facts:
+        """Let no session of ours write any more; what the master says of itself then."""
+
+    async def open_for_writing(self, dsn: str, settings: PoolSettings) -> None:
+        """Undo `close_for_writing`."""
+
+    async def promote(self, dsn: str, settings: PoolSettings) -> None:
+        """Make the server a master that takes writes."""
+
+    async def missing(self, dsn: str, settings: PoolSettings, heads: Mapping[str, int]) -> list[tuple[str, int]]:
+        """(channel, its last sequence number there) for each of `heads` that the server has not come to."""

@@ -1,5 +1,6 @@
 """A real master and real replicas that lag, die, come back and take over, under a node that must not let anybody see it."""
 
+import asyncio
 import itertools
 import json
 import threading
@@ -11,6 +12,8 @@ from typing import Any
 import psycopg
 import pytest
 
+from db.drivers import postgres_failover
+from db.settings import PoolSettings
 from tests.rig.load import Load, assert_exactly_once, writers
 from tests.rig.node import Node
 from tests.rig.people import new_channel, new_team, new_user
@@ -303,10 +306,94 @@ def test_a_failover_by_hand_is_one_edit_a_reload_and_a_recycle(tier: Tier) -> No
         assert time.monotonic() - recycled_at <= 5.0
         load.expect_more(100)
     assert_exactly_once(lambda query: tier.sql(query, heir), load)
-    until(
-        lambda: tier.databases()["replica_states"][0]["state"] == "up", 10, "the other replica to follow the new master"
-    )
+    until(lambda: _follows(tier), 10, "the other replica to follow the new master")
     assert tier.databases()["term"].startswith("2/")
+
+
+def _follows(tier: Tier) -> bool:
+    return bool(tier.databases()["replica_states"][0]["state"] == "up")
+
+
+def test_a_planned_failover_under_load_loses_and_fails_nothing(tier: Tier) -> None:
+    heir, other = tier.cluster.replicas
+    tier.cluster.master.execute("GRANT EXECUTE ON FUNCTION pg_promote TO mmnode", tier.name)
+    reader = new_user(tier.node.url)
+    with Load(writers(tier.node.url, 4)) as load, Reader([partial(reader.get, "/users/me")]) as reads:
+        load.expect_more(100)
+        began = time.monotonic()
+        answer = tier.node.ask("failover", to=heir.dsn(tier.name))
+        assert answer["ok"], answer
+        print(f"failover took {time.monotonic() - began:.2f} s, {load.retries} retries")
+        other.follow(heir)
+        load.expect_more(100)
+    assert reads.failures == []
+    assert load.retries == 0
+    assert_exactly_once(lambda query: tier.sql(query, heir), load)
+    stored = json.loads(tier.node.config_path.read_text())["SqlSettings"]
+    assert stored == {"DataSource": heir.dsn(tier.name), "DataSourceReplicas": [other.dsn(tier.name)]}
+    until(lambda: _follows(tier), 10, "the other replica to follow the new master")
+    with (
+        psycopg.connect(tier.cluster.master.dsn(tier.name)) as old,
+        pytest.raises(psycopg.errors.ReadOnlySqlTransaction),
+    ):
+        old.execute("DELETE FROM posts")
+
+
+def test_a_failover_is_refused_and_undone_when_the_target_cannot_be_promoted(tier: Tier) -> None:
+    ann = new_user(tier.node.url)
+    answer = tier.node.ask("failover", to=tier.cluster.replicas[0].dsn(tier.name))
+    assert answer["ok"] is False
+    assert "GRANT EXECUTE ON FUNCTION pg_promote" in answer["error"]
+    new_team(ann)
+
+
+def test_a_failover_to_a_replica_that_is_behind_is_refused_and_undone(tier: Tier) -> None:
+    ann = new_user(tier.node.url)
+    tier.cluster.master.execute("GRANT EXECUTE ON FUNCTION pg_promote TO mmnode", tier.name)
+    tier.cluster.catch_up()
+    late = tier.cluster.replicas[0]
+    late.pause_replay()
+    channel = new_channel(ann, new_team(ann))
+    ann.write(channel["id"], "not everywhere")
+    answer = tier.node.ask("failover", to=late.dsn(tier.name))
+    assert answer["ok"] is False
+    assert "has not replayed all" in answer["error"]
+    ann.write(channel["id"], "still writing")
+
+
+def test_a_failover_without_the_old_master_needs_force_and_names_what_would_be_lost(tier: Tier) -> None:
+    ann = new_user(tier.node.url)
+    tier.cluster.master.execute("GRANT EXECUTE ON FUNCTION pg_promote TO mmnode", tier.name)
+    channel = new_channel(ann, new_team(ann))
+    tier.cluster.catch_up()
+    late, heir = tier.cluster.replicas
+    late.set("primary_conninfo", "")
+    until(lambda: tier.sql("SELECT count(*) FROM pg_stat_replication") == [(1,)], what="the replica to be cut off")
+    ann.write(channel["id"], "acknowledged")
+    tier.cluster.master.crash()
+    refused = tier.node.ask("failover", to=heir.dsn(tier.name))
+    assert refused["ok"] is False
+    assert "--force" in refused["error"]
+    behind = postgres_failover.missing(late.dsn(tier.name), PoolSettings(""), {channel["id"]: 3})
+    assert asyncio.run(behind) == [(channel["id"], 2)]
+    answer = tier.node.ask("failover", to=heir.dsn(tier.name), force=True)
+    assert answer["ok"], answer
+    page = ann.get(f"/channels/{channel['id']}/posts")
+    assert page["posts"][page["order"][0]]["message"] == "acknowledged"
+    ann.write(channel["id"], "and on")
+
+
+def test_a_failover_to_a_server_that_lacks_acknowledged_posts_is_refused_with_a_list(tier: Tier) -> None:
+    ann = new_user(tier.node.url)
+    channel = new_channel(ann, new_team(ann))
+    tier.cluster.catch_up()
+    cut_off = tier.cluster.replicas[0]
+    cut_off.promote()  # by mistake, while the master goes on
+    ann.write(channel["id"], "acknowledged")
+    answer = tier.node.ask("failover", to=cut_off.dsn(tier.name))
+    assert answer["ok"] is False
+    assert f"lacks posts of 1 channels (--force goes on): {channel["id"]} after 2" in answer["error"]
+    ann.write(channel["id"], "still writing")
 
 
 def test_an_old_master_that_returns_is_refused(tier: Tier) -> None:

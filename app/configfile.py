@@ -16,7 +16,7 @@ from typing import Annotated, Any, get_args, get_origin
 import msgspec
 from msgspec.inspect import type_info
 
-from app.config import SECRET_KEYS, Config, Section, split_address
+from app.config import SECRET_KEYS, Config, Section, SqlSettings, split_address
 
 MASK = "*" * 32
 
@@ -54,6 +54,26 @@ def load(path: Path | None, environment: Mapping[str, str] = os.environ) -> Load
     """Read the file (None: defaults only), apply `MM_SECTION_KEY` variables, validate. Raises ConfigError."""
     raw = _read(path) if path is not None else {}
     return parse(raw, str(path) if path is not None else "defaults", environment)
+
+
+def store_sources(path: Path | None, settings: SqlSettings, environment: Mapping[str, str] = os.environ) -> str:
+    """Write DataSource and DataSourceReplicas into the file, all else as it is; what was done, in words."""
+    named = [name for name in environment if name.upper().startswith("MM_SQLSETTINGS_DATASOURCE")]
+    if path is None or named:
+        return f"not stored: set SqlSettings.DataSource where it comes from ({', '.join(named) or 'no file'})"
+    raw = _read(path)
+    section = raw.setdefault("SqlSettings", {})
+    section["DataSource"] = settings.data_source
+    section["DataSourceReplicas"] = settings.data_source_replicas
+    mode = path.stat().st_mode & 0o777
+    temporary = path.with_name(f".{path.name}.new")
+    descriptor = os.open(temporary, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, mode)
+    with open(descriptor, "w", encoding="utf-8") as file:
+        json.dump(raw, file, indent=4)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    return f"stored in {path}"
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
     mmnode [--workers N] [--ws-workers M] [--config FILE] [--data-dir DIR]    run a node
     mmnode config validate | reload        mmnode status        mmnode drain
-    mmnode db status | recycle | migrate
+    mmnode db status | recycle | migrate | failover --to DSN [--force]
 
 Exit status: 0 done, 1 failed, 2 the command line or the configuration is wrong (nothing was started).
 """
@@ -66,8 +66,12 @@ def _parser() -> argparse.ArgumentParser:
     database = commands.add_parser("db", help="look after the database", allow_abbrev=False)
     database.add_argument(
         "action",
-        choices=["status", "recycle", "migrate"],
-        help="what its servers are; new connections for the running node; bring the schema up to date",
+        choices=["status", "recycle", "migrate", "failover"],
+        help="what its servers are; new connections for the running node; bring the schema up to date; another master",
+    )
+    database.add_argument("--to", metavar="DSN", help="failover: connection string of the new master")
+    database.add_argument(
+        "--force", action="store_true", help="failover: although the old master does not answer, or posts are lost"
     )
     for command in (config, status, drain, database):
         _add_places(command, below=True)
@@ -190,6 +194,11 @@ def _database(options: argparse.Namespace) -> int:
         return _print_answer(_ask(options, "recycle"))
     if options.action == "status":
         return _print_answer(_ask(options, "database"))
+    if options.action == "failover":
+        if not options.to:
+            print("mmnode: db failover needs --to DSN", file=sys.stderr)
+            return 2
+        return _print_answer(_ask(options, "failover", to=options.to, force=options.force))
     loaded = _load(options)
     if loaded is None:
         return 2
@@ -204,11 +213,11 @@ def _database(options: argparse.Namespace) -> int:
     return 0
 
 
-def _ask(options: argparse.Namespace, command: str) -> dict[str, Any] | None:
+def _ask(options: argparse.Namespace, command: str, **arguments: Any) -> dict[str, Any] | None:
     from cluster import control, paths
 
     try:
-        return control.ask(paths.control_socket(options.data_dir), command)
+        return control.ask(paths.control_socket(options.data_dir), command, **arguments)
     except (OSError, ValueError) as error:
         print(f"mmnode: no node runs on {options.data_dir}: {error}", file=sys.stderr)
         return None

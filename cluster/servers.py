@@ -15,6 +15,7 @@ from db.place import place_of
 
 log = logging.getLogger(__name__)
 
+_ALL = ("relay", "ws", "api")
 Answer = dict[str, object]
 AskWorkers = Callable[[Collection[str], str, dict[str, object]], Awaitable[dict[str, dict[str, object]]]]
 
@@ -23,14 +24,15 @@ class DatabaseServers:
     """embedded_dsn: of the node's own PostgreSQL, None when the database is outside. ask: some roles of workers."""
 
     def __init__(self, settings: SqlSettings, embedded_dsn: str | None, ask: AskWorkers) -> None:
-        self._active = settings
+        self.active = settings
+        """By what the connections in use were made."""
         self._embedded_dsn = embedded_dsn
         self._ask = ask
         self._one_at_a_time = asyncio.Lock()
 
     def sources(self) -> dict[str, object]:
         """The data sources in use, for the start of a worker."""
-        return self._sources_of(self._active)
+        return self._sources_of(self.active)
 
     def _sources_of(self, settings: SqlSettings) -> dict[str, object]:
         return {
@@ -40,17 +42,17 @@ class DatabaseServers:
 
     def places(self) -> dict[str, object]:
         """Where the servers in use are, without secrets (the embedded one's connection string holds none)."""
-        driver = self._active.driver_name
+        driver = self.active.driver_name
         return {
             "driver": driver,
             "embedded": self._embedded_dsn is not None,
-            "master": self._embedded_dsn or place_of(driver, self._active.data_source),
-            "replicas": [place_of(driver, dsn) for dsn in self._active.data_source_replicas],
+            "master": self._embedded_dsn or place_of(driver, self.active.data_source),
+            "replicas": [place_of(driver, dsn) for dsn in self.active.data_source_replicas],
         }
 
     async def status(self) -> Answer:
         """What the prober knows of each server, and how the workers use them."""
-        answers = await self._ask(("relay", "ws", "api"), "database", {})
+        answers = await self._ask(_ALL, "database", {})
         relay = answers.pop("relay", {})
         return {"ok": bool(relay.get("ok")), **self.places(), **relay, "workers": answers}
 
@@ -59,27 +61,52 @@ class DatabaseServers:
         return [
             f"SqlSettings.{one.encode_name}"
             for one in msgspec.structs.fields(SqlSettings)
-            if getattr(wanted, one.name) != getattr(self._active, one.name)
+            if getattr(wanted, one.name) != getattr(self.active, one.name)
         ]
 
     async def recycle(self, config: Config) -> Answer:
         """Go over to what the configuration names. Refused as a whole when the new master cannot be verified."""
         async with self._one_at_a_time:
-            wanted = config.sql_settings
-            if bool(wanted.data_source) == (self._embedded_dsn is not None):
+            if bool(config.sql_settings.data_source) == (self._embedded_dsn is not None):
                 return {"ok": False, "error": "from or to the embedded database only by a restart"}
-            body = {"config": to_json(config).decode(), **self._sources_of(wanted)}
-            answers = await self._ask(("relay",), "verify", body)
-            if not _all_ok(answers):
-                return _refused(answers)
-            self._active = wanted  # a worker that starts from now on begins with it
-            answers = await self._ask(("api", "ws"), "recycle", body)
-            if _all_ok(answers):
-                answers |= await self._ask(("relay",), "recycle", body)
-            if not _all_ok(answers):
-                return _refused(answers) | {"workers": answers}
-            log.info("database connections recycled", extra={"database": self.places()["master"]})
-            return {"ok": True, "database": self.places(), "workers": answers}
+            return await self._go_over(config)
+
+    async def _go_over(self, config: Config) -> Answer:
+        wanted = config.sql_settings
+        body = {"config": to_json(config).decode(), **self._sources_of(wanted)}
+        answers = await self._ask(("relay",), "verify", body)
+        if not _all_ok(answers):
+            return _refused(answers)
+        self.active = wanted  # a worker that starts from now on begins with it
+        answers = await self._ask(("api", "ws"), "recycle", body)
+        if _all_ok(answers):
+            answers |= await self._ask(("relay",), "recycle", body)
+        if not _all_ok(answers):
+            return _refused(answers) | {"workers": answers}
+        log.info("database connections recycled", extra={"database": self.places()["master"]})
+        return {"ok": True, "database": self.places(), "workers": answers}
+
+    async def failover(self, config: Config, to: str, *, force: bool) -> Answer:
+        """Make the server of the connection string `to` the master, for all workers at once; writes are held."""
+        async with self._one_at_a_time:
+            if self._embedded_dsn is not None:
+                return {"ok": False, "error": "the embedded database has no other server to go to"}
+            heads: dict[str, int] = {}
+            for answer in (await self._ask(("api",), "heads", {})).values():
+                for channel_id, seq in dict(answer.get("heads") or {}).items():  # type: ignore[call-overload]
+                    heads[channel_id] = max(seq, heads.get(channel_id, 0))
+            await self._ask(_ALL, "hold", {})
+            try:
+                body: dict[str, object] = {"to": to, "force": force, "heads": heads}
+                answers = await self._ask(("relay",), "failover", body)
+                if not _all_ok(answers):
+                    return _refused(answers)
+                sql = self.active
+                replicas = [one for one in sql.data_source_replicas if one != to]
+                active = msgspec.structs.replace(config.sql_settings, data_source=to, data_source_replicas=replicas)
+                return await self._go_over(msgspec.structs.replace(config, sql_settings=active))
+            finally:
+                await self._ask(_ALL, "release", {})
 
 
 def _all_ok(answers: dict[str, dict[str, object]]) -> bool:

@@ -16,6 +16,8 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import msgspec
+
 from app import configfile
 from app.config import RECYCLE_NEEDED, Config, apply_live, differences, needs_restart, to_json
 from app.version import VERSION
@@ -32,7 +34,7 @@ log = logging.getLogger(__name__)
 _TICK_S = 0.05
 _ANSWER_S = 5.0
 _SLOW_ANSWER_S = 30.0
-_SLOW = frozenset({"verify", "recycle"})
+_SLOW = frozenset({"verify", "recycle", "failover"})
 _OF_WORKERS = frozenset({"reload", "recycle"})
 _LATE_S = 0.5
 _DUMP_S = 0.3
@@ -296,7 +298,7 @@ class Supervisor:
         task = asyncio.get_running_loop().create_task(self._reload())
         task.add_done_callback(lambda done: done.exception())
 
-    async def _on_command(self, command: str, _arguments: control.Answer) -> control.Answer:
+    async def _on_command(self, command: str, arguments: control.Answer) -> control.Answer:
         if command == "status":
             return await self._status()
         if command == "reload":
@@ -305,6 +307,8 @@ class Supervisor:
             return await self._servers.status()
         if command == "recycle":
             return await self._servers.recycle(self._config)
+        if command == "failover":
+            return await self._fail_over(str(arguments["to"]), force=bool(arguments.get("force")))
         if command == "drain":
             self._commands.put_nowait(self.handle_term)
             return {"ok": True}
@@ -334,6 +338,15 @@ class Supervisor:
             "recycle_needed": self._servers.pending(self._config.sql_settings),
             "workers": answers,
         }
+
+    async def _fail_over(self, to: str, *, force: bool) -> control.Answer:
+        """Another master, now and in the configuration file."""
+        answer = await self._servers.failover(self._config, to, force=force)
+        if answer["ok"]:
+            self._config = msgspec.structs.replace(self._config, sql_settings=self._servers.active)
+            answer["config"] = configfile.store_sources(self._options.config_path, self._servers.active)
+            await self._ask_all("reload", {"config": to_json(self._config).decode()})
+        return answer
 
     async def _status(self) -> control.Answer:
         answers = await self._ask_all("status", {})

@@ -7,7 +7,7 @@ import os
 import signal
 import socket
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -27,6 +27,7 @@ from cluster.page import Page, RelayWatch
 from cluster.start import BATCH_CONNECTIONS, Start
 from db import batch, migrate, outbox, systems
 from db.errors import DatabaseError, Unavailable
+from db.failover import hand_over
 from db.ids import new_id
 from db.pool import Database
 from db.prober import Prober
@@ -88,6 +89,10 @@ class Worker(ABC):
         """Figures for `mmnode db status`."""
         return {"pool": self.database.usage()} if self.database is not None else {}
 
+    def heads(self) -> Mapping[str, int]:
+        """The newest acknowledged number of the channels this worker wrote to last."""
+        return {}
+
     async def act(self, kind: str, body: Body) -> None:
         """Something with the database. Raises DatabaseError: then nothing has changed."""
         if self.database is None:
@@ -101,6 +106,8 @@ class Worker(ABC):
                 await self.database.verify(self._with(body).pool_settings(self.role))
             case "recycle":
                 await self.recycle(self.database, self._with(body))
+            case "failover":
+                await hand_over(self.database, str(body["to"]), body["heads"], force=bool(body["force"]))
 
     async def recycle(self, database: Database, start: Start) -> None:
         """Go over to other data sources. Raises Unavailable: then nothing has changed."""
@@ -219,6 +226,10 @@ class ServingWorker(Worker):
         await asyncio.sleep(0.02)  # the bus's own thread sends what was published last
         bus.close()
         await self.ctx.db.close()
+
+    def heads(self) -> Mapping[str, int]:
+        """See `Worker`."""
+        return {str(channel_id): seq for channel_id, seq in self.ctx.posts.acknowledged.items()} if self.ctx else {}
 
     def reload(self, config: Config) -> None:
         """See `Worker`."""
@@ -372,6 +383,8 @@ async def _listen(channel: Channel, worker: Worker) -> None:
                 worker.operator.answered(message)
             case "status":
                 channel.send(Message("answer", message.id, {"ok": True, **worker.status()}))
+            case "heads":
+                channel.send(Message("answer", message.id, {"ok": True, "heads": worker.heads()}))
             case "database":
                 channel.send(Message("answer", message.id, {"ok": True, **worker.database_status()}))
             case "reload":
@@ -379,7 +392,7 @@ async def _listen(channel: Channel, worker: Worker) -> None:
                 logs.set_up(config.log_settings, worker.name)
                 worker.reload(config)
                 channel.send(Message("answer", message.id, {"ok": True}))
-            case "verify" | "recycle" | "hold" | "release":
+            case "verify" | "recycle" | "hold" | "release" | "failover":
                 task = asyncio.get_running_loop().create_task(_act(channel, worker, message))
                 tasks.add(task)
                 task.add_done_callback(tasks.discard)

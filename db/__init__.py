@@ -15,6 +15,7 @@ channels.py     channels, their members and their heads
 drivers/        what is particular to one database server
 entities.py     the rows as typed structs
 errors.py       what can go wrong below, in a few kinds
+failover.py     a planned change of the master
 generation.py   the connections of one configuration; a recycle replaces all at once
 ids.py          26-character ids and random tokens
 migrate.py      numbered SQL, run by exactly one of several nodes

@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 MAX_BATCH_ROWS = 128
 MAX_BATCH_BYTES = 1 << 20
 MAX_WAITING = 4096
+MAX_REMEMBERED = 10_000
 _RECONNECT_DELAY_S = 0.05
 _CONFLICT_ATTEMPTS = 5
 
@@ -176,6 +177,8 @@ class PostWriter:
         self._connections: list[BatchConnection] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._kick_due = False
+        self.acknowledged: dict[ChannelId, int] = {}
+        """The newest number given to a post of each of the channels written to last."""
 
     async def write(self, post: NewPost) -> Written | None:
         """Write a post; None when the channel is gone or its author not a member.
@@ -275,6 +278,12 @@ class PostWriter:
 
     def _resolve(self, item: Item, written: Written | None) -> None:
         self._queue.answered(item)
+        if written is not None and written.created:
+            channel_id = item.post.channel_id
+            newest = max(written.seq, self.acknowledged.pop(channel_id, 0))
+            self.acknowledged[channel_id] = newest  # last in the order of the dictionary
+            if len(self.acknowledged) > MAX_REMEMBERED:
+                del self.acknowledged[next(iter(self.acknowledged))]
         for waiter in item.waiters:
             if not waiter.done():
                 waiter.set_result(written)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from db.board import Board, Term, boottime_ns, fingerprint
 from db.drivers import Driver, Facts, Server
-from db.errors import DatabaseError, Unavailable, Wrong
+from db.errors import DatabaseError, StatementFailed, Unavailable, Wrong
 from db.routing import Router
 from db.settings import PoolSettings
 
@@ -61,25 +61,28 @@ def term_of(facts: Facts) -> Term:
     return Term(int(number) if number.isdigit() else 0, facts.timeline)
 
 
-async def verify(settings: PoolSettings, cluster_id: str) -> None:
+async def verify(settings: PoolSettings, cluster_id: str, check: Callable[[Facts], None]) -> None:
     """Make sure that these settings lead to this installation. Raises Unavailable, saying what is wrong.
 
-    cluster_id: the installation's, '' when it is not known yet. A replica that does not answer is no reason to refuse:
-    it serves when it is back. One that answers for another installation is.
+    cluster_id: the installation's, '' when it is not known yet. check: as for every connection to the master. A
+    replica that does not answer is no reason to refuse: it serves when it is back. One that answers for another
+    installation is.
     """
     driver = driver_of(settings)
     try:
-        facts = await driver.ask(settings.dsn, settings)
+        facts = await driver.ask(settings.dsn, settings, check)
+    except StatementFailed as error:  # there is no table of ours in it
+        raise Wrong("SqlSettings.DataSource: the database is not that of this installation") from error
     except DatabaseError as error:
         raise Unavailable(f"SqlSettings.DataSource: {error}") from error
-    if not facts.writable:
-        raise Wrong("SqlSettings.DataSource: the server takes no writes")
     if not facts.cluster_id or (cluster_id and facts.cluster_id != cluster_id):
         raise Wrong("SqlSettings.DataSource: the database is not that of this installation")
     for index, dsn in enumerate(settings.replicas):
         try:
             replica = await driver.ask(dsn, settings)
-        except DatabaseError:
+        except Unavailable:
             continue
-        if replica.cluster_id != facts.cluster_id:
+        except DatabaseError:
+            replica = None
+        if replica is None or replica.cluster_id != facts.cluster_id:
             raise Wrong(f"SqlSettings.DataSourceReplicas[{index}]: the database is not that of this installation")

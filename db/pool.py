@@ -301,7 +301,7 @@ class Database:
 
     async def verify(self, settings: PoolSettings) -> None:
         """Whether a recycle to these settings is possible. Raises Unavailable, saying what is wrong."""
-        await verify(settings, self._cluster_id)
+        await verify(settings, self._cluster_id, self.check)
 
     async def recycle(self, settings: PoolSettings) -> None:
         """Go over to new connections by these settings; work under way ends on the old ones.

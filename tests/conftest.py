@@ -11,6 +11,7 @@ from tests.provision import PARTS, Provision, may_skip
 from tests.rig.mariadb import MariaDB
 from tests.rig.node import Node
 from tests.rig.people import new_user
+from tests.rig.pgcluster import PgCluster
 from tests.rig.postgres import Postgres
 from tests.rig.require import Require
 from tests.rig.rest import Rest
@@ -22,7 +23,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         fixtures = set(getattr(item, "fixturenames", ()))
         if fixtures & {"node", "own_node"}:
             item.add_marker(pytest.mark.node)
-        if fixtures & {"postgres", "mariadb", "dsn"}:
+        if fixtures & {"postgres", "mariadb", "dsn", "pg_cluster"}:
             item.add_marker(pytest.mark.database)
 
 
@@ -65,6 +66,13 @@ def driver(request: pytest.FixtureRequest) -> Dialect:
     """The kind of database: a test that uses one runs on each, unless it parametrizes `driver` itself."""
     chosen: Dialect = request.param
     return chosen
+
+
+@pytest.fixture
+def pg_cluster() -> Iterator[PgCluster]:
+    """A master and two replicas of the test's own, to be broken."""
+    with PgCluster(2) as cluster:
+        yield cluster
 
 
 @pytest.fixture

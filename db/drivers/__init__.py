@@ -1,16 +1,18 @@
 """What is particular to one database server; no other folder imports a driver package.
 
-postgres.py           PostgreSQL: psycopg and its pool, errors, what a server says of itself
-postgres_schema.py    PostgreSQL: running migrations
-pipeline.py           PostgreSQL: a connection that sends a whole transaction at once
-mysql.py              MySQL and MariaDB: a pool, what a server says of itself
-mysql_connection.py   MySQL and MariaDB: one connection
-mysql_dsn.py          MySQL and MariaDB: connection strings
-mysql_schema.py       MySQL and MariaDB: running migrations
-mysql_text.py         MySQL and MariaDB: statements with their parameters as text, errors
+mysql.py               MySQL and MariaDB: a pool, what a server says of itself
+mysql_connection.py    MySQL and MariaDB: one connection
+mysql_dsn.py           MySQL and MariaDB: connection strings
+mysql_failover.py      MySQL and MariaDB: closing a master for writing, promoting a replica
+mysql_schema.py        MySQL and MariaDB: running migrations
+mysql_text.py          MySQL and MariaDB: statements with their parameters as text, errors
+pipeline.py            PostgreSQL: a connection that sends a whole transaction at once
+postgres.py            PostgreSQL: psycopg and its pool, errors, what a server says of itself
+postgres_failover.py   PostgreSQL: closing a master for writing, promoting a replica
+postgres_schema.py     PostgreSQL: running migrations
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -87,7 +89,7 @@ class Driver(Protocol):
     ) -> Server:
         """A closed pool of at most `size` connections. check: raises for a new connection that must not be used."""
 
-    async def ask(self, dsn: str, settings: PoolSettings) -> Facts:
+    async def ask(self, dsn: str, settings: PoolSettings, check: Callable[[Facts], None] | None = None) -> Facts:
         """Facts by a connection of its own, which is closed again. Raises Unavailable with the server's words."""
 
     async def facts(self, connection: Connection) -> Facts:
@@ -101,3 +103,19 @@ class Driver(Protocol):
 
     async def schema_version(self, settings: PoolSettings) -> int:
         """The newest migration that is applied; 0 when there is none."""
+
+
+class Switch(Protocol):
+    """What a planned change of the master needs of a kind of database server. All raise Unavailable."""
+
+    async def close_for_writing(self, dsn: str, settings: PoolSettings) -> Facts:
+        """Let no session of ours write any more; what the master says of itself then."""
+
+    async def open_for_writing(self, dsn: str, settings: PoolSettings) -> None:
+        """Undo `close_for_writing`."""
+
+    async def promote(self, dsn: str, settings: PoolSettings) -> None:
+        """Make the server a master that takes writes."""
+
+    async def missing(self, dsn: str, settings: PoolSettings, heads: Mapping[str, int]) -> list[tuple[str, int]]:
+        """(channel, its last sequence number there) for each of `heads` that the server has not come to."""

@@ -190,11 +190,14 @@ class MySQLDriver:
         """See `Driver`."""
         return MySQLServer(dsn, settings, size, check)
 
-    async def ask(self, dsn: str, settings: PoolSettings) -> Facts:
+    async def ask(self, dsn: str, settings: PoolSettings, check: Callable[[Facts], None] | None = None) -> Facts:
         """See `Driver`."""
         connection = await MySQLConnection.open(read_dsn(dsn), settings)
         try:
-            return await self.facts(connection)
+            facts = await self.facts(connection)
+            if check is not None:
+                check(facts)
+            return facts
         finally:
             connection.close()
 

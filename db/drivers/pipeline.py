@@ -14,15 +14,7 @@ import psycopg
 from psycopg import pq
 
 from db.drivers import Facts
-from db.drivers.postgres import (
-    DRIVER,
-    PostgresConnection,
-    RawConnection,
-    connect_arguments,
-    error_from_sqlstate,
-    translate,
-    translated,
-)
+from db.drivers.postgres import RawConnection, connect, error_from_sqlstate, translate
 from db.errors import ConnectionLost, DatabaseError, Unavailable
 from db.settings import PoolSettings
 
@@ -112,20 +104,14 @@ class PipelineConnection:
         cls,
         settings: PoolSettings,
         statements: Mapping[str, Statement],
-        check: Callable[[Facts], None] = lambda _: None,
+        check: Callable[[Facts], None] | None = None,
     ) -> "PipelineConnection":
         """Connect, and prepare `statements` under their names.
 
         Raises Unavailable when the server cannot be reached or must not be used (`check` says so), StatementFailed when
         it refuses a statement.
         """
-        with translated():
-            connection = await psycopg.AsyncConnection.connect(**connect_arguments(settings.dsn, settings))
-            try:
-                check(await DRIVER.facts(PostgresConnection(connection)))
-            except BaseException:
-                await connection.close()
-                raise
+        connection = await connect(settings.dsn, settings, check)
         self = cls(connection, settings.query_timeout_s + 5.0)
         self._pgconn.enter_pipeline_mode()
         self._loop.add_reader(self._socket, self._on_readable)

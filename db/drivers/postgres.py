@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import select
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Any
 
 import psycopg
@@ -11,7 +11,7 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from db.drivers import Connection, Facts, Migration, Parameters, Row, postgres_schema
-from db.errors import BadValue, ConnectionLost, DatabaseError, Deadlock, Duplicate, StatementFailed, Unavailable
+from db.errors import BadValue, ConnectionLost, DatabaseError, Deadlock, Duplicate, StatementFailed, Unavailable, Wrong
 from db.settings import PoolSettings
 
 RawConnection = psycopg.AsyncConnection[tuple[Any, ...]]
@@ -75,6 +75,44 @@ def connect_arguments(dsn: str, settings: PoolSettings) -> dict[str, Any]:
     return {"autocommit": True, **ours, **said, "options": options}
 
 
+def _per_host(arguments: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The same for each host of a multi-host string alone."""
+    key = "host" if "host" in arguments else "hostaddr"
+    hosts = str(arguments.get(key, "")).split(",")
+    ports = str(arguments.get("port", "")).split(",")
+    for index, host in enumerate(hosts):
+        if len(hosts) > 1:
+            port = ports[index] if index < len(ports) else ports[0]
+            yield {**arguments, key: host, **({"port": port} if port else {})}
+        else:
+            yield arguments
+
+
+async def connect(dsn: str, settings: PoolSettings, check: Callable[[Facts], None] | None = None) -> RawConnection:
+    """A connection to the first host of `dsn` that answers and that `check` lets pass.
+
+    libpq tries its hosts, too, but it would be content with a former master that has come back. Raises Unavailable.
+    """
+    failures: list[DatabaseError] = []
+    for arguments in _per_host(connect_arguments(dsn, settings)):
+        try:
+            with translated():
+                raw = await psycopg.AsyncConnection.connect(**arguments)
+                try:
+                    if check is not None:
+                        check(await DRIVER.facts(PostgresConnection(raw)))
+                except BaseException:
+                    await raw.close()
+                    raise
+                return raw
+        except Unavailable as error:
+            failures.append(error)
+    if len(failures) == 1:
+        raise failures[0]
+    kind = Wrong if any(isinstance(failure, Wrong) for failure in failures) else Unavailable
+    raise kind("; ".join(str(failure).strip() for failure in failures))
+
+
 class PostgresConnection:
     """A `Connection` of `db/drivers`."""
 
@@ -112,15 +150,21 @@ class PostgresServer:
     def __init__(self, dsn: str, settings: PoolSettings, size: int, check: Callable[[Facts], None] | None) -> None:
         self._timeout_s = settings.connect_timeout_s
         self._writable = check is not None
+
+        class Connecting(psycopg.AsyncConnection[tuple[Any, ...]]):
+            """How psycopg's pool gets its connections."""
+
+            @classmethod
+            async def connect(cls, *_: object, **__: object) -> RawConnection:  # type: ignore[override]
+                return await connect(dsn, settings, check)
+
         self._pool: AsyncConnectionPool[RawConnection] = AsyncConnectionPool(
-            connection_class=psycopg.AsyncConnection[tuple[Any, ...]],
-            kwargs=connect_arguments(dsn, settings),
+            connection_class=Connecting,
             min_size=min(settings.max_idle_connections, size),
             max_size=size,
             timeout=settings.connect_timeout_s,
             max_lifetime=settings.max_lifetime_s,
             reconnect_timeout=_GIVE_UP_AT_ONCE_S,
-            configure=_checking(check) if check is not None else None,
             open=False,
         )
 
@@ -164,13 +208,6 @@ class PostgresServer:
         return {"open": size, "in_use": size - idle, "waiting": stats.get("requests_waiting", 0)}
 
 
-def _checking(check: Callable[[Facts], None]) -> Callable[[RawConnection], Awaitable[None]]:
-    async def configure(connection: RawConnection) -> None:
-        check(await DRIVER.facts(PostgresConnection(connection)))
-
-    return configure
-
-
 def _is_alive(connection: RawConnection) -> bool:
     """Whether the server has not closed an idle connection; without a round trip: an idle one is never readable."""
     if connection.closed:
@@ -211,11 +248,10 @@ class PostgresDriver:
         """See `Driver`."""
         return PostgresServer(dsn, settings, size, check)
 
-    async def ask(self, dsn: str, settings: PoolSettings) -> Facts:
+    async def ask(self, dsn: str, settings: PoolSettings, check: Callable[[Facts], None] | None = None) -> Facts:
         """See `Driver`."""
-        with translated():
-            async with await psycopg.AsyncConnection.connect(**connect_arguments(dsn, settings)) as raw:
-                return await self.facts(PostgresConnection(raw))
+        async with await connect(dsn, settings, check) as raw:
+            return await self.facts(PostgresConnection(raw))
 
     async def facts(self, connection: Connection) -> Facts:
         """See `Driver`."""

@@ -49,10 +49,13 @@ async def test_a_transaction_that_was_open_for_long_is_seen_by_the_poll_after_it
 
 
 async def test_what_was_rolled_back_is_not_told_of(database: Database, reader: Outbox) -> None:
-    with pytest.raises(ZeroDivisionError):
+    async def fail() -> None:
         async with database.transaction() as tx:
             await statuses.set_by_user(tx, UserId(new_id()), "dnd", 1, manual=True)
             raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await fail()
     assert await _changes(reader) == set()
 
 

@@ -2,6 +2,7 @@
 
 load.py    clients that post without pause and remember what was acknowledged
 node.py    a real node as a process of its own
+pgcluster.py a PostgreSQL master with replicas, to be broken
 people.py  users, teams and channels, made by the API
 raw.py     HTTP as bytes on a socket
 require.py what a test does about a part that is missing

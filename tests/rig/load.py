@@ -2,12 +2,14 @@
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import requests
 
 from db.ids import new_id
+from tests.rig.people import new_channel, new_team, new_user
 from tests.rig.rest import Rest
 from tests.rig.wait import until
 
@@ -83,3 +85,27 @@ class Load:
             self.retries += 1
             time.sleep(_RETRY_S)
         self.failures.append(f"no acknowledgement of {pending_id} within {_GIVE_UP_S} s")
+
+
+def writers(url: str, count: int) -> list[tuple[Rest, str]]:
+    """New users with a channel each may write to; two channels in all."""
+    people = [new_user(url, f"writer{number}") for number in range(count)]
+    team = new_team(people[0], *people[1:])
+    channels = [new_channel(people[0], team, *people[1:]) for _ in range(2)]
+    return [(person, channels[number % 2]["id"]) for number, person in enumerate(people)]
+
+
+def assert_exactly_once(sql: Callable[[str], list[tuple[Any, ...]]], load: Load) -> None:
+    """Every acknowledged post is in the database once, and no channel's numbers have holes. sql: runs a query."""
+    assert not load.failures, load.failures[:5]
+    assert load.acknowledged
+    stored = sql("SELECT pending_post_id, id, channel_id FROM posts WHERE pending_post_id IS NOT NULL")
+    by_pending = {pending: (post_id, channel_id) for pending, post_id, channel_id in stored}
+    assert len(by_pending) == len(stored), "a post is stored twice"
+    for acknowledged in load.acknowledged:
+        assert by_pending.get(acknowledged.pending_id) == (acknowledged.post_id, acknowledged.channel_id)
+    heads = sql(
+        "SELECT h.seq, (SELECT count(*) FROM posts p WHERE p.channel_id = h.channel_id)"
+        " + (SELECT count(*) FROM channel_events e WHERE e.channel_id = h.channel_id) FROM channel_heads h"
+    )
+    assert all(seq == changes for seq, changes in heads), "a channel's numbers have holes"

@@ -68,6 +68,10 @@ class Node:
     def start(self) -> "Node":
         """Start and wait until it says that it is ready."""
         self.launch()
+        return self.wait_ready()
+
+    def wait_ready(self) -> "Node":
+        """Wait until it says that it is ready."""
         until(self._is_ready, READY_S, f"a ready node; its log:\n{self.log}")
         return self
 
@@ -99,9 +103,9 @@ class Node:
         self.url = status["url"]
         return bool(status["state"] == "up")
 
-    def ask(self, command: str) -> dict[str, Any]:
+    def ask(self, command: str, **arguments: Any) -> dict[str, Any]:
         """Send a command to the control socket."""
-        return control.ask(paths.control_socket(self.data_dir), command)
+        return control.ask(paths.control_socket(self.data_dir), command, **arguments)
 
     def status(self) -> dict[str, Any]:
         """The answer of `mmnode status --json`."""

@@ -7,10 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.rig.load import Load
+from tests.rig.load import Load, assert_exactly_once, writers
 from tests.rig.node import Node, processes_of
 from tests.rig.people import new_channel, new_team, new_user
-from tests.rig.rest import Rest
 from tests.rig.scale import scale
 from tests.rig.socket import Socket
 from tests.rig.wait import until
@@ -25,30 +24,8 @@ def own_node() -> Iterator[Node]:
         yield node
 
 
-def _writers(node: Node, count: int) -> list[tuple[Rest, str]]:
-    people = [new_user(node.url, f"writer{number}") for number in range(count)]
-    team = new_team(people[0], *people[1:])
-    channels = [new_channel(people[0], team, *people[1:]) for _ in range(2)]
-    return [(person, channels[number % 2]["id"]) for number, person in enumerate(people)]
-
-
-def _assert_exactly_once(node: Node, load: Load) -> None:
-    assert not load.failures, load.failures[:5]
-    assert load.acknowledged
-    stored = node.sql("SELECT pending_post_id, id, channel_id FROM posts WHERE pending_post_id IS NOT NULL")
-    by_pending = {pending: (post_id, channel_id) for pending, post_id, channel_id in stored}
-    assert len(by_pending) == len(stored), "a post is stored twice"
-    for acknowledged in load.acknowledged:
-        assert by_pending.get(acknowledged.pending_id) == (acknowledged.post_id, acknowledged.channel_id)
-    heads = node.sql(
-        "SELECT h.seq, (SELECT count(*) FROM posts p WHERE p.channel_id = h.channel_id)"
-        " + (SELECT count(*) FROM channel_events e WHERE e.channel_id = h.channel_id) FROM channel_heads h"
-    )
-    assert all(seq == changes for seq, changes in heads), "a channel's numbers have holes"
-
-
 def test_killing_each_kind_of_process_in_turn_under_load(own_node: Node) -> None:
-    with Load(_writers(own_node, 6)) as load:
+    with Load(writers(own_node.url, 6)) as load:
         for name in KINDS * scale(1, 15):
             load.expect_more(50)
             old_pid = own_node.kill(name)
@@ -58,14 +35,14 @@ def test_killing_each_kind_of_process_in_turn_under_load(own_node: Node) -> None
             print(f"{name} is back after {back_s:.2f} s, {len(load.acknowledged)} posts, {load.retries} retries")
             assert back_s < BACK_S.get(name, 2.0)
         load.expect_more(50)
-    _assert_exactly_once(own_node, load)
+    assert_exactly_once(own_node.sql, load)
 
 
 def test_killing_the_supervisor_leaves_no_orphan(own_node: Node) -> None:
     assert own_node.process is not None
     children = [child["pid"] for child in own_node.status()["children"]]
     assert len(children) == 6
-    with Load(_writers(own_node, 2)) as load:
+    with Load(writers(own_node.url, 2)) as load:
         load.expect_more(20)
         os.kill(own_node.process.pid, signal.SIGKILL)
         own_node.process.wait()
@@ -73,7 +50,7 @@ def test_killing_the_supervisor_leaves_no_orphan(own_node: Node) -> None:
         load.stop()
     until(lambda: not processes_of(own_node.directory), 2.0, "no process of the node")
     own_node.start()
-    _assert_exactly_once(own_node, load)
+    assert_exactly_once(own_node.sql, load)
 
 
 def test_a_killed_process_costs_only_the_sockets_it_held(own_node: Node) -> None:

@@ -33,7 +33,6 @@ class Prober:
         self._board = board
         self._clock = LagClock()
         self._mark = ""
-        self._timeline = 0
         self._state: dict[int, str] = {}
         self.master: Facts | None = None
         """What the master last said; None while it does not answer."""
@@ -114,7 +113,7 @@ class Prober:
             log.warning("this database is the master from now on", extra={"term": mark})
             facts = Facts(facts.server, facts.timeline, facts.writable, facts.position, mark, facts.cluster_id)
         if facts.marker != self._mark:
-            self._mark, self._timeline = facts.marker, facts.timeline
+            self._mark = facts.marker
             self._clock.clear()
             self._database.floors.raise_all(facts.position)
         term = term_of(facts)
@@ -145,7 +144,7 @@ class Prober:
         """Why the server is no replica of the present master; None: it is."""
         if not self._mark or facts.marker != self._mark:
             return "it does not follow the present master"
-        if facts.writable and facts.timeline != self._timeline:
+        if facts.writable and f"{facts.server}/{facts.timeline}" != self._mark.partition(" ")[2]:
             return "it was promoted"
         return None
 

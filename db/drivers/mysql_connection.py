@@ -67,8 +67,10 @@ class RawConnection(aio.MySQLConnection):
         await super()._do_handshake()
         assert self._server_info is not None
         assert self._socket is not None
-        if self._dsn.tls in ("true", "skip-verify") and not self._server_info.capabilities & ClientFlag.SSL:
-            raise errors.InterfaceError("the connection string asks for TLS and the server does not offer it")
+        if not self._server_info.capabilities & ClientFlag.SSL:
+            if self._dsn.tls in ("true", "skip-verify"):
+                raise errors.InterfaceError("the connection string asks for TLS and the server does not offer it")
+            self._ssl_disabled = True  # `preferred`: the connector would look for a cipher all the same
         writer = self._socket._writer
         assert writer is not None
 

@@ -169,6 +169,15 @@ async def test_what_cannot_be_reached_is_unavailable(dsn: str, mariadb: MariaDB)
     assert "wrong" not in str(caught.value)
 
 
+@pytest.mark.parametrize("tls", ["skip-verify", "true"])
+async def test_tls_that_is_asked_for_and_not_offered_is_refused_before_the_password(
+    settings: PoolSettings, tls: str
+) -> None:
+    with pytest.raises(Unavailable, match="asks for TLS and the server does not offer it|SSL is required"):
+        await DRIVER.ask(f"{settings.dsn}&tls={tls}", settings)
+    (await MySQLConnection.open(read_dsn(f"{settings.dsn}&tls=preferred"), settings)).close()
+
+
 async def test_reads_recover_after_the_server_was_killed() -> None:
     server = await asyncio.to_thread(MariaDB().start)
     try:

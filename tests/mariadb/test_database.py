@@ -53,6 +53,16 @@ def test_a_planned_failover_under_load_loses_nothing(tier: Tier) -> None:
     assert tier.databases()["term"] == "2/0"
 
 
+def test_a_killed_master_costs_no_acknowledged_post(tier: Tier) -> None:
+    with Load(writers(tier.node.url, 4)) as load:
+        for _ in range(3):
+            load.expect_more(50)
+            tier.cluster.master.crash()
+            tier.cluster.master.start()
+        load.expect_more(50)
+    assert_exactly_once(tier.sql, load)
+
+
 def test_a_failover_that_our_account_may_not_make_says_what_is_to_be_done(tier: Tier) -> None:
     ann = new_user(tier.node.url)
     answer = tier.node.ask("failover", to=tier.cluster.replicas[0].dsn(tier.name))

@@ -14,7 +14,7 @@ from db.entities import Channel
 from db.errors import BadValue, Unavailable
 from db.ids import ChannelId, PostId, TeamId, UserId, new_id
 from db.pool import Database
-from db.posts import NewPost
+from db.posts import NewPost, Written
 from db.settings import PoolSettings
 
 ANN, BOB = UserId("a" * 26), UserId("b" * 26)
@@ -106,6 +106,23 @@ async def test_two_workers_race_with_the_same_pending_id(database: Database, set
         assert sum(one.created for one in results if one is not None) == 1
     rows = await database.fetch("SELECT count(*) FROM posts")
     assert rows == [(25,)]
+    for writer in writers:
+        await writer.close()
+
+
+async def test_several_workers_write_into_one_channel_in_one_order(database: Database) -> None:
+    channel_id = await _channel(database, ANN)
+    writers = [PostWriter(lambda: batch.connect(database)) for _ in range(4)]
+
+    async def write(writer: PostWriter) -> list[Written]:
+        found = [await writer.write(_post(channel_id)) for _ in range(40)]
+        return [one for one in found if one is not None]
+
+    written = sorted(itertools.chain(*await asyncio.gather(*map(write, writers))), key=lambda one: one.seq)
+    assert [one.seq for one in written] == list(range(2, 162))
+    assert all(a.create_at < b.create_at for a, b in itertools.pairwise(written))
+    head = await _head(database, channel_id)
+    assert (head.seq, head.total_msg_count, head.last_post_at) == (161, 160, written[-1].create_at)
     for writer in writers:
         await writer.close()
 

@@ -392,7 +392,7 @@ def test_a_failover_to_a_server_that_lacks_acknowledged_posts_is_refused_with_a_
     ann.write(channel["id"], "acknowledged")
     answer = tier.node.ask("failover", to=cut_off.dsn(tier.name))
     assert answer["ok"] is False
-    assert f"lacks posts of 1 channels (--force goes on): {channel["id"]} after 2" in answer["error"]
+    assert f"lacks posts of 1 channels (--force goes on): {channel['id']} after 2" in answer["error"]
     ann.write(channel["id"], "still writing")
 
 

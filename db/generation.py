@@ -1,10 +1,11 @@
 """The connections of one configuration: a pool to the master, one to each replica. A recycle replaces all at once."""
 
 from collections.abc import Callable
+from functools import partial
 
 from db.board import Board, Term, boottime_ns, fingerprint
 from db.drivers import Driver, Facts, Server
-from db.errors import DatabaseError, StatementFailed, Unavailable, Wrong
+from db.errors import ConnectionLost, DatabaseError, StatementFailed, Unavailable, Wrong
 from db.routing import Router
 from db.settings import PoolSettings
 
@@ -23,15 +24,24 @@ def driver_of(settings: PoolSettings) -> Driver:
 class Generation:
     """size: connections to the master at most; each replica may have as many. check: of new ones to the master."""
 
-    def __init__(self, settings: PoolSettings, size: int, check: Callable[[Facts], None]) -> None:
+    def __init__(self, settings: PoolSettings, size: int, check: Callable[[Facts], None], board: Board) -> None:
         self.settings = settings
         self.driver = driver_of(settings)
         self.master: Server = self.driver.server(settings.dsn, settings, size, check)
-        self.replicas: list[Server] = [self.driver.server(dsn, settings, size) for dsn in settings.replicas]
+        self._board = board
+        self._fingerprint = fingerprint(settings.replicas)
+        self.replicas: list[Server] = [
+            self.driver.server(dsn, settings, size, partial(self._check_replica, index))
+            for index, dsn in enumerate(settings.replicas)
+        ]
         self.router = Router(
             len(settings.replicas), lag_max_ms=settings.lag_max_ms, read_from_master=settings.read_from_master
         )
-        self._fingerprint = fingerprint(settings.replicas)
+
+    def _check_replica(self, index: int, facts: Facts) -> None:
+        """A server that has started anew may be further back than when it was probed; its old connections are gone."""
+        if self._board.servers() == self._fingerprint and facts.position < self._board.replica(index).replayed:
+            raise ConnectionLost("the replica has lost what it had replayed")
 
     async def open(self) -> None:
         """Start all pools."""
@@ -43,14 +53,14 @@ class Generation:
         for server in (self.master, *self.replicas):
             await server.close()
 
-    def choose(self, floor: int, board: Board) -> tuple[int, int] | None:
+    def choose(self, floor: int) -> tuple[int, int] | None:
         """(index, position) of a replica that may serve a read with this floor; None: the master is to serve it.
 
         None also while the board speaks of other replicas: the prober is not as far as this process, or further.
         """
-        if board.servers() != self._fingerprint:
+        if self._board.servers() != self._fingerprint:
             return None
-        seen = [board.replica(index) for index in range(len(self.replicas))]
+        seen = [self._board.replica(index) for index in range(len(self.replicas))]
         index = self.router.choose(floor, seen, boottime_ns())
         return None if index is None else (index, seen[index].replayed)
 

@@ -181,7 +181,7 @@ class Database:
         generation = self.generation
         floor = self.floors.floor(on)
         for _ in generation.replicas:
-            choice = generation.choose(floor, self.board)
+            choice = generation.choose(floor)
             if choice is None:
                 break
             index, replayed = choice
@@ -344,7 +344,7 @@ class Database:
         }
 
     def _build(self, settings: PoolSettings) -> Generation:
-        return Generation(settings, max(1, settings.max_connections - self._reserved), self.check)
+        return Generation(settings, max(1, settings.max_connections - self._reserved), self.check, self.board)
 
     def check(self, facts: Facts) -> None:
         """Of every new connection to the master."""

@@ -14,7 +14,12 @@ from db.drivers import Connection, Facts, Migration, Parameters, Row, postgres_s
 from db.errors import BadValue, ConnectionLost, DatabaseError, Deadlock, Duplicate, StatementFailed, Unavailable, Wrong
 from db.settings import PoolSettings
 
-RawConnection = psycopg.AsyncConnection[tuple[Any, ...]]
+
+class RawConnection(psycopg.AsyncConnection[tuple[Any, ...]]):
+    """began_read_only: whether the server took no writes when the connection was made."""
+
+    began_read_only = False
+
 
 DEADLOCK_SQLSTATES = frozenset({"40P01", "40001"})
 # Besides class 08: a server that shuts down or has become read-only. The connection is of no more use.
@@ -97,7 +102,8 @@ async def connect(dsn: str, settings: PoolSettings, check: Callable[[Facts], Non
     for arguments in _per_host(connect_arguments(dsn, settings)):
         try:
             with translated():
-                raw = await psycopg.AsyncConnection.connect(**arguments)
+                raw = await RawConnection.connect(**arguments)
+                raw.began_read_only = _is_read_only(raw)
                 try:
                     if check is not None:
                         check(await DRIVER.facts(PostgresConnection(raw)))
@@ -149,9 +155,8 @@ class PostgresServer:
 
     def __init__(self, dsn: str, settings: PoolSettings, size: int, check: Callable[[Facts], None] | None) -> None:
         self._timeout_s = settings.connect_timeout_s
-        self._writable = check is not None
 
-        class Connecting(psycopg.AsyncConnection[tuple[Any, ...]]):
+        class Connecting(RawConnection):
             """How psycopg's pool gets its connections."""
 
             @classmethod
@@ -196,7 +201,7 @@ class PostgresServer:
                 if loop.time() >= deadline:
                     raise
                 continue
-            if _is_alive(connection) and not (self._writable and _is_read_only(connection)):
+            if _is_alive(connection) and _is_read_only(connection) == connection.began_read_only:
                 return connection
             await connection.close()
             await self._pool.putconn(connection)
@@ -218,7 +223,7 @@ def _is_alive(connection: RawConnection) -> bool:
 
 
 def _is_read_only(connection: RawConnection) -> bool:
-    """Whether the server said, at its last answer, that it takes no writes: a master that was demoted."""
+    """Whether the server said, at its last answer, that it takes no writes: a replica, or a master that was demoted."""
     said = connection.pgconn.parameter_status
     return b"on" in (said(b"in_hot_standby"), said(b"default_transaction_read_only"))
 

@@ -7,6 +7,7 @@ import pytest
 
 from cluster import page
 from cluster.page import Page
+from db.board import Seen, Term
 
 
 def test_what_the_relay_writes_every_worker_reads(tmp_path: Path) -> None:
@@ -50,3 +51,19 @@ def test_anything_else_is_refused(tmp_path: Path) -> None:
     path.write_bytes(bytes(page.SIZE))
     with pytest.raises(ValueError, match="not a node page"):
         Page(path)
+
+
+def test_what_the_prober_found_every_worker_reads(tmp_path: Path) -> None:
+    path = tmp_path / "page"
+    page.create(path)
+    relay, worker = Page(path, writable=True), Page(path)
+    assert (worker.term(), worker.servers(), worker.replica(7)) == (Term(), 0, Seen())
+    relay.set_term(Term(3, 2))
+    relay.set_servers(99)
+    relay.set_replica(0, Seen(1 << 40, 250, 5))
+    relay.set_replica(7, Seen(2, 0, 6))
+    assert (worker.term(), worker.servers()) == (Term(3, 2), 99)
+    assert [worker.replica(index) for index in (0, 1, 7)] == [Seen(1 << 40, 250, 5), Seen(), Seen(2, 0, 6)]
+    relay.set_servers(98)
+    assert [worker.replica(index) for index in (0, 7)] == [Seen(), Seen()]
+    assert worker.load(255) is None

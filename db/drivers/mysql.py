@@ -184,6 +184,10 @@ class MySQLDriver:
 
     name = "mysql"
 
+    def __init__(self) -> None:
+        self._without_position: set[str] = set()
+        """Servers that the log was told of."""
+
     def server(
         self, dsn: str, settings: PoolSettings, size: int, check: Callable[[Facts], None] | None = None
     ) -> MySQLServer:
@@ -214,8 +218,11 @@ class MySQLDriver:
             server, read_only, executed, marker, cluster_id = (await connection.fetch(_MYSQL_FACTS))[0]
             writable = _is_off(read_only)
             position = mysql_position(executed)
-        if not position:
-            log.warning("a database server counts no transactions (GTID): replicas cannot be used")
+        if not position and server not in self._without_position:
+            self._without_position.add(server)
+            log.warning(
+                "a database server counts no transactions (GTID): replicas cannot be used", extra={"server": server}
+            )
         return Facts(server, 0, writable, position, marker, cluster_id)
 
     async def position(self, connection: Connection) -> int:

@@ -99,6 +99,7 @@ async def test_when_all_are_in_use_one_waits_in_line_and_not_for_ever(server: My
             order.append(number)
             await asyncio.sleep(0.02)
 
+    await asyncio.gather(_id(server), _id(server))  # both connections are there
     await asyncio.gather(*(use(number) for number in range(10)))
     assert order == list(range(10))
     async with server.connection(), server.connection():

@@ -21,7 +21,6 @@ from db.settings import Dialect
 log = logging.getLogger(__name__)
 
 POLL_EVERY_S = 1.0
-_POLL_TIMEOUT_S = 5.0
 _TOO_LONG_S = 900.0
 _KEEP_S = 3600.0
 _TRIM_EVERY_S = 60.0
@@ -107,8 +106,7 @@ async def follow(database: Database) -> None:
             if database.board.term() != term:
                 outbox.forget()
                 term = database.board.term()
-            async with asyncio.timeout(_POLL_TIMEOUT_S):
-                poll = await outbox.poll()
+            poll = await outbox.poll()
             if poll is not None:
                 if began - polled_at > _TOO_LONG_S:
                     database.floors.raise_all(poll.position)
@@ -119,7 +117,7 @@ async def follow(database: Database) -> None:
             if began - trimmed_at >= _TRIM_EVERY_S:
                 trimmed_at = began
                 await trim(database, int(_KEEP_S * 1000))
-        except (DatabaseError, TimeoutError) as error:
+        except DatabaseError as error:
             log.warning("the outbox cannot be read", extra={"reason": str(error).strip()})
         await asyncio.sleep(max(0.0, POLL_EVERY_S - (loop.time() - began)))
 

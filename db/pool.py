@@ -10,6 +10,7 @@ SQL is written with `%s` placeholders; parameters are always bound. Rows are tup
 import asyncio
 import contextlib
 import logging
+import sys
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterable, Iterator
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
@@ -27,6 +28,8 @@ log = logging.getLogger(__name__)
 _READ_ATTEMPTS = 3
 _SETTLE_S = 0.5
 HOLD_S = 5.0
+REPLICA_READ_S = 2.0
+_BEYOND_S = 5.0
 
 RowShards = Callable[[Row], Iterable[Shard]]
 
@@ -67,8 +70,9 @@ class Queryable(Protocol):
 class Transaction:
     """A `Queryable` on one connection between BEGIN and COMMIT."""
 
-    def __init__(self, connection: Connection, dialect: Dialect) -> None:
+    def __init__(self, connection: Connection, dialect: Dialect, patience_s: float) -> None:
         self._connection = connection
+        self._patience_s = patience_s
         self.dialect: Dialect = dialect
         self.changes: set[Shard] = set()
 
@@ -82,7 +86,8 @@ class Transaction:
     ) -> list[Row]:
         """See `Queryable`. It is the master that answers, so what it depends on does not matter."""
         del on, of
-        return await self._connection.fetch(sql, parameters)
+        with at_most(self._patience_s, self._connection):
+            return await self._connection.fetch(sql, parameters)
 
     async def fetch_one(
         self, sql: str, parameters: Parameters = (), *, on: Collection[Shard] | None = None, of: RowShards | None = None
@@ -94,14 +99,15 @@ class Transaction:
     async def execute(self, sql: str, parameters: Parameters = (), *, changes: Collection[Shard] = ()) -> int:
         """See `Queryable`."""
         self.changes.update(changes)
-        return await self._connection.execute(sql, parameters)
+        with at_most(self._patience_s, self._connection):
+            return await self._connection.execute(sql, parameters)
 
     async def write(
         self, sql: str, parameters: Parameters = (), *, changes: Collection[Shard] = (), of: RowShards | None = None
     ) -> list[Row]:
         """See `Queryable`."""
         self.changes.update(changes)
-        rows = await self._connection.fetch(sql, parameters)
+        rows = await self.fetch(sql, parameters)
         self.changes.update(_of_all(rows, of))
         return rows
 
@@ -140,6 +146,11 @@ class Database:
     def dialect(self) -> Dialect:
         """See `Queryable`."""
         return self.generation.settings.driver
+
+    @property
+    def _patience_s(self) -> float:
+        """The server itself ends a statement after the query timeout; longer than this, it is not there."""
+        return self.settings.query_timeout_s + _BEYOND_S
 
     async def open(self) -> None:
         """Start the pools. Returns at once; connections are made behind it and on demand."""
@@ -187,9 +198,10 @@ class Database:
             index, replayed = choice
             try:
                 async with generation.replicas[index].connection() as connection:
-                    rows = await connection.fetch(sql, parameters)
+                    with at_most(REPLICA_READ_S, connection):
+                        rows = await connection.fetch(sql, parameters)
             except DatabaseError as error:  # also a read that the replica's recovery has ended: another may answer
-                generation.router.failed(index, boards.boottime_ns(), broken=isinstance(error, ConnectionLost))
+                generation.router.failed(index, boards.boottime_ns(), broken=isinstance(error, Unavailable))
                 continue
             generation.router.succeeded(index)
             if of is not None and any(self.floors.floor(of(row)) > replayed for row in rows):
@@ -201,7 +213,8 @@ class Database:
         for attempt in range(_READ_ATTEMPTS):
             try:
                 async with self.generation.master.connection() as connection:
-                    return await connection.fetch(sql, parameters)
+                    with at_most(self._patience_s, connection):
+                        return await connection.fetch(sql, parameters)
             except ConnectionLost:
                 if attempt == _READ_ATTEMPTS - 1:
                     raise
@@ -231,9 +244,18 @@ class Database:
         await self.writable()
         generation = self.generation
         async with generation.master.connection() as connection:
-            transaction = Transaction(connection, generation.settings.driver)
-            async with connection.transaction():
+            transaction = Transaction(connection, generation.settings.driver, self._patience_s)
+            bounds = connection.transaction()
+            with at_most(self._patience_s, connection):
+                await bounds.__aenter__()
+            try:
                 yield transaction
+            except BaseException:
+                with at_most(self._patience_s, connection):
+                    await bounds.__aexit__(*sys.exc_info())
+                raise
+            with at_most(self._patience_s, connection):
+                await bounds.__aexit__(None, None, None)
             await self._committed(generation, connection, transaction.changes)
 
     @contextlib.asynccontextmanager
@@ -242,7 +264,8 @@ class Database:
         generation = self.generation
         changed: set[Shard] = set()
         async with generation.master.connection() as connection:
-            yield connection, changed
+            with at_most(self._patience_s, connection):
+                yield connection, changed
             await self._committed(generation, connection, changed)
 
     async def writable(self) -> None:
@@ -260,7 +283,8 @@ class Database:
         if not changed or not self.generation.replicas:
             return
         try:
-            position = await generation.driver.position(connection)
+            with at_most(self._patience_s, connection):
+                position = await generation.driver.position(connection)
         except DatabaseError:
             self.unknown(changed)
             return
@@ -359,3 +383,24 @@ def _of_all(rows: Iterable[Row], of: RowShards | None) -> Iterator[Shard]:
     if of is not None:
         for row in rows:
             yield from of(row)
+
+
+@contextlib.contextmanager
+def at_most(seconds: float, connection: Connection) -> Iterator[None]:
+    """Wait no longer for a server that may be frozen. Raises Unavailable."""
+    expired = False
+
+    def give_up() -> None:
+        nonlocal expired
+        expired = True
+        connection.abandon()
+
+    timer = asyncio.get_running_loop().call_later(seconds, give_up)
+    try:
+        yield
+    except ConnectionLost as error:
+        if expired:
+            raise Unavailable("the database did not answer in time") from error
+        raise
+    finally:
+        timer.cancel()

@@ -15,7 +15,7 @@ from db.board import Board, Seen, boottime_ns, fingerprint
 from db.drivers import Facts, Server
 from db.errors import DatabaseError
 from db.generation import driver_of, term_of
-from db.pool import Database
+from db.pool import Database, at_most
 from db.routing import LagClock
 
 log = logging.getLogger(__name__)
@@ -91,12 +91,13 @@ class Prober:
         while True:
             began = asyncio.get_running_loop().time()
             try:
-                async with asyncio.timeout(_TIMEOUT_S), self._database.generation.master.connection() as connection:
-                    facts = await self._database.generation.driver.facts(connection)
+                async with self._database.generation.master.connection() as connection:
+                    with at_most(_TIMEOUT_S, connection):
+                        facts = await self._database.generation.driver.facts(connection)
                 await self._meet(facts)
                 self._clock.master(facts.position, asyncio.get_running_loop().time())
                 self.master = facts
-            except (DatabaseError, TimeoutError) as error:
+            except DatabaseError as error:
                 if self.master is not None:
                     log.warning("the master database does not answer", extra={"reason": str(error).strip()})
                 self.master = None
@@ -126,10 +127,11 @@ class Prober:
             while True:
                 began = boottime_ns()
                 try:
-                    async with asyncio.timeout(_TIMEOUT_S), server.connection() as connection:
-                        facts = await driver_of(self._database.settings).facts(connection)
+                    async with server.connection() as connection:
+                        with at_most(_TIMEOUT_S, connection):
+                            facts = await driver_of(self._database.settings).facts(connection)
                     reason = self._unfit(facts)
-                except (DatabaseError, TimeoutError) as error:
+                except DatabaseError as error:
                     reason = str(error).strip() or "it does not answer"
                 if reason is None:
                     lag_ms = self._clock.lag_ms(facts.position, asyncio.get_running_loop().time())

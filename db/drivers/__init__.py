@@ -62,6 +62,9 @@ class Connection(Protocol):
     def transaction(self) -> AbstractAsyncContextManager[None]:
         """BEGIN … COMMIT around a block, ROLLBACK when it raises."""
 
+    def abandon(self) -> None:
+        """Let whatever waits for the server fail now with ConnectionLost: the server may be frozen, or cut off."""
+
 
 class Server(Protocol):
     """A pool of connections to one server."""
@@ -70,7 +73,7 @@ class Server(Protocol):
         """Start; connections are made behind it and on demand."""
 
     async def close(self) -> None:
-        """Close idle connections now, those in use when they are given back."""
+        """Close idle connections now, those in use when they are given back, after 10 s at the latest."""
 
     def connection(self) -> AbstractAsyncContextManager[Connection]:
         """Check one out. Raises Unavailable when none is to be had in time."""

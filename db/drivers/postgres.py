@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+import os
 import select
+import socket
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Any
 
@@ -28,6 +30,7 @@ _LOST_SQLSTATES = frozenset({"57P01", "57P02", "57P03", "57P05", "25006"})
 _UNAVAILABLE_SQLSTATES = frozenset({"53300", "57014", "55P03"})
 _BAD_VALUE_CLASS = "22"
 _ASK_AGAIN_S = 0.25
+DRAIN_S = 10.0
 _GIVE_UP_AT_ONCE_S = 0.1
 
 
@@ -144,6 +147,12 @@ class PostgresConnection:
             async with self.raw.transaction():
                 yield
 
+    def abandon(self) -> None:
+        """See `Connection`. Not by cancelling: psycopg would wait for the server to confirm that."""
+        if not self.raw.closed:
+            with contextlib.suppress(OSError), socket.socket(fileno=os.dup(self.raw.fileno())) as ours:
+                ours.shutdown(socket.SHUT_RDWR)
+
 
 class PostgresServer:
     """A `Server` of `db/drivers`: psycopg's pool, with a patience of our own.
@@ -155,6 +164,7 @@ class PostgresServer:
 
     def __init__(self, dsn: str, settings: PoolSettings, size: int, check: Callable[[Facts], None] | None) -> None:
         self._timeout_s = settings.connect_timeout_s
+        self._in_use: set[PostgresConnection] = set()
 
         class Connecting(RawConnection):
             """How psycopg's pool gets its connections."""
@@ -180,15 +190,24 @@ class PostgresServer:
     async def close(self) -> None:
         """See `Server`."""
         await self._pool.close()
+        if self._in_use:
+            asyncio.get_running_loop().call_later(DRAIN_S, self._abandon_all)
+
+    def _abandon_all(self) -> None:
+        for connection in self._in_use:
+            connection.abandon()
 
     @contextlib.asynccontextmanager
     async def connection(self) -> AsyncIterator[PostgresConnection]:
         """See `Server`."""
         with translated():
             raw = await self._get()
+            connection = PostgresConnection(raw)
+            self._in_use.add(connection)
             try:
-                yield PostgresConnection(raw)
+                yield connection
             finally:
+                self._in_use.discard(connection)
                 await self._pool.putconn(raw)
 
     async def _get(self) -> RawConnection:

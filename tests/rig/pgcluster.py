@@ -97,6 +97,7 @@ class PgServer:
             file.write("host replication all 127.0.0.1/32 trust\n")
         self.log = directory / f"{name}.log"
         self.process: subprocess.Popen[bytes] | None = None
+        self._frozen: list[int] = []
 
     def start(self) -> "PgServer":
         """Start and wait until it takes connections."""
@@ -121,12 +122,26 @@ class PgServer:
     def crash(self) -> None:
         """kill -9 of the postmaster and all its children: a machine that dies acknowledges nothing more."""
         assert self.process is not None
+        os.kill(self.process.pid, signal.SIGSTOP)  # it is to start no more children
         pids = [self.process.pid, *self._children()]
         for pid in pids:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         self.process.wait()
         (self.data / "postmaster.pid").unlink(missing_ok=True)
+
+    def freeze(self) -> None:
+        """SIGSTOP: the kernel still accepts connections and acknowledges data."""
+        assert self.process is not None
+        self._frozen = [self.process.pid, *self._children()]
+        for pid in self._frozen:
+            os.kill(pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """SIGCONT."""
+        for pid in self._frozen:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
 
     def _children(self) -> list[int]:
         assert self.process is not None

@@ -3,15 +3,19 @@
 import asyncio
 import itertools
 import json
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 
+from db import migrate
 from db.drivers import postgres_failover
 from db.settings import PoolSettings
 from tests.rig.load import Load, assert_exactly_once, writers
@@ -198,6 +202,98 @@ def test_a_replica_that_dies_lags_and_returns_fails_no_request(tier: Tier) -> No
         second.resume_replay()
         until(lambda: tier.replica_reads()[1] > before, 10, "reads by the replica that caught up")
     assert reader.failures == []
+
+
+def test_frozen_servers_fail_no_read_and_hold_up_no_write_for_longer_than_they_are_frozen(tier: Tier) -> None:
+    ann = new_user(tier.node.url)
+    turns = _connections(ann, 6)
+    until(lambda: next(turns).get("/users/me") and min(tier.replica_reads()) > 5, what="reads by both replicas")
+    for replica in tier.cluster.replicas:
+        replica.freeze()
+    try:
+        began = time.monotonic()
+        for _ in range(6):
+            next(turns).get("/users/me")
+        assert time.monotonic() - began < 12  # 2 s for each connection that was waited for, at most
+        until(lambda: not tier.all_fit(), 5, "the frozen replicas to be out")
+        began = time.monotonic()
+        for _ in range(6):
+            next(turns).get("/users/me")
+        assert time.monotonic() - began < 1.5
+    finally:
+        for replica in tier.cluster.replicas:
+            replica.thaw()
+    until(tier.all_fit, 10, "the replicas to be back")
+    tier.cluster.master.freeze()
+    timer = threading.Timer(1.5, tier.cluster.master.thaw)
+    timer.start()
+    new_team(ann)
+    timer.join()
+
+
+def test_a_master_that_stays_frozen_gives_503(pg_cluster: PgCluster) -> None:
+    tier = Tier(pg_cluster, environment={"MM_SQLSETTINGS_QUERYTIMEOUT": "1"})
+    with tier.node:
+        ann = new_user(tier.node.url)
+        channel = new_channel(ann, new_team(ann))
+        pg_cluster.master.freeze()
+        try:
+            for path, body in [
+                ("/posts", {"channel_id": channel["id"], "message": "m", "pending_post_id": "p"}),
+                ("/teams", {"name": unique("t"), "display_name": "t", "type": "O"}),
+            ]:
+                began = time.monotonic()
+                assert ann.call("POST", path, body, timeout=60).status_code == 503
+                assert time.monotonic() - began < 15
+            assert tier.node.ping() == 200
+        finally:
+            pg_cluster.master.thaw()
+        until(lambda: _writes(ann), 10, "a write")
+        post = ann.write(channel["id"], "m", pending_post_id="p")
+        assert ann.get(f"/channels/{channel['id']}/posts?per_page=1")["order"] == [post["id"]]
+        assert [row for (row,) in tier.sql("SELECT id FROM posts WHERE pending_post_id = 'p'")] == [post["id"]]
+
+
+def test_a_newer_schema_serves_this_version_also_while_it_is_put_in_place(tier: Tier) -> None:
+    with Load(writers(tier.node.url, 3)) as load:
+        load.expect_more(50)
+        tables = [name for (name,) in tier.sql("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")]
+        for table in tables:
+            tier.sql(
+                f"ALTER TABLE {table} ADD COLUMN expanded TEXT NOT NULL DEFAULT 'x', ADD COLUMN may_be_null INTEGER"
+            )
+        tier.sql("CREATE TABLE later (id VARCHAR(26) PRIMARY KEY)")
+        tier.sql("INSERT INTO schema_migrations (version, name) VALUES (9999, '9999_later.sql')")
+        load.expect_more(100)
+        ann = new_user(tier.node.url)
+        new_channel(ann, new_team(ann))
+        old_pid = tier.node.kill("api0")
+        tier.node.wait_replaced("api0", old_pid)
+        load.expect_more(50)
+    assert load.retries <= 10
+    assert_exactly_once(tier.sql, load)
+
+
+def test_a_migration_that_was_killed_is_finished_by_the_next(pg_cluster: PgCluster, tmp_path: Path) -> None:
+    dsn = pg_cluster.master.dsn(pg_cluster.new_database())
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps({"SqlSettings": {"DataSource": dsn}}))
+    command = [str(Path(sys.executable).with_name("mmnode")), "db", "migrate", "--config", str(config)]
+    with psycopg.connect(dsn) as in_the_way:
+        in_the_way.execute("CREATE TABLE teams (id INTEGER)")
+        migrating = subprocess.Popen(command)
+        with psycopg.connect(dsn, autocommit=True) as watching:
+            waiting = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+            until(lambda: watching.execute(waiting).fetchall(), what="a migration that is under way")
+        migrating.kill()
+        migrating.wait()
+        in_the_way.rollback()
+    said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+    assert "applied 0001_initial.sql" in said
+    assert "up to date" in subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+    with psycopg.connect(dsn) as connection:
+        found = connection.execute("SELECT count(*), count(DISTINCT version) FROM schema_migrations").fetchone()
+    assert found == (migrate.newest(), migrate.newest())
 
 
 def _touch(tier: Tier) -> bool:

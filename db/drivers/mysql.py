@@ -145,7 +145,7 @@ class MySQLServer:
 
     def _put(self, connection: MySQLConnection) -> None:
         now = time.monotonic()
-        if connection.read_only:  # so are all others to this server
+        if connection.lost:  # of a server that dies the others may still look alive for a moment
             while self._idle:
                 self._drop(self._idle.pop())
         if connection.broken or self._closed or now - connection.born > self._settings.max_lifetime_s:

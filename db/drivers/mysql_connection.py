@@ -18,7 +18,7 @@ from mysql.connector.constants import ClientFlag, FieldType
 
 from db.drivers import Parameters, Row
 from db.drivers.mysql_dsn import Dsn
-from db.drivers.mysql_text import READ_ONLY, format_sql, is_of_the_server, literal, translate
+from db.drivers.mysql_text import format_sql, is_of_the_server, literal, translate
 from db.errors import ConnectionLost, DatabaseError, Unavailable
 from db.settings import PoolSettings
 
@@ -103,8 +103,8 @@ class MySQLConnection:
         self.mariadb = raw.is_mariadb
         self.collation = _MARIADB_COLLATION if self.mariadb else _MYSQL_COLLATION
         self.broken = False
-        self.read_only = False
-        """The server refused a write: it is no master any more."""
+        self.lost = False
+        """The server went away or is no master any more: its other connections are of no use either."""
         self.born = self.idle_since = time.monotonic()
 
     @classmethod
@@ -169,7 +169,7 @@ class MySQLConnection:
         except (errors.Error, OSError) as error:
             ours = translate(error)
             self.broken = not is_of_the_server(error) or isinstance(ours, ConnectionLost)
-            self.read_only = getattr(error, "errno", None) in READ_ONLY
+            self.lost = isinstance(ours, ConnectionLost)
             raise ours from error
         self.broken = False
 

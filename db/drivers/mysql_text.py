@@ -21,7 +21,6 @@ _DEADLOCK = frozenset({1205, 1213})
 _DUPLICATE = frozenset({1062, 1586})
 _BAD_VALUE = frozenset({1153, 1264, 1265, 1292, 1300, 1366, 1406, 1690})
 _CLIENT_ERRORS = range(2000, 3000)
-READ_ONLY = frozenset({1290, 1792, 1836})
 
 
 def format_sql(sql: str, parameters: Parameters = ()) -> bytes:

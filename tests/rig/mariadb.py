@@ -40,17 +40,18 @@ class MariaDB:
     def start(self) -> "MariaDB":
         """Start and wait until it takes connections."""
         data = self.directory / "data"
+        # tmpdir: a server that starts removes the temporary tables of others from a common one.
         if not data.exists():
             if os.getuid() == 0:
                 shutil.chown(self.directory, "mysql")
             subprocess.run(
-                ["mariadb-install-db", "--no-defaults", f"--datadir={data}", "--skip-test-db", "--skip-name-resolve",
+                ["mariadb-install-db", "--no-defaults", f"--datadir={data}", f"--tmpdir={self.directory}", "--skip-test-db", "--skip-name-resolve",
                  "--auth-root-authentication-method=normal", "--innodb-log-file-size=8M"],
                 check=True, stdout=subprocess.DEVNULL, cwd="/", **_account(),
             )  # fmt: skip
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                ["mariadbd", "--no-defaults", f"--datadir={data}", f"--port={self.port}", "--bind-address=127.0.0.1",
+                ["mariadbd", "--no-defaults", f"--datadir={data}", f"--tmpdir={self.directory}", f"--port={self.port}", "--bind-address=127.0.0.1",
                  f"--socket={data}/s.sock", f"--pid-file={data}/pid", f"--server-id={self.server_id}", "--log-bin=bin",
                  "--binlog-format=ROW", "--log-slave-updates", "--gtid-strict-mode=1", "--gtid-domain-id=0",
                  "--character-set-server=utf8mb4", "--collation-server=utf8mb4_unicode_ci",

@@ -16,7 +16,7 @@ from api.users import Users
 from app import errors
 from app.context import Context
 from app.errors import AppError
-from db.errors import BadValue, Busy, DatabaseError, Unavailable
+from db.errors import BadValue, Busy, DatabaseError, Deadlock, Unavailable
 from db.ids import new_id
 
 log = logging.getLogger(__name__)
@@ -104,7 +104,7 @@ async def _on_app_error(req: Request, resp: Response, error: AppError, _params: 
 
 
 async def _on_database_error(req: Request, resp: Response, error: DatabaseError, _params: dict[str, Any]) -> None:
-    if isinstance(error, (Unavailable, Busy)):
+    if isinstance(error, (Unavailable, Busy, Deadlock)):
         replies.send_error(req, resp, errors.server_busy())
     elif isinstance(error, BadValue):
         replies.send_error(req, resp, errors.invalid_body("value"))

@@ -216,8 +216,8 @@ def _judge(config: Config, source: str) -> list[Problem]:
             refuse("ServiceSettings.TrustedProxies", network, "must be addresses or networks (10.0.0.0/8)")
     if service.site_url and not service.site_url.startswith(("http://", "https://")):
         refuse("ServiceSettings.SiteURL", service.site_url, "must start with http:// or https://")
-    if config.sql_settings.driver_name == "mysql":
-        refuse("SqlSettings.DriverName", "mysql", "this version supports 'postgres'")
+    if config.sql_settings.driver_name == "mysql" and not config.sql_settings.data_source:
+        refuse("SqlSettings.DataSource", "", "must name a MySQL or MariaDB database: the embedded one is PostgreSQL")
     if config.sql_settings.data_source_replicas and not config.sql_settings.data_source:
         refuse("SqlSettings.DataSourceReplicas", [MASK], "needs a SqlSettings.DataSource to be replicas of")
     if config.cluster_settings.enable:

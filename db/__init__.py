@@ -19,6 +19,7 @@ failover.py     a planned change of the master
 generation.py   the connections of one configuration; a recycle replaces all at once
 ids.py          26-character ids and random tokens
 migrate.py      numbered SQL, run by exactly one of several nodes
+mysql/          what has to be said to MySQL and MariaDB in other statements
 outbox.py       what changed since the last poll, whoever changed it
 place.py        where a connection string leads, without secrets
 pool.py         the connection pool

@@ -144,8 +144,12 @@ class PostgresBatchConnection:
 
 
 async def connect(database: Database) -> BatchConnection:
-    """Open a connection to the master of now that can write batches."""
+    """Open a connection to the master of now that can write batches. A process loads only the driver it uses."""
     generation = database.generation
+    if database.dialect == "mysql":
+        from db.mysql.batch import MySQLBatchConnection
+
+        return await MySQLBatchConnection.open(database)
     connection = await PipelineConnection.open(generation.settings, posts.STATEMENTS, database.check)
     return PostgresBatchConnection(connection, database, generation)
 

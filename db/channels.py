@@ -13,7 +13,9 @@ from db import shards
 from db.drivers import Row
 from db.entities import Channel, ChannelMember, TeamMember
 from db.ids import ChannelId, TeamId, UserId
+from db.mysql import channels as mysql
 from db.pool import Queryable
+from db.settings import Dialect
 from db.teams import MEMBER_COLUMNS as TEAM_MEMBER_COLUMNS
 
 _OWN_COLUMNS = (
@@ -34,10 +36,15 @@ _CHANNEL_WIDTH = 16
 _MEMBER_WIDTH = 13
 _M = ", ".join("m." + column for column in MEMBER_COLUMNS.split(", "))
 _T = ", ".join("t." + column for column in TEAM_MEMBER_COLUMNS.split(", "))
-_UNVIEWED_MENTIONS = (
-    "SELECT count(*), count(*) FILTER (WHERE x.is_root) FROM post_mentions x"
-    " WHERE x.user_id = m.user_id AND x.channel_id = m.channel_id AND x.seq > m.viewed_seq"
-)
+_UNVIEWED = "FROM post_mentions x WHERE x.user_id = m.user_id AND x.channel_id = m.channel_id AND x.seq > m.viewed_seq"
+# Columns and join that give the two counts of unviewed mentions of a member `m`. MariaDB has no LATERAL.
+_MENTIONS: dict[Dialect, tuple[str, str]] = {
+    "postgres": (
+        "n.*",
+        f"CROSS JOIN LATERAL (SELECT count(*), count(*) FILTER (WHERE x.is_root) {_UNVIEWED}) n",
+    ),
+    "mysql": (f"(SELECT count(*) {_UNVIEWED}), (SELECT count(*) {_UNVIEWED} AND x.is_root)", ""),
+}
 _NOW_MS = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
 
 
@@ -142,8 +149,9 @@ async def count_of_team(db: Queryable, team_id: TeamId) -> int:
 
 async def find_member(db: Queryable, channel_id: ChannelId, user_id: UserId) -> ChannelMember | None:
     """The membership with its counts of unviewed mentions."""
+    counts, join = _MENTIONS[db.dialect]
     row = await db.fetch_one(
-        f"SELECT {_M}, n.* FROM channel_members m CROSS JOIN LATERAL ({_UNVIEWED_MENTIONS}) n"  # noqa: S608
+        f"SELECT {_M}, {counts} FROM channel_members m {join}"  # noqa: S608 (constants)
         " WHERE m.channel_id = %s AND m.user_id = %s",
         (channel_id, user_id),
         on=(shards.user_channels(user_id), shards.viewed(channel_id, user_id), shards.posts(channel_id)),
@@ -157,9 +165,10 @@ def _member_shards(row: Row) -> tuple[shards.Shard, shards.Shard]:
 
 async def find_members(db: Queryable, channel_id: ChannelId, offset: int, limit: int) -> list[ChannelMember]:
     """A page of the channel's members, in the order of their ids."""
+    counts, join = _MENTIONS[db.dialect]
     rows = await db.fetch(
-        f"SELECT {_M}, n.* FROM (SELECT * FROM channel_members WHERE channel_id = %s"  # noqa: S608
-        f" ORDER BY user_id LIMIT %s OFFSET %s) m CROSS JOIN LATERAL ({_UNVIEWED_MENTIONS}) n ORDER BY m.user_id",
+        f"SELECT {_M}, {counts} FROM (SELECT * FROM channel_members WHERE channel_id = %s"  # noqa: S608 (constants)
+        f" ORDER BY user_id LIMIT %s OFFSET %s) m {join} ORDER BY m.user_id",
         (channel_id, limit, offset),
         on=(shards.channel_members(channel_id), shards.posts(channel_id)),
         of=_member_shards,
@@ -169,9 +178,9 @@ async def find_members(db: Queryable, channel_id: ChannelId, offset: int, limit:
 
 async def find_memberships(db: Queryable, user_id: UserId, team_id: TeamId) -> list[ChannelMember]:
     """The user's memberships in the team's channels and in direct and group channels."""
+    counts, join = _MENTIONS[db.dialect]
     rows = await db.fetch(
-        f"SELECT {_M}, n.* FROM channel_members m JOIN channels c ON c.id = m.channel_id"  # noqa: S608
-        f" CROSS JOIN LATERAL ({_UNVIEWED_MENTIONS}) n"
+        f"SELECT {_M}, {counts} FROM channel_members m JOIN channels c ON c.id = m.channel_id {join}"  # noqa: S608
         " WHERE m.user_id = %s AND c.team_id IN (%s, '') AND c.delete_at = 0",
         (user_id, team_id),
         on=(shards.user_channels(user_id),),
@@ -211,6 +220,8 @@ async def add_member(
     Must run in a transaction. Takes the next sequence number, which becomes `join_seq`, and writes the recoverable
     event `user_added`.
     """
+    if db.dialect == "mysql":
+        return await mysql.add_member(db, channel_id, user_id, notify_props=notify_props, admin=admin)
     await db.fetch("SELECT seq FROM channel_heads WHERE channel_id = %s FOR NO KEY UPDATE", (channel_id,))
     rows = await db.write(
         f"""
@@ -238,6 +249,8 @@ async def add_member(
 
 async def view(db: Queryable, user_id: UserId, channel_ids: Sequence[ChannelId]) -> dict[ChannelId, int]:
     """Mark these channels as read by the user; last viewed time by channel, for those they are a member of."""
+    if db.dialect == "mysql":
+        return await mysql.view(db, user_id, channel_ids)
     rows = await db.write(
         """
         WITH viewed AS (

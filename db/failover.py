@@ -9,7 +9,7 @@ import logging
 from collections.abc import Mapping
 from contextlib import suppress
 
-from db.drivers import Driver, Facts, Switch, postgres_failover
+from db.drivers import Driver, Facts, Switch
 from db.errors import DatabaseError, Unavailable, Wrong
 from db.pool import Database
 from db.settings import PoolSettings
@@ -21,7 +21,15 @@ _POLL_S = 0.05
 _LISTED = 10
 
 
-_SWITCHES: dict[str, Switch] = {"postgres": postgres_failover}
+def _switch_of(database: Database) -> Switch:
+    """A process loads only the driver it uses."""
+    if database.dialect == "mysql":
+        from db.drivers import mysql_failover
+
+        return mysql_failover
+    from db.drivers import postgres_failover
+
+    return postgres_failover
 
 
 async def hand_over(database: Database, to: str, heads: Mapping[str, int], *, force: bool) -> None:
@@ -31,7 +39,7 @@ async def hand_over(database: Database, to: str, heads: Mapping[str, int], *, fo
     target lacks something. Raises Unavailable, saying why, when nothing has changed.
     """
     settings, driver = database.settings, database.generation.driver
-    switch = _SWITCHES[driver.name]
+    switch = _switch_of(database)
     target = await _target(driver, to, settings)
     closed: Facts | None = None
     try:

@@ -4,17 +4,21 @@ from collections.abc import Callable
 from functools import partial
 
 from db.board import Board, Term, boottime_ns, fingerprint
-from db.drivers import Driver, Facts, Server, postgres
+from db.drivers import Driver, Facts, Server
 from db.errors import ConnectionLost, DatabaseError, StatementFailed, Unavailable, Wrong
 from db.routing import Router
 from db.settings import PoolSettings
 
-_DRIVERS: dict[str, Driver] = {postgres.DRIVER.name: postgres.DRIVER}
-
 
 def driver_of(settings: PoolSettings) -> Driver:
-    """The driver that these settings name."""
-    return _DRIVERS[settings.driver]
+    """The driver that these settings name. A process loads only the one it uses."""
+    if settings.driver == "mysql":
+        from db.drivers import mysql
+
+        return mysql.DRIVER
+    from db.drivers import postgres
+
+    return postgres.DRIVER
 
 
 class Generation:

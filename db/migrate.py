@@ -1,7 +1,9 @@
 """Numbered SQL, run by exactly one of several nodes that start at once; the others wait.
 
-A session advisory lock of the server elects the runner. Each file runs in one transaction together with its row in
-`schema_migrations`, so a runner that is killed leaves nothing half done and the next one goes on.
+    files of db/schema/<driver> ──> Driver.migrate ──> PostgreSQL: an advisory lock, a transaction a file
+                                                 └───> MySQL: GET_LOCK, a record of each statement, as DDL commits
+
+A runner that is killed leaves nothing half done that the next one would not finish.
 """
 
 import asyncio
@@ -10,39 +12,30 @@ from collections.abc import Awaitable, Callable
 from importlib.resources import files
 from typing import TypeVar
 
-import psycopg
-
-from db.drivers import postgres
+from db.drivers import Migration
 from db.errors import Unavailable
+from db.generation import driver_of
 from db.settings import PoolSettings
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-_LOCK_KEY = 0x6D6D6E6F6465  # "mmnode"
-_CREATE_TABLE = """
-CREATE TABLE IF NOT EXISTS schema_migrations (
-    version    INTEGER PRIMARY KEY,
-    name       VARCHAR(128) NOT NULL,
-    applied_at TIMESTAMPTZ NOT NULL DEFAULT now()
-)
-"""
 _RETRY_S = 0.1
 _SAY_SO_EVERY_S = 5.0
 
 
-def available() -> list[tuple[int, str, str]]:
-    """The migrations of this version: (number, file name, SQL), in order."""
+def available(driver: str = "postgres") -> list[Migration]:
+    """The migrations of this version for a kind of server, in order."""
     found = []
-    for entry in files("db").joinpath("schema/postgres").iterdir():
+    for entry in files("db").joinpath(f"schema/{driver}").iterdir():
         if entry.name.endswith(".sql"):
-            found.append((int(entry.name.split("_", 1)[0]), entry.name, entry.read_text(encoding="utf-8")))
-    return sorted(found)
+            found.append(Migration(int(entry.name.split("_", 1)[0]), entry.name, entry.read_text(encoding="utf-8")))
+    return sorted(found, key=lambda migration: migration.version)
 
 
-def newest() -> int:
+def newest(driver: str = "postgres") -> int:
     """The schema version that this version of the program needs."""
-    return available()[-1][0]
+    return available(driver)[-1].version
 
 
 async def run(settings: PoolSettings) -> list[str]:
@@ -50,13 +43,14 @@ async def run(settings: PoolSettings) -> list[str]:
 
     Waits, and says so in the log, while the database is not there.
     """
-    return await _until_reachable(lambda: _run_once(settings))
+    migrations = available(settings.driver)
+    return await _until_reachable(lambda: driver_of(settings).migrate(settings, migrations))
 
 
 async def wait(settings: PoolSettings) -> None:
     """Wait until the schema is what this version needs, whoever brings it there."""
-    needed = newest()
-    while await _until_reachable(lambda: _current(settings)) < needed:
+    needed = newest(settings.driver)
+    while await _until_reachable(lambda: driver_of(settings).schema_version(settings)) < needed:
         await asyncio.sleep(_RETRY_S)
 
 
@@ -71,40 +65,3 @@ async def _until_reachable(attempt: Callable[[], Awaitable[T]]) -> T:
                 log.warning("waiting for the database", extra={"reason": str(error).strip()})
                 said_at = loop.time()
             await asyncio.sleep(_RETRY_S)
-
-
-async def _run_once(settings: PoolSettings) -> list[str]:
-    applied: list[str] = []
-    with postgres.translated():
-        async with await psycopg.AsyncConnection.connect(
-            **{**postgres.connect_arguments(settings.dsn, settings), "options": "-c timezone=UTC"}
-        ) as connection:
-            await connection.execute("SELECT pg_advisory_lock(%s)", (_LOCK_KEY,))
-            await connection.execute(_CREATE_TABLE)
-            cursor = await connection.execute("SELECT version FROM schema_migrations")
-            done = {row[0] for row in await cursor.fetchall()}
-            for version, name, sql in available():
-                if version in done:
-                    continue
-                async with connection.transaction():
-                    await connection.execute(sql.encode())
-                    await connection.execute(
-                        "INSERT INTO schema_migrations (version, name) VALUES (%s, %s)", (version, name)
-                    )
-                log.info("migration applied", extra={"migration": name})
-                applied.append(name)
-    return applied
-
-
-async def _current(settings: PoolSettings) -> int:
-    with postgres.translated():
-        async with await psycopg.AsyncConnection.connect(
-            **postgres.connect_arguments(settings.dsn, settings)
-        ) as connection:
-            cursor = await connection.execute("SELECT to_regclass('schema_migrations') IS NOT NULL")
-            row = await cursor.fetchone()
-            if row is None or not row[0]:
-                return 0
-            cursor = await connection.execute("SELECT coalesce(max(version), 0) FROM schema_migrations")
-            row = await cursor.fetchone()
-            return int(row[0]) if row is not None else 0

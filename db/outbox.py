@@ -1,8 +1,9 @@
 """The outbox: everything that changed since the last poll, exactly, whoever changed it (design §4).
 
-A poll takes a snapshot and reads the rows of `cluster_log` that this snapshot sees and the last poll's did not: a
-transaction that was open for a minute is told of when it commits, and nothing is told of twice. The same poll tells
-which heads of channels changed, and the master's position, which is at least that of all it told of.
+On PostgreSQL a poll takes a snapshot and reads the rows of `cluster_log` that this snapshot sees and the last poll's
+did not: a transaction that was open for a minute is told of when it commits, and nothing is told of twice. MySQL cannot
+be asked that; there a list of missing ids has the same result (`db/mysql/outbox.py`). The same poll tells which heads
+of channels changed, and the master's position, which is at least that of all it told of.
 """
 
 import asyncio
@@ -12,7 +13,10 @@ from dataclasses import dataclass
 from db import shards
 from db.drivers import Row
 from db.errors import DatabaseError
+from db.mysql.outbox import IdCursor
+from db.mysql.tables import NOW_MS
 from db.pool import Database
+from db.settings import Dialect
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +33,10 @@ _HEADS = (
     "SELECT channel_id, seq FROM channel_heads WHERE changed_xid >= pg_snapshot_xmin(%s::pg_snapshot)"
     " AND NOT pg_visible_in_snapshot(changed_xid, %s::pg_snapshot)"
 )
+_TRIM: dict[Dialect, str] = {
+    "postgres": "DELETE FROM cluster_log WHERE create_at < (extract(epoch FROM clock_timestamp()) * 1000)::bigint - %s",
+    "mysql": f"DELETE FROM cluster_log WHERE create_at < {NOW_MS} - %s",  # noqa: S608 (a constant)
+}
 
 Change = tuple[str, str]
 """(namespace, key), as in `db/shards.py`."""
@@ -43,19 +51,15 @@ class Poll:
     heads: list[tuple[str, int]]
 
 
-class Outbox:
-    """The cursor of one reader."""
+class _SnapshotCursor:
+    """PostgreSQL's: the snapshot of the last poll."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._snapshot: str | None = None
 
-    def forget(self) -> None:
-        """Another master: what the cursor says means nothing there. The next poll is a first one."""
-        self._snapshot = None
-
-    async def poll(self) -> Poll | None:
-        """What changed since the last poll; None for the first, which sets the cursor. Raises DatabaseError."""
+    async def poll(self) -> tuple[int, list[Row], list[Row]] | None:
+        """(position, changes, heads); None for the first poll."""
         since = self._snapshot
         changes: list[Row] = []
         heads: list[Row] = []
@@ -66,9 +70,28 @@ class Outbox:
                 changes = await tx.fetch(_CHANGES, (since, since))
                 heads = await tx.fetch(_HEADS, (since, since))
         self._snapshot = rows[0][0]
-        if since is None:
+        return None if since is None else (rows[0][1], changes, heads)
+
+
+class Outbox:
+    """One reader."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.forget()
+
+    def forget(self) -> None:
+        """Another master: what the cursor says means nothing there. The next poll is a first one."""
+        mysql = self._database.dialect == "mysql"
+        self._cursor = IdCursor(self._database) if mysql else _SnapshotCursor(self._database)
+
+    async def poll(self) -> Poll | None:
+        """What changed since the last poll; None for the first, which sets the cursor. Raises DatabaseError."""
+        found = await self._cursor.poll()
+        if found is None:
             return None
-        return Poll(rows[0][1], [(row[0], row[1]) for row in changes], [(row[0], row[1]) for row in heads])
+        position, changes, heads = found
+        return Poll(position, [(row[0], row[1]) for row in changes], [(row[0], row[1]) for row in heads])
 
 
 async def follow(database: Database) -> None:
@@ -101,7 +124,4 @@ async def follow(database: Database) -> None:
 
 async def trim(database: Database, older_than_ms: int) -> int:
     """Forget what every reader has read long ago; how many rows."""
-    return await database.execute(
-        "DELETE FROM cluster_log WHERE create_at < (extract(epoch FROM clock_timestamp()) * 1000)::bigint - %s",
-        (older_than_ms,),
-    )
+    return await database.execute(_TRIM[database.dialect], (older_than_ms,))

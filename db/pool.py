@@ -12,6 +12,7 @@ import contextlib
 import logging
 import sys
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterable, Iterator
+from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
 from db import board as boards
@@ -19,7 +20,7 @@ from db.board import Board, LocalBoard
 from db.drivers import Connection, Facts, Parameters, Row
 from db.errors import ConnectionLost, DatabaseError, Unavailable, Wrong
 from db.generation import Generation, term_of, verify
-from db.settings import PoolSettings
+from db.settings import Dialect, PoolSettings
 from db.shards import UNKNOWN, Floors, LocalFloors, Shard
 
 log = logging.getLogger(__name__)
@@ -39,6 +40,13 @@ class Queryable(Protocol):
     on: the shards a read depends on; without them it is answered by the master. of: the shards of a row of the answer,
     for what is known only by then. changes: the shards a write changes.
     """
+
+    @property
+    def dialect(self) -> Dialect:
+        """Which SQL it takes, where the servers' differ (decision 0010)."""
+
+    def transaction(self) -> AbstractAsyncContextManager["Transaction"]:
+        """A transaction around a block; a transaction's own is itself."""
 
     async def fetch(
         self, sql: str, parameters: Parameters = (), *, on: Collection[Shard] | None = None, of: RowShards | None = None
@@ -62,10 +70,16 @@ class Queryable(Protocol):
 class Transaction:
     """A `Queryable` on one connection between BEGIN and COMMIT."""
 
-    def __init__(self, connection: Connection, patience_s: float) -> None:
+    def __init__(self, connection: Connection, dialect: Dialect, patience_s: float) -> None:
         self._connection = connection
         self._patience_s = patience_s
+        self.dialect: Dialect = dialect
         self.changes: set[Shard] = set()
+
+    @contextlib.asynccontextmanager
+    async def transaction(self) -> AsyncIterator["Transaction"]:
+        """See `Queryable`."""
+        yield self
 
     async def fetch(
         self, sql: str, parameters: Parameters = (), *, on: Collection[Shard] | None = None, of: RowShards | None = None
@@ -127,6 +141,11 @@ class Database:
     def settings(self) -> PoolSettings:
         """Of the connections in use now."""
         return self.generation.settings
+
+    @property
+    def dialect(self) -> Dialect:
+        """See `Queryable`."""
+        return self.generation.settings.driver
 
     @property
     def _patience_s(self) -> float:
@@ -193,7 +212,7 @@ class Database:
     async def _from_master(self, sql: str, parameters: Parameters) -> list[Row]:
         for attempt in range(_READ_ATTEMPTS):
             try:
-                async with self.generation.master.connection() as connection:
+                async with self._master() as (_, connection):
                     with at_most(self._patience_s, connection):
                         return await connection.fetch(sql, parameters)
             except ConnectionLost:
@@ -223,9 +242,8 @@ class Database:
     async def transaction(self) -> AsyncIterator[Transaction]:
         """A transaction: committed when the block ends, rolled back when it raises."""
         await self.writable()
-        generation = self.generation
-        async with generation.master.connection() as connection:
-            transaction = Transaction(connection, self._patience_s)
+        async with self._master() as (generation, connection):
+            transaction = Transaction(connection, generation.settings.driver, self._patience_s)
             bounds = connection.transaction()
             with at_most(self._patience_s, connection):
                 await bounds.__aenter__()
@@ -242,12 +260,25 @@ class Database:
     @contextlib.asynccontextmanager
     async def _writing(self) -> AsyncIterator[tuple[Connection, set[Shard]]]:
         await self.writable()
-        generation = self.generation
         changed: set[Shard] = set()
-        async with generation.master.connection() as connection:
+        async with self._master() as (generation, connection):
             with at_most(self._patience_s, connection):
                 yield connection, changed
             await self._committed(generation, connection, changed)
+
+    @contextlib.asynccontextmanager
+    async def _master(self) -> AsyncIterator[tuple[Generation, Connection]]:
+        """A connection to the master. Who waits for one while the pool is recycled gets it from the new one."""
+        async with contextlib.AsyncExitStack() as stack:
+            while True:
+                generation = self.generation
+                try:
+                    connection = await stack.enter_async_context(generation.master.connection())
+                    break
+                except Unavailable:
+                    if generation is self.generation:
+                        raise
+            yield generation, connection
 
     async def writable(self) -> None:
         """Wait while writes are held. Raises Unavailable when that takes too long."""

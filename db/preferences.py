@@ -5,14 +5,20 @@ from collections.abc import Iterable
 from db import shards
 from db.entities import Preference
 from db.pool import Queryable
+from db.settings import Dialect
+
+_INSERT = "INSERT INTO preferences (user_id, category, name, value) VALUES (%s, %s, %s, %s)"
+_SAVE: dict[Dialect, str] = {
+    "postgres": f"{_INSERT} ON CONFLICT (user_id, category, name) DO UPDATE SET value = excluded.value",
+    "mysql": f"{_INSERT} ON DUPLICATE KEY UPDATE value = VALUES(value)",
+}
 
 
 async def save(db: Queryable, preferences: Iterable[Preference]) -> None:
     """Insert or replace."""
     for preference in preferences:
         await db.execute(
-            "INSERT INTO preferences (user_id, category, name, value) VALUES (%s, %s, %s, %s)"
-            " ON CONFLICT (user_id, category, name) DO UPDATE SET value = excluded.value",
+            _SAVE[db.dialect],
             (preference.user_id, preference.category, preference.name, preference.value),
             changes=(shards.preferences(preference.user_id),),
         )

@@ -9,6 +9,7 @@ never gets it.
 import asyncio
 import contextlib
 import logging
+from dataclasses import replace
 
 from db import migrate, systems
 from db.board import Board, Seen, boottime_ns, fingerprint
@@ -33,7 +34,6 @@ class Prober:
         self._board = board
         self._clock = LagClock()
         self._mark = ""
-        self._timeline = 0
         self._state: dict[int, str] = {}
         self.master: Facts | None = None
         """What the master last said; None while it does not answer."""
@@ -56,7 +56,7 @@ class Prober:
         loop = asyncio.get_running_loop()
         self._tasks = [loop.create_task(self._watch_master())]
         for index, dsn in enumerate(settings.replicas):
-            server = driver_of(settings).server(dsn, settings, 1)
+            server = driver_of(settings).server(dsn, replace(settings, connect_timeout_s=_TIMEOUT_S), 1)
             self._tasks.append(loop.create_task(self._watch_replica(index, server)))
 
     def status(self) -> dict[str, object]:
@@ -77,7 +77,7 @@ class Prober:
             )
         return {
             "term": f"{term.number}/{term.timeline}",
-            "schema_needed": migrate.newest(),
+            "schema_needed": migrate.newest(self._database.dialect),
             "master_state": "up" if self.master is not None else "down",
             "position": self.master.position if self.master is not None else None,
             "replica_states": replicas,
@@ -115,7 +115,7 @@ class Prober:
             log.warning("this database is the master from now on", extra={"term": mark})
             facts = Facts(facts.server, facts.timeline, facts.writable, facts.position, mark, facts.cluster_id)
         if facts.marker != self._mark:
-            self._mark, self._timeline = facts.marker, facts.timeline
+            self._mark = facts.marker
             self._clock.clear()
             self._database.floors.raise_all(facts.position)
         term = term_of(facts)
@@ -147,7 +147,7 @@ class Prober:
         """Why the server is no replica of the present master; None: it is."""
         if not self._mark or facts.marker != self._mark:
             return "it does not follow the present master"
-        if facts.writable and facts.timeline != self._timeline:
+        if facts.writable and f"{facts.server}/{facts.timeline}" != self._mark.partition(" ")[2]:
             return "it was promoted"
         return None
 

@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from typing import Literal
 
+Dialect = Literal["postgres", "mysql"]
+"""Which SQL a server speaks: the name of its driver. MariaDB's is mysql."""
+
 
 @dataclass(frozen=True)
 class PoolSettings:
@@ -24,7 +27,7 @@ class PoolSettings:
     query_timeout_s: float = 30.0
     connect_timeout_s: float = 5.0
     application_name: str = "mmnode"
-    driver: Literal["postgres", "mysql"] = "postgres"
+    driver: Dialect = "postgres"
     replicas: tuple[str, ...] = ()
     lag_max_ms: int = 5000
     read_from_master: bool = False

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from db import shards
 from db.entities import Status
 from db.ids import UserId
+from db.mysql import statuses as mysql
 from db.pool import Queryable
 
-COLUMNS = "user_id, status, manual, last_activity_at, dnd_end_time, prev_status"
+COLUMNS = 'user_id, status, "manual", last_activity_at, dnd_end_time, prev_status'  # reserved in MySQL 8.4: manual
 _SELECT = f"SELECT {COLUMNS} FROM statuses"  # noqa: S608 (a constant)
 
 
@@ -30,6 +31,8 @@ async def apply_automatic(db: Queryable, changes: Sequence[tuple[UserId, str, in
 
     A status that the user chose (`manual`) stays.
     """
+    if db.dialect == "mysql":
+        return await mysql.apply_automatic(db, changes)
     rows = await db.write(
         "INSERT INTO statuses AS s (user_id, status, last_activity_at)"
         " SELECT * FROM unnest(%s::text[], %s::text[], %s::bigint[])"
@@ -44,6 +47,8 @@ async def apply_automatic(db: Queryable, changes: Sequence[tuple[UserId, str, in
 
 async def set_by_user(db: Queryable, user_id: UserId, status: str, now_ms: int, *, manual: bool) -> bool:
     """Store what the user chose; whether anything changed. `manual`: nothing automatic is to change it."""
+    if db.dialect == "mysql":
+        return await mysql.set_by_user(db, user_id, status, now_ms, manual=manual)
     rows = await db.write(
         "INSERT INTO statuses AS s (user_id, status, manual, last_activity_at) VALUES (%s, %s, %s, %s)"
         " ON CONFLICT (user_id) DO UPDATE SET prev_status = s.status, status = excluded.status,"
@@ -58,6 +63,8 @@ async def set_by_user(db: Queryable, user_id: UserId, status: str, now_ms: int, 
 
 async def set_offline_except(db: Queryable, connected: Sequence[UserId]) -> list[UserId]:
     """Set everybody offline who has no connection and did not choose a status; those whom that changed."""
+    if db.dialect == "mysql":
+        return await mysql.set_offline_except(db, connected)
     rows = await db.write(
         "UPDATE statuses SET status = 'offline' WHERE status <> 'offline' AND NOT manual"
         " AND user_id <> ALL(%s) RETURNING user_id",

@@ -1,16 +1,17 @@
 """Facts of the installation that every node shares: SQL of the table `systems`."""
 
 from db.pool import Queryable
+from db.settings import Dialect
+
+_CLAIM: dict[Dialect, str] = {
+    "postgres": "INSERT INTO systems (name, value) VALUES (%s, %s) ON CONFLICT (name) DO NOTHING",
+    "mysql": "INSERT IGNORE INTO systems (name, value) VALUES (%s, %s)",
+}
 
 
 async def claim(db: Queryable, name: str, value: str) -> bool:
     """Set `name` unless it is set; whether this call did it. Two at once: exactly one gets True."""
-    return (
-        await db.execute(
-            "INSERT INTO systems (name, value) VALUES (%s, %s) ON CONFLICT (name) DO NOTHING", (name, value)
-        )
-        == 1
-    )
+    return await db.execute(_CLAIM[db.dialect], (name, value)) == 1
 
 
 async def replace(db: Queryable, name: str, old: str, new: str) -> bool:

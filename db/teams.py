@@ -6,6 +6,7 @@ from db import shards
 from db.drivers import Row
 from db.entities import Team, TeamMember
 from db.ids import TeamId, UserId
+from db.mysql import teams as mysql
 from db.pool import Queryable
 
 COLUMNS = (
@@ -89,6 +90,8 @@ async def find_member(db: Queryable, team_id: TeamId, user_id: UserId) -> TeamMe
 
 async def add_member(db: Queryable, member: TeamMember) -> bool:
     """Insert the membership or revive an ended one; False when the user was a member already."""
+    if db.dialect == "mysql":
+        return await mysql.add_member(db, member)
     return (
         await db.execute(
             f"INSERT INTO team_members AS m ({MEMBER_COLUMNS}) VALUES (%s, %s, %s, %s, %s, %s, %s, %s)"  # noqa: S608

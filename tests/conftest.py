@@ -6,8 +6,9 @@ import pytest
 
 from db import migrate
 from db.pool import Database
-from db.settings import PoolSettings
+from db.settings import Dialect, PoolSettings
 from tests.provision import PARTS, Provision, may_skip
+from tests.rig.mariadb import MariaDB
 from tests.rig.node import Node
 from tests.rig.people import new_user
 from tests.rig.pgcluster import PgCluster
@@ -22,7 +23,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         fixtures = set(getattr(item, "fixturenames", ()))
         if fixtures & {"node", "own_node"}:
             item.add_marker(pytest.mark.node)
-        if fixtures & {"postgres", "pg_cluster"}:
+        if fixtures & {"postgres", "mariadb", "dsn", "pg_cluster"}:
             item.add_marker(pytest.mark.database)
 
 
@@ -51,6 +52,22 @@ def postgres() -> Iterator[Postgres]:
     server.stop()
 
 
+@pytest.fixture(scope="session")
+def mariadb(require: Require) -> Iterator[MariaDB]:
+    """A database server that tests share; each takes a database of its own."""
+    require("MariaDB")
+    server = MariaDB().start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(params=["postgres", "mysql"])
+def driver(request: pytest.FixtureRequest) -> Dialect:
+    """The kind of database: a test that uses one runs on each, unless it parametrizes `driver` itself."""
+    chosen: Dialect = request.param
+    return chosen
+
+
 @pytest.fixture
 def pg_cluster() -> Iterator[PgCluster]:
     """A master and two replicas of the test's own, to be broken."""
@@ -59,15 +76,16 @@ def pg_cluster() -> Iterator[PgCluster]:
 
 
 @pytest.fixture
-def dsn(postgres: Postgres) -> str:
+def dsn(driver: Dialect, request: pytest.FixtureRequest) -> str:
     """A new, empty database."""
-    return postgres.new_database()
+    server = request.getfixturevalue({"postgres": "postgres", "mysql": "mariadb"}[driver])
+    return str(server.new_database())
 
 
 @pytest.fixture
-async def settings(dsn: str) -> PoolSettings:
+async def settings(driver: Dialect, dsn: str) -> PoolSettings:
     """How to reach a new database with our schema in it."""
-    settings = PoolSettings(dsn)
+    settings = PoolSettings(dsn, driver=driver)
     await migrate.run(settings)
     return settings
 

@@ -180,6 +180,7 @@ def _install_js_clients() -> None:
 PARTS = (
     Part("Node.js", _has_node_js, lambda: apt_install("nodejs", "npm")),
     Part("JavaScript clients", _has_js_clients, _install_js_clients, needs=("Node.js",)),
+    Part("MariaDB", lambda: shutil.which("mariadbd") is not None, lambda: apt_install("mariadb-server")),
 )
 
 

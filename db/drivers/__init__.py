@@ -1,8 +1,15 @@
 """What is particular to one database server; no other folder imports a driver package.
 
+mysql.py               MySQL and MariaDB: a pool, what a server says of itself
+mysql_connection.py    MySQL and MariaDB: one connection
+mysql_dsn.py           MySQL and MariaDB: connection strings
+mysql_failover.py      MySQL and MariaDB: closing a master for writing, promoting a replica
+mysql_schema.py        MySQL and MariaDB: running migrations
+mysql_text.py          MySQL and MariaDB: statements with their parameters as text, errors
 pipeline.py            PostgreSQL: a connection that sends a whole transaction at once
 postgres.py            PostgreSQL: psycopg and its pool, errors, what a server says of itself
 postgres_failover.py   PostgreSQL: closing a master for writing, promoting a replica
+postgres_schema.py     PostgreSQL: running migrations
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -32,6 +39,15 @@ class Facts:
     position: int
     marker: str
     cluster_id: str
+
+
+@dataclass(frozen=True)
+class Migration:
+    """A numbered file of `db/schema`."""
+
+    version: int
+    name: str
+    sql: str
 
 
 class Connection(Protocol):
@@ -84,6 +100,12 @@ class Driver(Protocol):
 
     async def position(self, connection: Connection) -> int:
         """How far the master's log is written: at least as far as what this connection committed."""
+
+    async def migrate(self, settings: PoolSettings, migrations: Sequence[Migration]) -> list[str]:
+        """Apply, in order, those that the database has not; their names. Waits while another node does so."""
+
+    async def schema_version(self, settings: PoolSettings) -> int:
+        """The newest migration that is applied; 0 when there is none."""
 
 
 class Switch(Protocol):

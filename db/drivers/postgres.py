@@ -5,14 +5,14 @@ import contextlib
 import os
 import select
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Any
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
-from db.drivers import Connection, Facts, Parameters, Row
+from db.drivers import Connection, Facts, Migration, Parameters, Row, postgres_schema
 from db.errors import BadValue, ConnectionLost, DatabaseError, Deadlock, Duplicate, StatementFailed, Unavailable, Wrong
 from db.settings import PoolSettings
 
@@ -286,6 +286,16 @@ class PostgresDriver:
         """See `Driver`."""
         rows = await connection.fetch(POSITION_SQL)
         return int(rows[0][0])
+
+    async def migrate(self, settings: PoolSettings, migrations: Sequence[Migration]) -> list[str]:
+        """See `Driver`."""
+        with translated():
+            return await postgres_schema.migrate(connect_arguments(settings.dsn, settings), migrations)
+
+    async def schema_version(self, settings: PoolSettings) -> int:
+        """See `Driver`."""
+        with translated():
+            return await postgres_schema.version(connect_arguments(settings.dsn, settings))
 
 
 DRIVER = PostgresDriver()

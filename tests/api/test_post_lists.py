@@ -264,12 +264,12 @@ def test_since_no_time_is_the_first_page(chat: Chat, value: str) -> None:
 def test_since_long_ago_is_the_latest_thousand_and_where_to_go_on(node: Node, chat: Chat) -> None:
     count = 1100
     node.sql(
-        "INSERT INTO posts (id, channel_id, seq, create_at, update_at, user_id, message)"
-        " SELECT 'x' || lpad(n::text, 25, '0'), %s, 1000 + n, 1700000000000 + n, 1700000000000 + n, %s, n::text"
-        " FROM generate_series(1, %s) n",
-        chat.channel["id"],
-        chat.ann.id,
-        count,
+        "INSERT INTO posts (id, channel_id, seq, create_at, update_at, user_id, message) VALUES "
+        + ", ".join(
+            f"('x{n:025}', '{chat.channel['id']}', {1000 + n}, {1700000000000 + n}, {1700000000000 + n},"
+            f" '{chat.ann.id}', '{n}')"
+            for n in range(1, count + 1)
+        )
     )
     node.sql("UPDATE channel_heads SET seq = 1000 + %s WHERE channel_id = %s", count, chat.channel["id"])
     for post_id in chat.oldest:

@@ -16,6 +16,13 @@ def _problems(raw: dict[str, object], environment: dict[str, str] | None = None)
     return caught.value.problems
 
 
+def test_mysql_needs_a_data_source_of_its_own() -> None:
+    (problem,) = _problems({"SqlSettings": {"DriverName": "mysql"}})
+    assert problem.key == "SqlSettings.DataSource"
+    assert "embedded one is PostgreSQL" in problem.allowed
+    parse({"SqlSettings": {"DriverName": "mysql", "DataSource": "mm:pw@tcp(db)/mm"}}, "config.json", {})
+
+
 def test_an_empty_file_means_mattermosts_defaults() -> None:
     config = parse({}, "config.json", {}).config
     assert config.service_settings.listen_address == ":8065"

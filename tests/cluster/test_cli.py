@@ -110,7 +110,6 @@ def test_commands_to_a_node_that_does_not_run_say_so(tmp_path: Path, command: li
     ("section", "key", "value", "words"),
     [
         ("ClusterSettings", "Enable", True, "single nodes"),
-        ("SqlSettings", "DriverName", "mysql", "supports 'postgres'"),
         ("SqlSettings", "DataSourceReplicas", ["x"], "needs a SqlSettings.DataSource"),
     ],
 )

@@ -2,7 +2,6 @@
 
 import asyncio
 
-import psycopg
 import pytest
 
 from db import outbox, preferences, statuses, users
@@ -10,7 +9,6 @@ from db.entities import Preference
 from db.ids import UserId, new_id
 from db.outbox import Outbox, Poll
 from db.pool import Database
-from db.settings import PoolSettings
 from tests.db.people import user
 
 
@@ -38,15 +36,14 @@ async def test_every_write_is_told_of_once(database: Database, reader: Outbox) -
 
 
 async def test_a_transaction_that_was_open_for_long_is_seen_by_the_poll_after_its_commit(
-    database: Database, reader: Outbox, settings: PoolSettings
+    database: Database, reader: Outbox
 ) -> None:
     ann, bob = user("ann"), user("bob")
-    async with await psycopg.AsyncConnection.connect(settings.dsn) as slow:
+    async with database.transaction() as slow:
         await slow.execute("INSERT INTO statuses (user_id, status) VALUES (%s, 'online')", (ann.id,))
         for _ in range(5):  # others come and go meanwhile, with higher transaction ids
             await statuses.set_by_user(database, bob.id, new_id()[:8], 1, manual=True)
             assert await _changes(reader) == {("status", bob.id)}
-        await slow.commit()
     assert await _changes(reader) == {("status", ann.id)}
     assert await _changes(reader) == set()
 

@@ -14,7 +14,7 @@ from db.entities import Channel
 from db.errors import BadValue, Unavailable
 from db.ids import ChannelId, PostId, TeamId, UserId, new_id
 from db.pool import Database
-from db.posts import NewPost
+from db.posts import NewPost, Written
 from db.settings import PoolSettings
 
 ANN, BOB = UserId("a" * 26), UserId("b" * 26)
@@ -110,6 +110,23 @@ async def test_two_workers_race_with_the_same_pending_id(database: Database, set
         await writer.close()
 
 
+async def test_several_workers_write_into_one_channel_in_one_order(database: Database) -> None:
+    channel_id = await _channel(database, ANN)
+    writers = [PostWriter(lambda: batch.connect(database)) for _ in range(4)]
+
+    async def write(writer: PostWriter) -> list[Written]:
+        found = [await writer.write(_post(channel_id)) for _ in range(40)]
+        return [one for one in found if one is not None]
+
+    written = sorted(itertools.chain(*await asyncio.gather(*map(write, writers))), key=lambda one: one.seq)
+    assert [one.seq for one in written] == list(range(2, 162))
+    assert all(a.create_at < b.create_at for a, b in itertools.pairwise(written))
+    head = await _head(database, channel_id)
+    assert (head.seq, head.total_msg_count, head.last_post_at) == (161, 160, written[-1].create_at)
+    for writer in writers:
+        await writer.close()
+
+
 async def test_only_members_write_unless_the_caller_says_so(database: Database, writer: PostWriter) -> None:
     channel_id = await _channel(database, ANN)
     assert await writer.write(_post(channel_id, BOB)) is None
@@ -177,6 +194,7 @@ async def test_a_nul_fails_alone(database: Database, writer: PostWriter) -> None
     assert (await _head(database, channel_id)).total_msg_count == 2
 
 
+@pytest.mark.parametrize("driver", ["postgres"])
 async def test_the_writer_goes_on_when_its_connections_are_ended(database: Database, writer: PostWriter) -> None:
     channel_id = await _channel(database, ANN)
     await writer.write(_post(channel_id))
@@ -189,6 +207,7 @@ async def test_the_writer_goes_on_when_its_connections_are_ended(database: Datab
     assert (await _head(database, channel_id)).total_msg_count == 21
 
 
+@pytest.mark.parametrize("driver", ["postgres"])
 async def test_a_pipeline_survives_errors_and_ends_with_its_connection(settings: PoolSettings) -> None:
     connection = await PipelineConnection.open(settings, posts.STATEMENTS)
     bad = _post("c" * 26, message="\0")

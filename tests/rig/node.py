@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import requests
 
 from cluster import control, paths
+from tests.rig import sql
 from tests.rig.wait import until
 
 READY_S = 40.0
@@ -140,9 +140,9 @@ class Node:
 
     def sql(self, query: str, *parameters: object) -> list[tuple[Any, ...]]:
         """Rows of a query on the node's own database."""
-        with psycopg.connect(self.status()["database"]["master"], autocommit=True) as connection:
-            cursor = connection.execute(query.encode(), parameters or None)
-            return cursor.fetchall() if cursor.description else []
+        if self._environment.get("MM_SQLSETTINGS_DRIVERNAME") == "mysql":
+            return sql.rows("mysql", self._environment["MM_SQLSETTINGS_DATASOURCE"], query, parameters)
+        return sql.rows("postgres", self.status()["database"]["master"], query, parameters)
 
     def ping(self) -> int:
         """Status of the health check; 0 when there is no answer."""

@@ -203,6 +203,8 @@ class PgServer:
 class PgCluster:
     """A master and its replicas. Use as a context manager."""
 
+    driver = "postgres"
+
     def __init__(self, replicas: int = 2) -> None:
         self.directory = new_directory()
         self.directory.chmod(0o777)

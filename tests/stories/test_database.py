@@ -19,9 +19,10 @@ from db import migrate
 from db.drivers import postgres_failover
 from db.settings import PoolSettings
 from tests.rig.load import Load, assert_exactly_once, writers
+from tests.rig.mariadb import MariaCluster
 from tests.rig.node import Node
 from tests.rig.people import new_channel, new_team, new_user
-from tests.rig.pgcluster import PgCluster, PgServer
+from tests.rig.pgcluster import PgCluster
 from tests.rig.rest import Rest, unique
 from tests.rig.scale import scale
 from tests.rig.wait import until
@@ -30,19 +31,21 @@ from tests.rig.wait import until
 class Tier:
     """A node on a cluster of servers."""
 
-    def __init__(self, cluster: PgCluster, **options: Any) -> None:
-        self.cluster = cluster
+    def __init__(self, cluster: PgCluster | MariaCluster, **options: Any) -> None:
+        self.cluster: Any = cluster
         self.name = cluster.new_database()
         self.node = Node(workers=2, **options)
         self.configure(cluster.master.dsn(self.name), *(replica.dsn(self.name) for replica in cluster.replicas))
 
     def configure(self, master: str, *replicas: str) -> None:
         """Write config.json."""
-        self.node.write_config({"SqlSettings": {"DataSource": master, "DataSourceReplicas": list(replicas)}})
+        sources = {"DataSource": master, "DataSourceReplicas": list(replicas)}
+        self.node.write_config({"SqlSettings": {"DriverName": self.cluster.driver, **sources}})
 
-    def sql(self, query: str, server: PgServer | None = None) -> list[tuple[Any, ...]]:
+    def sql(self, query: str, server: Any = None) -> list[tuple[Any, ...]]:
         """Rows of a query on the master."""
-        return (server or self.cluster.master).execute(query, self.name)
+        rows: list[tuple[Any, ...]] = (server or self.cluster.master).execute(query, self.name)
+        return rows
 
     def databases(self) -> dict[str, Any]:
         """What `mmnode db status` says."""
@@ -294,7 +297,7 @@ def test_a_migration_that_was_killed_is_finished_by_the_next(pg_cluster: PgClust
 
 
 def _touch(tier: Tier) -> bool:
-    tier.sql("INSERT INTO systems (name, value) VALUES (gen_random_uuid()::text, '')")
+    tier.sql(f"INSERT INTO systems (name, value) VALUES ('{unique('touched')}', '')")
     return False
 
 
@@ -426,7 +429,11 @@ def test_a_planned_failover_under_load_loses_and_fails_nothing(tier: Tier) -> No
     assert load.retries == 0
     assert_exactly_once(lambda query: tier.sql(query, heir), load)
     stored = json.loads(tier.node.config_path.read_text())["SqlSettings"]
-    assert stored == {"DataSource": heir.dsn(tier.name), "DataSourceReplicas": [other.dsn(tier.name)]}
+    assert stored == {
+        "DriverName": "postgres",
+        "DataSource": heir.dsn(tier.name),
+        "DataSourceReplicas": [other.dsn(tier.name)],
+    }
     until(lambda: _follows(tier), 10, "the other replica to follow the new master")
     with (
         psycopg.connect(tier.cluster.master.dsn(tier.name)) as old,

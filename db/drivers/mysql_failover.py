@@ -1,0 +1,79 @@
+"""MySQL and MariaDB: closing a master for writing, promoting a replica, what a replica lacks.
+
+`read_only` binds accounts without privileges only, so the node's account should have none, and then it cannot set it:
+an operator does both ends (read_only on the old master, the promotion of the new one), and what is here makes sure that
+it was done, and ends the sessions. An account that may do it has it done.
+"""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+
+from db.drivers import Facts
+from db.drivers.mysql import DRIVER, read_dsn
+from db.drivers.mysql_connection import MySQLConnection
+from db.errors import DatabaseError, StatementFailed, Unavailable
+from db.settings import PoolSettings
+
+
+@asynccontextmanager
+async def _connection(dsn: str, settings: PoolSettings) -> AsyncIterator[MySQLConnection]:
+    connection = await MySQLConnection.open(read_dsn(dsn), settings)
+    try:
+        yield connection
+    finally:
+        connection.close()
+
+
+async def close_for_writing(dsn: str, settings: PoolSettings) -> Facts:
+    """See `Switch`. Every session of our account is ended, those that hold a transaction open included."""
+    async with _connection(dsn, settings) as connection:
+        if (await DRIVER.facts(connection)).writable:
+            await _as_admin(connection, "SET GLOBAL read_only = 1", "SET GLOBAL read_only = 1 on the present master")
+        rows = await connection.fetch(
+            "SELECT id FROM information_schema.processlist WHERE user = substring_index(current_user(), '@', 1)"
+            " AND id <> connection_id()"
+        )
+        for (session,) in rows:
+            try:
+                await connection.execute(f"KILL {int(session)}")
+            except StatementFailed:  # it has ended by itself
+                continue
+        return await DRIVER.facts(connection)
+
+
+async def open_for_writing(dsn: str, settings: PoolSettings) -> None:
+    """See `Switch`."""
+    async with _connection(dsn, settings) as connection:
+        await _as_admin(connection, "SET GLOBAL read_only = 0", "SET GLOBAL read_only = 0 on the present master")
+
+
+async def promote(dsn: str, settings: PoolSettings) -> None:
+    """See `Switch`. Nothing to do when the server takes writes."""
+    async with _connection(dsn, settings) as connection:
+        if (await DRIVER.facts(connection)).writable:
+            return
+        word = "SLAVE" if connection.mariadb else "REPLICA"
+        for statement in (f"STOP {word}", f"RESET {word} ALL", "SET GLOBAL read_only = 0"):
+            await _as_admin(connection, statement, f"STOP {word}; RESET {word} ALL; SET GLOBAL read_only = 0 there")
+
+
+async def _as_admin(connection: MySQLConnection, statement: str, by_hand: str) -> None:
+    try:
+        await connection.execute(statement)
+    except DatabaseError as error:
+        raise Unavailable(f"our account may not do it ({error}); do it yourself and try again: {by_hand}") from error
+
+
+async def missing(dsn: str, settings: PoolSettings, heads: Mapping[str, int]) -> list[tuple[str, int]]:
+    """See `Switch`."""
+    if not heads:
+        return []
+    async with _connection(dsn, settings) as connection:
+        try:
+            rows = await connection.fetch(
+                "SELECT channel_id, seq FROM channel_heads WHERE channel_id = ANY(%s)", (list(heads),)
+            )
+        except StatementFailed as error:
+            raise Unavailable(f"the target is not of this installation: {error}") from error
+    there: dict[str, int] = {row[0]: row[1] for row in rows}
+    return sorted((channel, there.get(channel, 0)) for channel, seq in heads.items() if there.get(channel, 0) < seq)

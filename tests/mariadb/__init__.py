@@ -1,0 +1,1 @@
+"""The API's tests on a node whose database is MariaDB."""

@@ -1,0 +1,180 @@
+"""MariaDB servers of the tests' own, on free ports, alone or as a master with replicas by GTID."""
+
+import itertools
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from tests.rig import sql
+from tests.rig.node import new_directory
+from tests.rig.wait import until
+
+USER, PASSWORD = "chat", "p@ss/w:rd"
+
+
+def _account() -> dict[str, Any]:
+    if os.getuid() != 0:
+        return {}
+    account = pwd.getpwnam("mysql")
+    return {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
+
+
+class MariaDB:
+    """A running server; `new_database` gives each test one of its own."""
+
+    def __init__(self, server_id: int = 1) -> None:
+        self.server_id = server_id
+        self.name = f"server{server_id}"
+        self.directory = new_directory()
+        self._numbers = itertools.count(1)
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self.port = int(free.getsockname()[1])
+        self.process: subprocess.Popen[bytes] | None = None
+        self._set_up = False
+
+    def start(self) -> "MariaDB":
+        """Start and wait until it takes connections."""
+        data = self.directory / "data"
+        if not data.exists():
+            if os.getuid() == 0:
+                shutil.chown(self.directory, "mysql")
+            subprocess.run(
+                ["mariadb-install-db", "--no-defaults", f"--datadir={data}", "--skip-test-db", "--skip-name-resolve",
+                 "--auth-root-authentication-method=normal", "--innodb-log-file-size=8M"],
+                check=True, stdout=subprocess.DEVNULL, cwd="/", **_account(),
+            )  # fmt: skip
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                ["mariadbd", "--no-defaults", f"--datadir={data}", f"--port={self.port}", "--bind-address=127.0.0.1",
+                 f"--socket={data}/s.sock", f"--pid-file={data}/pid", f"--server-id={self.server_id}", "--log-bin=bin",
+                 "--binlog-format=ROW", "--log-slave-updates", "--gtid-strict-mode=1", "--gtid-domain-id=0",
+                 "--character-set-server=utf8mb4", "--collation-server=utf8mb4_unicode_ci",
+                 "--innodb-buffer-pool-size=32M", "--innodb-log-file-size=8M", "--innodb-flush-log-at-trx-commit=2",
+                 "--innodb-flush-method=nosync", "--sync-binlog=0", "--skip-name-resolve", "--performance-schema=0",
+                 "--log-bin-trust-function-creators=1", "--slave-net-timeout=4", "--max-connections=200"],
+                stdout=log, stderr=log, cwd="/", start_new_session=True, **_account(),
+            )  # fmt: skip
+        until(self._ready, 30, "a ready MariaDB")
+        if not self._set_up:
+            self.root(
+                f"CREATE USER {USER}@'127.0.0.1' IDENTIFIED BY '{PASSWORD}'",
+                f"GRANT ALL ON *.* TO {USER}@'127.0.0.1'",
+                f"REVOKE SUPER, READ_ONLY ADMIN ON *.* FROM {USER}@'127.0.0.1'",  # read_only is to hold for it
+                "RESET MASTER",  # accounts are each server's own
+            )
+            self._set_up = True
+        return self
+
+    def _ready(self) -> bool:
+        assert self.process is not None
+        assert self.process.poll() is None, self.log.read_text(errors="replace")
+        try:
+            self.root("SELECT 1")
+        except Exception:
+            return False
+        return True
+
+    def root(self, *statements: str) -> None:
+        """Run statements as root, each on a connection of its own."""
+        for statement in statements:
+            sql.rows("mysql", f"root:@unix({self.directory}/data/s.sock)/mysql", statement)
+
+    def execute(self, query: str, database: str = "mysql") -> list[tuple[Any, ...]]:
+        """Run a statement as root; its rows."""
+        return sql.rows("mysql", f"root:@unix({self.directory}/data/s.sock)/{database}", query)
+
+    def new_database(self) -> str:
+        """Connection string of a new, empty database."""
+        name = f"test{next(self._numbers)}"
+        self.root(f"CREATE DATABASE {name}")
+        return self.dsn(name)
+
+    def dsn(self, name: str) -> str:
+        """Connection string of a database."""
+        return f"{USER}:{PASSWORD}@tcp(127.0.0.1:{self.port})/{name}?charset=utf8mb4,utf8&readTimeout=30s"
+
+    def follow(self, master: "MariaDB") -> None:
+        """Become a replica of it."""
+        self.root(
+            "STOP SLAVE",
+            f"CHANGE MASTER TO master_host='127.0.0.1', master_port={master.port}, master_user='{USER}',"
+            f" master_password='{PASSWORD}', master_use_gtid=slave_pos, master_connect_retry=1,"
+            " master_heartbeat_period=1",
+            "START SLAVE",
+            "SET GLOBAL read_only = 1",
+        )
+
+    def delay_replay(self, seconds: float) -> None:
+        """A replica: stay behind by so much from now on."""
+        self.root("STOP SLAVE", f"CHANGE MASTER TO master_delay={int(seconds)}", "START SLAVE")
+
+    def pause_replay(self) -> None:
+        """A replica: receive, but replay nothing more."""
+        self.root("STOP SLAVE SQL_THREAD")
+
+    def resume_replay(self) -> None:
+        """A replica: go on."""
+        self.root("START SLAVE SQL_THREAD")
+
+    def promote(self) -> None:
+        """A replica: become a master."""
+        self.root("STOP SLAVE", "RESET SLAVE ALL", "SET GLOBAL read_only = 0")
+
+    def stop(self) -> None:
+        """Stop it in good order, and remove its files."""
+        assert self.process is not None
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            self.process.wait(20)
+        shutil.rmtree(self.directory)
+
+    def crash(self) -> None:
+        """kill -9."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+
+    @property
+    def log(self) -> Path:
+        """The server's log."""
+        return self.directory / "mariadb.log"
+
+
+class MariaCluster:
+    """A master and its replicas. Use as a context manager; what tests need of it is named as in `PgCluster`."""
+
+    driver = "mysql"
+
+    def __init__(self, replicas: int = 2) -> None:
+        self.master = MariaDB(1)
+        self.replicas = [MariaDB(2 + index) for index in range(replicas)]
+        self._numbers = itertools.count(1)
+
+    def __enter__(self) -> "MariaCluster":
+        self.master.start()
+        for replica in self.replicas:
+            replica.start()
+            replica.follow(self.master)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for server in (*self.replicas, self.master):
+            server.stop()
+
+    def new_database(self) -> str:
+        """The name of a new, empty database, which every replica has."""
+        name = f"test{next(self._numbers)}"
+        self.master.execute(f"CREATE DATABASE {name}")
+        self.catch_up()
+        return name
+
+    def catch_up(self) -> None:
+        """Wait until the replicas have replayed all that the master has written."""
+        position = self.master.execute("SELECT @@gtid_binlog_pos")[0][0]
+        for replica in self.replicas:
+            assert replica.execute(f"SELECT master_gtid_wait('{position}', 20)") == [(0,)]

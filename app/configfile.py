@@ -17,6 +17,7 @@ import msgspec
 from msgspec.inspect import type_info
 
 from app.config import SECRET_KEYS, Config, Section, SqlSettings, split_address
+from db.drivers import mysql_dsn
 
 MASK = "*" * 32
 
@@ -218,6 +219,15 @@ def _judge(config: Config, source: str) -> list[Problem]:
         refuse("ServiceSettings.SiteURL", service.site_url, "must start with http:// or https://")
     if config.sql_settings.driver_name == "mysql" and not config.sql_settings.data_source:
         refuse("SqlSettings.DataSource", "", "must name a MySQL or MariaDB database: the embedded one is PostgreSQL")
+    elif config.sql_settings.driver_name == "mysql":
+        sql = config.sql_settings
+        named = [("SqlSettings.DataSource", sql.data_source)]
+        named += [(f"SqlSettings.DataSourceReplicas[{n}]", one) for n, one in enumerate(sql.data_source_replicas)]
+        for dotted, dsn in named:
+            try:
+                mysql_dsn.parse(dsn)
+            except ValueError as error:
+                refuse(dotted, [MASK], str(error))
     if config.sql_settings.data_source_replicas and not config.sql_settings.data_source:
         refuse("SqlSettings.DataSourceReplicas", [MASK], "needs a SqlSettings.DataSource to be replicas of")
     if config.cluster_settings.enable:

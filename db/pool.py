@@ -191,7 +191,9 @@ class Database:
         """The rows, or None when no replica may or can say."""
         generation = self.generation
         floor = self.floors.floor(on)
-        for _ in generation.replicas:
+        loop = asyncio.get_running_loop()
+        until = loop.time() + REPLICA_READ_S
+        while loop.time() < until:
             choice = generation.choose(floor)
             if choice is None:
                 break

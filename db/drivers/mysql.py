@@ -18,6 +18,7 @@ log = logging.getLogger(__name__)
 
 _ASK_AGAIN_S = 0.25
 _KEEP_IDLE_S = 60.0
+_DRAIN_S = 10.0
 
 
 def read_dsn(text: str) -> Dsn:
@@ -46,6 +47,7 @@ class MySQLServer:
         self._waiting: deque[asyncio.Future[MySQLConnection | None]] = deque()
         self._open = 0
         """Connections and those under way: never more than `size`."""
+        self._in_use: set[MySQLConnection] = set()
         self._closed = False
 
     async def open(self) -> None:
@@ -59,14 +61,22 @@ class MySQLServer:
         for waiter in self._waiting:
             if not waiter.done():
                 waiter.set_exception(Unavailable("the pool is closed"))
+        if self._in_use:
+            asyncio.get_running_loop().call_later(_DRAIN_S, self._abandon_all)
+
+    def _abandon_all(self) -> None:
+        for connection in self._in_use:
+            connection.abandon()
 
     @contextlib.asynccontextmanager
     async def connection(self) -> AsyncIterator[MySQLConnection]:
         """See `Server`."""
         connection = await self._get()
+        self._in_use.add(connection)
         try:
             yield connection
         finally:
+            self._in_use.discard(connection)
             self._put(connection)
 
     def usage(self) -> dict[str, int]:
@@ -184,6 +194,10 @@ class MySQLDriver:
 
     name = "mysql"
 
+    def __init__(self) -> None:
+        self._without_position: set[str] = set()
+        """Servers that the log was told of."""
+
     def server(
         self, dsn: str, settings: PoolSettings, size: int, check: Callable[[Facts], None] | None = None
     ) -> MySQLServer:
@@ -214,8 +228,11 @@ class MySQLDriver:
             server, read_only, executed, marker, cluster_id = (await connection.fetch(_MYSQL_FACTS))[0]
             writable = _is_off(read_only)
             position = mysql_position(executed)
-        if not position:
-            log.warning("a database server counts no transactions (GTID): replicas cannot be used")
+        if not position and server not in self._without_position:
+            self._without_position.add(server)
+            log.warning(
+                "a database server counts no transactions (GTID): replicas cannot be used", extra={"server": server}
+            )
         return Facts(server, 0, writable, position, marker, cluster_id)
 
     async def position(self, connection: Connection) -> int:

@@ -202,6 +202,11 @@ class MySQLConnection:
         with contextlib.suppress(DatabaseError):
             await self._run(b"ROLLBACK")
 
+    def abandon(self) -> None:
+        """See `Connection`."""
+        self.broken = True
+        _abort(self._raw)
+
     def is_alive(self) -> bool:
         """Whether the server has not closed this idle connection; without a round trip."""
         transport = _transport(self._raw)
@@ -213,11 +218,6 @@ class MySQLConnection:
             select.POLLIN | select.POLLRDHUP | select.POLLERR | select.POLLHUP,
         )
         return not poller.poll(0)
-
-    def abandon(self) -> None:
-        """See `Connection`."""
-        self.broken = True
-        _abort(self._raw)
 
     def close(self) -> None:
         """Take leave of the server; at once when the connection is broken."""

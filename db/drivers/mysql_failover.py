@@ -30,7 +30,7 @@ async def close_for_writing(dsn: str, settings: PoolSettings) -> Facts:
         if (await DRIVER.facts(connection)).writable:
             await _as_admin(connection, "SET GLOBAL read_only = 1", "SET GLOBAL read_only = 1 on the present master")
         rows = await connection.fetch(
-            "SELECT id FROM information_schema.processlist WHERE user = substring_index(current_user(), '@', 1)"
+            "SELECT id FROM information_schema.processlist WHERE user = substring_index(user(), '@', 1)"
             " AND id <> connection_id()"
         )
         for (session,) in rows:

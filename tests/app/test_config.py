@@ -21,6 +21,12 @@ def test_mysql_needs_a_data_source_of_its_own() -> None:
     assert problem.key == "SqlSettings.DataSource"
     assert "embedded one is PostgreSQL" in problem.allowed
     parse({"SqlSettings": {"DriverName": "mysql", "DataSource": "mm:pw@tcp(db)/mm"}}, "config.json", {})
+    sources = {"DataSource": "mm:hunter2@tcp(db", "DataSourceReplicas": ["mm:hunter2@tcp(db)/mm?tls=maybe"]}
+    source, replica = _problems({"SqlSettings": {"DriverName": "mysql", **sources}})
+    assert "no /database" in source.allowed
+    assert replica.key == "SqlSettings.DataSourceReplicas[0]"
+    assert "tls=maybe must be one of" in replica.allowed
+    assert "hunter2" not in f"{source} {replica}"
 
 
 def test_an_empty_file_means_mattermosts_defaults() -> None:

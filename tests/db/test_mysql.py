@@ -83,6 +83,14 @@ async def test_an_answer_that_does_not_come_costs_its_connection(settings: PoolS
     connection.close()
 
 
+async def test_a_query_that_is_abandoned_ends_at_once_and_costs_its_connection(server: MySQLServer) -> None:
+    async with server.connection() as connection:
+        asyncio.get_running_loop().call_later(0.1, connection.abandon)
+        with pytest.raises(ConnectionLost):
+            await asyncio.wait_for(connection.fetch("SELECT sleep(5)"), 2)
+    assert server.usage()["open"] == 0
+
+
 async def test_a_statement_that_takes_too_long_is_ended_by_the_server(settings: PoolSettings) -> None:
     connection = await MySQLConnection.open(read_dsn(settings.dsn), replace(settings, query_timeout_s=0.2))
     with pytest.raises(Unavailable):
@@ -99,6 +107,7 @@ async def test_when_all_are_in_use_one_waits_in_line_and_not_for_ever(server: My
             order.append(number)
             await asyncio.sleep(0.02)
 
+    await asyncio.gather(_id(server), _id(server))  # both connections are there
     await asyncio.gather(*(use(number) for number in range(10)))
     assert order == list(range(10))
     async with server.connection(), server.connection():

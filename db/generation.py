@@ -1,6 +1,7 @@
 """The connections of one configuration: a pool to the master, one to each replica. A recycle replaces all at once."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 from db.board import Board, Term, boottime_ns, fingerprint
@@ -8,6 +9,8 @@ from db.drivers import Driver, Facts, Server
 from db.errors import ConnectionLost, DatabaseError, StatementFailed, Unavailable, Wrong
 from db.routing import Router
 from db.settings import PoolSettings
+
+REPLICA_CONNECT_S = 1.0
 
 
 def driver_of(settings: PoolSettings) -> Driver:
@@ -30,8 +33,14 @@ class Generation:
         self.master: Server = self.driver.server(settings.dsn, settings, size, check)
         self._board = board
         self._fingerprint = fingerprint(settings.replicas)
+        # A replica that is hard to reach is no help: the next one, or the master, is asked instead.
+        for_replicas = replace(
+            settings,
+            connect_timeout_s=REPLICA_CONNECT_S,
+            max_idle_connections=max(1, settings.max_idle_connections // max(1, len(settings.replicas))),
+        )
         self.replicas: list[Server] = [
-            self.driver.server(dsn, settings, size, partial(self._check_replica, index))
+            self.driver.server(dsn, for_replicas, size, partial(self._check_replica, index))
             for index, dsn in enumerate(settings.replicas)
         ]
         self.router = Router(

@@ -191,7 +191,9 @@ class Database:
         """The rows, or None when no replica may or can say."""
         generation = self.generation
         floor = self.floors.floor(on)
-        for _ in generation.replicas:
+        loop = asyncio.get_running_loop()
+        until = loop.time() + REPLICA_READ_S
+        while loop.time() < until:
             choice = generation.choose(floor)
             if choice is None:
                 break
@@ -212,7 +214,7 @@ class Database:
     async def _from_master(self, sql: str, parameters: Parameters) -> list[Row]:
         for attempt in range(_READ_ATTEMPTS):
             try:
-                async with self.generation.master.connection() as connection:
+                async with self._master() as (_, connection):
                     with at_most(self._patience_s, connection):
                         return await connection.fetch(sql, parameters)
             except ConnectionLost:
@@ -242,8 +244,7 @@ class Database:
     async def transaction(self) -> AsyncIterator[Transaction]:
         """A transaction: committed when the block ends, rolled back when it raises."""
         await self.writable()
-        generation = self.generation
-        async with generation.master.connection() as connection:
+        async with self._master() as (generation, connection):
             transaction = Transaction(connection, generation.settings.driver, self._patience_s)
             bounds = connection.transaction()
             with at_most(self._patience_s, connection):
@@ -261,12 +262,25 @@ class Database:
     @contextlib.asynccontextmanager
     async def _writing(self) -> AsyncIterator[tuple[Connection, set[Shard]]]:
         await self.writable()
-        generation = self.generation
         changed: set[Shard] = set()
-        async with generation.master.connection() as connection:
+        async with self._master() as (generation, connection):
             with at_most(self._patience_s, connection):
                 yield connection, changed
             await self._committed(generation, connection, changed)
+
+    @contextlib.asynccontextmanager
+    async def _master(self) -> AsyncIterator[tuple[Generation, Connection]]:
+        """A connection to the master. Who waits for one while the pool is recycled gets it from the new one."""
+        async with contextlib.AsyncExitStack() as stack:
+            while True:
+                generation = self.generation
+                try:
+                    connection = await stack.enter_async_context(generation.master.connection())
+                    break
+                except Unavailable:
+                    if generation is self.generation:
+                        raise
+            yield generation, connection
 
     async def writable(self) -> None:
         """Wait while writes are held. Raises Unavailable when that takes too long."""

@@ -9,6 +9,7 @@ never gets it.
 import asyncio
 import contextlib
 import logging
+from dataclasses import replace
 
 from db import migrate, systems
 from db.board import Board, Seen, boottime_ns, fingerprint
@@ -55,7 +56,7 @@ class Prober:
         loop = asyncio.get_running_loop()
         self._tasks = [loop.create_task(self._watch_master())]
         for index, dsn in enumerate(settings.replicas):
-            server = driver_of(settings).server(dsn, settings, 1)
+            server = driver_of(settings).server(dsn, replace(settings, connect_timeout_s=_TIMEOUT_S), 1)
             self._tasks.append(loop.create_task(self._watch_replica(index, server)))
 
     def status(self) -> dict[str, object]:

@@ -114,7 +114,7 @@ class MySQLConnection:
         Raises the errors of `db/errors.py`: Unavailable when the server cannot be reached in time.
         """
         raw = RawConnection(dsn, **_arguments(dsn, settings, multi_statements=multi_statements))
-        timeout_s = max(2.0, dsn.timeout_s or settings.connect_timeout_s)
+        timeout_s = min(dsn.timeout_s or settings.connect_timeout_s, settings.connect_timeout_s)
         try:
             async with asyncio.timeout(timeout_s):
                 await raw.connect()

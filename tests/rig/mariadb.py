@@ -36,6 +36,8 @@ class MariaDB:
             self.port = int(free.getsockname()[1])
         self.process: subprocess.Popen[bytes] | None = None
         self._set_up = False
+        self._read_only = 0
+        """Also when it starts again."""
 
     def start(self) -> "MariaDB":
         """Start and wait until it takes connections."""
@@ -57,7 +59,8 @@ class MariaDB:
                  "--character-set-server=utf8mb4", "--collation-server=utf8mb4_unicode_ci",
                  "--innodb-buffer-pool-size=32M", "--innodb-log-file-size=8M", "--innodb-flush-log-at-trx-commit=2",
                  "--innodb-flush-method=nosync", "--sync-binlog=0", "--skip-name-resolve", "--performance-schema=0",
-                 "--log-bin-trust-function-creators=1", "--slave-net-timeout=4", "--max-connections=200"],
+                 "--log-bin-trust-function-creators=1", "--slave-net-timeout=4",
+                 f"--read-only={self._read_only}", "--max-connections=200"],
                 stdout=log, stderr=log, cwd="/", start_new_session=True, **_account(),
             )  # fmt: skip
         until(self._ready, 30, "a ready MariaDB")
@@ -101,6 +104,7 @@ class MariaDB:
 
     def follow(self, master: "MariaDB") -> None:
         """Become a replica of it."""
+        self._read_only = 1
         self.root(
             "STOP SLAVE",
             f"CHANGE MASTER TO master_host='127.0.0.1', master_port={master.port}, master_user='{USER}',"
@@ -124,6 +128,7 @@ class MariaDB:
 
     def promote(self) -> None:
         """A replica: become a master."""
+        self._read_only = 0
         self.root("STOP SLAVE", "RESET SLAVE ALL", "SET GLOBAL read_only = 0")
 
     def stop(self) -> None:

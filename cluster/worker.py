@@ -25,10 +25,11 @@ from cluster.channel import Body, Channel, Message
 from cluster.operator import SupervisorLink
 from cluster.page import Page, RelayWatch
 from cluster.start import BATCH_CONNECTIONS, Start
-from db import batch, migrate, outbox, systems
+from db import batch, migrate, systems
 from db.errors import DatabaseError, Unavailable
 from db.failover import hand_over
 from db.ids import new_id
+from db.outbox import Follower
 from db.pool import Database
 from db.prober import Prober
 
@@ -139,6 +140,7 @@ class RelayWorker(Worker):
 
     relay: "Relay | None" = None
     prober: Prober | None = None
+    follower: Follower | None = None
 
     async def serve(self, ready: Callable[[], None]) -> None:
         """See `Worker`."""
@@ -150,7 +152,8 @@ class RelayWorker(Worker):
         await systems.claim(database, "cluster_id", new_id())
         self.prober = Prober(database, page)
         probing = asyncio.create_task(self.prober.run())
-        following = asyncio.create_task(outbox.follow(database))
+        self.follower = Follower(database)
+        following = asyncio.create_task(self.follower.run())
         self.relay = Relay(
             self.start.paths.bus,
             page,
@@ -179,7 +182,8 @@ class RelayWorker(Worker):
 
     def database_status(self) -> Body:
         """See `Worker`."""
-        return {**super().database_status(), **(self.prober.status() if self.prober is not None else {})}
+        parts = [part.status() for part in (self.prober, self.follower) if part is not None]
+        return super().database_status() | {key: value for part in parts for key, value in part.items()}
 
     def reload(self, config: Config) -> None:
         """See `Worker`."""

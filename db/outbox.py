@@ -94,32 +94,49 @@ class Outbox:
         return Poll(position, [(row[0], row[1]) for row in changes], [(row[0], row[1]) for row in heads])
 
 
-async def follow(database: Database) -> None:
-    """Poll every second and raise the floors of what changed, until cancelled (the relay's; one a node)."""
-    outbox = Outbox(database)
-    loop = asyncio.get_running_loop()
-    term = database.board.term()
-    polled_at = trimmed_at = loop.time()
-    while True:
-        began = loop.time()
-        try:
-            if database.board.term() != term:
-                outbox.forget()
-                term = database.board.term()
-            poll = await outbox.poll()
-            if poll is not None:
-                if began - polled_at > _TOO_LONG_S:
-                    database.floors.raise_all(poll.position)
-                changed = [shards.shard(namespace, key) for namespace, key in poll.changes]
-                changed += [shards.posts(channel_id) for channel_id, _ in poll.heads]
-                database.floors.raise_to(changed, poll.position)
-            polled_at = began
-            if began - trimmed_at >= _TRIM_EVERY_S:
-                trimmed_at = began
-                await trim(database, int(_KEEP_S * 1000))
-        except DatabaseError as error:
-            log.warning("the outbox cannot be read", extra={"reason": str(error).strip()})
-        await asyncio.sleep(max(0.0, POLL_EVERY_S - (loop.time() - began)))
+class Follower:
+    """Polls every second and raises the floors of what changed (the relay's; one a node). polls: good ones so far."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._outbox = Outbox(database)
+        self._term = database.board.term()
+        self._polled_at = self._trimmed_at = asyncio.get_running_loop().time()
+        self.polls = 0
+
+    async def run(self) -> None:
+        """Poll until cancelled."""
+        loop = asyncio.get_running_loop()
+        while True:
+            began = loop.time()
+            try:
+                await self._poll(began)
+            except DatabaseError as error:
+                log.warning("the outbox cannot be read", extra={"reason": str(error).strip()})
+            await asyncio.sleep(max(0.0, POLL_EVERY_S - (loop.time() - began)))
+
+    async def _poll(self, began: float) -> None:
+        database = self._database
+        if database.board.term() != self._term:
+            self._outbox.forget()
+            self._term = database.board.term()
+        poll = await self._outbox.poll()
+        if poll is not None:
+            if began - self._polled_at > _TOO_LONG_S:
+                database.floors.raise_all(poll.position)
+            changed = [shards.shard(namespace, key) for namespace, key in poll.changes]
+            changed += [shards.posts(channel_id) for channel_id, _ in poll.heads]
+            database.floors.raise_to(changed, poll.position)
+        self._polled_at = began
+        self.polls += 1
+        if began - self._trimmed_at >= _TRIM_EVERY_S:
+            self._trimmed_at = began
+            await trim(database, int(_KEEP_S * 1000))
+
+    def status(self) -> dict[str, object]:
+        """For `mmnode db status`."""
+        age_s = asyncio.get_running_loop().time() - self._polled_at
+        return {"outbox_polls": self.polls, "outbox_age_s": round(age_s, 1)}
 
 
 async def trim(database: Database, older_than_ms: int) -> int:

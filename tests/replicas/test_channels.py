@@ -1,0 +1,3 @@
+"""See tests/api/test_channels.py."""
+
+from tests.api.test_channels import *  # noqa: F403

@@ -1,0 +1,3 @@
+"""See tests/api/test_users.py."""
+
+from tests.api.test_users import *  # noqa: F403

@@ -141,7 +141,7 @@ def test_an_update_by_hand_is_seen_by_every_worker_within_2_s(tier: Tier) -> Non
     until(lambda: all(next(turns).get(f"/users/{ann.id}")["nickname"] == "changed" for _ in range(6)), 4)
     took_s = time.monotonic() - changed_at
     print(f"an UPDATE by hand was seen by all after {took_s:.2f} s")
-    assert took_s <= 2.5
+    assert took_s <= 2.0
 
 
 class Reader:
@@ -307,6 +307,7 @@ def test_recycling_under_load_fails_no_request(tier: Tier) -> None:
         with Reader([partial(who.get, "/users/me") for who in people], pause_s=0.02) as reader:
             for _ in range(scale(3, 12)):
                 load.expect_more(50)
+                time.sleep(scale(0, 5))  # "every 5 s for a minute"
                 answer = tier.node.ask("recycle")
                 assert answer["ok"], answer
             load.expect_more(50)

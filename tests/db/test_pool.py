@@ -287,7 +287,7 @@ async def test_who_waits_for_a_connection_while_the_pool_is_recycled_gets_it_fro
             await gate.wait()
             raise Unavailable("the pool is closed")
 
-    before.master.connection = Late  # type: ignore[method-assign]
+    before.master.connection = Late  # type: ignore[assignment, method-assign]
     waiting = asyncio.create_task(database.execute("write"))
     await asyncio.sleep(0)
     await database.recycle(SETTINGS)

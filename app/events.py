@@ -85,7 +85,10 @@ def encode(message: Message) -> bytes:
 
 def decode(data: bytes) -> Message:
     """The message that crossed the bus. Raises msgspec.ValidationError or DecodeError on anything else."""
-    message: Message = _decoder.decode(data)
+    try:
+        message: Message = _decoder.decode(data)
+    except UnicodeDecodeError as error:  # a tag that is no text
+        raise msgspec.DecodeError(str(error)) from error
     return message
 
 

@@ -11,7 +11,7 @@ from db.channels import Access
 from db.entities import Channel, ChannelMember, ChannelType, TeamMember, User
 from db.errors import Duplicate
 from db.ids import ChannelId, TeamId, UserId, is_id, new_id
-from db.pool import Transaction
+from db.queryable import Transaction
 
 NOTIFY_PROPS = (
     '{"desktop":"default","email":"default","ignore_channel_mentions":"default","mark_unread":"all","push":"default"}'

@@ -11,7 +11,7 @@ from db import teams, users
 from db.entities import Channel, ChannelMember, ChannelType, Team, TeamMember, User
 from db.errors import Duplicate
 from db.ids import TeamId, UserId, is_id, new_id
-from db.pool import Transaction
+from db.queryable import Transaction
 
 
 class NewTeam(msgspec.Struct, kw_only=True):

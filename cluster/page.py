@@ -14,6 +14,8 @@ which goes on while the machine sleeps. The file is made by the supervisor and o
 import mmap
 import os
 import struct
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 from db.board import MAX_REPLICAS, Seen, Term, boottime_ns
@@ -25,6 +27,7 @@ _MAGIC_AT, _INCARNATION_AT, _HEAD_AT, _BEAT_AT, _LOADS_AT = 0, 8, 16, 24, 1024
 _TERM_AT, _SERVERS_AT, _REPLICAS_AT = 3072, 3080, 3088
 _REPLICA_BYTES = 3 * _FIELD.size
 _RELAY_SILENT_S = 3.0
+_WAKE_S = 1.0
 
 
 def create(path: Path) -> None:
@@ -136,14 +139,24 @@ class Page:
 
 
 class RelayWatch:
-    """Fulfils `app.ports.NodeHealth` by the node page."""
+    """Fulfils `app.ports.NodeHealth` by the node page. now: seconds of any monotonic clock."""
 
-    def __init__(self, page: Page) -> None:
+    def __init__(self, page: Page, now: Callable[[], float] = time.monotonic) -> None:
         self._page = page
+        self._now = now
+        self._silent_since: float | None = None
         self.draining = False
 
     def broken(self) -> str | None:
-        """See `app.ports.NodeHealth`."""
+        """See `app.ports.NodeHealth`.
+
+        A relay that is found silent once may have slept together with us (a paused machine): it has a second to wake.
+        """
         if self.draining:
             return "draining"
-        return "relay_down" if self._page.beat_age_s() > _RELAY_SILENT_S else None
+        if self._page.beat_age_s() <= _RELAY_SILENT_S:
+            self._silent_since = None
+            return None
+        if self._silent_since is None:
+            self._silent_since = self._now()
+        return "relay_down" if self._now() - self._silent_since >= _WAKE_S else None

@@ -26,6 +26,7 @@ pool.py         the connection pool
 posts.py        posts and the statement that writes a batch of them
 preferences.py  preferences of users
 prober.py       who is the master, how far the replicas are: asked every 250 ms
+queryable.py    what the functions of this folder work with: the pool, or a transaction
 routing.py      which server serves a read, sans-I/O
 schema/         the numbered SQL, a folder a driver
 sessions.py     sessions, looked up by the hash of their token

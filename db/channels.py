@@ -14,7 +14,7 @@ from db.drivers import Row
 from db.entities import Channel, ChannelMember, TeamMember
 from db.ids import ChannelId, TeamId, UserId
 from db.mysql import channels as mysql
-from db.pool import Queryable
+from db.queryable import Queryable
 from db.settings import Dialect
 from db.teams import MEMBER_COLUMNS as TEAM_MEMBER_COLUMNS
 

@@ -8,7 +8,7 @@ from db.drivers import Row, pipeline, postgres
 from db.drivers.pipeline import Statement
 from db.entities import Post
 from db.ids import ChannelId, PostId, UserId
-from db.pool import Queryable
+from db.queryable import Queryable
 
 COLUMNS = (
     "id, channel_id, seq, create_at, update_at, edit_at, delete_at, is_pinned, user_id, root_id, original_id, "

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from db import shards
 from db.entities import Preference
-from db.pool import Queryable
+from db.queryable import Queryable
 from db.settings import Dialect
 
 _INSERT = "INSERT INTO preferences (user_id, category, name, value) VALUES (%s, %s, %s, %s)"

@@ -16,7 +16,8 @@ from db.board import Board, Seen, boottime_ns, fingerprint
 from db.drivers import Facts, Server
 from db.errors import DatabaseError
 from db.generation import driver_of, term_of
-from db.pool import Database, at_most
+from db.pool import Database
+from db.queryable import at_most
 from db.routing import LagClock
 
 log = logging.getLogger(__name__)

@@ -6,7 +6,7 @@ from db import shards
 from db.drivers import Row
 from db.entities import Session, User
 from db.ids import SessionId, UserId
-from db.pool import Queryable
+from db.queryable import Queryable
 from db.users import COLUMNS as USER_COLUMNS
 
 COLUMNS = "id, token_hash, user_id, create_at, expires_at, last_activity_at, device_id, csrf_token"

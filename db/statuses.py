@@ -6,7 +6,7 @@ from db import shards
 from db.entities import Status
 from db.ids import UserId
 from db.mysql import statuses as mysql
-from db.pool import Queryable
+from db.queryable import Queryable
 
 COLUMNS = 'user_id, status, "manual", last_activity_at, dnd_end_time, prev_status'  # reserved in MySQL 8.4: manual
 _SELECT = f"SELECT {COLUMNS} FROM statuses"  # noqa: S608 (a constant)

@@ -1,6 +1,6 @@
 """Facts of the installation that every node shares: SQL of the table `systems`."""
 
-from db.pool import Queryable
+from db.queryable import Queryable
 from db.settings import Dialect
 
 _CLAIM: dict[Dialect, str] = {

@@ -7,7 +7,7 @@ from db.drivers import Row
 from db.entities import Team, TeamMember
 from db.ids import TeamId, UserId
 from db.mysql import teams as mysql
-from db.pool import Queryable
+from db.queryable import Queryable
 
 COLUMNS = (
     "id, create_at, update_at, delete_at, display_name, name, description, email, type, company_name, "

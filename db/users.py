@@ -8,7 +8,7 @@ from db import shards
 from db.drivers import Row
 from db.entities import User
 from db.ids import ChannelId, UserId
-from db.pool import Queryable
+from db.queryable import Queryable
 
 COLUMNS = (
     "id, create_at, update_at, delete_at, username, password, email, email_verified, nickname, first_name, last_name, "

@@ -8,7 +8,7 @@ from db import shards
 from db.entities import ChannelMember
 from db.ids import ChannelId, UserId
 from db.mysql.tables import NOW_MS, table_of, transact
-from db.pool import Queryable, Transaction
+from db.queryable import Queryable, Transaction
 
 _COLUMNS = ChannelMember.__struct_fields__[:13]
 _INSERT_MEMBER = f"INSERT INTO channel_members ({', '.join(_COLUMNS)}) VALUES ({', '.join(['%s'] * len(_COLUMNS))})"  # noqa: S608

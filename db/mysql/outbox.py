@@ -10,7 +10,8 @@ from collections.abc import Iterable
 
 from db.drivers import Row
 from db.mysql.tables import NOW_MS
-from db.pool import Database, at_most
+from db.pool import Database
+from db.queryable import at_most
 
 _POLL_TIMEOUT_S = 5.0
 _TRANSACTION_S = 900.0

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from db import shards
 from db.ids import UserId
 from db.mysql.tables import transact
-from db.pool import Queryable, Transaction
+from db.queryable import Queryable, Transaction
 
 _UPSERT = """
 INSERT INTO statuses (user_id, status, last_activity_at) VALUES %s ON DUPLICATE KEY UPDATE

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 from db.errors import Deadlock
-from db.pool import Queryable, Transaction
+from db.queryable import Queryable, Transaction
 
 T = TypeVar("T")
 

@@ -6,7 +6,7 @@ from db import shards
 from db.entities import TeamMember
 from db.errors import Duplicate
 from db.mysql.tables import transact
-from db.pool import Queryable, Transaction
+from db.queryable import Queryable, Transaction
 
 _COLUMNS = TeamMember.__struct_fields__
 _INSERT = f"INSERT INTO team_members ({', '.join(_COLUMNS)}) VALUES ({', '.join(['%s'] * len(_COLUMNS))})"  # noqa: S608

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from cluster import page
-from cluster.page import Page
+from cluster.page import Page, RelayWatch
 from db.board import Seen, Term
 
 
@@ -67,3 +67,27 @@ def test_what_the_prober_found_every_worker_reads(tmp_path: Path) -> None:
     relay.set_servers(98)
     assert [worker.replica(index) for index in (0, 7)] == [Seen(), Seen()]
     assert worker.load(255) is None
+
+
+def test_a_silent_relay_breaks_the_node_only_when_it_stays_silent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page.create(tmp_path / "page")
+    clock = [100.0]
+    monkeypatch.setattr(page, "boottime_ns", lambda: int(clock[0] * 1e9))
+    relay = Page(tmp_path / "page", writable=True)
+    watch = RelayWatch(Page(tmp_path / "page"), lambda: clock[0])
+    relay.beat()
+    assert watch.broken() is None
+    clock[0] += 60  # everybody slept
+    assert watch.broken() is None
+    relay.beat()
+    assert watch.broken() is None
+    clock[0] += 4
+    assert watch.broken() is None
+    clock[0] += 1
+    assert watch.broken() == "relay_down"
+    relay.beat()
+    assert watch.broken() is None
+    watch.draining = True
+    assert watch.broken() == "draining"

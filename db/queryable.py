@@ -1,0 +1,120 @@
+"""What the functions of this folder work with: the pool itself, or a transaction on one of its connections."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
+
+from db.drivers import Connection, Parameters, Row
+from db.errors import ConnectionLost, Unavailable
+from db.settings import Dialect
+from db.shards import Shard
+
+RowShards = Callable[[Row], Iterable[Shard]]
+
+
+class Queryable(Protocol):
+    """What the functions of this folder need: the pool itself, or a transaction on one of its connections.
+
+    on: the shards a read depends on; without them it is answered by the master. of: the shards of a row of the answer,
+    for what is known only by then. changes: the shards a write changes.
+    """
+
+    @property
+    def dialect(self) -> Dialect:
+        """Which SQL it takes, where the servers' differ (decision 0010)."""
+
+    def transaction(self) -> AbstractAsyncContextManager["Transaction"]:
+        """A transaction around a block; a transaction's own is itself."""
+
+    async def fetch(
+        self, sql: str, parameters: Parameters = (), *, on: Collection[Shard] | None = None, of: RowShards | None = None
+    ) -> list[Row]:
+        """All rows of a SELECT."""
+
+    async def fetch_one(
+        self, sql: str, parameters: Parameters = (), *, on: Collection[Shard] | None = None, of: RowShards | None = None
+    ) -> Row | None:
+        """The first row, or None: then the master has said so."""
+
+    async def execute(self, sql: str, parameters: Parameters = (), *, changes: Collection[Shard] = ()) -> int:
+        """Run a writing statement; the number of rows it touched. Never tried again once it may have run."""
+
+    async def write(
+        self, sql: str, parameters: Parameters = (), *, changes: Collection[Shard] = (), of: RowShards | None = None
+    ) -> list[Row]:
+        """Run a writing statement with RETURNING; its rows. Never tried again once it may have run."""
+
+
+class Transaction:
+    """A `Queryable` on one connection between BEGIN and COMMIT."""
+
+    def __init__(self, connection: Connection, dialect: Dialect, patience_s: float) -> None:
+        self._connection = connection
+        self._patience_s = patience_s
+        self.dialect: Dialect = dialect
+        self.changes: set[Shard] = set()
+
+    @contextlib.asynccontextmanager
+    async def transaction(self) -> AsyncIterator["Transaction"]:
+        """See `Queryable`."""
+        yield self
+
+    async def fetch(
+        self, sql: str, parameters: Parameters = (), *, on: Collection[Shard] | None = None, of: RowShards | None = None
+    ) -> list[Row]:
+        """See `Queryable`. It is the master that answers, so what it depends on does not matter."""
+        del on, of
+        with at_most(self._patience_s, self._connection):
+            return await self._connection.fetch(sql, parameters)
+
+    async def fetch_one(
+        self, sql: str, parameters: Parameters = (), *, on: Collection[Shard] | None = None, of: RowShards | None = None
+    ) -> Row | None:
+        """See `Queryable`."""
+        rows = await self.fetch(sql, parameters, on=on, of=of)
+        return rows[0] if rows else None
+
+    async def execute(self, sql: str, parameters: Parameters = (), *, changes: Collection[Shard] = ()) -> int:
+        """See `Queryable`."""
+        self.changes.update(changes)
+        with at_most(self._patience_s, self._connection):
+            return await self._connection.execute(sql, parameters)
+
+    async def write(
+        self, sql: str, parameters: Parameters = (), *, changes: Collection[Shard] = (), of: RowShards | None = None
+    ) -> list[Row]:
+        """See `Queryable`."""
+        self.changes.update(changes)
+        rows = await self.fetch(sql, parameters)
+        self.changes.update(of_all(rows, of))
+        return rows
+
+
+def of_all(rows: Iterable[Row], of: RowShards | None) -> Iterator[Shard]:
+    """The shards that `of` names for these rows."""
+    if of is not None:
+        for row in rows:
+            yield from of(row)
+
+
+@contextlib.contextmanager
+def at_most(seconds: float, connection: Connection) -> Iterator[None]:
+    """Wait no longer for a server that may be frozen. Raises Unavailable."""
+    expired = False
+
+    def give_up() -> None:
+        nonlocal expired
+        expired = True
+        connection.abandon()
+
+    timer = asyncio.get_running_loop().call_later(seconds, give_up)
+    try:
+        yield
+    except ConnectionLost as error:
+        if expired:
+            raise Unavailable("the database did not answer in time") from error
+        raise
+    finally:
+        timer.cancel()

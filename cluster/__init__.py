@@ -21,11 +21,12 @@ operator.py    from a worker to the supervisor: what an administrator asks of th
 page.py        the node page: what the relay tells all workers, in shared memory
 paths.py       data directory, runtime directory, node id
 relay.py       the node's post office
+roles.py       relay, api and ws workers: what they build, serve and stop
 sequence.py    sans-I/O: numbered streams: deliver, duplicate, gap
 servers.py     which databases the node works with: reload, recycle, failover
 spawn.py       starting children that never outlive us
 start.py       what a worker is told at its start
 supervisor.py  one loop: spawn, watch, reap, reload, drain
 systemd.py     what a service manager wants to hear
-worker.py      run_api, run_ws, run_relay: build, serve, stop
+worker.py      a worker process: start, what the supervisor asks of it, end
 """

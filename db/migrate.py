@@ -50,8 +50,13 @@ async def run(settings: PoolSettings) -> list[str]:
 async def wait(settings: PoolSettings) -> None:
     """Wait until the schema is what this version needs, whoever brings it there."""
     needed = newest(settings.driver)
-    while await _until_reachable(lambda: driver_of(settings).schema_version(settings)) < needed:
+    while await version(settings) < needed:
         await asyncio.sleep(_RETRY_S)
+
+
+async def version(settings: PoolSettings) -> int:
+    """The schema version that the database has. Waits while it is not there."""
+    return await _until_reachable(lambda: driver_of(settings).schema_version(settings))
 
 
 async def _until_reachable(attempt: Callable[[], Awaitable[T]]) -> T:

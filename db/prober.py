@@ -11,7 +11,7 @@ import contextlib
 import logging
 from dataclasses import replace
 
-from db import migrate, systems
+from db import systems
 from db.board import Board, Seen, boottime_ns, fingerprint
 from db.drivers import Facts, Server
 from db.errors import DatabaseError
@@ -78,7 +78,6 @@ class Prober:
             )
         return {
             "term": f"{term.number}/{term.timeline}",
-            "schema_needed": migrate.newest(self._database.dialect),
             "master_state": "up" if self.master is not None else "down",
             "position": self.master.position if self.master is not None else None,
             "replica_states": replicas,
@@ -113,7 +112,7 @@ class Prober:
             mark = f"{int(number or 0) + 1} {here}"
             if not await systems.replace(self._database, MARKER, facts.marker, mark):
                 return  # another node was faster: the next probe sees its mark
-            log.warning("this database is the master from now on", extra={"term": mark})
+            (log.warning if number else log.info)("this database is the master from now on", extra={"term": mark})
             facts = Facts(facts.server, facts.timeline, facts.writable, facts.position, mark, facts.cluster_id)
         if facts.marker != self._mark:
             self._mark = facts.marker

@@ -576,6 +576,21 @@ def test_nodes_that_start_at_once_on_an_empty_database_migrate_it_once(pg_cluste
             node.__exit__()
 
 
+def test_the_status_of_the_database_tells_schema_roles_lag_and_use(tier: Tier) -> None:
+    for replica in tier.cluster.replicas:
+        replica.pause_replay()
+    until(lambda: tier.databases()["replica_states"][0]["lag_ms"] > 100 or _touch(tier), 10, "lag")
+    said = tier.databases()
+    assert said["schema_version"] == said["schema_needed"] == migrate.newest()
+    assert (said["driver"], said["master_state"], len(said["replicas"])) == ("postgres", "up", 2)
+    assert said["outbox_age_s"] < 3
+    assert {"relay", "ws0", "api0", "api1"} == {"relay", *said["workers"]}
+    for worker in said["workers"].values():
+        assert set(worker["pool"]["master"]) == {"open", "in_use", "waiting"}
+        assert len(worker["pool"]["replicas"]) == 2
+    assert "password" not in json.dumps(said)
+
+
 def test_a_ninth_replica_is_refused(pg_cluster: PgCluster) -> None:
     tier = Tier(pg_cluster)
     replica = pg_cluster.replicas[0].dsn(tier.name)

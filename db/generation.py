@@ -84,8 +84,8 @@ async def verify(settings: PoolSettings, cluster_id: str, check: Callable[[Facts
     """Make sure that these settings lead to this installation. Raises Unavailable, saying what is wrong.
 
     cluster_id: the installation's, '' when it is not known yet. check: as for every connection to the master. A
-    replica that does not answer is no reason to refuse: it serves when it is back. One that answers for another
-    installation is.
+    replica that does not answer, or does not know yet, is no reason to refuse: it serves when the prober finds it fit.
+    One that answers for another installation is.
     """
     driver = driver_of(settings)
     try:
@@ -99,9 +99,7 @@ async def verify(settings: PoolSettings, cluster_id: str, check: Callable[[Facts
     for index, dsn in enumerate(settings.replicas):
         try:
             replica = await driver.ask(dsn, settings)
-        except Unavailable:
+        except DatabaseError:  # not there, or its recovery has just ended the statement
             continue
-        except DatabaseError:
-            replica = None
-        if replica is None or replica.cluster_id != facts.cluster_id:
+        if replica.cluster_id not in ("", facts.cluster_id):  # '': it is so far behind that it does not know yet
             raise Wrong(f"SqlSettings.DataSourceReplicas[{index}]: the database is not that of this installation")

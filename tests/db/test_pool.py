@@ -10,7 +10,7 @@ import pytest
 from db import generation
 from db.board import Seen, Term, boottime_ns, fingerprint
 from db.drivers import Facts, Parameters, Row
-from db.errors import ConnectionLost, StatementFailed, Unavailable, Wrong
+from db.errors import ConnectionLost, Deadlock, StatementFailed, Unavailable, Wrong
 from db.pool import Database
 from db.settings import PoolSettings
 from db.shards import UNKNOWN, shard
@@ -78,6 +78,7 @@ class World:
         self.facts = {name: Facts("server", 1, True, 1 << 62, "1 server/1", "ours") for name in names}
         self.facts["foreign"] = Facts("else", 9, True, 5, "9 else/9", "theirs")
         self.servers: dict[str, FakeServer] = {}
+        self.faults: dict[str, Exception] = {}
         self.now = 100
         self.position_fault: Exception | None = None
 
@@ -88,6 +89,8 @@ class World:
     async def ask(self, dsn: str, _: PoolSettings, check: Callable[[Facts], None] | None = None) -> Facts:
         if dsn not in self.facts:
             raise Unavailable("nobody there")
+        if dsn in self.faults:
+            raise self.faults[dsn]
         if check is not None:
             check(self.facts[dsn])
         return self.facts[dsn]
@@ -245,6 +248,19 @@ async def test_a_recycle_goes_over_to_other_servers_and_covers_what_was_written_
     assert old.closed
     assert await _who(database, None) == "heir"
     assert database.floors.floor(()) == world.now
+
+
+@pytest.mark.parametrize("said", [Unavailable("gone"), Deadlock("conflict with recovery"), ""])
+async def test_a_replica_that_cannot_say_whose_it_is_does_not_prevent_a_recycle(
+    world: World, database: Database, said: Exception | str
+) -> None:
+    await _who(database, None)
+    if isinstance(said, Exception):
+        world.faults["replica0"] = said
+    else:
+        world.facts["replica0"] = Facts("server", 1, False, 1, "", "")
+    await database.recycle(PoolSettings("heir", replicas=("replica0",)))
+    assert await _who(database, None) == "heir"
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ from cluster.channel import Body, Channel, Message
 from cluster.operator import SupervisorLink
 from cluster.page import Page, RelayWatch
 from cluster.start import BATCH_CONNECTIONS, Start
-from db import batch, migrate, outbox, systems
+from db import batch, loader, migrate, outbox, systems
 from db.errors import DatabaseError, Unavailable
 from db.failover import hand_over
 from db.ids import new_id
@@ -74,7 +74,7 @@ class Worker(ABC):
         """Figures for the status command."""
 
     async def open_database(self, page: Page, reserved: int = 0) -> Database:
-        """The pool of this worker. reserved: connections of its share that go past the pool."""
+        """The pool of this worker. reserved: connections of its share that go past the pool (batches)."""
         size = self.settings.max_connections - reserved
         self.database = Database(self.settings, size, floors=self.start.floors(self.name), board=page)
         await self.database.open()
@@ -204,7 +204,7 @@ class ServingWorker(Worker):
         """Wait for the schema, then build the context."""
         await migrate.wait(self.settings)
         page = Page(self.start.paths.page)
-        database = await self.open_database(page, batch_connections)
+        database = await self.open_database(page, batch_connections + loader.CONNECTIONS)
         bus = self.bus_end(on_message, on_loss)
         watch = RelayWatch(page)
         self.ctx = Context(

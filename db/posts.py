@@ -8,6 +8,7 @@ from db.drivers import Row, pipeline, postgres
 from db.drivers.pipeline import Statement
 from db.entities import Post
 from db.ids import ChannelId, PostId, UserId
+from db.loader import lookup_by
 from db.pool import Queryable
 
 COLUMNS = (
@@ -15,6 +16,7 @@ COLUMNS = (
     "message, type, props, hashtags, file_ids, mentions, pending_post_id, reply_count, last_reply_at"
 )
 _SELECT = f"SELECT {COLUMNS} FROM posts"  # noqa: S608 (a constant)
+_BY_ID = lookup_by("post", columns=COLUMNS, source="posts", key="id")
 _ROOTS_ONLY = "AND root_id = ''"
 
 
@@ -172,7 +174,7 @@ def batch_results(rows: Iterable[Row], size: int) -> list[Written | None]:
     """What the rows of WRITE say of each post of the batch; None: refused (channel gone or author not a member)."""
     results: list[Written | None] = [None] * size
     for n, post_id, seq, create_at, created in rows:
-        results[int(n)] = Written(PostId(post_id.decode()), int(seq), int(create_at), created == b"t")
+        results[n] = Written(PostId(post_id), seq, create_at, created)
     return results
 
 
@@ -183,7 +185,7 @@ def mentions_json(mentions: Sequence[UserId]) -> str:
 
 async def find(db: Queryable, post_id: PostId) -> Post | None:
     """The post of this id, deleted ones included."""
-    row = await db.fetch_one(f"{_SELECT} WHERE id = %s", (post_id,), on=(), of=_shards)
+    row = await db.load(_BY_ID, (post_id,), on=(), of=_shards)
     return Post(*row) if row else None
 
 

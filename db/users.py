@@ -8,6 +8,7 @@ from db import shards
 from db.drivers import Row
 from db.entities import User
 from db.ids import ChannelId, UserId
+from db.loader import lookup_by
 from db.pool import Queryable
 
 COLUMNS = (
@@ -16,6 +17,7 @@ COLUMNS = (
     "failed_attempts, allow_marketing"
 )
 _SELECT = f"SELECT {COLUMNS} FROM users"  # noqa: S608 (a constant)
+_BY_ID = lookup_by("user", columns=COLUMNS, source="users u", key="u.id")
 _INSERT = f"INSERT INTO users ({COLUMNS}) VALUES ({', '.join(['%s'] * 21)})"  # noqa: S608 (a constant)
 
 
@@ -32,7 +34,8 @@ async def count(db: Queryable) -> int:
 
 async def find(db: Queryable, user_id: UserId) -> User | None:
     """The user of this id."""
-    return await _find_one(db, "id = %s", user_id)
+    row = await db.load(_BY_ID, (user_id,), on=(), of=_shards)
+    return User(*row) if row else None
 
 
 async def find_by_username(db: Queryable, username: str) -> User | None:

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import select
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
@@ -13,6 +13,9 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 from db.drivers import Connection, Facts, Migration, Parameters, Row, postgres_schema
 from db.errors import BadValue, ConnectionLost, DatabaseError, Deadlock, Duplicate, StatementFailed, Unavailable, Wrong
 from db.settings import PoolSettings
+
+if TYPE_CHECKING:
+    from psycopg.pq.abc import PGconn
 
 RawConnection = psycopg.AsyncConnection[tuple[Any, ...]]
 
@@ -196,7 +199,7 @@ class PostgresServer:
                 if loop.time() >= deadline:
                     raise
                 continue
-            if _is_alive(connection) and not (self._writable and _is_read_only(connection)):
+            if _is_alive(connection) and not (self._writable and is_read_only(connection.pgconn)):
                 return connection
             await connection.close()
             await self._pool.putconn(connection)
@@ -217,9 +220,9 @@ def _is_alive(connection: RawConnection) -> bool:
     return not poller.poll(0)
 
 
-def _is_read_only(connection: RawConnection) -> bool:
+def is_read_only(connection: "PGconn") -> bool:
     """Whether the server said, at its last answer, that it takes no writes: a master that was demoted."""
-    said = connection.pgconn.parameter_status
+    said = connection.parameter_status
     return b"on" in (said(b"in_hot_standby"), said(b"default_transaction_read_only"))
 
 

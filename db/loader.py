@@ -59,14 +59,6 @@ def lookup_by(name: str, *, columns: str, source: str, key: str) -> Lookup:
     )
 
 
-# Every statement finds rows by unique keys: its plan is known, and must not be that of the day the tables were small.
-SESSION_OPTIONS = {
-    "plan_cache_mode": "force_generic_plan",
-    "enable_seqscan": "off",
-    "enable_hashjoin": "off",
-    "enable_mergejoin": "off",
-}
-
 Waiter = asyncio.Future[Row | None]
 Batch = dict[Lookup, dict[Key, list[Waiter]]]
 Found = dict[tuple[Lookup, Key], Row]

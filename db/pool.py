@@ -17,11 +17,11 @@ from typing import Any, Protocol
 
 from db import board as boards
 from db.board import Board, LocalBoard
-from db.drivers import Connection, Facts, Parameters, Row
+from db.drivers import Connection, Facts, Parameters, Row, pipeline
 from db.drivers.pipeline import PipelineConnection
 from db.errors import ConnectionLost, DatabaseError, Unavailable, Wrong
 from db.generation import Generation, term_of, verify
-from db.loader import SESSION_OPTIONS, Key, Loader, Lookup, PipelineLoads
+from db.loader import Key, Loader, Lookup, PipelineLoads
 from db.settings import Dialect, PoolSettings
 from db.shards import UNKNOWN, Floors, LocalFloors, Shard
 
@@ -208,7 +208,7 @@ class Database:
 
     async def _connect_loads(self) -> PipelineLoads:
         generation = self.generation
-        connection = await PipelineConnection.open(generation.settings, {}, self.check, options=SESSION_OPTIONS)
+        connection = await PipelineConnection.open(generation.settings, {}, self.check, options=pipeline.KEY_PLANS)
         return PipelineLoads(connection, lambda: self.generation is not generation, generation.settings.max_lifetime_s)
 
     async def _from_replica(

@@ -25,6 +25,14 @@ if TYPE_CHECKING:
 INT4_ARRAY_OID, INT8_ARRAY_OID, TEXT_ARRAY_OID, BOOL_ARRAY_OID = 1007, 1016, 1009, 1000
 _INT4_OID, _INT8_OID, _TEXT_OID, _BOOL_OID = 23, 20, 25, 16
 _BINARY = 1
+# For statements that find rows by unique keys: their plan is known, is not made again for each batch, and must not be
+# that of the day the tables were small.
+KEY_PLANS = {
+    "plan_cache_mode": "force_generic_plan",
+    "enable_seqscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+}
 _ARRAY_HEADER = struct.Struct("!iiIii")
 _LENGTH = struct.Struct("!i")
 

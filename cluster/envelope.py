@@ -25,9 +25,9 @@ class Kind(StrEnum):
     BEAT = "beat"
     """both ways, every half second: I live, and `seq` was the last number I sent."""
     MESSAGE = "message"
-    """a message of app/events.py, for those that need it."""
+    """a bundle of messages of app/events.py, for those that need them."""
     PRESENCE = "presence"
-    """worker -> relay: a Presence of app/events.py, which goes no further."""
+    """worker -> relay: a bundle of `Presence` of app/events.py, which goes no further."""
 
 
 class Class(StrEnum):

@@ -174,7 +174,7 @@ class Relay:
             self._early_bytes -= len(self._early.popleft()[0])
 
     def _publish(self, message: Message) -> None:
-        self._hand_out(events.encode(message), class_of(message))
+        self._hand_out(events.bundle([events.encode(message)]), class_of(message))
         self._loop.call_soon(self._drain)  # the descriptor is edge-triggered: a send may have eaten the edge
 
     def _send(self, worker: str, link: Link, kind: Kind, kind_class: str, seq: int, body: bytes) -> None:
@@ -203,13 +203,16 @@ class Relay:
 
     def _note_presence(self, worker: str, body: bytes) -> None:
         try:
-            message = events.decode(body)
+            messages = events.unbundle(body)
         except msgspec.MsgspecError:
-            message = None
-        if not isinstance(message, Presence):
             log.warning("a worker sent a report that cannot be read", extra={"worker": worker})
             return
         now = self._loop.time()
+        for message in messages:
+            if isinstance(message, Presence):
+                self._note(worker, message, now)
+
+    def _note(self, worker: str, message: Presence, now: float) -> None:
         users = [UserId(user_id) for user_id in message.user_ids]
         if message.kind == "held":
             self._presence.reset(worker, users, now)

@@ -11,13 +11,14 @@ so that one bad key fails alone.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from db.drivers import Row
 from db.drivers.pipeline import TEXT_ARRAY_OID, PipelineConnection, Statement, text_array
 from db.errors import Busy, ConnectionLost, DatabaseError, Unavailable
+from db.shards import Shard
 
 log = logging.getLogger(__name__)
 
@@ -36,12 +37,15 @@ class Lookup:
 
     name: unique among all. one: the statement for one key, with %s; `parameters` says which part of the key goes into
     each (None: the parts in order). many: the same for many keys, as PostgreSQL takes it: $1… is an array for each part
-    of the key, and each row begins with the place of its key in the arrays, counted from 1.
+    of the key, and each row begins with the place of its key in the arrays, counted from 1. on, of: the shards that the
+    answer depends on, by its key and by its row, as in `db/pool.py`.
     """
 
     name: str
     one: str
     many: str
+    of: Callable[[Row], Iterable[Shard]] | None = None
+    on: Callable[[Key], Collection[Shard]] | None = None
     width: int = 1
     parameters: tuple[int, ...] | None = None
 
@@ -50,12 +54,13 @@ class Lookup:
         return key if self.parameters is None else tuple(key[part] for part in self.parameters)
 
 
-def lookup_by(name: str, *, columns: str, source: str, key: str) -> Lookup:
+def lookup_by(name: str, *, columns: str, source: str, key: str, of: Callable[[Row], Iterable[Shard]]) -> Lookup:
     """A lookup by one column. source: what follows FROM."""
     return Lookup(
         name,
         one=f"SELECT {columns} FROM {source} WHERE {key} = %s",  # noqa: S608 (constants)
         many=f"SELECT k.n, {columns} FROM {source} JOIN unnest($1::text[]) WITH ORDINALITY k (key, n) ON {key} = k.key",  # noqa: S608
+        of=of,
     )
 
 

@@ -58,9 +58,7 @@ class Queryable(Protocol):
     ) -> Row | None:
         """The first row, or None: then the master has said so."""
 
-    async def load(
-        self, lookup: Lookup, key: Key, *, on: Collection[Shard] | None = None, of: RowShards | None = None
-    ) -> Row | None:
+    async def load(self, lookup: Lookup, key: Key) -> Row | None:
         """The row of this key, or None: then the master has said so."""
 
     async def execute(self, sql: str, parameters: Parameters = (), *, changes: Collection[Shard] = ()) -> int:
@@ -99,11 +97,9 @@ class Transaction:
         rows = await self.fetch(sql, parameters, on=on, of=of)
         return rows[0] if rows else None
 
-    async def load(
-        self, lookup: Lookup, key: Key, *, on: Collection[Shard] | None = None, of: RowShards | None = None
-    ) -> Row | None:
+    async def load(self, lookup: Lookup, key: Key) -> Row | None:
         """See `Queryable`."""
-        return await self.fetch_one(lookup.one, lookup.parameters_of(key), on=on, of=of)
+        return await self.fetch_one(lookup.one, lookup.parameters_of(key))
 
     async def execute(self, sql: str, parameters: Parameters = (), *, changes: Collection[Shard] = ()) -> int:
         """See `Queryable`."""
@@ -191,17 +187,17 @@ class Database:
         rows = await self._from_master(sql, parameters)
         return rows[0] if rows else None
 
-    async def load(
-        self, lookup: Lookup, key: Key, *, on: Collection[Shard] | None = None, of: RowShards | None = None
-    ) -> Row | None:
+    async def load(self, lookup: Lookup, key: Key) -> Row | None:
         """The row of this key, or None when the master has none. What the master answers, it answers in batches."""
         generation = self.generation
-        if generation.settings.driver == "mysql":
-            return await self.fetch_one(lookup.one, lookup.parameters_of(key), on=on, of=of)
-        if on is not None and generation.replicas:
-            rows = await self._from_replica(lookup.one, lookup.parameters_of(key), on, of)
+        if generation.replicas:
+            on = lookup.on(key) if lookup.on is not None else ()
+            rows = await self._from_replica(lookup.one, lookup.parameters_of(key), on, lookup.of)
             if rows:
                 return rows[0]
+        if generation.settings.driver == "mysql":
+            rows = await self._from_master(lookup.one, lookup.parameters_of(key))
+            return rows[0] if rows else None
         if self._loader is None:
             self._loader = Loader(self._connect_loads, timeout_s=generation.settings.connect_timeout_s)
         return await self._loader.load(lookup, key)

@@ -16,7 +16,6 @@ COLUMNS = (
     "message, type, props, hashtags, file_ids, mentions, pending_post_id, reply_count, last_reply_at"
 )
 _SELECT = f"SELECT {COLUMNS} FROM posts"  # noqa: S608 (a constant)
-_BY_ID = lookup_by("post", columns=COLUMNS, source="posts", key="id")
 _ROOTS_ONLY = "AND root_id = ''"
 
 
@@ -183,14 +182,17 @@ def mentions_json(mentions: Sequence[UserId]) -> str:
     return '["' + '","'.join(mentions) + '"]' if mentions else "[]"
 
 
-async def find(db: Queryable, post_id: PostId) -> Post | None:
-    """The post of this id, deleted ones included."""
-    row = await db.load(_BY_ID, (post_id,), on=(), of=_shards)
-    return Post(*row) if row else None
-
-
 def _shards(row: Row) -> tuple[shards.Shard]:
     return (shards.posts(row[1]),)
+
+
+_BY_ID = lookup_by("post", columns=COLUMNS, source="posts", key="id", of=_shards)
+
+
+async def find(db: Queryable, post_id: PostId) -> Post | None:
+    """The post of this id, deleted ones included."""
+    row = await db.load(_BY_ID, (post_id,))
+    return Post(*row) if row else None
 
 
 async def find_page(db: Queryable, channel_id: ChannelId, *, offset: int, limit: int, roots_only: bool) -> list[Post]:

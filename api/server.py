@@ -32,10 +32,48 @@ MAX_TAIL_BYTES = 65_536
 LINGER_S = 5.0
 _SWEEP_S = 1.0
 _WRITE_STUCK_S = 30.0
+_CONTINUE = b"HTTP/1.1 100 "
 
 
 class Refused(Exception):
     """The request head breaks a rule of ours."""
+
+
+class _Answering:
+    """The transport as the answer to a request sees it: its head waits for the first of its body and goes with it.
+
+    uvicorn writes the two apart, and each write is a packet of its own: it costs more than all that made it.
+    """
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._head: bytes | None = None
+        self._begun = False
+
+    def begin(self) -> None:
+        """What is written next is the head of another answer."""
+        self._begun = False
+
+    def write(self, data: bytes) -> None:
+        """Send, or keep a head for later."""
+        if self._head is not None:
+            data = self._head + data
+            self._head = None
+        elif not self._begun and not data.startswith(_CONTINUE):
+            self._begun = True
+            self._head = data
+            return
+        self._transport.write(data)
+
+    def close(self) -> None:
+        """Send what waits and close."""
+        if self._head is not None:
+            self.write(b"")
+        self._transport.close()
+
+    def is_closing(self) -> bool:
+        """See `asyncio.Transport`."""
+        return self._transport.is_closing()
 
 
 class Connection(HttpToolsProtocol):
@@ -64,6 +102,7 @@ class Connection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A client has come; it may be sent on to a worker with fewer."""
         super().connection_made(transport)
+        self._answering = _Answering(transport)
         if self._adopted is not None:  # counted when it was promised
             if self._adopted:
                 self.data_received(self._adopted)
@@ -141,6 +180,8 @@ class Connection(HttpToolsProtocol):
         if not self._has_host and version == "1.1":
             raise Refused("host")
         super().on_headers_complete()
+        if self.cycle is not None:  # its task has not run yet
+            self.cycle.transport = cast(asyncio.Transport, self._answering)
         if self.parser.should_upgrade() and not self._should_upgrade():
             self.cycle.keep_alive = False  # answered as plain HTTP; what follows it would be of another protocol
 
@@ -154,6 +195,7 @@ class Connection(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """The answer is whole."""
         self.since = self.loop.time()
+        self._answering.begin()
         super().on_response_complete()
         if self._refusal is not None:
             self._end()

@@ -1,8 +1,8 @@
 """A worker's end of the bus: one DEALER to its node's relay, over ipc.
 
 Fast path only: a send never blocks, a full queue loses the message and counts it. What is published in one turn of the
-loop travels together, as one bundle for each class. What the relay sends is numbered; a gap, a new relay or a silent one
-means that something may be lost, and `on_loss` is told so.
+loop travels together, as one bundle for each class. What the relay sends is numbered; a gap, a new relay or a silent
+one means that something may be lost, and `on_loss` is told so.
 """
 
 import asyncio

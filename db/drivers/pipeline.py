@@ -215,14 +215,11 @@ class PipelineConnection:
         self._results = []
         self._error = None
         self._waiter = waiter = self._loop.create_future()
+        timer = self._loop.call_later(self._timeout_s, self._time_out)
         try:
             self._pgconn.pipeline_sync()
             self._flush()
-            async with asyncio.timeout(self._timeout_s):
-                await waiter
-        except TimeoutError as error:
-            self.close()
-            raise Unavailable("the database did not answer in time") from error
+            await waiter
         except psycopg.Error as error:
             self.close()
             raise translate(error) from error
@@ -230,12 +227,18 @@ class PipelineConnection:
             self.close()
             raise
         finally:
+            timer.cancel()
             self._waiter = None
             if waiter.done() and not waiter.cancelled():
                 waiter.exception()  # seen: it was raised above, or nobody waits any more
         if self._error is not None:
             raise self._error
         return self._results
+
+    def _time_out(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_exception(Unavailable("the database did not answer in time"))
+        self.close()
 
     def _flush(self) -> None:
         if self._pgconn.flush() == 1:

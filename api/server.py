@@ -11,6 +11,7 @@ import logging
 import socket
 from collections.abc import Callable, Iterator
 from typing import Any, cast
+from urllib.parse import unquote
 
 import httptools
 import uvicorn
@@ -20,6 +21,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from api import replies
 from api.balance import Balance
+from api.cycle import Cycle
 from api.upgrade import Request, Upgrader
 from app.context import Context
 from app.errors import AppError
@@ -32,48 +34,10 @@ MAX_TAIL_BYTES = 65_536
 LINGER_S = 5.0
 _SWEEP_S = 1.0
 _WRITE_STUCK_S = 30.0
-_CONTINUE = b"HTTP/1.1 100 "
 
 
 class Refused(Exception):
     """The request head breaks a rule of ours."""
-
-
-class _Answering:
-    """The transport as the answer to a request sees it: its head waits for the first of its body and goes with it.
-
-    uvicorn writes the two apart, and each write is a packet of its own: it costs more than all that made it.
-    """
-
-    def __init__(self, transport: asyncio.Transport) -> None:
-        self._transport = transport
-        self._head: bytes | None = None
-        self._begun = False
-
-    def begin(self) -> None:
-        """What is written next is the head of another answer."""
-        self._begun = False
-
-    def write(self, data: bytes) -> None:
-        """Send, or keep a head for later."""
-        if self._head is not None:
-            data = self._head + data
-            self._head = None
-        elif not self._begun and not data.startswith(_CONTINUE):
-            self._begun = True
-            self._head = data
-            return
-        self._transport.write(data)
-
-    def close(self) -> None:
-        """Send what waits and close."""
-        if self._head is not None:
-            self.write(b"")
-        self._transport.close()
-
-    def is_closing(self) -> bool:
-        """See `asyncio.Transport`."""
-        return self._transport.is_closing()
 
 
 class Connection(HttpToolsProtocol):
@@ -102,7 +66,6 @@ class Connection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A client has come; it may be sent on to a worker with fewer."""
         super().connection_made(transport)
-        self._answering = _Answering(transport)
         if self._adopted is not None:  # counted when it was promised
             if self._adopted:
                 self.data_received(self._adopted)
@@ -179,11 +142,41 @@ class Connection(HttpToolsProtocol):
             raise Refused("version")
         if not self._has_host and version == "1.1":
             raise Refused("host")
-        super().on_headers_complete()
-        if self.cycle is not None:  # its task has not run yet
-            self.cycle.transport = cast(asyncio.Transport, self._answering)
-        if self.parser.should_upgrade() and not self._should_upgrade():
-            self.cycle.keep_alive = False  # answered as plain HTTP; what follows it would be of another protocol
+        upgrade = self.parser.should_upgrade()
+        if upgrade and self._should_upgrade():
+            self.scope["method"] = self.parser.get_method().decode("ascii")
+            return
+        # An upgrade to something else is answered as plain HTTP; what follows it would be of another protocol.
+        self._begin_request(version, keep_alive=not upgrade and version == "1.1" and self.parser.should_keep_alive())
+
+    def _begin_request(self, version: str, *, keep_alive: bool) -> None:
+        """As uvicorn's `on_headers_complete`, with a cycle of our own."""
+        url = httptools.parse_url(self.url)
+        path = url.path.decode("ascii")
+        self.scope["method"] = self.parser.get_method().decode("ascii")
+        self.scope["http_version"] = version
+        self.scope["path"] = unquote(path) if "%" in path else path
+        self.scope["raw_path"] = url.path
+        self.scope["query_string"] = url.query or b""
+        before = self.cycle
+        self.cycle = Cycle(
+            scope=self.scope,
+            transport=self.transport,
+            flow=self.flow,
+            logger=self.logger,
+            access_logger=self.access_logger,
+            access_log=False,
+            default_headers=self.server_state.default_headers,
+            message_event=asyncio.Event(),
+            expect_100_continue=self.expect_100_continue,
+            keep_alive=keep_alive,
+            on_response=self.on_response_complete,
+        )
+        if before is None or before.response_complete:
+            self._start_asgi_task(self.cycle, self.app)
+        else:  # a pipelined request waits for its turn
+            self.flow.pause_reading()
+            self.pipeline.appendleft((self.cycle, self.app))
 
     def on_message_complete(self) -> None:
         """The request is whole."""
@@ -193,10 +186,13 @@ class Connection(HttpToolsProtocol):
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
-        """The answer is whole."""
+        """The answer is whole. As uvicorn's, without its timer: `_sweep` looks after idle connections."""
         self.since = self.loop.time()
-        self._answering.begin()
-        super().on_response_complete()
+        self.server_state.total_requests += 1
+        if not self.transport.is_closing():
+            self.flow.resume_reading()
+            if self.pipeline:
+                self._start_asgi_task(*self.pipeline.pop())
         if self._refusal is not None:
             self._end()
 
@@ -207,7 +203,6 @@ class Connection(HttpToolsProtocol):
             return
         if self._refusal is not None:
             return
-        self._unset_keepalive_if_required()
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:

@@ -115,10 +115,12 @@ class Connection(HttpToolsProtocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header."""
         self._count(len(name) + len(value))
-        super().on_header(name, value)
+        lower = name.lower()
+        self.headers.append((lower, value))
         if len(self.headers) > MAX_HEADERS:
             raise Refused("headers")
-        lower = self.headers[-1][0]
+        if lower == b"expect" and value.lower() == b"100-continue":
+            self.expect_100_continue = True
         if lower == b"host":
             if self._has_host:
                 raise Refused("host")

@@ -16,7 +16,7 @@ import zmq
 from app import events
 from app.events import Message, Presence
 from app.presence import OFFLINE, PresenceTracker
-from cluster.bus import BEAT_S, class_of
+from cluster.bus import BEAT_S, class_of, send
 from cluster.envelope import BadEnvelope, Class, Envelope, Kind, pack, unpack
 from cluster.page import Page
 from cluster.sequence import Reader, Stamp, Verdict
@@ -180,7 +180,7 @@ class Relay:
     def _send(self, worker: str, link: Link, kind: Kind, kind_class: str, seq: int, body: bytes) -> None:
         envelope = Envelope("", self._node_id, self._incarnation, seq, kind, kind_class, worker=worker)
         try:
-            self._socket.send_multipart([link.routing_id, pack(envelope), body], zmq.DONTWAIT, copy=True)
+            send(self._socket, link.routing_id, pack(envelope), body)
         except zmq.ZMQError as error:
             if error.errno not in (zmq.EAGAIN, zmq.EHOSTUNREACH):
                 raise

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 
-from db import sessions, users
+from db import sessions, systems, users
 from db.drivers import Row
 from db.entities import Session
 from db.errors import BadValue, Busy, ConnectionLost, StatementFailed, Unavailable
@@ -338,6 +338,7 @@ async def test_a_recycle_leaves_no_connection_behind(
     )
     assert await users.find(database, people[0][0])
     assert await database.fetch(query) == [(1,)]
+    await systems.claim(database, "cluster_id", new_id())
     await database.recycle(settings)
     async with asyncio.timeout(5.0):
         while await database.fetch(query) != [(0,)]:

@@ -27,6 +27,7 @@ CONNECTIONS = 1
 MAX_BATCH_KEYS = 256
 MAX_WAITING = 8192
 _RECONNECT_DELAY_S = 0.05
+_CLOSE_S = 1.0
 
 Key = tuple[str, ...]
 
@@ -143,10 +144,7 @@ class PipelineLoads:
         """See `LoadConnection`."""
         new = [lookup for lookup in wanted if lookup not in self._prepared]
         if new:
-            await self._connection.prepare(
-                {lookup.name: Statement(lookup.many, (TEXT_ARRAY_OID,) * lookup.width) for lookup in new}
-            )
-            self._prepared.update(new)
+            await self._prepare(new)
         calls = [
             (lookup.name, [text_array([key[part] for key in keys]) for part in range(lookup.width)])
             for lookup, keys in wanted.items()
@@ -160,6 +158,16 @@ class PipelineLoads:
     def close(self) -> None:
         """See `LoadConnection`."""
         self._connection.close()
+
+    async def _prepare(self, new: Sequence[Lookup]) -> None:
+        try:
+            await self._connection.prepare(
+                {lookup.name: Statement(lookup.many, (TEXT_ARRAY_OID,) * lookup.width) for lookup in new}
+            )
+        except DatabaseError:
+            self.close()  # nobody knows which of them are prepared now
+            raise
+        self._prepared.update(new)
 
 
 class Loader:
@@ -206,9 +214,9 @@ class Loader:
         self._idle = [connection for connection in self._idle if not connection.closed]
 
     async def close(self) -> None:
-        """Finish what is under way, then close the connections."""
-        while self._tasks:
-            await asyncio.wait(self._tasks)
+        """Finish what is under way, unless the database is not there, then close the connections."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=_CLOSE_S)
         for connection in self._idle:
             connection.close()
         self._idle.clear()

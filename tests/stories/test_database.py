@@ -40,7 +40,8 @@ class Tier:
 
     def sql(self, query: str, server: Any = None) -> list[tuple[Any, ...]]:
         """Rows of a query on the master."""
-        return (server or self.cluster.master).execute(query, self.name)
+        rows: list[tuple[Any, ...]] = (server or self.cluster.master).execute(query, self.name)
+        return rows
 
     def databases(self) -> dict[str, Any]:
         """What `mmnode db status` says."""

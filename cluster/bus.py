@@ -120,7 +120,9 @@ class BusEnd:
         if not self._outgoing.add(kind, kind_class, encoded):
             self._flush()
             self._outgoing.add(kind, kind_class, encoded)
-        if not self._flush_due:
+        if not isinstance(message, (Event, Presence)):
+            self._flush()  # who belongs where must be on its way before the answer: what follows comes by another worker
+        elif not self._flush_due:
             self._flush_due = True
             self._loop.call_soon(self._flush)
 

@@ -121,7 +121,7 @@ class BusEnd:
             self._flush()
             self._outgoing.add(kind, kind_class, encoded)
         if not isinstance(message, (Event, Presence)):
-            self._flush()  # who belongs where must be on its way before the answer: what follows comes by another worker
+            self._flush()  # who belongs where is on its way before the answer: what follows comes by another worker
         elif not self._flush_due:
             self._flush_due = True
             self._loop.call_soon(self._flush)

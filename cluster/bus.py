@@ -1,8 +1,8 @@
 """A worker's end of the bus: one DEALER to its node's relay, over ipc.
 
-Fast path only: a send never blocks, a full queue loses the message and counts it. What is published in one turn of the
-loop travels together, as one bundle for each class. What the relay sends is numbered; a gap, a new relay or a silent
-one means that something may be lost, and `on_loss` is told so.
+Fast path only: a send never blocks, a full queue loses the message and counts it. The first message of a turn of the
+loop goes at once, the others of that turn together, as one bundle for each class. What the relay sends is numbered; a
+gap, a new relay or a silent one means that something may be lost, and `on_loss` is told so.
 """
 
 import asyncio
@@ -89,7 +89,7 @@ class BusEnd:
         self._on_message = on_message
         self._on_loss = on_loss
         self._outgoing = Outgoing()
-        self._flush_due = False
+        self._in_turn = False
         self._stamp = Stamp()
         self._reader = Reader()
         self._welcomed = False
@@ -120,11 +120,14 @@ class BusEnd:
         if not self._outgoing.add(kind, kind_class, encoded):
             self._flush()
             self._outgoing.add(kind, kind_class, encoded)
-        if not isinstance(message, (Event, Presence)):
-            self._flush()  # who belongs where is on its way before the answer: what follows comes by another worker
-        elif not self._flush_due:
-            self._flush_due = True
-            self._loop.call_soon(self._flush)
+        first = not self._in_turn
+        if first:
+            self._in_turn = True
+            self._loop.call_soon(self._end_turn)
+        # A lone message is on its way before its answer; so is, always, who belongs where: what follows may come by
+        # another worker.
+        if first or not isinstance(message, (Event, Presence)):
+            self._flush()
 
     def close(self) -> None:
         """Send no more; what waits is given up."""
@@ -133,8 +136,11 @@ class BusEnd:
         self._socket.close()
         self._context.term()
 
+    def _end_turn(self) -> None:
+        self._in_turn = False
+        self._flush()
+
     def _flush(self) -> None:
-        self._flush_due = False
         if self._socket.closed:
             return
         for kind, kind_class, number, body in self._outgoing.take():

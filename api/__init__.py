@@ -10,6 +10,7 @@ auth.py      cookie or bearer token, CSRF -> who asks
 balance.py   evenly loaded workers: fresh connections go to whoever has fewest
 bodies.py    request bodies as typed structs
 channels.py  channels and their members
+cycle.py     a request and its answer: one write instead of two
 params.py    parts of the path and of the query
 pages.py     the web pages: every path outside /api
 posts.py     posts

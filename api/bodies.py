@@ -58,7 +58,8 @@ async def read(req: Request, ctx: Context, wanted: type[T], name: str) -> T:
         if b"null" in raw and issubclass(get_origin(wanted) or wanted, msgspec.Struct):
             raw = _without_nulls(raw)
         body = msgspec.json.decode(raw, type=wanted)
-        holds_nul = any("\0" in text for text in _texts(body))
+        msgspec.json.decode(raw)  # all of it: nobody is to get what is passed on unparsed and is no JSON
+        holds_nul = b"\\u0000" in raw and any("\0" in text for text in _texts(body))
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise errors.invalid_body(name) from error
     if holds_nul:
@@ -73,7 +74,7 @@ def _without_nulls(raw: bytes) -> bytes:
 
 
 def _texts(value: object) -> Iterator[str]:
-    """Every text within. What is passed on unparsed is parsed here, so that nobody gets what is no JSON."""
+    """Every text within."""
     if isinstance(value, msgspec.Raw):
         value = msgspec.json.decode(value)
     if isinstance(value, str):
@@ -88,14 +89,19 @@ def _texts(value: object) -> Iterator[str]:
 
 
 async def _read(req: Request, limit: int) -> bytes:
-    too_large = AppError("api.context.request_body_too_large.app_error", 413, MaximumPayloadSizeBytes=limit)
-    if req.content_length is not None and req.content_length > limit:
-        raise too_large
+    length = req.content_length
+    if length is not None and length > limit:
+        raise _too_large(limit)
     parts: list[bytes] = []
     size = 0
-    while part := await req.stream.read(_CHUNK):
+    stream = req.stream
+    while size != length and (part := await stream.read(_CHUNK)):
         size += len(part)
         if size > limit:
-            raise too_large
+            raise _too_large(limit)
         parts.append(part)
     return b"".join(parts)
+
+
+def _too_large(limit: int) -> AppError:
+    return AppError("api.context.request_body_too_large.app_error", 413, MaximumPayloadSizeBytes=limit)

@@ -11,6 +11,7 @@ import logging
 import socket
 from collections.abc import Callable, Iterator
 from typing import Any, cast
+from urllib.parse import unquote
 
 import httptools
 import uvicorn
@@ -20,6 +21,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from api import replies
 from api.balance import Balance
+from api.cycle import Cycle
 from api.upgrade import Request, Upgrader
 from app.context import Context
 from app.errors import AppError
@@ -113,10 +115,12 @@ class Connection(HttpToolsProtocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header."""
         self._count(len(name) + len(value))
-        super().on_header(name, value)
+        lower = name.lower()
+        self.headers.append((lower, value))
         if len(self.headers) > MAX_HEADERS:
             raise Refused("headers")
-        lower = self.headers[-1][0]
+        if lower == b"expect" and value.lower() == b"100-continue":
+            self.expect_100_continue = True
         if lower == b"host":
             if self._has_host:
                 raise Refused("host")
@@ -140,9 +144,41 @@ class Connection(HttpToolsProtocol):
             raise Refused("version")
         if not self._has_host and version == "1.1":
             raise Refused("host")
-        super().on_headers_complete()
-        if self.parser.should_upgrade() and not self._should_upgrade():
-            self.cycle.keep_alive = False  # answered as plain HTTP; what follows it would be of another protocol
+        upgrade = self.parser.should_upgrade()
+        if upgrade and self._should_upgrade():
+            self.scope["method"] = self.parser.get_method().decode("ascii")
+            return
+        # An upgrade to something else is answered as plain HTTP; what follows it would be of another protocol.
+        self._begin_request(version, keep_alive=not upgrade and version == "1.1" and self.parser.should_keep_alive())
+
+    def _begin_request(self, version: str, *, keep_alive: bool) -> None:
+        """As uvicorn's `on_headers_complete`, with a cycle of our own."""
+        url = httptools.parse_url(self.url)
+        path = url.path.decode("ascii")
+        self.scope["method"] = self.parser.get_method().decode("ascii")
+        self.scope["http_version"] = version
+        self.scope["path"] = unquote(path) if "%" in path else path
+        self.scope["raw_path"] = url.path
+        self.scope["query_string"] = url.query or b""
+        before = self.cycle
+        self.cycle = Cycle(
+            scope=self.scope,
+            transport=self.transport,
+            flow=self.flow,
+            logger=self.logger,
+            access_logger=self.access_logger,
+            access_log=False,
+            default_headers=self.server_state.default_headers,
+            message_event=asyncio.Event(),
+            expect_100_continue=self.expect_100_continue,
+            keep_alive=keep_alive,
+            on_response=self.on_response_complete,
+        )
+        if before is None or before.response_complete:
+            self._start_asgi_task(self.cycle, self.app)
+        else:  # a pipelined request waits for its turn
+            self.flow.pause_reading()
+            self.pipeline.appendleft((self.cycle, self.app))
 
     def on_message_complete(self) -> None:
         """The request is whole."""
@@ -152,9 +188,13 @@ class Connection(HttpToolsProtocol):
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
-        """The answer is whole."""
+        """The answer is whole. As uvicorn's, without its timer: `_sweep` looks after idle connections."""
         self.since = self.loop.time()
-        super().on_response_complete()
+        self.server_state.total_requests += 1
+        if not self.transport.is_closing():
+            self.flow.resume_reading()
+            if self.pipeline:
+                self._start_asgi_task(*self.pipeline.pop())
         if self._refusal is not None:
             self._end()
 
@@ -165,7 +205,6 @@ class Connection(HttpToolsProtocol):
             return
         if self._refusal is not None:
             return
-        self._unset_keepalive_if_required()
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:

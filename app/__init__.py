@@ -7,6 +7,7 @@
                   │
                   └── db
 
+activity.py     which signs of life of users are worth telling
 channels.py     channels and their members
 clientconfig.py what /config/client and X-Version-Id tell clients
 config.py       the sections of config.json, their defaults, what a reload may change

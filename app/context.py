@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from app.activity import Activity
 from app.clientconfig import ClientConfig
 from app.config import Config
 from app.passwords import Hasher
@@ -29,6 +30,7 @@ class Context:
     health: NodeHealth
     operator: Operator
     now_ms: Callable[[], int] = wall_clock_ms
+    activity: Activity = field(default_factory=Activity)
     client_config: ClientConfig = field(init=False)
 
     def __post_init__(self) -> None:

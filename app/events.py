@@ -4,6 +4,7 @@ A frame is the event's JSON up to its last member; every socket adds its own `,"
 `docs/protocol.md` of the project, after Mattermost 5.37.
 """
 
+import struct
 from collections.abc import Sequence
 from typing import Any
 
@@ -75,21 +76,27 @@ class Presence(msgspec.Struct, array_like=True, frozen=True, tag="presence"):
 Message = Event | ChannelMembership | TeamMembership | SessionClosed | Presence
 
 _encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(Message)
+_decoder = msgspec.msgpack.Decoder(list[Message])
+_ARRAY_16 = struct.Struct(">BH")
 
 
 def encode(message: Message) -> bytes:
-    """The message as it crosses the bus."""
+    """A message for a bundle."""
     return _encoder.encode(message)
 
 
-def decode(data: bytes) -> Message:
-    """The message that crossed the bus. Raises msgspec.ValidationError or DecodeError on anything else."""
+def bundle(messages: Sequence[bytes]) -> bytes:
+    """Up to 65,535 encoded messages as they cross the bus together."""
+    return b"".join((_ARRAY_16.pack(0xDC, len(messages)), *messages))
+
+
+def unbundle(data: bytes) -> list[Message]:
+    """The messages that crossed the bus, in order. Raises msgspec.ValidationError or DecodeError on anything else."""
     try:
-        message: Message = _decoder.decode(data)
+        messages: list[Message] = _decoder.decode(data)
     except UnicodeDecodeError as error:  # a tag that is no text
         raise msgspec.DecodeError(str(error)) from error
-    return message
+    return messages
 
 
 def build(name: str, data: dict[str, Any], audience: Audience, seq: int = 0) -> Event:

@@ -107,7 +107,7 @@ async def create(ctx: Context, actor: Actor, draft: Draft, *, set_online: bool =
         )
     )
     ctx.bus.publish(events.channel_viewed(actor.user_id, access.channel.id))
-    if set_online:
+    if set_online and ctx.activity.is_news(actor.user_id, ctx.now_ms()):
         ctx.bus.publish(events.active(actor.user_id))
     return post
 

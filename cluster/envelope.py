@@ -4,17 +4,17 @@ One array, append-only: `[v, cluster, origin, incarnation, seq, kind, class, db_
 Items that a later version adds at its end are ignored. The body is a frame of its own.
 """
 
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Annotated
 
-import msgpack
+import msgspec
+from msgspec import Meta
 
 VERSION = 1
 MAX_HEADER_BYTES = 4096
 MAX_BODY_BYTES = 256 * 1024
-_WIDTH = 11
-_MAX_TEXT = 256
+_Text = Annotated[str, Meta(max_length=256)]
+_Number = Annotated[int, Meta(ge=0)]
 
 
 class Kind(StrEnum):
@@ -25,9 +25,9 @@ class Kind(StrEnum):
     BEAT = "beat"
     """both ways, every half second: I live, and `seq` was the last number I sent."""
     MESSAGE = "message"
-    """a message of app/events.py, for those that need it."""
+    """a bundle of messages of app/events.py, for those that need them."""
     PRESENCE = "presence"
-    """worker -> relay: a Presence of app/events.py, which goes no further."""
+    """worker -> relay: a bundle of `Presence` of app/events.py, which goes no further."""
 
 
 class Class(StrEnum):
@@ -43,8 +43,7 @@ class BadEnvelope(Exception):
     """Not an envelope of ours, or beyond its limits."""
 
 
-@dataclass(frozen=True)
-class Envelope:
+class Envelope(msgspec.Struct, frozen=True):
     """incarnation and seq: see `sequence.py`. db_gen, position: of the write this tells of, '' when of none."""
 
     cluster: str
@@ -59,14 +58,44 @@ class Envelope:
     request_id: str = ""
 
 
-_TYPES = (int, str, str, int, int, str, str, str, str, str, str)
+class _Items(msgspec.Struct, array_like=True):
+    """What the array must hold; items beyond are skipped."""
+
+    v: Annotated[int, Meta(ge=1)]
+    cluster: _Text
+    origin: _Text
+    incarnation: _Number
+    seq: _Number
+    kind: _Text
+    kind_class: _Text
+    db_gen: _Text
+    position: _Text
+    worker: _Text
+    request_id: _Text
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(_Items).decode
 
 
 def pack(envelope: Envelope) -> bytes:
     """The header frame."""
     e = envelope
-    items = (VERSION, e.cluster, e.origin, e.incarnation, e.seq, e.kind, e.kind_class, e.db_gen, e.position, e.worker)
-    return bytes(msgpack.packb((*items, e.request_id)))
+    return _encode(
+        _Items(
+            VERSION,
+            e.cluster,
+            e.origin,
+            e.incarnation,
+            e.seq,
+            e.kind,
+            e.kind_class,
+            e.db_gen,
+            e.position,
+            e.worker,
+            e.request_id,
+        )
+    )
 
 
 def unpack(data: bytes) -> Envelope:
@@ -74,23 +103,18 @@ def unpack(data: bytes) -> Envelope:
     if len(data) > MAX_HEADER_BYTES:
         raise BadEnvelope("header too long")
     try:
-        items: Any = msgpack.unpackb(
-            data,
-            raw=False,
-            strict_map_key=True,
-            max_str_len=_MAX_TEXT,
-            max_bin_len=0,
-            max_array_len=4 * _WIDTH,
-            max_map_len=0,
-            max_ext_len=0,
-        )
-    except (ValueError, msgpack.UnpackException, RecursionError) as error:
+        i = _decode(data)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise BadEnvelope(str(error)) from error
-    if not isinstance(items, list) or len(items) < _WIDTH:
-        raise BadEnvelope("not an array of the right length")
-    for item, wanted in zip(items, _TYPES, strict=False):
-        if type(item) is not wanted:
-            raise BadEnvelope("an item of the wrong type")
-    if items[0] < 1 or items[3] < 0 or items[4] < 0:
-        raise BadEnvelope("a number out of range")
-    return Envelope(*items[1:_WIDTH])
+    return Envelope(
+        i.cluster,
+        i.origin,
+        i.incarnation,
+        i.seq,
+        i.kind,
+        i.kind_class,
+        i.db_gen,
+        i.position,
+        i.worker,
+        i.request_id,
+    )

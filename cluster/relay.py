@@ -16,7 +16,7 @@ import zmq
 from app import events
 from app.events import Message, Presence
 from app.presence import OFFLINE, PresenceTracker
-from cluster.bus import BEAT_S, class_of
+from cluster.bus import BEAT_S, class_of, send
 from cluster.envelope import BadEnvelope, Class, Envelope, Kind, pack, unpack
 from cluster.page import Page
 from cluster.sequence import Reader, Stamp, Verdict
@@ -174,13 +174,13 @@ class Relay:
             self._early_bytes -= len(self._early.popleft()[0])
 
     def _publish(self, message: Message) -> None:
-        self._hand_out(events.encode(message), class_of(message))
+        self._hand_out(events.bundle([events.encode(message)]), class_of(message))
         self._loop.call_soon(self._drain)  # the descriptor is edge-triggered: a send may have eaten the edge
 
     def _send(self, worker: str, link: Link, kind: Kind, kind_class: str, seq: int, body: bytes) -> None:
         envelope = Envelope("", self._node_id, self._incarnation, seq, kind, kind_class, worker=worker)
         try:
-            self._socket.send_multipart([link.routing_id, pack(envelope), body], zmq.DONTWAIT, copy=True)
+            send(self._socket, link.routing_id, pack(envelope), body)
         except zmq.ZMQError as error:
             if error.errno not in (zmq.EAGAIN, zmq.EHOSTUNREACH):
                 raise
@@ -203,13 +203,16 @@ class Relay:
 
     def _note_presence(self, worker: str, body: bytes) -> None:
         try:
-            message = events.decode(body)
+            messages = events.unbundle(body)
         except msgspec.MsgspecError:
-            message = None
-        if not isinstance(message, Presence):
             log.warning("a worker sent a report that cannot be read", extra={"worker": worker})
             return
         now = self._loop.time()
+        for message in messages:
+            if isinstance(message, Presence):
+                self._note(worker, message, now)
+
+    def _note(self, worker: str, message: Presence, now: float) -> None:
         users = [UserId(user_id) for user_id in message.user_ids]
         if message.kind == "held":
             self._presence.reset(worker, users, now)

@@ -18,7 +18,7 @@ from cluster.channel import Body
 from cluster.page import Page, RelayWatch
 from cluster.start import BATCH_CONNECTIONS, Start
 from cluster.worker import Worker
-from db import batch, migrate, systems
+from db import batch, loader, migrate, systems
 from db.ids import new_id
 from db.outbox import Follower
 from db.pool import Database
@@ -109,7 +109,7 @@ class ServingWorker(Worker):
         """Wait for the schema, then build the context."""
         await migrate.wait(self.settings)
         page = Page(self.start.paths.page)
-        database = await self.open_database(page, batch_connections)
+        database = await self.open_database(page, batch_connections + loader.CONNECTIONS)
         bus = self.bus_end(on_message, on_loss)
         watch = RelayWatch(page)
         self.ctx = Context(

@@ -7,6 +7,7 @@ from app.config import Config, from_json
 from cluster.channel import Body
 from cluster.floors import SharedFloors
 from cluster.paths import Paths
+from db import loader
 from db.settings import PoolSettings
 
 BATCH_CONNECTIONS = 2
@@ -42,7 +43,9 @@ class Start:
         """This worker's share of the node's connection budget (SqlSettings.MaxOpenConns)."""
         sql = self.config.sql_settings
         share = (sql.max_open_conns - _RELAY_CONNECTIONS) // (self.workers + self.ws_workers)
-        most = _RELAY_CONNECTIONS if role == "relay" else max(BATCH_CONNECTIONS + 1, min(share, 20))
+        most = (
+            _RELAY_CONNECTIONS if role == "relay" else max(BATCH_CONNECTIONS + loader.CONNECTIONS + 1, min(share, 20))
+        )
         return replace(
             settings_of(self.config),
             dsn=self.data_source,

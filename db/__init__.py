@@ -5,6 +5,7 @@
               ▼                                             ▼
             pool.py  read / write / transaction           batch.py  natural batching of posts
               │ which server?  routing.py                   │
+              │ by key?  loader.py, natural batching        │
               ▼                                             │
             generation.py  pools of master and replicas     │
               └──────────────> drivers/ <───────────────────┘
@@ -18,6 +19,7 @@ errors.py       what can go wrong below, in a few kinds
 failover.py     a planned change of the master
 generation.py   the connections of one configuration; a recycle replaces all at once
 ids.py          26-character ids and random tokens
+loader.py       natural batching of reads by key: session and user, access to a channel, a user, a post
 migrate.py      numbered SQL, run by exactly one of several nodes
 mysql/          what has to be said to MySQL and MariaDB in other statements
 outbox.py       what changed since the last poll, whoever changed it

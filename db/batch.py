@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
 from db import posts
+from db.drivers import pipeline
 from db.drivers.pipeline import PipelineConnection
 from db.errors import Busy, DatabaseError, Deadlock, Duplicate, Unavailable
 from db.generation import Generation
@@ -150,7 +151,9 @@ async def connect(database: Database) -> BatchConnection:
         from db.mysql.batch import MySQLBatchConnection
 
         return await MySQLBatchConnection.open(database)
-    connection = await PipelineConnection.open(generation.settings, posts.STATEMENTS, database.check)
+    connection = await PipelineConnection.open(
+        generation.settings, posts.STATEMENTS, database.check, options=pipeline.KEY_PLANS
+    )
     return PostgresBatchConnection(connection, database, generation)
 
 

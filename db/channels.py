@@ -13,6 +13,7 @@ from db import shards
 from db.drivers import Row
 from db.entities import Channel, ChannelMember, TeamMember
 from db.ids import ChannelId, TeamId, UserId
+from db.loader import Key, Lookup
 from db.mysql import channels as mysql
 from db.queryable import Queryable
 from db.settings import Dialect
@@ -45,6 +46,33 @@ _MENTIONS: dict[Dialect, tuple[str, str]] = {
     ),
     "mysql": (f"(SELECT count(*) {_UNVIEWED}), (SELECT count(*) {_UNVIEWED} AND x.is_root)", ""),
 }
+
+
+def _access_shards(key: Key) -> tuple[shards.Shard, ...]:
+    channel_id, user_id = key
+    return (
+        shards.channel(channel_id),
+        shards.posts(channel_id),
+        shards.viewed(channel_id, user_id),
+        shards.user_channels(user_id),
+        shards.user_teams(user_id),
+    )
+
+
+_ACCESS = Lookup(
+    "access",
+    one=f"SELECT {COLUMNS}, {_M}, {_T} {_FROM}"
+    " LEFT JOIN channel_members m ON m.channel_id = c.id AND m.user_id = %s"
+    " LEFT JOIN team_members t ON t.team_id = c.team_id AND t.user_id = %s AND t.delete_at = 0"
+    " WHERE c.id = %s",
+    many=f"SELECT k.n, {COLUMNS}, {_M}, {_T} {_FROM}"
+    " JOIN unnest($1::text[], $2::text[]) WITH ORDINALITY k (channel_id, user_id, n) ON c.id = k.channel_id"
+    " LEFT JOIN channel_members m ON m.channel_id = c.id AND m.user_id = k.user_id"
+    " LEFT JOIN team_members t ON t.team_id = c.team_id AND t.user_id = k.user_id AND t.delete_at = 0",
+    on=_access_shards,
+    width=2,
+    parameters=(1, 1, 0),
+)
 _NOW_MS = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
 
 
@@ -87,20 +115,7 @@ def _shards(row: Row) -> tuple[shards.Shard, shards.Shard]:
 
 async def find_access(db: Queryable, channel_id: ChannelId, user_id: UserId) -> Access | None:
     """The channel with the user's memberships of it and of its team; None when there is no such channel."""
-    row = await db.fetch_one(
-        f"SELECT {COLUMNS}, {_M}, {_T} {_FROM}"
-        " LEFT JOIN channel_members m ON m.channel_id = c.id AND m.user_id = %s"
-        " LEFT JOIN team_members t ON t.team_id = c.team_id AND t.user_id = %s AND t.delete_at = 0"
-        " WHERE c.id = %s",
-        (user_id, user_id, channel_id),
-        on=(
-            shards.channel(channel_id),
-            shards.posts(channel_id),
-            shards.viewed(channel_id, user_id),
-            shards.user_channels(user_id),
-            shards.user_teams(user_id),
-        ),
-    )
+    row = await db.load(_ACCESS, (channel_id, user_id))
     if row is None:
         return None
     member = row[_CHANNEL_WIDTH : _CHANNEL_WIDTH + _MEMBER_WIDTH]

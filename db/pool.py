@@ -3,6 +3,7 @@
 SQL is written with `%s` placeholders; parameters are always bound. Rows are tuples in column order.
 
     fetch(sql, …, on=shards) ──Router──> a replica that has what the floors of these shards demand, else the master
+    load(lookup, key, …) ──────────────> the same; from PostgreSQL's master in batches with others (db/loader.py)
     execute / write / transaction ─────> the master; then its position becomes the floor of what was changed
     recycle(settings) ─────────────────> a new generation is built and verified, one reference swapped, the old drained
 """
@@ -16,9 +17,11 @@ from typing import Any
 
 from db import board as boards
 from db.board import Board, LocalBoard
-from db.drivers import Connection, Facts, Parameters, Row
+from db.drivers import Connection, Facts, Parameters, Row, pipeline
+from db.drivers.pipeline import PipelineConnection
 from db.errors import ConnectionLost, DatabaseError, Unavailable, Wrong
 from db.generation import Generation, term_of, verify
+from db.loader import Key, Loader, Lookup, PipelineLoads
 from db.queryable import RowShards, Transaction, at_most, of_all
 from db.settings import Dialect, PoolSettings
 from db.shards import UNKNOWN, Floors, LocalFloors, Shard
@@ -35,8 +38,8 @@ _BEYOND_S = 5.0
 class Database:
     """The pool of one worker. `open()` it before use; every method may raise the errors of `db/errors.py`.
 
-    size: connections to the master at most (None: all of the settings' budget). floors, board: what the processes of a
-    node share; of its own when there is but one process.
+    size: connections to the master at most (None: all of the settings' budget); the loader's go past it. floors, board:
+    what the processes of a node share; of its own when there is but one process.
     """
 
     def __init__(
@@ -56,6 +59,7 @@ class Database:
         self._free.set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._unsettled: set[Shard] = set()
+        self._loader: Loader | None = None
 
     @property
     def settings(self) -> PoolSettings:
@@ -80,6 +84,8 @@ class Database:
         """Close all connections; those in use when their work is done."""
         for task in list(self._tasks):
             task.cancel()
+        if self._loader is not None:
+            await self._loader.close()
         await self.generation.close()
 
     # Reads ---------------------------------------------------------------------------------------------------------
@@ -104,6 +110,26 @@ class Database:
                 return rows[0]
         rows = await self._from_master(sql, parameters)
         return rows[0] if rows else None
+
+    async def load(self, lookup: Lookup, key: Key) -> Row | None:
+        """The row of this key, or None when the master has none. What the master answers, it answers in batches."""
+        generation = self.generation
+        if generation.replicas:
+            on = lookup.on(key) if lookup.on is not None else ()
+            rows = await self._from_replica(lookup.one, lookup.parameters_of(key), on, lookup.of)
+            if rows:
+                return rows[0]
+        if generation.settings.driver == "mysql":
+            rows = await self._from_master(lookup.one, lookup.parameters_of(key))
+            return rows[0] if rows else None
+        if self._loader is None:
+            self._loader = Loader(self._connect_loads, timeout_s=generation.settings.connect_timeout_s)
+        return await self._loader.load(lookup, key)
+
+    async def _connect_loads(self) -> PipelineLoads:
+        generation = self.generation
+        connection = await PipelineConnection.open(generation.settings, {}, self.check, options=pipeline.KEY_PLANS)
+        return PipelineLoads(connection, lambda: self.generation is not generation, generation.settings.max_lifetime_s)
 
     async def _from_replica(
         self, sql: str, parameters: Parameters, on: Collection[Shard], of: RowShards | None
@@ -277,6 +303,8 @@ class Database:
             await new.close()
             raise
         old, self.generation = self.generation, new
+        if self._loader is not None:
+            self._loader.renew()
         await old.close()
         if new.replicas:  # what this process committed before may have raised no floor
             async with new.master.connection() as connection:

@@ -8,6 +8,7 @@ from db.drivers import Row, pipeline, postgres
 from db.drivers.pipeline import Statement
 from db.entities import Post
 from db.ids import ChannelId, PostId, UserId
+from db.loader import lookup_by
 from db.queryable import Queryable
 
 COLUMNS = (
@@ -172,7 +173,7 @@ def batch_results(rows: Iterable[Row], size: int) -> list[Written | None]:
     """What the rows of WRITE say of each post of the batch; None: refused (channel gone or author not a member)."""
     results: list[Written | None] = [None] * size
     for n, post_id, seq, create_at, created in rows:
-        results[int(n)] = Written(PostId(post_id.decode()), int(seq), int(create_at), created == b"t")
+        results[n] = Written(PostId(post_id), seq, create_at, created)
     return results
 
 
@@ -181,14 +182,17 @@ def mentions_json(mentions: Sequence[UserId]) -> str:
     return '["' + '","'.join(mentions) + '"]' if mentions else "[]"
 
 
-async def find(db: Queryable, post_id: PostId) -> Post | None:
-    """The post of this id, deleted ones included."""
-    row = await db.fetch_one(f"{_SELECT} WHERE id = %s", (post_id,), on=(), of=_shards)
-    return Post(*row) if row else None
-
-
 def _shards(row: Row) -> tuple[shards.Shard]:
     return (shards.posts(row[1]),)
+
+
+_BY_ID = lookup_by("post", columns=COLUMNS, source="posts", key="id", of=_shards)
+
+
+async def find(db: Queryable, post_id: PostId) -> Post | None:
+    """The post of this id, deleted ones included."""
+    row = await db.load(_BY_ID, (post_id,))
+    return Post(*row) if row else None
 
 
 async def find_page(db: Queryable, channel_id: ChannelId, *, offset: int, limit: int, roots_only: bool) -> list[Post]:

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from db.drivers import Connection, Parameters, Row
 from db.errors import ConnectionLost, Unavailable
+from db.loader import Key, Lookup
 from db.settings import Dialect
 from db.shards import Shard
 
@@ -37,6 +38,9 @@ class Queryable(Protocol):
         self, sql: str, parameters: Parameters = (), *, on: Collection[Shard] | None = None, of: RowShards | None = None
     ) -> Row | None:
         """The first row, or None: then the master has said so."""
+
+    async def load(self, lookup: Lookup, key: Key) -> Row | None:
+        """The row of this key, or None: then the master has said so."""
 
     async def execute(self, sql: str, parameters: Parameters = (), *, changes: Collection[Shard] = ()) -> int:
         """Run a writing statement; the number of rows it touched. Never tried again once it may have run."""
@@ -75,6 +79,10 @@ class Transaction:
         """See `Queryable`."""
         rows = await self.fetch(sql, parameters, on=on, of=of)
         return rows[0] if rows else None
+
+    async def load(self, lookup: Lookup, key: Key) -> Row | None:
+        """See `Queryable`."""
+        return await self.fetch_one(lookup.one, lookup.parameters_of(key))
 
     async def execute(self, sql: str, parameters: Parameters = (), *, changes: Collection[Shard] = ()) -> int:
         """See `Queryable`."""

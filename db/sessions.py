@@ -6,16 +6,24 @@ from db import shards
 from db.drivers import Row
 from db.entities import Session, User
 from db.ids import SessionId, UserId
+from db.loader import lookup_by
 from db.queryable import Queryable
 from db.users import COLUMNS as USER_COLUMNS
 
 COLUMNS = "id, token_hash, user_id, create_at, expires_at, last_activity_at, device_id, csrf_token"
-_WITH_USER = (
-    f"SELECT {', '.join('s.' + c for c in COLUMNS.split(', '))},"  # noqa: S608 (a constant)
-    f" {', '.join('u.' + c for c in USER_COLUMNS.split(', '))}"
-    " FROM sessions s JOIN users u ON u.id = s.user_id"
+_COLUMNS_WITH_USER = ", ".join(
+    [*(f"s.{column}" for column in COLUMNS.split(", ")), *(f"u.{column}" for column in USER_COLUMNS.split(", "))]
 )
+_SOURCE = "sessions s JOIN users u ON u.id = s.user_id"
 _SESSION_WIDTH = len(COLUMNS.split(", "))
+
+
+def _shards(row: Row) -> tuple[shards.Shard, shards.Shard]:
+    return shards.session(row[0]), shards.user(row[_SESSION_WIDTH])
+
+
+_BY_TOKEN = lookup_by("session_by_token", columns=_COLUMNS_WITH_USER, source=_SOURCE, key="s.token_hash", of=_shards)
+_BY_ID = lookup_by("session", columns=_COLUMNS_WITH_USER, source=_SOURCE, key="s.id", of=_shards)
 
 
 async def insert(db: Queryable, session: Session) -> None:
@@ -29,16 +37,12 @@ async def insert(db: Queryable, session: Session) -> None:
 
 async def find_by_token_hash(db: Queryable, token_hash: str) -> tuple[Session, User] | None:
     """The session of this token and its user; expired ones and deactivated users included."""
-    return _pair(await db.fetch_one(f"{_WITH_USER} WHERE s.token_hash = %s", (token_hash,), on=(), of=_shards))
+    return _pair(await db.load(_BY_TOKEN, (token_hash,)))
 
 
 async def find(db: Queryable, session_id: SessionId) -> tuple[Session, User] | None:
     """The session of this id and its user; expired ones and deactivated users included."""
-    return _pair(await db.fetch_one(f"{_WITH_USER} WHERE s.id = %s", (session_id,), on=(), of=_shards))
-
-
-def _shards(row: Row) -> tuple[shards.Shard, shards.Shard]:
-    return shards.session(row[0]), shards.user(row[_SESSION_WIDTH])
+    return _pair(await db.load(_BY_ID, (session_id,)))
 
 
 def _pair(row: tuple[object, ...] | None) -> tuple[Session, User] | None:

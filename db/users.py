@@ -8,6 +8,7 @@ from db import shards
 from db.drivers import Row
 from db.entities import User
 from db.ids import ChannelId, UserId
+from db.loader import lookup_by
 from db.queryable import Queryable
 
 COLUMNS = (
@@ -17,6 +18,13 @@ COLUMNS = (
 )
 _SELECT = f"SELECT {COLUMNS} FROM users"  # noqa: S608 (a constant)
 _INSERT = f"INSERT INTO users ({COLUMNS}) VALUES ({', '.join(['%s'] * 21)})"  # noqa: S608 (a constant)
+
+
+def _shards(row: Row) -> tuple[shards.Shard]:
+    return (shards.user(row[0]),)
+
+
+_BY_ID = lookup_by("user", columns=COLUMNS, source="users", key="id", of=_shards)
 
 
 async def insert(db: Queryable, user: User) -> None:
@@ -32,7 +40,8 @@ async def count(db: Queryable) -> int:
 
 async def find(db: Queryable, user_id: UserId) -> User | None:
     """The user of this id."""
-    return await _find_one(db, "id = %s", user_id)
+    row = await db.load(_BY_ID, (user_id,))
+    return User(*row) if row else None
 
 
 async def find_by_username(db: Queryable, username: str) -> User | None:
@@ -48,10 +57,6 @@ async def find_by_email(db: Queryable, email: str) -> User | None:
 async def _find_one(db: Queryable, condition: str, value: str) -> User | None:
     row = await db.fetch_one(f"{_SELECT} WHERE {condition}", (value,), on=(), of=_shards)
     return User(*row) if row else None
-
-
-def _shards(row: Row) -> tuple[shards.Shard]:
-    return (shards.user(row[0]),)
 
 
 async def find_many(db: Queryable, user_ids: Sequence[UserId], since_ms: int = 0) -> list[User]:

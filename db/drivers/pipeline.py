@@ -1,7 +1,7 @@
 """PostgreSQL's pipeline mode by libpq (psycopg.pq): one send and one receive for a whole transaction.
 
-Statements are prepared once per connection and their parameters go in binary. This is the hot write path; everything
-else uses psycopg's pool.
+Statements are prepared once per connection; parameters and rows go in binary. This is the way of batches, of posts
+(`db/batch.py`) and of reads by key (`db/loader.py`); everything else uses psycopg's pool.
 """
 
 import asyncio
@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 
 import psycopg
 from psycopg import pq
+from psycopg.adapt import Transformer
 
-from db.drivers import Facts
-from db.drivers.postgres import RawConnection, connect, error_from_sqlstate, translate
+from db.drivers import Facts, Row
+from db.drivers.postgres import RawConnection, connect, error_from_sqlstate, is_read_only, translate
 from db.errors import ConnectionLost, DatabaseError, Unavailable
 from db.settings import PoolSettings
 
@@ -23,6 +24,15 @@ if TYPE_CHECKING:
 
 INT4_ARRAY_OID, INT8_ARRAY_OID, TEXT_ARRAY_OID, BOOL_ARRAY_OID = 1007, 1016, 1009, 1000
 _INT4_OID, _INT8_OID, _TEXT_OID, _BOOL_OID = 23, 20, 25, 16
+_BINARY = 1
+# For statements that find rows by unique keys: their plan is known, is not made again for each batch, and must not be
+# that of the day the tables were small.
+KEY_PLANS = {
+    "plan_cache_mode": "force_generic_plan",
+    "enable_seqscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+}
 _ARRAY_HEADER = struct.Struct("!iiIii")
 _LENGTH = struct.Struct("!i")
 
@@ -77,9 +87,6 @@ class Statement:
     parameter_oids: tuple[int, ...] = ()
 
 
-Row = tuple[bytes | None, ...]
-
-
 class PipelineConnection:
     """One connection that runs a list of prepared statements in one round trip. One run at a time.
 
@@ -94,6 +101,7 @@ class PipelineConnection:
         self._loop = asyncio.get_running_loop()
         self._socket = self._pgconn.socket
         self._waiter: asyncio.Future[None] | None = None
+        self._transformer = Transformer(connection)
         self._results: list[list[Row]] = []
         self._error: DatabaseError | None = None
         self._writing = False
@@ -105,8 +113,10 @@ class PipelineConnection:
         settings: PoolSettings,
         statements: Mapping[str, Statement],
         check: Callable[[Facts], None] | None = None,
+        *,
+        options: Mapping[str, str] | None = None,
     ) -> "PipelineConnection":
-        """Connect, and prepare `statements` under their names.
+        """Connect, set `options` of the session, and prepare `statements` under their names.
 
         Raises Unavailable when the server cannot be reached or must not be used (`check` says so), StatementFailed when
         it refuses a statement.
@@ -116,36 +126,52 @@ class PipelineConnection:
         self._pgconn.enter_pipeline_mode()
         self._loop.add_reader(self._socket, self._on_readable)
         try:
-            for name, statement in statements.items():
-                self._pgconn.send_prepare(name.encode(), statement.sql.encode(), statement.parameter_oids)
-            await self._finish()
+            for name, value in (options or {}).items():
+                self._pgconn.send_query_params(f"SET {name} = {value}".encode(), None)
+            await self.prepare(statements)
         except BaseException:
             self.close()
             raise
         return self
 
+    @property
+    def is_read_only(self) -> bool:
+        """Whether the server said, at its last answer, that it takes no writes: a master that was demoted."""
+        return is_read_only(self._pgconn)
+
+    async def prepare(self, statements: Mapping[str, Statement]) -> None:
+        """Prepare more statements. Raises as `run`."""
+
+        def queue() -> None:
+            for name, statement in statements.items():
+                self._pgconn.send_prepare(name.encode(), statement.sql.encode(), statement.parameter_oids)
+
+        await self._send(queue)
+
+    async def query(self, calls: Sequence[tuple[str, Sequence[bytes]]]) -> list[list[Row]]:
+        """Run the named statements, which only read; the rows of each, in order. Raises as `run`.
+
+        Without BEGIN and COMMIT: up to the synchronisation point the server takes them as one transaction anyway.
+        """
+        return await self._send(lambda: self._queue(calls))
+
     async def run(self, calls: Sequence[tuple[str, Sequence[bytes]]], then: str | None = None) -> list[list[Row]]:
-        """Run the named statements as one transaction; the rows of each, values in text form, in order.
+        """Run the named statements as one transaction; the rows of each, in order.
 
         BEGIN goes before and COMMIT after them in the same send, and then, outside the transaction, the statement
         `then`, whose rows come last. Raises Deadlock, Duplicate, BadValue or
         StatementFailed after a rollback, Unavailable when the outcome is unknown.
         """
-        if self.closed:
-            raise ConnectionLost("the connection is closed")
-        pgconn = self._pgconn
-        try:
-            pgconn.send_query_params(b"BEGIN", None)
-            for name, parameters in calls:
-                pgconn.send_query_prepared(name.encode(), parameters, [1] * len(parameters))
-            pgconn.send_query_params(b"COMMIT", None)
+
+        def queue() -> None:
+            self._pgconn.send_query_params(b"BEGIN", None)
+            self._queue(calls)
+            self._pgconn.send_query_params(b"COMMIT", None)
             if then is not None:
-                pgconn.send_query_prepared(then.encode(), [], [])
-        except psycopg.Error as error:
-            self.close()
-            raise translate(error) from error
+                self._queue([(then, ())])
+
         try:
-            results = await self._finish()
+            results = await self._send(queue)
         except DatabaseError:
             if not self.closed:
                 await self._roll_back()
@@ -163,11 +189,25 @@ class PipelineConnection:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_exception(ConnectionLost("the database connection was lost"))
 
+    def _queue(self, calls: Iterable[tuple[str, Sequence[bytes]]]) -> None:
+        for name, parameters in calls:
+            self._pgconn.send_query_prepared(name.encode(), parameters, [_BINARY] * len(parameters), _BINARY)
+
+    async def _send(self, queue: Callable[[], object]) -> list[list[Row]]:
+        """Send what `queue` puts into the pipeline; all answers."""
+        if self.closed:
+            raise ConnectionLost("the connection is closed")
+        try:
+            queue()
+        except psycopg.Error as error:
+            self.close()
+            raise translate(error) from error
+        return await self._finish()
+
     async def _roll_back(self) -> None:
         try:
-            self._pgconn.send_query_params(b"ROLLBACK", None)
-            await self._finish()
-        except (DatabaseError, psycopg.Error):
+            await self._send(lambda: self._pgconn.send_query_params(b"ROLLBACK", None))
+        except DatabaseError:
             self.close()
 
     async def _finish(self) -> list[list[Row]]:
@@ -175,14 +215,11 @@ class PipelineConnection:
         self._results = []
         self._error = None
         self._waiter = waiter = self._loop.create_future()
+        timer = self._loop.call_later(self._timeout_s, self._time_out)
         try:
             self._pgconn.pipeline_sync()
             self._flush()
-            async with asyncio.timeout(self._timeout_s):
-                await waiter
-        except TimeoutError as error:
-            self.close()
-            raise Unavailable("the database did not answer in time") from error
+            await waiter
         except psycopg.Error as error:
             self.close()
             raise translate(error) from error
@@ -190,12 +227,18 @@ class PipelineConnection:
             self.close()
             raise
         finally:
+            timer.cancel()
             self._waiter = None
             if waiter.done() and not waiter.cancelled():
                 waiter.exception()  # seen: it was raised above, or nobody waits any more
         if self._error is not None:
             raise self._error
         return self._results
+
+    def _time_out(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_exception(Unavailable("the database did not answer in time"))
+        self.close()
 
     def _flush(self) -> None:
         if self._pgconn.flush() == 1:
@@ -231,10 +274,8 @@ class PipelineConnection:
     def _take(self, result: "PGresult") -> None:
         status = result.status
         if status == pq.ExecStatus.TUPLES_OK:
-            columns = range(result.nfields)
-            self._results.append(
-                [tuple(result.get_value(row, column) for column in columns) for row in range(result.ntuples)]
-            )
+            self._transformer.set_pgresult(result)
+            self._results.append(self._transformer.load_rows(0, result.ntuples, tuple))
         elif status == pq.ExecStatus.COMMAND_OK:
             self._results.append([])
         elif status == pq.ExecStatus.PIPELINE_SYNC:

@@ -6,7 +6,7 @@ import os
 import select
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
@@ -15,6 +15,9 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 from db.drivers import Connection, Facts, Migration, Parameters, Row, postgres_schema
 from db.errors import BadValue, ConnectionLost, DatabaseError, Deadlock, Duplicate, StatementFailed, Unavailable, Wrong
 from db.settings import PoolSettings
+
+if TYPE_CHECKING:
+    from psycopg.pq.abc import PGconn
 
 
 class RawConnection(psycopg.AsyncConnection[tuple[Any, ...]]):
@@ -106,7 +109,7 @@ async def connect(dsn: str, settings: PoolSettings, check: Callable[[Facts], Non
         try:
             with translated():
                 raw = await RawConnection.connect(**arguments)
-                raw.began_read_only = _is_read_only(raw)
+                raw.began_read_only = is_read_only(raw.pgconn)
                 try:
                     if check is not None:
                         check(await DRIVER.facts(PostgresConnection(raw)))
@@ -220,7 +223,7 @@ class PostgresServer:
                 if loop.time() >= deadline:
                     raise
                 continue
-            if _is_alive(connection) and _is_read_only(connection) == connection.began_read_only:
+            if _is_alive(connection) and is_read_only(connection.pgconn) == connection.began_read_only:
                 return connection
             await connection.close()
             await self._pool.putconn(connection)
@@ -241,9 +244,9 @@ def _is_alive(connection: RawConnection) -> bool:
     return not poller.poll(0)
 
 
-def _is_read_only(connection: RawConnection) -> bool:
+def is_read_only(connection: "PGconn") -> bool:
     """Whether the server said, at its last answer, that it takes no writes: a replica, or a master that was demoted."""
-    said = connection.pgconn.parameter_status
+    said = connection.parameter_status
     return b"on" in (said(b"in_hot_standby"), said(b"default_transaction_read_only"))
 
 

@@ -78,16 +78,16 @@ _messages = st.one_of(
 )
 
 
-@given(_messages)
-def test_every_message_survives_the_bus(message: events.Message) -> None:
-    assert events.decode(events.encode(message)) == message
+@given(st.lists(_messages))
+def test_every_message_survives_the_bus(messages: list[events.Message]) -> None:
+    assert events.unbundle(events.bundle([events.encode(message) for message in messages])) == messages
 
 
 @given(st.binary(max_size=200))
 @example(b"\x91\xa4\x00\x00\x00\x80")  # a tag that is no text
 def test_anything_else_is_refused(data: bytes) -> None:
     try:
-        message = events.decode(data)
+        messages = events.unbundle(data)
     except msgspec.MsgspecError:
         return
-    assert events.decode(events.encode(message)) == message
+    assert events.unbundle(events.bundle([events.encode(message) for message in messages])) == messages

@@ -307,11 +307,10 @@ async def test_everybody_gets_their_own(database: Database, people: list[tuple[U
     )
 
 
+@pytest.mark.parametrize("driver", ["postgres"])
 async def test_a_key_that_the_database_cannot_hold_fails_alone(
     database: Database, people: list[tuple[UserId, str]]
 ) -> None:
-    if database.dialect == "mysql":
-        pytest.skip("it can")
     good, bad = await asyncio.gather(
         users.find(database, people[0][0]), users.find(database, UserId("\0")), return_exceptions=True
     )
@@ -319,19 +318,17 @@ async def test_a_key_that_the_database_cannot_hold_fails_alone(
     assert isinstance(bad, BadValue)
 
 
+@pytest.mark.parametrize("driver", ["postgres"])
 async def test_reads_outlive_their_connection(database: Database, people: list[tuple[UserId, str]]) -> None:
-    if database.dialect == "mysql":
-        pytest.skip("tests/mariadb has it")
     assert await users.find(database, people[0][0])
     await database.fetch("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
     assert all(await asyncio.gather(*(users.find(database, user_id) for user_id, _ in people)))
 
 
+@pytest.mark.parametrize("driver", ["postgres"])
 async def test_a_recycle_leaves_no_connection_behind(
     database: Database, settings: PoolSettings, people: list[tuple[UserId, str]]
 ) -> None:
-    if database.dialect == "mysql":
-        pytest.skip("there is no connection of its own")
     query = (
         "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
         " AND query LIKE '%%ORDINA' || 'LITY%%' AND pid <> pg_backend_pid()"

@@ -40,7 +40,8 @@ class Tier:
     def configure(self, master: str, *replicas: str) -> None:
         """Write config.json."""
         sources = {"DataSource": master, "DataSourceReplicas": list(replicas)}
-        self.node.write_config({"SqlSettings": {"DriverName": self.cluster.driver, **sources}})
+        sql = {"DriverName": self.cluster.driver, **sources}
+        self.node.write_config({"SqlSettings": sql, "TeamSettings": {"MaxUsersPerTeam": 1000}})
 
     def sql(self, query: str, server: Any = None) -> list[tuple[Any, ...]]:
         """Rows of a query on the master."""

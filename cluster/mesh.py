@@ -130,7 +130,7 @@ class Peer:
     @property
     def hears_us(self) -> bool:
         """Whether it said hello in its life of now."""
-        return 0 < self.intake.incarnation <= self.greeted
+        return self.greeted > 0 and self.greeted >= self.intake.incarnation
 
 
 class Mesh:
@@ -177,12 +177,20 @@ class Mesh:
         self._look_around(now)
 
     def publish(
-        self, kind: Kind, kind_class: str, body: bytes, now: float, *, db_gen: str = "", position: str = ""
+        self,
+        kind: Kind,
+        kind_class: str,
+        body: bytes,
+        now: float,
+        *,
+        db_gen: str = "",
+        position: str = "",
+        worker: str = "",
     ) -> int:
         """Send to every peer; the number of the message. Best-effort ones go by the lane of their own."""
         lossy = kind_class == Class.BEST_EFFORT
         seq = (self._lossy if lossy else self._stamp).next()
-        header = self._header(kind, kind_class, seq, db_gen=db_gen, position=position)
+        header = self._header(kind, kind_class, seq, db_gen=db_gen, position=position, worker=worker)
         if not lossy:
             self.ring.add(seq, (header, body), now)
         self.out.append(Broadcast(lossy, header, body))
@@ -420,7 +428,15 @@ class Mesh:
         self.out.append(Direct(peer, self._header(kind, Class.CONTROL, seq, request_id=request_id), body))
 
     def _header(
-        self, kind: Kind, kind_class: str, seq: int, *, db_gen: str = "", position: str = "", request_id: str = ""
+        self,
+        kind: Kind,
+        kind_class: str,
+        seq: int,
+        *,
+        db_gen: str = "",
+        position: str = "",
+        worker: str = "",
+        request_id: str = "",
     ) -> bytes:
         return pack(
             Envelope(
@@ -432,8 +448,7 @@ class Mesh:
                 kind_class,
                 db_gen=db_gen,
                 position=position,
+                worker=worker,
                 request_id=request_id,
             )
         )
-
-

@@ -1,7 +1,8 @@
-"""The node's post office: takes what workers publish, hands it to those that need it, keeps presence.
+"""The node's post office: takes what workers publish, hands it to those that need it here and to the other nodes.
 
 One ROUTER over ipc. Each worker gets a numbered stream of its own; a message that its queue cannot take is lost and
-leaves a hole in the numbers, which the worker notices. The relay is the only writer of the node page.
+leaves a hole in the numbers, which the worker notices. The relay is the only writer of the node page. With high
+availability on, `interlink.py` takes what is for other nodes, and hands in what comes from them.
 """
 
 import asyncio
@@ -17,7 +18,9 @@ from app import events
 from app.events import Message, Presence
 from app.presence import OFFLINE, PresenceTracker
 from cluster.bus import BEAT_S, class_of, send
-from cluster.envelope import BadEnvelope, Class, Envelope, Kind, pack, unpack
+from cluster.envelope import BadEnvelope, Class, Envelope, Kind, pack, unpack, unpack_shards
+from cluster.interlink import Interlink
+from cluster.membership import Change, Liveness
 from cluster.page import Page
 from cluster.sequence import Reader, Stamp, Verdict
 from db import statuses
@@ -62,6 +65,7 @@ class Relay:
         self._incarnation = incarnation
         self._links: dict[str, Link] = {}
         self._presence = PresenceTracker(away_after_s=away_after_s)
+        self.interlink: Interlink | None = None
         self.relayed = 0
         self.dropped = 0
         self._loop = asyncio.get_running_loop()
@@ -132,8 +136,17 @@ class Relay:
             self._count_loss(envelope.worker, link)
         if envelope.kind == Kind.PRESENCE:
             self._note_presence(envelope.worker, body)
+            if self.interlink is not None:
+                self.interlink.publish(Kind.PRESENCE, envelope.kind_class, body, worker=envelope.worker)
         elif envelope.kind == Kind.MESSAGE:
             self._hand_out(body, envelope.kind_class)
+            if self.interlink is not None:
+                self.interlink.publish(Kind.MESSAGE, envelope.kind_class, body)
+        elif envelope.kind == Kind.CHANGED:
+            if self.interlink is not None:
+                self.interlink.changed(envelope, body)
+            else:
+                self.through(envelope.worker, envelope.seq)
 
     def _link(self, routing_id: bytes, envelope: Envelope) -> Link | None:
         """The link this came by, made anew for a worker that is new; None for one of an earlier incarnation."""
@@ -176,6 +189,55 @@ class Relay:
     def _publish(self, message: Message) -> None:
         self._hand_out(events.bundle([events.encode(message)]), class_of(message))
         self._loop.call_soon(self._drain)  # the descriptor is edge-triggered: a send may have eaten the edge
+
+    # What comes from other nodes: `interlink.Sink` --------------------------------------------------------------------
+
+    def deliver(self, envelope: Envelope, body: bytes) -> None:
+        """See `Sink`."""
+        match envelope.kind:
+            case Kind.MESSAGE:
+                self._hand_out(body, envelope.kind_class)
+            case Kind.PRESENCE:
+                self._note_presence(f"{envelope.origin}/{envelope.worker}", body)
+            case Kind.CHANGED:
+                self._apply(envelope, body)
+            case _ if envelope.kind_class == Class.SECURITY:
+                self.forget("a node of a later version says something that must not be ignored")
+
+    def _apply(self, envelope: Envelope, body: bytes) -> None:
+        """A commit of another node: floors, then stamps. Positions mean something under one master only."""
+        try:
+            shards = unpack_shards(body)
+        except BadEnvelope:
+            self.forget("a node told of a change that cannot be read")
+            return
+        known = envelope.db_gen == str(self._db.board.term()) and envelope.position.isdigit()
+        self._db.landed(shards, int(envelope.position) if known else None)
+
+    def lost(self, node_id: str, reason: str) -> None:
+        """See `Sink`."""
+        self.forget(f"{node_id}: {reason}")
+
+    def forget(self, reason: str) -> None:
+        """Anything may have changed: no copy counts any more, and every ws worker reads anew."""
+        log.warning("all copies are given up", extra={"reason": reason})
+        self._db.stamps.write_all()
+        for worker, link in self._links.items():
+            if worker.startswith("ws"):
+                link.stamp.next()
+                self._send(worker, link, Kind.BEAT, Class.CONTROL, link.stamp.last, b"")
+
+    def through(self, worker: str, ticket: int) -> None:
+        """See `Sink`."""
+        link = self._links.get(worker)
+        if link is not None:
+            self._send(worker, link, Kind.ACK, Class.CONTROL, ticket, b"")
+            self._loop.call_soon(self._drain)
+
+    def moved(self, change: Change) -> None:
+        """See `Sink`. Whom a dead node held has no connection there any more."""
+        if change.after in (Liveness.DOWN, Liveness.LEFT):
+            self._presence.lose_node(change.node_id, self._loop.time())
 
     def _send(self, worker: str, link: Link, kind: Kind, kind_class: str, seq: int, body: bytes) -> None:
         envelope = Envelope("", self._node_id, self._incarnation, seq, kind, kind_class, worker=worker)

@@ -1,5 +1,6 @@
 """Nodes (the real `Mesh`) on a virtual network with a virtual clock: delays, drops, cuts, restarts."""
 
+import functools
 import heapq
 import itertools
 import random
@@ -44,7 +45,7 @@ class SimNet:
         self._arrivals: dict[tuple[str, str, str], float] = {}
         for node_id in node_ids:
             self.start(node_id)
-            self.after(chance.random() * TICK_S, lambda node_id=node_id: self._tick(node_id))
+            self.after(chance.random() * TICK_S, functools.partial(self._tick, node_id))
 
     def start(self, node_id: str) -> None:
         """A node begins, or begins anew."""
@@ -52,6 +53,11 @@ class SimNet:
         self.nodes[node_id] = SimNode(mesh)
         mesh.set_members(self._incarnations, self.now)
         self._do(node_id)
+
+    def restart(self, node_id: str) -> None:
+        """Begin anew, unless it runs."""
+        if node_id not in self.nodes:
+            self.start(node_id)
 
     def stop(self, node_id: str) -> None:
         """kill -9."""

@@ -1,5 +1,6 @@
 """The protocol between nodes, simulated: nothing is lost unseen, doubled or out of order; who is answered is known."""
 
+import functools
 import random
 
 import pytest
@@ -152,9 +153,7 @@ def _storm(chance: random.Random, *, restarts: bool) -> None:
             del waits[who, ticket]
             for other in net.nodes.values():
                 pair = (me.node_id, other.mesh.node_id)
-                touched = any(
-                    p in net.cuts or net.now - net.healed_at.get(p, -99) < 5 for p in (pair, pair[::-1])
-                )
+                touched = any(p in net.cuts or net.now - net.healed_at.get(p, -99) < 5 for p in (pair, pair[::-1]))
                 if other is node or touched or not other.mesh.joined or other.frozen_until + 5 > net.now:
                     continue
                 intake = other.mesh.peers[me.node_id].intake
@@ -180,7 +179,7 @@ def _storm(chance: random.Random, *, restarts: bool) -> None:
             net.freeze(node_id, chance.random() * 6)
         elif restarts and what < 0.96:
             net.stop(node_id)
-            net.after(chance.random() * 5, lambda node_id=node_id: node_id in net.nodes or net.start(node_id))  # type: ignore[misc]
+            net.after(chance.random() * 5, functools.partial(net.restart, node_id))
     net.heal()
     net.run_until(net.now + 15)
     for node_id in NODES:

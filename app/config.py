@@ -82,8 +82,14 @@ class ClusterSettings(Section, frozen=True):
     """High availability."""
 
     enable: bool = False
+    override_hostname: str = ""
+    advertise_address: str = ""
     inter_node_listen_address: str = ":8075"
     inter_node_urls: list[str] = key("InterNodeUrls", [])
+    secret: str = ""
+    secret_next: str = ""
+    write_barrier_ms: Annotated[int, Meta(ge=0, le=5000)] = 50
+    peer_timeout_policy: Literal["prompt", "patient"] = "prompt"
 
 
 class FileSettings(Section, frozen=True):

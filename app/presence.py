@@ -1,8 +1,8 @@
 """Who is online: sans-I/O. Connections coming and going in, changes of status out.
 
-One tracker per node sees what every ws worker reports, those of other nodes as `node/worker`. A user is online while any worker holds a connection of theirs
-and they did something lately, away while connected but idle, offline when the last connection has been gone for the
-grace time (so that a reconnect does not flicker).
+One tracker per node sees what every ws worker reports, those of other nodes as `node/worker`. A user is online while any
+worker holds a connection of theirs and they did something lately, away while connected but idle, offline when the last
+connection has been gone for the grace time (so that a reconnect does not flicker).
 
     connected ──> online <── active ──> away ──(no connection for grace_s)──> offline
 """
@@ -82,7 +82,7 @@ class PresenceTracker:
         """Whom this worker holds."""
         return [user_id for user_id, person in self._people.items() if worker in person.workers]
 
-    def changes(self, now: float, ours: Callable[[str], bool] = lambda worker: True) -> list[tuple[UserId, str]]:
+    def changes(self, now: float, ours: Callable[[str], bool] = lambda _: True) -> list[tuple[UserId, str]]:
         """Changes of status since the last call, by user; of those alone of whom one of `ours` spoke last."""
         gone: dict[UserId, str] = {}
         for user_id in list(self._leaving):

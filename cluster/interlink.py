@@ -10,22 +10,24 @@ import asyncio
 import contextlib
 import itertools
 import logging
-from collections.abc import Awaitable, Mapping, Sequence
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import zmq
 
 from cluster.bodies import Answer, Beat, Request
+from cluster.colours import Seen
 from cluster.envelope import Envelope, Kind
 from cluster.keyring import KeyRing, Registration
 from cluster.links import Links
 from cluster.membership import Change, Liveness
-from cluster.mesh import Answered, Asked, Broadcast, Deliver, Direct, Lost, Mesh, Moved, Refused, Through
-from cluster.page import boottime_ns
+from cluster.mesh import BEAT_S, Answered, Asked, Broadcast, Deliver, Direct, Lost, Mesh, Met, Moved, Refused, Through
 from cluster.roster import Roster
 from cluster.zap import Gate, KeyPair
 from db import nodes
+from db.board import boottime_ns
 from db.errors import DatabaseError
 from db.pool import Database
 
@@ -35,6 +37,7 @@ TICK_S = 0.05
 REGISTRY_S = 2.0
 KNOCK_S = 0.2
 ANSWER_S = 5.0
+_GONE = (Liveness.DOWN, Liveness.LEFT)
 
 
 class Sink(Protocol):
@@ -51,6 +54,9 @@ class Sink(Protocol):
 
     def moved(self, change: Change) -> None:
         """A peer is in another state."""
+
+    def met(self, node_id: str) -> None:
+        """A peer hears us from now on."""
 
     def asked(self, command: str, arguments: dict[str, Any]) -> Awaitable[dict[str, Any]]:
         """A peer wants this node to do something."""
@@ -77,7 +83,17 @@ def now_s() -> float:
 class Interlink:
     """See above. Raises DatabaseError from `open` while the database is not there."""
 
-    def __init__(self, place: Place, keys: KeyPair, keyring: KeyRing, database: Database, sink: Sink) -> None:
+    def __init__(
+        self,
+        place: Place,
+        keys: KeyPair,
+        keyring: KeyRing,
+        database: Database,
+        sink: Sink,
+        renew: Callable[[Beat], None],
+    ) -> None:
+        """renew: brings up to date what our beats say, before each."""
+        self._renew = renew
         self._place = place
         self._keys = keys
         self._keyring = keyring
@@ -95,6 +111,9 @@ class Interlink:
         self._knocked = asyncio.Event()
         self._taking = False
         self._said_joined = False
+        self._reseal = False
+        self.removed = False
+        """An operator took this node out of the cluster."""
         self.superseded = False
         """A later start of this node holds its id."""
 
@@ -135,8 +154,13 @@ class Interlink:
     async def run(self) -> None:
         """Until cancelled, or superseded."""
         reading = asyncio.create_task(self._follow_registry())
+        renew_at = 0.0
         try:
             while not self.superseded:
+                if now_s() >= renew_at:
+                    renew_at = now_s() + BEAT_S
+                    self.mesh.about.clock_ms = time.time_ns() // 1_000_000
+                    self._renew(self.mesh.about)
                 self.mesh.tick(now_s())
                 self._settle()
                 if reading.done():
@@ -157,6 +181,13 @@ class Interlink:
         self._links.close()
         self._gate.close()
         self._context.term()
+
+    def renew_secret(self, keyring: KeyRing) -> None:
+        """Another secret, or one more: write our row under it, judge the others' by it."""
+        self._keyring = keyring
+        self._roster.renew(keyring)
+        self._reseal = True
+        self._knock()
 
     # Registry ------------------------------------------------------------------------------------------------------
 
@@ -182,7 +213,9 @@ class Interlink:
         view = self._roster.judge(rows, self._place.urls, self._lists())
         for node_id, reason in view.news:
             log.error("a registration is refused", extra={"node": node_id, "reason": reason.value})
-        if not view.registered and self._place.node_id not in view.removed:
+        self.removed = self._place.node_id in view.removed
+        if self._reseal or not (view.registered or self.removed):
+            self._reseal = False
             self._roster.incarnation = await self._enrol(self._roster.incarnation)
         self._gate.allow(view.keys)
         others = {node_id: member for node_id, member in view.members.items() if node_id != self._place.node_id}
@@ -261,6 +294,32 @@ class Interlink:
             del self._answers[request_id]
         return results
 
+    def is_heir_of(self, node_id: str) -> bool:
+        """Whether this node does what is left to do of one that is gone: the first of those that live does."""
+        members = self.mesh.members
+        if node_id in members and members.liveness(node_id) not in _GONE:
+            return False
+        live = [one for one in members.node_ids() if members.liveness(one) not in _GONE]
+        return self._place.node_id < min(live, default="~")
+
+    def members(self) -> list[Seen]:
+        """Everybody, this node first, as it sees them now."""
+        now, mesh = now_s(), self.mesh
+        mesh.about.heard_ms = {peer: max(0, round(age_s * 1000)) for peer, age_s in mesh.members.ages_s(now).items()}
+        own = Liveness.DRAINING if mesh.draining else Liveness.UP if mesh.joined else Liveness.JOINING
+        seen = [Seen(mesh.node_id, own, mesh.about)]
+        for node_id, peer in mesh.peers.items():
+            seen.append(
+                Seen(
+                    node_id,
+                    mesh.members.liveness(node_id),
+                    peer.beat,
+                    max(0.0, mesh.members.silence_s(node_id, now)),
+                    peer.skew_ms,
+                )
+            )
+        return seen
+
     def _settle(self) -> None:
         """Do what the protocol wants done, once for all that was read in a turn."""
         if self._taking:
@@ -282,6 +341,8 @@ class Interlink:
                 self._links.broadcast(output.header, output.body, lossy=output.lossy)
             case Direct():
                 self._links.direct(output.peer, output.header, output.body)
+            case Met():
+                self._sink.met(output.peer)
             case Deliver():
                 self._sink.deliver(output.envelope, output.body)
             case Lost():
@@ -324,6 +385,8 @@ class Interlink:
 
     def _heard(self, peer: str, envelope: Envelope, body: bytes) -> None:
         self.mesh.heard(peer, envelope, body, now_s())
+        if envelope.kind == Kind.BEAT and (known := self.mesh.peers.get(peer)) is not None and known.beat is not None:
+            known.skew_ms = known.beat.clock_ms - time.time_ns() // 1_000_000
 
     def _told(self, peer: str, envelope: Envelope, body: bytes) -> None:
         self.mesh.told(peer, envelope, body, now_s())

@@ -72,6 +72,13 @@ class Through:
 
 
 @dataclass(frozen=True)
+class Met:
+    """A peer hears us from now on."""
+
+    peer: str
+
+
+@dataclass(frozen=True)
 class Moved:
     """A peer is in another state."""
 
@@ -104,7 +111,7 @@ class Refused:
     reason: str
 
 
-Output = Broadcast | Direct | Deliver | Lost | Through | Moved | Asked | Answered | Refused
+Output = Broadcast | Direct | Deliver | Lost | Through | Met | Moved | Asked | Answered | Refused
 
 
 @dataclass
@@ -114,7 +121,7 @@ class Peer:
     intake: Intake[Deliver] = field(default_factory=Intake)
     beat: Beat | None = None
     beat_at: float = 0.0
-    delay_ms: int | None = None
+    skew_ms: int = 0
     greeted: int = 0
     """Its incarnation when it said hello: it hears us, and what it acknowledges counts."""
     acked: int = 0
@@ -280,6 +287,7 @@ class Mesh:
                 peer.greeted = envelope.incarnation
                 peer.acked = self._stamp.last
                 self._send(peer_id, Kind.WELCOME, self._stamp.last)
+                self.out.append(Met(peer_id))
             case Kind.WELCOME:
                 if envelope.incarnation >= peer.intake.incarnation and not peer.intake.synced:
                     self._deliver(peer, peer.intake.start(envelope.incarnation, envelope.seq))

@@ -3,6 +3,8 @@
     offset 0  magic and layout version     8  incarnation of the relay
           16  head: messages the relay has handed out                  24  beat: when the relay's loop last turned, ns
 
+          40  1 while the relay has not joined the cluster yet
+
         1024+  connections + 1 of each api worker, 0 while it does not serve
         3072   the master's term: number * 2^32 + timeline         3080  which replicas the following is about
         3088+  of each replica: replayed position, lag in ms, time of the probe in ns
@@ -23,7 +25,7 @@ from db.board import MAX_REPLICAS, Seen, Term, boottime_ns
 SIZE = mmap.PAGESIZE
 _MAGIC = 0x6D6D6E6F64650002
 _FIELD = struct.Struct("=Q")
-_MAGIC_AT, _INCARNATION_AT, _HEAD_AT, _BEAT_AT, _LOADS_AT = 0, 8, 16, 24, 1024
+_MAGIC_AT, _INCARNATION_AT, _HEAD_AT, _BEAT_AT, _JOINING_AT, _LOADS_AT = 0, 8, 16, 24, 40, 1024
 _TERM_AT, _SERVERS_AT, _REPLICAS_AT = 3072, 3080, 3088
 _REPLICA_BYTES = 3 * _FIELD.size
 _RELAY_SILENT_S = 3.0
@@ -88,6 +90,15 @@ class Page:
     def beat(self) -> None:
         """The relay's loop has turned."""
         self._set(_BEAT_AT, boottime_ns())
+
+    @property
+    def joining(self) -> bool:
+        """Whether this node does not yet hear all that its peers say."""
+        return bool(self._get(_JOINING_AT))
+
+    def set_joining(self, joining: bool) -> None:
+        """By the relay."""
+        self._set(_JOINING_AT, int(joining))
 
     def load(self, worker: int) -> int | None:
         """Connections of an api worker; None while it does not serve."""
@@ -156,7 +167,7 @@ class RelayWatch:
             return "draining"
         if self._page.beat_age_s() <= _RELAY_SILENT_S:
             self._silent_since = None
-            return None
+            return "joining" if self._page.joining else None
         if self._silent_since is None:
             self._silent_since = self._now()
         return "relay_down" if self._now() - self._silent_since >= _WAKE_S else None

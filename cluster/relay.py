@@ -9,7 +9,9 @@ import asyncio
 import logging
 import time
 from collections import deque
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import msgspec
 import zmq
@@ -39,6 +41,7 @@ _EARLY_S = 2.0
 _EARLY_BYTES = 16 << 20
 _GONE_S = 3.0
 _PRESENCE_BATCH = 500
+Operate = Callable[[str, dict[str, Any]], Awaitable[dict[str, Any]]]
 
 
 @dataclass
@@ -57,8 +60,18 @@ class Relay:
     """`serve` runs until cancelled."""
 
     def __init__(
-        self, address: str, page: Page, db: Database, *, node_id: str, incarnation: int, away_after_s: float
+        self,
+        address: str,
+        page: Page,
+        db: Database,
+        *,
+        node_id: str,
+        incarnation: int,
+        away_after_s: float,
+        operate: Operate | None = None,
     ) -> None:
+        """operate: does what a peer asks of this node."""
+        self._operate = operate
         self._page = page
         self._db = db
         self._node_id = node_id
@@ -234,6 +247,21 @@ class Relay:
             self._send(worker, link, Kind.ACK, Class.CONTROL, ticket, b"")
             self._loop.call_soon(self._drain)
 
+    async def asked(self, command: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        """See `Sink`."""
+        if self._operate is None:
+            return {"ok": False, "error": "this node does nothing for others"}
+        return await self._operate(command, arguments)
+
+    def met(self, _node_id: str) -> None:
+        """See `Sink`. Who begins to hear us is told whom our workers hold."""
+        assert self.interlink is not None
+        for worker in self._links:
+            if worker.startswith("ws"):
+                held = Presence("held", tuple(self._presence.held_by(worker)))
+                body = events.bundle([events.encode(held)])
+                self.interlink.publish(Kind.PRESENCE, Class.RELIABLE, body, worker=worker)
+
     def moved(self, change: Change) -> None:
         """See `Sink`. Whom a dead node held has no connection there any more."""
         if change.after in (Liveness.DOWN, Liveness.LEFT):
@@ -296,7 +324,7 @@ class Relay:
             if now - looked_at >= _IDLE_EVERY_S:
                 looked_at = now
                 self._presence.find_idle(now)
-            pending.update(self._presence.changes(now))
+            pending.update(self._presence.changes(now, self._is_ours))
             while pending:
                 batch = dict(list(pending.items())[:_PRESENCE_BATCH])
                 now_ms = time.time_ns() // 1_000_000
@@ -312,6 +340,11 @@ class Relay:
                     pending.pop(user_id)
                 for user_id, status in changed:
                     self._publish(events.status_change(user_id, status))
+
+    def _is_ours(self, worker: str) -> bool:
+        """Whether it is for this node to store what this worker's reports lead to."""
+        node_id, of_peer, _ = worker.partition("/")
+        return not of_peer or (self.interlink is not None and self.interlink.is_heir_of(node_id))
 
     async def _settle(self) -> None:
         """Once all workers had time to say whom they hold: whoever else is still online in the database is not."""

@@ -1,6 +1,6 @@
 """What the supervisor tells a worker at its start, and what of the node's means is the worker's share."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from app.config import Config, from_json
@@ -25,6 +25,8 @@ class Start:
     incarnation: int
     workers: int
     ws_workers: int
+    keys: tuple[str, ...] = field(default=(), repr=False)
+    """Of CURVE, public and secret; the relay's alone, with high availability on."""
 
     @classmethod
     def of(cls, body: Body) -> "Start":
@@ -37,6 +39,7 @@ class Start:
             incarnation=int(body["incarnation"]),
             workers=int(body["workers"]),
             ws_workers=int(body["ws_workers"]),
+            keys=tuple(body.get("keys") or ()),
         )
 
     def pool_settings(self, role: str) -> PoolSettings:

@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 
 BEAT_S = 0.5
 _RETRY_S = 0.1
+_OF_RELAY = frozenset({"cluster", "everywhere", "remove", "upgrade"})
 
 
 class Worker(ABC):
@@ -75,6 +76,11 @@ class Worker(ABC):
         """Figures for `mmnode db status`."""
         return {"pool": self.database.usage()} if self.database is not None else {}
 
+    def purge(self) -> None:
+        """Forget every copy of what is in the database."""
+        if self.database is not None:
+            self.database.stamps.write_all()
+
     def heads(self) -> Mapping[str, int]:
         """The newest acknowledged number of the channels this worker wrote to last."""
         return {}
@@ -95,6 +101,10 @@ class Worker(ABC):
             case "failover":
                 await hand_over(self.database, str(body["to"]), body["heads"], force=bool(body["force"]))
 
+    async def operate(self, kind: str, body: Body) -> Body:
+        """Something that operators ask of the relay."""
+        raise NotImplementedError(kind)
+
     async def recycle(self, database: Database, start: Start) -> None:
         """Go over to other data sources. Raises Unavailable: then nothing has changed."""
         await database.recycle(start.pool_settings(self.role))
@@ -108,7 +118,7 @@ class Worker(ABC):
             replicas=tuple(body["replicas"]),
         )
 
-    def bus_end(self, on_message: Callable[[BusMessage], None], on_loss: Callable[[], None]) -> BusEnd:
+    def bus_end(self, page: Page, on_message: Callable[[BusMessage], None], on_loss: Callable[[], None]) -> BusEnd:
         """This worker's end of the bus."""
         return BusEnd(
             self.start.paths.bus,
@@ -117,6 +127,7 @@ class Worker(ABC):
             incarnation=self.start.incarnation,
             on_message=on_message,
             on_loss=on_loss,
+            term=lambda: str(page.term()),
         )
 
 
@@ -173,7 +184,12 @@ async def _listen(channel: Channel, worker: Worker) -> None:
                 logs.set_up(config.log_settings, worker.name)
                 worker.reload(config)
                 channel.send(Message("answer", message.id, {"ok": True}))
-            case "verify" | "recycle" | "hold" | "release" | "failover":
+            case "purge":
+                worker.purge()
+                channel.send(Message("answer", message.id, {"ok": True}))
+            case (
+                "verify" | "recycle" | "hold" | "release" | "failover" | "cluster" | "everywhere" | "remove" | "upgrade"
+            ):
                 task = asyncio.get_running_loop().create_task(_act(channel, worker, message))
                 tasks.add(task)
                 task.add_done_callback(tasks.discard)
@@ -183,7 +199,10 @@ async def _act(channel: Channel, worker: Worker, message: Message) -> None:
     """What takes a while, beside everything else."""
     answer: Body = {"ok": True}
     try:
-        await worker.act(message.kind, message.body)
+        if message.kind in _OF_RELAY:
+            answer |= await worker.operate(message.kind, message.body)
+        else:
+            await worker.act(message.kind, message.body)
     except DatabaseError as error:
         answer = {"ok": False, "error": str(error).strip()}
     channel.send(Message("answer", message.id, answer))

@@ -28,6 +28,9 @@ class Term:
     number: int = 0
     timeline: int = 0
 
+    def __str__(self) -> str:
+        return f"{self.number}/{self.timeline}"
+
 
 class Board(Protocol):
     """See above."""

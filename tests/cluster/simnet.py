@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from cluster.envelope import Class, Kind, unpack
-from cluster.mesh import Broadcast, Deliver, Direct, Lost, Mesh, Moved, Output, Through
+from cluster.mesh import Broadcast, Deliver, Direct, Lost, Mesh, Met, Moved, Output, Through
 
 TICK_S = 0.05
 
@@ -36,9 +36,7 @@ class SimNet:
         self.cuts: set[tuple[str, str]] = set()
         self.cut_since: dict[tuple[str, str], float] = {}
         self.healed_at: dict[tuple[str, str], float] = {}
-        self.on_through: Callable[[SimNode, Through], None] = lambda node, through: None
-        self.on_deliver: Callable[[SimNode, Deliver], None] = lambda node, deliver: None
-        self.on_lost: Callable[[SimNode, Lost], None] = lambda node, lost: None
+        self.on_through: Callable[[SimNode, Through], None] | None = None
         self._incarnations: dict[str, Iterator[int]] = {one: itertools.count(1) for one in node_ids}
         self._events: list[tuple[float, int, Callable[[], None]]] = []
         self._order = itertools.count()
@@ -131,14 +129,15 @@ class SimNet:
             case Deliver():
                 envelope = output.envelope
                 node.seen.setdefault((envelope.origin, envelope.incarnation), []).append(envelope.seq)
-                self.on_deliver(node, output)
             case Lost():
                 node.lost.append(output)
-                self.on_lost(node, output)
             case Through():
-                self.on_through(node, output)
+                if self.on_through is not None:
+                    self.on_through(node, output)
             case Moved():
                 node.moved.append((self.now, output))
+            case Met():
+                pass
             case _:
                 raise AssertionError(output)
 

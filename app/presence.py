@@ -1,8 +1,8 @@
 """Who is online: sans-I/O. Connections coming and going in, changes of status out.
 
-One tracker per node sees what every ws worker reports, those of other nodes as `node/worker`. A user is online while any
-worker holds a connection of theirs and they did something lately, away while connected but idle, offline when the last
-connection has been gone for the grace time (so that a reconnect does not flicker).
+One tracker per node sees what every ws worker reports, those of other nodes as `node/worker`. A user is online while
+any worker holds a connection of theirs and they did something lately, away while connected but idle, offline when the
+last connection has been gone for the grace time (so that a reconnect does not flicker).
 
     connected ──> online <── active ──> away ──(no connection for grace_s)──> offline
 """

@@ -14,6 +14,7 @@ embedded.py    the embedded PostgreSQL as a child
 envelope.py    envelope <-> msgpack
 floors.py      what must be seen by every read of the node, in shared memory
 handover.py    connected sockets from one worker to another
+keyring.py     what the cluster's secret proves: keys by HKDF, MACs of registrations
 listen.py      the listening sockets, held by the supervisor
 loads.py       evenly loaded api workers
 logs.py        one event a line
@@ -22,6 +23,7 @@ page.py        the node page: what the relay tells all workers, in shared memory
 paths.py       data directory, runtime directory, node id
 relay.py       the node's post office
 roles.py       relay, api and ws workers: what they build, serve and stop
+roster.py      sans-I/O: who belongs to the cluster, where, and with which key
 sequence.py    sans-I/O: numbered streams: deliver, duplicate, gap
 servers.py     which databases the node works with: reload, recycle, failover
 spawn.py       starting children that never outlive us
@@ -29,4 +31,5 @@ start.py       what a worker is told at its start
 supervisor.py  one loop: spawn, watch, reap, reload, drain
 systemd.py     what a service manager wants to hear
 worker.py      a worker process: start, what the supervisor asks of it, end
+zap.py         who may connect to this node's sockets: CURVE and ZAP
 """

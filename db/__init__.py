@@ -13,6 +13,7 @@
 batch.py        natural batching: what queued while a write was under way goes as the next write
 board.py        what the prober found out about the servers, for every process of the node
 channels.py     channels, their members and their heads
+clock.py        the database's clock, as an expression of SQL
 drivers/        what is particular to one database server
 entities.py     the rows as typed structs
 errors.py       what can go wrong below, in a few kinds
@@ -22,6 +23,7 @@ ids.py          26-character ids and random tokens
 loader.py       natural batching of reads by key: session and user, access to a channel, a user, a post
 migrate.py      numbered SQL, run by exactly one of several nodes
 mysql/          what has to be said to MySQL and MariaDB in other statements
+nodes.py        the nodes of the cluster, as they registered
 outbox.py       what changed since the last poll, whoever changed it
 place.py        where a connection string leads, without secrets
 pool.py         the connection pool

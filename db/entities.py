@@ -177,3 +177,23 @@ class Preference(msgspec.Struct):
     category: str
     name: str
     value: str
+
+
+class ClusterNode(msgspec.Struct, frozen=True):
+    """What a node last wrote about itself; to be believed only when its `mac` is right.
+
+    public_key: of CURVE, Z85. address: `host:port` of the reliable lane as others reach it. left_at, removed_at: 0
+    while the node belongs to the cluster. age_ms: how long it was silent when this was read, by the database's clock.
+    """
+
+    node_id: str
+    incarnation: int
+    public_key: str
+    address: str
+    hostname: str
+    version: str
+    mac: str
+    last_seen_at: int
+    left_at: int
+    removed_at: int
+    age_ms: int

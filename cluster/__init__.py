@@ -25,6 +25,7 @@ roles.py       relay, api and ws workers: what they build, serve and stop
 sequence.py    sans-I/O: numbered streams: deliver, duplicate, gap
 servers.py     which databases the node works with: reload, recycle, failover
 spawn.py       starting children that never outlive us
+stamps.py      what has changed, for the caches of the node, in shared memory
 start.py       what a worker is told at its start
 supervisor.py  one loop: spawn, watch, reap, reload, drain
 systemd.py     what a service manager wants to hear

@@ -8,6 +8,7 @@
                   └── db
 
 activity.py     which signs of life of users are worth telling
+caches.py       what a worker keeps copies of
 channels.py     channels and their members
 clientconfig.py what /config/client and X-Version-Id tell clients
 config.py       the sections of config.json, their defaults, what a reload may change
@@ -19,6 +20,7 @@ mentions.py     who a message mentions
 passwords.py    argon2id off the loop
 permissions.py  who may do what
 ports.py        what the rules need from the outside
+postlists.py    the lists of posts that clients ask for
 posts.py        posts
 presence.py     sans-I/O: who is online, from connections coming and going
 roles.py        Mattermost's roles and the permissions they carry

@@ -230,8 +230,6 @@ def _judge(config: Config, source: str) -> list[Problem]:
                 refuse(dotted, [MASK], str(error))
     if config.sql_settings.data_source_replicas and not config.sql_settings.data_source:
         refuse("SqlSettings.DataSourceReplicas", [MASK], "needs a SqlSettings.DataSource to be replicas of")
-    if config.cluster_settings.enable:
-        refuse("ClusterSettings.Enable", True, "this version runs single nodes: set it to false")
     if config.log_settings.enable_file and not config.log_settings.file_location:
         refuse("LogSettings.FileLocation", "", "must name a file when LogSettings.EnableFile is true")
     return problems

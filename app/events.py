@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from app import wire
-from db.entities import Channel, ChannelType, Post
+from db.entities import ChannelInfo, ChannelType, Post
 from db.ids import ChannelId, SessionId, TeamId, UserId
 
 # Shed first when a client is slow, and never repaired.
@@ -120,7 +120,7 @@ def build(name: str, data: dict[str, Any], audience: Audience, seq: int = 0) -> 
 
 def posted(
     post: Post,
-    channel: Channel,
+    channel: ChannelInfo,
     mentions: Sequence[UserId],
     *,
     set_online: bool,
@@ -156,7 +156,7 @@ def channel_viewed(user_id: UserId, channel_id: ChannelId) -> Event:
     return build("channel_viewed", {"channel_id": channel_id}, Audience(user_id=user_id))
 
 
-def channel_created(user_id: UserId, channel: Channel) -> Event:
+def channel_created(user_id: UserId, channel: ChannelInfo) -> Event:
     """A channel was created, to its creator."""
     return build("channel_created", {"channel_id": channel.id, "team_id": channel.team_id}, Audience(user_id=user_id))
 
@@ -170,7 +170,7 @@ def direct_added(creator_id: UserId, teammate_id: UserId, channel_id: ChannelId)
     )
 
 
-def user_added(user_id: UserId, channel: Channel, seq: int) -> Event:
+def user_added(user_id: UserId, channel: ChannelInfo, seq: int) -> Event:
     """A user joined a channel, to its members."""
     return build("user_added", {"user_id": user_id, "team_id": channel.team_id}, Audience(channel_id=channel.id), seq)
 

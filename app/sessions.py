@@ -1,5 +1,7 @@
 """Log in, log out, and who is asking."""
 
+from msgspec.structs import replace
+
 from app import errors, events
 from app.context import Context
 from app.errors import AppError
@@ -34,7 +36,7 @@ async def log_in(
     if user.delete_at:
         raise AppError("api.user.login.inactive.app_error", 401)
     await users.clear_login_attempts(ctx.db, user.id)
-    user.failed_attempts = 0
+    user = replace(user, failed_attempts=0)
     if stored != user.password:
         await users.set_password(ctx.db, user.id, stored)
     session, token = await create(ctx, user.id, device_id)
@@ -83,11 +85,16 @@ async def create(ctx: Context, user_id: UserId, device_id: str) -> tuple[Session
 
 async def authenticate(ctx: Context, token: str) -> Actor:
     """Who bears this token. Raises 401 when nobody does (any more)."""
-    return await _live(ctx, await sessions.find_by_token_hash(ctx.db, token_hash(token)))
+    return await _live(ctx, await ctx.caches.sessions_by_token.get(token_hash(token)))
+
+
+async def current(ctx: Context, session_id: SessionId) -> Actor:
+    """Who is behind a session. Raises 401 when it has ended."""
+    return await _live(ctx, await ctx.caches.sessions.get(session_id))
 
 
 async def recheck(ctx: Context, session_id: SessionId) -> Actor:
-    """The session as it is now. Raises 401 when it has ended."""
+    """The session as it is in the database now: for who may have missed that it ended. Raises 401 when it has."""
     return await _live(ctx, await sessions.find(ctx.db, session_id))
 
 

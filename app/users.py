@@ -1,6 +1,7 @@
 """Accounts: sign-up and reading users."""
 
 import msgspec
+from msgspec.structs import replace
 
 from app import events, teams, validate, wire
 from app.context import Context
@@ -52,11 +53,11 @@ async def create(ctx: Context, actor: Actor | None, new: NewUser, *, invite_id: 
     if not is_admin:
         await _require_open(ctx, invited=team is not None)
     user = _checked(ctx, new)
-    user.password = await ctx.hasher.hash(new.password)
+    user = replace(user, password=await ctx.hasher.hash(new.password))
     try:
         async with ctx.db.transaction() as tx:
             if await systems.claim(tx, _FIRST_ADMIN, user.id):
-                user.roles = "system_admin system_user"
+                user = replace(user, roles="system_admin system_user")
             await users.insert(tx, user)
             await preferences.save(tx, [Preference(user.id, "tutorial_step", user.id, "0")])
     except Duplicate as error:
@@ -152,7 +153,7 @@ def check_password(ctx: Context, password: str) -> None:
 
 async def get(ctx: Context, user_id: UserId) -> User:
     """The user. Raises 404."""
-    return _found(await users.find(ctx.db, user_id))
+    return _found(await ctx.caches.users.get(user_id))
 
 
 async def get_by_username(ctx: Context, username: str) -> User:

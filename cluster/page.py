@@ -2,7 +2,7 @@
 
     offset 0  magic and layout version     8  incarnation of the relay
           16  head: messages the relay has handed out                  24  beat: when the relay's loop last turned, ns
-
+          32  polled: when the last poll of the outbox that was applied had been sent, ns
           40  1 while the relay has not joined the cluster yet
 
         1024+  connections + 1 of each api worker, 0 while it does not serve
@@ -25,7 +25,7 @@ from db.board import MAX_REPLICAS, Seen, Term, boottime_ns
 SIZE = mmap.PAGESIZE
 _MAGIC = 0x6D6D6E6F64650002
 _FIELD = struct.Struct("=Q")
-_MAGIC_AT, _INCARNATION_AT, _HEAD_AT, _BEAT_AT, _JOINING_AT, _LOADS_AT = 0, 8, 16, 24, 40, 1024
+_MAGIC_AT, _INCARNATION_AT, _HEAD_AT, _BEAT_AT, _POLLED_AT, _JOINING_AT, _LOADS_AT = 0, 8, 16, 24, 32, 40, 1024
 _TERM_AT, _SERVERS_AT, _REPLICAS_AT = 3072, 3080, 3088
 _REPLICA_BYTES = 3 * _FIELD.size
 _RELAY_SILENT_S = 3.0
@@ -124,6 +124,14 @@ class Page:
         """See `Board`."""
         at = _REPLICAS_AT + index * _REPLICA_BYTES
         return Seen(self._get(at), self._get(at + _FIELD.size), self._get(at + 2 * _FIELD.size))
+
+    def polled_ns(self) -> int:
+        """See `Board`."""
+        return int(_FIELD.unpack_from(self._map, _POLLED_AT)[0])
+
+    def set_polled(self, sent_ns: int) -> None:
+        """See `Board`."""
+        self._set(_POLLED_AT, sent_ns)
 
     def set_term(self, term: Term) -> None:
         """See `Board`."""

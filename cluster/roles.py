@@ -67,6 +67,11 @@ class ServingWorker(Worker):
         bus.close()
         await self.ctx.db.close()
 
+    def database_status(self) -> Body:
+        """See `Worker`."""
+        caches = {"caches": self.ctx.caches.registry.figures()} if self.ctx is not None else {}
+        return super().database_status() | caches
+
     def heads(self) -> Mapping[str, int]:
         """See `Worker`."""
         return {str(channel_id): seq for channel_id, seq in self.ctx.posts.acknowledged.items()} if self.ctx else {}

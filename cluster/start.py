@@ -7,6 +7,7 @@ from app.config import Config, from_json
 from cluster.channel import Body
 from cluster.floors import SharedFloors
 from cluster.paths import Paths
+from cluster.stamps import SharedStamps
 from db import loader
 from db.settings import PoolSettings
 
@@ -60,9 +61,17 @@ class Start:
 
     def floors(self, name: str) -> SharedFloors:
         """The floors of the node, with the column of the worker of this name."""
+        return SharedFloors(self.paths.floors, self._number(name))
+
+    def stamps(self, name: str) -> SharedStamps:
+        """The stamps of the node, with the number of the worker of this name."""
+        return SharedStamps(self.paths.stamps, self._number(name))
+
+    def _number(self, name: str) -> int:
+        """Tells the processes of the node apart."""
         role = name.rstrip("0123456789")
         index = int(name.removeprefix(role) or 0)
-        return SharedFloors(self.paths.floors, {"relay": 0, "api": 1, "ws": 1 + self.workers}[role] + index)
+        return {"relay": 0, "api": 1, "ws": 1 + self.workers}[role] + index
 
 
 def settings_of(config: Config) -> PoolSettings:

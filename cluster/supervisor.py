@@ -18,7 +18,7 @@ from pathlib import Path
 
 from app.config import Config, to_json
 from app.version import VERSION
-from cluster import control, embedded, floors, handover, operations, page, paths, spawn, systemd
+from cluster import control, embedded, floors, handover, operations, page, paths, spawn, stamps, systemd
 from cluster.channel import Channel, Message
 from cluster.children import Child, State
 from cluster.embedded import Embedded
@@ -102,6 +102,7 @@ class Supervisor:
         log.info("node is starting", extra={"version": VERSION, "node": self._paths.node_id, "url": self._url})
         page.create(self._paths.page)
         floors.create(self._paths.floors, 1 + self._options.workers + self._options.ws_workers)
+        stamps.create(self._paths.stamps)
         self._page = page.Page(self._paths.page, writable=True)
         self._make_places(listeners)
         if self._config.cluster_settings.enable:

@@ -63,7 +63,13 @@ class Worker(ABC):
     async def open_database(self, page: Page, reserved: int = 0) -> Database:
         """The pool of this worker. reserved: connections of its share that go past the pool (batches)."""
         size = self.settings.max_connections - reserved
-        self.database = Database(self.settings, size, floors=self.start.floors(self.name), board=page)
+        self.database = Database(
+            self.settings,
+            size,
+            floors=self.start.floors(self.name),
+            stamps=self.start.stamps(self.name),
+            board=page,
+        )
         await self.database.open()
         while True:
             try:

@@ -12,6 +12,7 @@
 
 batch.py        natural batching: what queued while a write was under way goes as the next write
 board.py        what the prober found out about the servers, for every process of the node
+cache.py        copies of what was read, and the proof at each hit that they are still true
 channels.py     channels, their members and their heads
 clock.py        the database's clock, as an expression of SQL
 drivers/        what is particular to one database server

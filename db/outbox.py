@@ -11,17 +11,21 @@ import logging
 from dataclasses import dataclass
 
 from db import shards
+from db.board import boottime_ns
 from db.drivers import Row
 from db.errors import DatabaseError
 from db.mysql.outbox import IdCursor
 from db.mysql.tables import NOW_MS
 from db.pool import Database
+from db.queryable import at_most
 from db.settings import Dialect
 
 log = logging.getLogger(__name__)
 
 POLL_EVERY_S = 1.0
+_TIMEOUT_S = 5.0
 _TOO_LONG_S = 900.0
+_TOO_MUCH = 10_000
 _KEEP_S = 3600.0
 _TRIM_EVERY_S = 60.0
 _SNAPSHOT = "SELECT pg_current_snapshot()::text, (pg_current_wal_insert_lsn() - '0/0')::bigint"
@@ -63,12 +67,14 @@ class _SnapshotCursor:
         since = self._snapshot
         changes: list[Row] = []
         heads: list[Row] = []
-        async with self._database.transaction() as tx:
-            await tx.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-            rows = await tx.fetch(_SNAPSHOT)
-            if since is not None:
-                changes = await tx.fetch(_CHANGES, (since, since))
-                heads = await tx.fetch(_HEADS, (since, since))
+        async with self._database.generation.master.connection() as connection:
+            with at_most(_TIMEOUT_S, connection):
+                async with connection.transaction():
+                    await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+                    rows = await connection.fetch(_SNAPSHOT)
+                    if since is not None:
+                        changes = await connection.fetch(_CHANGES, (since, since))
+                        heads = await connection.fetch(_HEADS, (since, since))
         self._snapshot = rows[0][0]
         return None if since is None else (rows[0][1], changes, heads)
 
@@ -95,7 +101,10 @@ class Outbox:
 
 
 class Follower:
-    """Polls every second and raises the floors of what changed (the relay's; one a node). polls: good ones so far."""
+    """Polls every second, raises the floors of what changed and stamps it (the relay's; one a node).
+
+    The board says when the last poll that was applied had been sent: the fence of all copies. polls: good ones so far.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -117,26 +126,45 @@ class Follower:
 
     async def _poll(self, began: float) -> None:
         database = self._database
-        if database.board.term() != self._term:
+        sent_ns = boottime_ns()
+        term = database.board.term()
+        if term != self._term:
             self._outbox.forget()
-            self._term = database.board.term()
+            self._term = term
         poll = await self._outbox.poll()
-        if poll is not None:
-            if began - self._polled_at > _TOO_LONG_S:
-                database.floors.raise_all(poll.position)
+        if poll is None:
+            await self._begin()
+        else:
             changed = [shards.shard(namespace, key) for namespace, key in poll.changes]
             changed += [shards.posts(channel_id) for channel_id, _ in poll.heads]
-            database.floors.raise_to(changed, poll.position)
+            if began - self._polled_at > _TOO_LONG_S or len(changed) > _TOO_MUCH:
+                database.floors.raise_all(poll.position)
+                database.stamps.write_all()
+            else:
+                database.landed(changed, poll.position)
+        if database.board.term() != term:
+            return  # which of the masters was asked? The next poll begins anew
+        database.board.set_polled(sent_ns)
         self._polled_at = began
         self.polls += 1
         if began - self._trimmed_at >= _TRIM_EVERY_S:
             self._trimmed_at = began
             await trim(database, int(_KEEP_S * 1000))
 
+    async def _begin(self) -> None:
+        """After a first poll: nobody knows what changed before it."""
+        if self._database.generation.replicas:
+            try:
+                self._database.floors.raise_all(await self._database.position())
+            except DatabaseError:
+                self._outbox.forget()
+                raise
+        self._database.stamps.write_all()
+
     def status(self) -> dict[str, object]:
         """For `mmnode db status`."""
         age_s = asyncio.get_running_loop().time() - self._polled_at
-        return {"outbox_polls": self.polls, "outbox_age_s": round(age_s, 1)}
+        return {"outbox_polls": self.polls, "outbox_age_s": round(age_s, 3)}
 
 
 async def trim(database: Database, older_than_ms: int) -> int:

@@ -56,6 +56,7 @@ async def touch(db: Queryable, session_id: SessionId, now_ms: int) -> None:
     await db.execute(
         "UPDATE sessions SET last_activity_at = %s WHERE id = %s AND last_activity_at < %s",
         (now_ms, session_id, now_ms),
+        changes=(shards.session(session_id),),  # of this node; every other one notes it by itself
     )
 
 

@@ -24,7 +24,7 @@ def _shards(row: Row) -> tuple[shards.Shard]:
     return (shards.user(row[0]),)
 
 
-_BY_ID = lookup_by("user", columns=COLUMNS, source="users", key="id", of=_shards)
+_BY_ID = lookup_by("user", columns=COLUMNS, source="users", key="id", on=lambda key: (shards.user(key[0]),))
 
 
 async def insert(db: Queryable, user: User) -> None:

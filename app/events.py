@@ -63,6 +63,12 @@ class SessionClosed(msgspec.Struct, array_like=True, frozen=True, tag="session_c
     session_id: str
 
 
+class Changed(msgspec.Struct, array_like=True, frozen=True, tag="changed"):
+    """Rows that somebody changed, whoever it was: (namespace of the outbox, key). From a relay to its workers."""
+
+    pairs: tuple[tuple[str, str], ...]
+
+
 class Presence(msgspec.Struct, array_like=True, frozen=True, tag="presence"):
     """What a worker saw of users; goes to the relay only.
 
@@ -73,7 +79,7 @@ class Presence(msgspec.Struct, array_like=True, frozen=True, tag="presence"):
     user_ids: tuple[str, ...]
 
 
-Message = Event | ChannelMembership | TeamMembership | SessionClosed | Presence
+Message = Event | ChannelMembership | TeamMembership | SessionClosed | Presence | Changed
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(list[Message])

@@ -78,6 +78,11 @@ class PresenceTracker:
             for worker in [one for one in person.workers if one.startswith(f"{node_id}/")]:
                 self.disconnected(worker, user_id, since)
 
+    def workers_of(self, user_id: UserId) -> set[str]:
+        """Who holds connections of the user."""
+        person = self._people.get(user_id)
+        return person.workers if person is not None else set()
+
     def held_by(self, worker: str) -> list[UserId]:
         """Whom this worker holds."""
         return [user_id for user_id, person in self._people.items() if worker in person.workers]

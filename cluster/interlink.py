@@ -22,7 +22,7 @@ from cluster.colours import Seen
 from cluster.envelope import Envelope, Kind
 from cluster.keyring import KeyRing, Registration
 from cluster.links import Links
-from cluster.membership import Change, Liveness
+from cluster.membership import SUSPECT_S, Change, Liveness
 from cluster.mesh import BEAT_S, Answered, Asked, Broadcast, Deliver, Direct, Lost, Mesh, Met, Moved, Refused, Through
 from cluster.roster import Roster
 from cluster.zap import Gate, KeyPair
@@ -37,6 +37,7 @@ TICK_S = 0.05
 REGISTRY_S = 2.0
 KNOCK_S = 0.2
 ANSWER_S = 5.0
+_DISTURBED_S = 10.0
 _GONE = (Liveness.DOWN, Liveness.LEFT)
 
 
@@ -301,6 +302,14 @@ class Interlink:
             return False
         live = [one for one in members.node_ids() if members.liveness(one) not in _GONE]
         return self._place.node_id < min(live, default="~")
+
+    def is_disturbed(self) -> bool:
+        """Whether some peer is not heard, or was not of late: it may not know what we hold."""
+        now, members = now_s(), self.mesh.members
+        return any(
+            members.own_silence_s(one, now) >= SUSPECT_S or now - members.since(one) < _DISTURBED_S
+            for one in members.node_ids()
+        )
 
     def members(self) -> list[Seen]:
         """Everybody, this node first, as it sees them now."""

@@ -9,7 +9,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,12 +22,14 @@ from app.presence import OFFLINE, PresenceTracker
 from cluster.bus import BEAT_S, class_of, send
 from cluster.envelope import BadEnvelope, Class, Envelope, Kind, pack, unpack, unpack_shards
 from cluster.interlink import Interlink
-from cluster.membership import Change, Liveness
+from cluster.membership import Change as Move
+from cluster.membership import Liveness
 from cluster.page import Page
 from cluster.sequence import Reader, Stamp, Verdict
 from db import statuses
 from db.errors import DatabaseError
 from db.ids import UserId
+from db.outbox import Change
 from db.pool import Database
 
 log = logging.getLogger(__name__)
@@ -41,6 +43,8 @@ _EARLY_S = 2.0
 _EARLY_BYTES = 16 << 20
 _GONE_S = 3.0
 _PRESENCE_BATCH = 500
+_OF_SOCKETS = frozenset({"session", "user", "user_channels", "user_teams"})
+_PAIRS = 1000
 Operate = Callable[[str, dict[str, Any]], Awaitable[dict[str, Any]]]
 
 
@@ -69,9 +73,11 @@ class Relay:
         incarnation: int,
         away_after_s: float,
         operate: Operate | None = None,
+        on_forget: Callable[[], None] = lambda: None,
     ) -> None:
-        """operate: does what a peer asks of this node."""
+        """operate: does what a peer asks of this node. on_forget: messages of a peer were lost."""
         self._operate = operate
+        self._on_forget = on_forget
         self._page = page
         self._db = db
         self._node_id = node_id
@@ -235,6 +241,26 @@ class Relay:
         """Anything may have changed: no copy counts any more, and every ws worker reads anew."""
         log.warning("all copies are given up", extra={"reason": reason})
         self._db.stamps.write_all()
+        self._leave_holes()
+        self._on_forget()
+
+    def note_changes(self, changes: Sequence[Change] | None) -> None:
+        """What a poll of the outbox found: sockets depend on some of it. None: anything may have changed."""
+        if changes is None:
+            self._leave_holes()
+            return
+        pairs = [change for change in changes if change[0] in _OF_SOCKETS]
+        for at in range(0, len(pairs), _PAIRS):
+            self._publish(events.Changed(tuple(pairs[at : at + _PAIRS])))
+        users = [UserId(key) for namespace, key in changes if namespace == "status"]
+        if users and self.interlink is not None and self.interlink.is_disturbed():
+            self._presence.restate([user_id for user_id in users if self._is_held_here(user_id)])
+
+    def _is_held_here(self, user_id: UserId) -> bool:
+        return any("/" not in worker for worker in self._presence.workers_of(user_id))
+
+    def _leave_holes(self) -> None:
+        """A number that is never sent, in the stream of each ws worker: it reads anew what its sockets depend on."""
         for worker, link in self._links.items():
             if worker.startswith("ws"):
                 link.stamp.next()
@@ -262,7 +288,7 @@ class Relay:
                 body = events.bundle([events.encode(held)])
                 self.interlink.publish(Kind.PRESENCE, Class.RELIABLE, body, worker=worker)
 
-    def moved(self, change: Change) -> None:
+    def moved(self, change: Move) -> None:
         """See `Sink`. Whom a dead node held has no connection there any more."""
         if change.after in (Liveness.DOWN, Liveness.LEFT):
             self._presence.lose_node(change.node_id, self._loop.time())

@@ -53,8 +53,7 @@ class RelayWorker(Worker):
         database = await self.open_database(self.page)
         await systems.claim(database, "cluster_id", new_id())
         self.prober = Prober(database, self.page)
-        self.follower = Follower(database)
-        self.relay = Relay(
+        self.relay = relay = Relay(
             self.start.paths.bus,
             self.page,
             database,
@@ -62,7 +61,9 @@ class RelayWorker(Worker):
             incarnation=self.start.incarnation,
             away_after_s=self.start.config.team_settings.user_status_away_timeout,
             operate=self._operate_for_a_peer,
+            on_forget=lambda: follower.poll_now(),
         )
+        self.follower = follower = Follower(database, relay.note_changes)
         work = [self.prober.run(), self.follower.run(), self.relay.serve()]
         if self.start.config.cluster_settings.enable:
             work.append(self._take_part(database))

@@ -7,7 +7,9 @@ of channels changed, and the master's position, which is at least that of all it
 """
 
 import asyncio
+import contextlib
 import logging
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from db import shards
@@ -104,10 +106,13 @@ class Follower:
     """Polls every second, raises the floors of what changed and stamps it (the relay's; one a node).
 
     The board says when the last poll that was applied had been sent: the fence of all copies. polls: good ones so far.
+    told: called with what each poll found, after it was applied; with None when anything may have changed.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, told: Callable[[Sequence[Change] | None], None] = lambda _: None) -> None:
         self._database = database
+        self._told = told
+        self._hurry = asyncio.Event()
         self._outbox = Outbox(database)
         self._term = database.board.term()
         self._polled_at = self._trimmed_at = asyncio.get_running_loop().time()
@@ -122,7 +127,14 @@ class Follower:
                 await self._poll(began)
             except DatabaseError as error:
                 log.warning("the outbox cannot be read", extra={"reason": str(error).strip()})
-            await asyncio.sleep(max(0.0, POLL_EVERY_S - (loop.time() - began)))
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(max(0.0, POLL_EVERY_S - (loop.time() - began))):
+                    await self._hurry.wait()
+            self._hurry.clear()
+
+    def poll_now(self) -> None:
+        """Do not wait for the next second: something was lost on another way."""
+        self._hurry.set()
 
     async def _poll(self, began: float) -> None:
         database = self._database
@@ -140,8 +152,11 @@ class Follower:
             if began - self._polled_at > _TOO_LONG_S or len(changed) > _TOO_MUCH:
                 database.floors.raise_all(poll.position)
                 database.stamps.write_all()
+                self._told(None)
             else:
                 database.landed(changed, poll.position)
+                if poll.changes:
+                    self._told(poll.changes)
         if database.board.term() != term:
             return  # which of the masters was asked? The next poll begins anew
         database.board.set_polled(sent_ns)
@@ -160,6 +175,7 @@ class Follower:
                 self._outbox.forget()
                 raise
         self._database.stamps.write_all()
+        self._told(None)
 
     def status(self) -> dict[str, object]:
         """For `mmnode db status`."""

@@ -73,6 +73,8 @@ def routes(ctx: Context) -> list[tuple[str, object, str | None]]:
         (f"{V4}/license/client", system, "client_license"),
         (f"{V4}/config/reload", system, "reload"),
         (f"{V4}/database/recycle", system, "recycle"),
+        (f"{V4}/caches/invalidate", system, "purge"),
+        (f"{V4}/cluster/status", system, "cluster_status"),
     ]
 
 

@@ -72,6 +72,11 @@ class ServingWorker(Worker):
         caches = {"caches": self.ctx.caches.registry.figures()} if self.ctx is not None else {}
         return super().database_status() | caches
 
+    def purge(self) -> None:
+        """See `Worker`."""
+        if self.ctx is not None:
+            self.ctx.caches.registry.purge()
+
     def heads(self) -> Mapping[str, int]:
         """See `Worker`."""
         return {str(channel_id): seq for channel_id, seq in self.ctx.posts.acknowledged.items()} if self.ctx else {}

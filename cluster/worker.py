@@ -160,6 +160,8 @@ async def _run(role: str, index: int, end: socket.socket, inherited: list[socket
         if not serving.done():
             worker.stop_asked.set()  # the supervisor is gone
         await serving
+        if listening.done():
+            listening.result()
     finally:
         beating.cancel()
         listening.cancel()

@@ -203,6 +203,8 @@ _EXAMPLES: dict[str, Callable[[World, Rest], Example]] = {
     "GET /api/v4/config/client": lambda _, __: Example({}, query="?format=old"),
     "POST /api/v4/config/reload": lambda _, __: Example({}),
     "POST /api/v4/database/recycle": lambda _, __: Example({}),
+    "POST /api/v4/caches/invalidate": lambda _, __: Example({}),
+    "GET /api/v4/cluster/status": lambda _, __: Example({}),
     "GET /api/v4/license/client": lambda _, __: Example({}, query="?format=old"),
 }
 

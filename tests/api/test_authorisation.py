@@ -55,6 +55,8 @@ MATRIX: dict[str, Expected] = {
     "GET /api/v4/license/client": OPEN,
     "POST /api/v4/config/reload": (401, 403, 403, 403, 403, 200),
     "POST /api/v4/database/recycle": (401, 403, 403, 403, 403, 200),
+    "POST /api/v4/caches/invalidate": (401, 403, 403, 403, 403, 200),
+    "GET /api/v4/cluster/status": (401, 403, 403, 403, 403, 200),
 }
 # The same with the member in the path (the member themselves left out: 0). Reading a user is open to all.
 FOR_OTHERS: dict[str, Expected] = {

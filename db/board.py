@@ -49,6 +49,12 @@ class Board(Protocol):
     def polled_ns(self) -> int:
         """When the last poll of the outbox that was applied had been sent; 0: there was none."""
 
+    def master_lost(self) -> bool:
+        """Whether the master did not answer the last probe."""
+
+    def set_master_lost(self, lost: bool) -> None:
+        """Only the prober."""
+
     def set_polled(self, sent_ns: int) -> None:
         """Only the follower of the outbox: floors and stamps of what that poll told of are written."""
 
@@ -70,6 +76,7 @@ class LocalBoard:
         self._servers = 0
         self._replicas = [Seen()] * MAX_REPLICAS
         self._polled_ns = 0
+        self._master_lost = False
 
     def term(self) -> Term:
         """See `Board`."""
@@ -78,6 +85,14 @@ class LocalBoard:
     def polled_ns(self) -> int:
         """See `Board`."""
         return self._polled_ns
+
+    def master_lost(self) -> bool:
+        """See `Board`."""
+        return self._master_lost
+
+    def set_master_lost(self, lost: bool) -> None:
+        """See `Board`."""
+        self._master_lost = lost
 
     def set_polled(self, sent_ns: int) -> None:
         """See `Board`."""

@@ -46,13 +46,12 @@ class _Copy(Generic[V]):
 class _Fill(Generic[V]):
     """A read under way and who waits for it. asked_ns: when it was sent; 0 before that."""
 
-    __slots__ = ("asked_ns", "copy", "done", "error", "value")
+    __slots__ = ("asked_ns", "done", "error", "value")
 
     def __init__(self, done: asyncio.Future[None]) -> None:
         self.done = done
         self.asked_ns = 0
         self.value: V | None = None
-        self.copy: _Copy[V] | None = None
         self.error: Exception | None = None
 
 
@@ -226,8 +225,8 @@ class Cache(Generic[K, V]):
                 raise fill.error
             if fill.asked_ns > question_ns:
                 return fill.value
-            copy = fill.copy
-            if copy is not None and self._registry.holds(copy.shards, copy.tokens):
+            copy = self._copies.get(key)
+            if copy is not None and copy.value is not None and self._registry.holds(copy.shards, copy.tokens):
                 return copy.value
         fill = self._fills[key] = _Fill(asyncio.get_running_loop().create_future())
         try:
@@ -265,8 +264,7 @@ class Cache(Generic[K, V]):
                     return
                 tokens = (tokens[0], *(shown[one] for one in shards))
         if stamps.hold(shards, tokens):
-            fill.copy = _Copy(shards, tokens, value, self._size(value) if self._size is not None else 0)
-            self._keep(key, fill.copy)
+            self._keep(key, _Copy(shards, tokens, value, self._size(value) if self._size is not None else 0))
         else:
             self._keep(key, _Copy(shards))
 

@@ -11,12 +11,12 @@ import contextlib
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from db import shards
 from db.board import boottime_ns
-from db.drivers import Row
+from db.drivers import Connection, Row
 from db.errors import DatabaseError
-from db.mysql.outbox import IdCursor
 from db.mysql.tables import NOW_MS
 from db.pool import Database
 from db.queryable import at_most
@@ -57,45 +57,69 @@ class Poll:
     heads: list[tuple[str, int]]
 
 
+class Cursor(Protocol):
+    """What a reader has seen of one master's outbox."""
+
+    async def poll(self, connection: Connection) -> tuple[int, list[Row], list[Row]] | None:
+        """(position, changes, heads) since the last poll; None for the first one."""
+
+
 class _SnapshotCursor:
     """PostgreSQL's: the snapshot of the last poll."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self) -> None:
         self._snapshot: str | None = None
 
-    async def poll(self) -> tuple[int, list[Row], list[Row]] | None:
-        """(position, changes, heads); None for the first poll."""
+    async def poll(self, connection: Connection) -> tuple[int, list[Row], list[Row]] | None:
+        """See `Cursor`."""
         since = self._snapshot
         changes: list[Row] = []
         heads: list[Row] = []
-        async with self._database.generation.master.connection() as connection:
-            with at_most(_TIMEOUT_S, connection):
-                async with connection.transaction():
-                    await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-                    rows = await connection.fetch(_SNAPSHOT)
-                    if since is not None:
-                        changes = await connection.fetch(_CHANGES, (since, since))
-                        heads = await connection.fetch(_HEADS, (since, since))
+        async with connection.transaction():
+            await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            rows = await connection.fetch(_SNAPSHOT)
+            if since is not None:
+                changes = await connection.fetch(_CHANGES, (since, since))
+                heads = await connection.fetch(_HEADS, (since, since))
         self._snapshot = rows[0][0]
         return None if since is None else (rows[0][1], changes, heads)
 
 
 class Outbox:
-    """One reader."""
+    """One reader. A cursor means nothing to another master: the first poll of each term is a first one."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self.forget()
+        self._master: tuple[str, int, str] | None = None
+        self._cursor = self._begin()
 
     def forget(self) -> None:
-        """Another master: what the cursor says means nothing there. The next poll is a first one."""
-        mysql = self._database.dialect == "mysql"
-        self._cursor = IdCursor(self._database) if mysql else _SnapshotCursor(self._database)
+        """What the last poll told of was lost: the next one is a first one."""
+        self._cursor = self._begin()
+
+    def _begin(self) -> Cursor:
+        if self._database.dialect == "mysql":
+            from db.mysql.outbox import IdCursor
+
+            return IdCursor()
+        return _SnapshotCursor()
 
     async def poll(self) -> Poll | None:
         """What changed since the last poll; None for the first, which sets the cursor. Raises DatabaseError."""
-        found = await self._cursor.poll()
+        generation = self._database.generation
+        async with generation.master.connection() as connection:
+            with at_most(_TIMEOUT_S, connection):
+                facts = await generation.driver.facts(connection)
+                try:
+                    self._database.check(facts)
+                except DatabaseError:
+                    connection.abandon()
+                    raise
+                master = (facts.server, facts.timeline, facts.marker)
+                if master != self._master:
+                    self.forget()
+                    self._master = master
+                found = await self._cursor.poll(connection)
         if found is None:
             return None
         position, changes, heads = found
@@ -114,7 +138,6 @@ class Follower:
         self._told = told
         self._hurry = asyncio.Event()
         self._outbox = Outbox(database)
-        self._term = database.board.term()
         self._polled_at = self._trimmed_at = asyncio.get_running_loop().time()
         self.polls = 0
 
@@ -139,10 +162,6 @@ class Follower:
     async def _poll(self, began: float) -> None:
         database = self._database
         sent_ns = boottime_ns()
-        term = database.board.term()
-        if term != self._term:
-            self._outbox.forget()
-            self._term = term
         poll = await self._outbox.poll()
         if poll is None:
             await self._begin()
@@ -157,8 +176,6 @@ class Follower:
                 database.landed(changed, poll.position)
                 if poll.changes:
                     self._told(poll.changes)
-        if database.board.term() != term:
-            return  # which of the masters was asked? The next poll begins anew
         database.board.set_polled(sent_ns)
         self._polled_at = began
         self.polls += 1

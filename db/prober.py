@@ -98,10 +98,12 @@ class Prober:
                 await self._meet(facts)
                 self._clock.master(facts.position, asyncio.get_running_loop().time())
                 self.master = facts
+                self._board.set_master_lost(False)
             except DatabaseError as error:
                 if self.master is not None:
                     log.warning("the master database does not answer", extra={"reason": str(error).strip()})
                 self.master = None
+                self._board.set_master_lost(True)
             await asyncio.sleep(EVERY_S - min(EVERY_S, asyncio.get_running_loop().time() - began))
 
     async def _meet(self, facts: Facts) -> None:

@@ -10,6 +10,7 @@ channel.py     messages between the supervisor and a worker
 children.py    sans-I/O: the life of a child process: back-off, watchdog, red
 cli.py         the command line
 control.py     the control socket
+digest.py      whether nodes have the same configuration, said without saying what it is
 embedded.py    the embedded PostgreSQL as a child
 envelope.py    envelope <-> msgpack
 floors.py      what must be seen by every read of the node, in shared memory

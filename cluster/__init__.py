@@ -16,6 +16,7 @@ envelope.py    envelope <-> msgpack
 floors.py      what must be seen by every read of the node, in shared memory
 handover.py    connected sockets from one worker to another
 keyring.py     what the cluster's secret proves: keys by HKDF, MACs of registrations
+lease.py       sans-I/O: who does the jobs of the cluster, and its runner
 listen.py      the listening sockets, held by the supervisor
 loads.py       evenly loaded api workers
 logs.py        one event a line

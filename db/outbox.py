@@ -16,6 +16,7 @@ from db.errors import DatabaseError
 from db.mysql.outbox import IdCursor
 from db.mysql.tables import NOW_MS
 from db.pool import Database
+from db.queryable import Queryable
 from db.settings import Dialect
 
 log = logging.getLogger(__name__)
@@ -139,6 +140,6 @@ class Follower:
         return {"outbox_polls": self.polls, "outbox_age_s": round(age_s, 1)}
 
 
-async def trim(database: Database, older_than_ms: int) -> int:
+async def trim(db: Queryable, older_than_ms: int) -> int:
     """Forget what every reader has read long ago; how many rows."""
-    return await database.execute(_TRIM[database.dialect], (older_than_ms,))
+    return await db.execute(_TRIM[db.dialect], (older_than_ms,))

@@ -11,6 +11,7 @@ activity.py     which signs of life of users are worth telling
 caches.py       what a worker keeps copies of
 channels.py     channels and their members
 clientconfig.py what /config/client and X-Version-Id tell clients
+clusterconfig.py what ClusterSettings must satisfy; the secret in a file
 config.py       the sections of config.json, their defaults, what a reload may change
 configfile.py   reading config.json: environment overrides, validation
 context.py      everything a verb needs, built once per process

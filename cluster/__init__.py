@@ -14,7 +14,7 @@ children.py    sans-I/O: the life of a child process: back-off, watchdog, red
 cli.py         the command line
 colours.py     green, yellow, red: the status of the cluster
 control.py     the control socket
-digest.py      what must be equal on all nodes, without the values
+digest.py      whether nodes have the same configuration, said without saying what it is
 embedded.py    the embedded PostgreSQL as a child
 envelope.py    envelope <-> msgpack
 floors.py      what must be seen by every read of the node, in shared memory
@@ -22,6 +22,7 @@ handover.py    connected sockets from one worker to another
 intake.py      sans-I/O: what comes from a peer, in its order and whole
 interlink.py   this node's part in the cluster: registry, sockets, clock around mesh.py
 keyring.py     what the cluster's secret proves: keys by HKDF, MACs of registrations
+lease.py       sans-I/O: who does the jobs of the cluster, and its runner
 links.py       the sockets between nodes
 listen.py      the listening sockets, held by the supervisor
 loads.py       evenly loaded api workers

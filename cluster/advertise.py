@@ -2,10 +2,17 @@
 
 import socket
 
+from app.clusterconfig import split_advertised
 from app.config import Config, split_address
 from db.place import host_of
 
 _ANY = frozenset({"", "0.0.0.0", "::"})  # noqa: S104 (what to recognise, not to bind)
+
+
+def listen(config: Config) -> tuple[str, int]:
+    """Host and port of the reliable lane: of InterNodeListenAddress, else BindAddress; '' is every interface."""
+    host, port = split_address(config.cluster_settings.inter_node_listen_address)
+    return host or config.cluster_settings.bind_address, port
 
 
 def address(config: Config) -> str:
@@ -13,11 +20,11 @@ def address(config: Config) -> str:
 
     ClusterSettings.AdvertiseAddress, else the host it listens on, else the source address towards the database.
     """
-    cluster = config.cluster_settings
-    listen_host, port = split_address(cluster.inter_node_listen_address)
-    said = cluster.advertise_address
+    listen_host, port = listen(config)
+    said = config.cluster_settings.advertise_address
     if said:
-        return said if _has_port(said) else f"{said}:{port}"
+        said_host, said_port = split_advertised(said)
+        return _join(said_host, said_port or port)
     if listen_host not in _ANY:
         return _join(listen_host, port)
     sql = config.sql_settings
@@ -32,10 +39,6 @@ def source_towards(host: str | None) -> str:
     with socket.socket(family, kind) as probe:
         probe.connect(where)  # of UDP: nothing is sent
         return str(probe.getsockname()[0])
-
-
-def _has_port(text: str) -> bool:
-    return text.rpartition(":")[2].isdigit() and (text.count(":") == 1 or "]:" in text)
 
 
 def _join(host: str, port: int) -> str:

@@ -49,7 +49,8 @@ def mismatches(values: Mapping[str, Mapping[str, str]]) -> dict[str, list[str]]:
 def judge(members: Sequence[Seen], *, patient: bool, upgrading: bool) -> dict[str, tuple[str, list[str], list[str]]]:
     """(colour, reasons, sections of the configuration that differ) of each member."""
     live = {one.node_id: one.beat for one in members if one.beat is not None and one.liveness not in _AWAY}
-    sections = mismatches({node_id: beat.sections for node_id, beat in live.items()})
+    same = len({beat.config_hash for beat in live.values()}) == 1  # also while nodes hold different secrets
+    sections = {} if same else mismatches({node_id: beat.sections for node_id, beat in live.items()})
     versions = mismatches({node_id: {"version": beat.version} for node_id, beat in live.items()})
     judged = {}
     for one in members:

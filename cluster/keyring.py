@@ -8,7 +8,6 @@ import hashlib
 import hmac
 from dataclasses import dataclass
 
-MIN_SECRET_BYTES = 32
 _SALT = b"mmnode cluster"
 _HASH_BYTES = 32
 _Z85 = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-:+=^!/*?&<>()[]{}@%$#"

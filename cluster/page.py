@@ -25,7 +25,16 @@ from db.board import MAX_REPLICAS, Seen, Term, boottime_ns
 SIZE = mmap.PAGESIZE
 _MAGIC = 0x6D6D6E6F64650002
 _FIELD = struct.Struct("=Q")
-_MAGIC_AT, _INCARNATION_AT, _HEAD_AT, _BEAT_AT, _POLLED_AT, _LOST_AT, _JOINING_AT, _LOADS_AT = 0, 8, 16, 24, 32, 40, 48, 1024
+_MAGIC_AT, _INCARNATION_AT, _HEAD_AT, _BEAT_AT, _POLLED_AT, _LOST_AT, _JOINING_AT, _LOADS_AT = (
+    0,
+    8,
+    16,
+    24,
+    32,
+    40,
+    48,
+    1024,
+)
 _TERM_AT, _SERVERS_AT, _REPLICAS_AT = 3072, 3080, 3088
 _REPLICA_BYTES = 3 * _FIELD.size
 _RELAY_SILENT_S = 3.0

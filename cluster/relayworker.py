@@ -2,24 +2,26 @@
 
 import asyncio
 import logging
+import os
 import socket
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from app.config import Config, split_address
+from app.config import Config
 from app.version import VERSION
-from cluster import advertise, colours, digest
+from cluster import advertise, colours, digest, lease
 from cluster.bodies import Beat
 from cluster.channel import Body
 from cluster.interlink import Interlink, Place
 from cluster.keyring import KeyRing
+from cluster.lease import LeaseRunner
 from cluster.operations import EVERYWHERE
 from cluster.page import Page
 from cluster.relay import Relay
 from cluster.start import Start
 from cluster.worker import Worker
 from cluster.zap import KeyPair
-from db import migrate, nodes, systems
+from db import jobs, migrate, nodes, systems
 from db.board import boottime_ns, fence_open
 from db.errors import DatabaseError, Unavailable
 from db.ids import new_id
@@ -39,6 +41,7 @@ class RelayWorker(Worker):
     prober: Prober | None = None
     follower: Follower | None = None
     interlink: Interlink | None = None
+    leader: LeaseRunner | None = None
     page: Page
     schema_version = 0
     config: Config
@@ -64,7 +67,9 @@ class RelayWorker(Worker):
             on_forget=lambda: follower.poll_now(),
         )
         self.follower = follower = Follower(database, relay.note_changes)
-        work = [self.prober.run(), self.follower.run(), self.relay.serve()]
+        holder = f"{self.start.paths.node_id}/{os.getpid()}/{self.start.incarnation}"
+        self.leader = LeaseRunner(database, lease.JOBS, holder, lambda fence: jobs.run_for_ever(database, fence))
+        work = [self.prober.run(), self.follower.run(), self.relay.serve(), self.leader.run()]
         if self.start.config.cluster_settings.enable:
             work.append(self._take_part(database))
         ready()
@@ -91,11 +96,10 @@ class RelayWorker(Worker):
         """Enrol as soon as the database lets us, then take part for ever."""
         assert self.relay is not None
         settings = self.start.config.cluster_settings
-        listen = split_address(settings.inter_node_listen_address)
         place = Place(
             cluster_id=await systems.find(database, "cluster_id") or "",
             node_id=self.start.paths.node_id,
-            listen=listen,
+            listen=advertise.listen(self.start.config),
             advertise=advertise.address(self.start.config),
             hostname=settings.override_hostname or socket.gethostname(),
             version=VERSION,
@@ -131,9 +135,8 @@ class RelayWorker(Worker):
     def _renew(self, beat: Beat) -> None:
         """What changes while the node runs."""
         config = self.config
-        sections = digest.sections(config, _keyring(config))
-        beat.sections = sections
-        beat.config_hash = digest.whole(sections)
+        beat.sections = dict(digest.digests(config, _keyring(config).digest_keys[0]))
+        beat.config_hash = digest.config_hash(config)
         term = self.page.term()
         beat.term = (term.number, term.timeline)
         beat.reasons = self._reasons()
@@ -199,7 +202,8 @@ class RelayWorker(Worker):
         """See `Worker`."""
         if self.relay is None:
             return {}
-        return {"relayed": self.relay.relayed, "dropped": self.relay.dropped}
+        figures = {"relayed": self.relay.relayed, "dropped": self.relay.dropped}
+        return figures | (self.leader.status() if self.leader is not None else {})
 
 
 def _keyring(config: Config) -> KeyRing:

@@ -21,6 +21,8 @@ errors.py       what can go wrong below, in a few kinds
 failover.py     a planned change of the master
 generation.py   the connections of one configuration; a recycle replaces all at once
 ids.py          26-character ids and random tokens
+jobs.py         what one node at a time does for all, guarded by a lease
+leases.py       leases with fencing tokens
 loader.py       natural batching of reads by key: session and user, access to a channel, a user, a post
 migrate.py      numbered SQL, run by exactly one of several nodes
 mysql/          what has to be said to MySQL and MariaDB in other statements

@@ -19,7 +19,7 @@ from db.drivers import Connection, Row
 from db.errors import DatabaseError
 from db.mysql.tables import NOW_MS
 from db.pool import Database
-from db.queryable import at_most
+from db.queryable import Queryable, at_most
 from db.settings import Dialect
 
 log = logging.getLogger(__name__)
@@ -28,8 +28,6 @@ POLL_EVERY_S = 1.0
 _TIMEOUT_S = 5.0
 _TOO_LONG_S = 900.0
 _TOO_MUCH = 10_000
-_KEEP_S = 3600.0
-_TRIM_EVERY_S = 60.0
 _SNAPSHOT = "SELECT pg_current_snapshot()::text, (pg_current_wal_insert_lsn() - '0/0')::bigint"
 _CHANGES = (
     "SELECT DISTINCT namespace, key FROM cluster_log WHERE xid >= pg_snapshot_xmin(%s::pg_snapshot)"
@@ -138,7 +136,7 @@ class Follower:
         self._told = told
         self._hurry = asyncio.Event()
         self._outbox = Outbox(database)
-        self._polled_at = self._trimmed_at = asyncio.get_running_loop().time()
+        self._polled_at = asyncio.get_running_loop().time()
         self.polls = 0
 
     async def run(self) -> None:
@@ -179,9 +177,6 @@ class Follower:
         database.board.set_polled(sent_ns)
         self._polled_at = began
         self.polls += 1
-        if began - self._trimmed_at >= _TRIM_EVERY_S:
-            self._trimmed_at = began
-            await trim(database, int(_KEEP_S * 1000))
 
     async def _begin(self) -> None:
         """After a first poll: nobody knows what changed before it."""
@@ -200,6 +195,6 @@ class Follower:
         return {"outbox_polls": self.polls, "outbox_age_s": round(age_s, 3)}
 
 
-async def trim(database: Database, older_than_ms: int) -> int:
+async def trim(db: Queryable, older_than_ms: int) -> int:
     """Forget what every reader has read long ago; how many rows."""
-    return await database.execute(_TRIM[database.dialect], (older_than_ms,))
+    return await db.execute(_TRIM[db.dialect], (older_than_ms,))

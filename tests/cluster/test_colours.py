@@ -25,7 +25,11 @@ def test_all_is_well() -> None:
 def test_who_differs_from_most_is_named_with_the_section() -> None:
     same, other = {"TeamSettings": "1", "SqlSettings": "1"}, {"TeamSettings": "2", "SqlSettings": "1"}
     found = judge(
-        [_seen("a", _beat(sections=same)), _seen("b", _beat(sections=other)), _seen("c", _beat(sections=same))],
+        [
+            _seen("a", _beat(sections=same, config_hash="1")),
+            _seen("b", _beat(sections=other, config_hash="2")),
+            _seen("c", _beat(sections=same, config_hash="1")),
+        ],
         patient=False,
         upgrading=False,
     )
@@ -34,6 +38,11 @@ def test_who_differs_from_most_is_named_with_the_section() -> None:
         "b": ("red", ["config_mismatch"], ["TeamSettings"]),
         "c": ("green", [], []),
     }
+
+
+def test_while_the_secret_is_replaced_digests_differ_and_nobody_is_red() -> None:
+    one, other = _beat(sections={"x": "1"}, config_hash="h"), _beat(sections={"x": "2"}, config_hash="h")
+    assert _judged(_seen("a", one), _seen("b", other)) == {"a": ("green", []), "b": ("green", [])}
 
 
 def test_of_two_that_differ_nobody_knows_who_is_right() -> None:

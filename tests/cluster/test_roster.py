@@ -102,6 +102,13 @@ def test_who_left_or_was_removed_is_no_member_until_it_starts_again(
     assert not view.removed
 
 
+def test_an_old_row_that_is_put_back_does_not_make_its_node_leave_again(roster: Roster) -> None:
+    roster.judge([row(1), row(2, 2)], [])
+    view = roster.judge([row(1), row(2, 1, left_at=5)], [])
+    assert not view.removed
+    assert view.members["node2"].incarnation == 2
+
+
 def test_a_row_that_is_not_believed_can_be_removed(roster: Roster) -> None:
     view = roster.judge([row(1), row(2, ring=KeyRing("x" * 32), removed_at=5)], [])
     assert view.removed == {"node2": Removal.REMOVED}

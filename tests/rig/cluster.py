@@ -19,7 +19,7 @@ from tests.rig.pgcluster import PgCluster
 from tests.rig.rest import Rest
 from tests.rig.wait import until
 
-SECRET = "a secret of tests, of more than 32 bytes"  # noqa: S105
+SECRET = "a secret of tests, of more than 32 bytes"
 _PREFIX = "mmt"
 _numbers = itertools.count()
 

@@ -10,9 +10,10 @@ _ANY = frozenset({"", "0.0.0.0", "::"})  # noqa: S104 (what to recognise, not to
 
 
 def listen(config: Config) -> tuple[str, int]:
-    """Host and port of the reliable lane: of InterNodeListenAddress, else BindAddress; '' is every interface."""
-    host, port = split_address(config.cluster_settings.inter_node_listen_address)
-    return host or config.cluster_settings.bind_address, port
+    """Host and port of the reliable lane. Host: an address, the name of an interface, or '' for all of them."""
+    cluster = config.cluster_settings
+    host, port = split_address(cluster.inter_node_listen_address)
+    return host or cluster.bind_address or cluster.network_interface, port
 
 
 def address(config: Config) -> str:
@@ -25,7 +26,7 @@ def address(config: Config) -> str:
     if said:
         said_host, said_port = split_advertised(said)
         return _join(said_host, said_port or port)
-    if listen_host not in _ANY:
+    if listen_host not in _ANY and listen_host != config.cluster_settings.network_interface:
         return _join(listen_host, port)
     sql = config.sql_settings
     return _join(source_towards(host_of(sql.driver_name, sql.data_source)), port)

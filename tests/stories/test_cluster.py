@@ -132,7 +132,7 @@ def test_a_cut_between_two_nodes_makes_nobody_red_and_loses_no_event(cluster: Cl
     channel = new_channel(ann, team, bob)
     socket = Socket.open(bob)
     cluster.cut(0, 1, one_way=one_way)
-    wanted = []
+    wanted: list[str] = []
     until_time = time.monotonic() + scale(4, 30)
     while time.monotonic() < until_time:
         wanted.append(ann.write(channel["id"], f"post {len(wanted)}")["id"])

@@ -188,6 +188,11 @@ RESTART_NEEDED = frozenset(
         "FileSettings",
     }
 )
+# Of sections that need a restart, what a reload applies all the same: a secret is replaced while the nodes run.
+LIVE = frozenset(
+    f"ClusterSettings.{key}"
+    for key in ("Secret", "SecretNext", "WriteBarrierMs", "PeerTimeoutPolicy", "DrainGraceS", "DegradedReadMaxS")
+)
 # A reload reads what begins so; it is applied when the connections are recycled.
 RECYCLE_NEEDED = "SqlSettings."
 SECRET_KEYS = frozenset(
@@ -225,7 +230,7 @@ def differences(old: Config, new: Config) -> list[str]:
 
 def needs_restart(dotted: str) -> bool:
     """Whether a change of this key waits for a restart (requirement 83)."""
-    return dotted in RESTART_NEEDED or dotted.partition(".")[0] in RESTART_NEEDED
+    return dotted not in LIVE and (dotted in RESTART_NEEDED or dotted.partition(".")[0] in RESTART_NEEDED)
 
 
 def apply_live(old: Config, new: Config) -> Config:

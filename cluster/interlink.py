@@ -26,7 +26,7 @@ from cluster.membership import SUSPECT_S, Change, Liveness
 from cluster.mesh import BEAT_S, Answered, Asked, Broadcast, Deliver, Direct, Lost, Mesh, Met, Moved, Refused, Through
 from cluster.roster import Roster
 from cluster.zap import Gate, KeyPair
-from db import nodes
+from db import nodes, systems
 from db.board import boottime_ns
 from db.errors import DatabaseError
 from db.pool import Database
@@ -37,7 +37,9 @@ TICK_S = 0.05
 REGISTRY_S = 2.0
 KNOCK_S = 0.2
 ANSWER_S = 5.0
+UPGRADING = "rolling_upgrade"
 _DISTURBED_S = 10.0
+_FRESH_MS = 10_000
 _GONE = (Liveness.DOWN, Liveness.LEFT)
 
 
@@ -113,6 +115,10 @@ class Interlink:
         self._taking = False
         self._said_joined = False
         self._reseal = False
+        self.outsider = False
+        """Others live, and none of them holds our secret."""
+        self.upgrading = False
+        """An operator declared that the nodes are being brought to another version."""
         self.removed = False
         """An operator took this node out of the cluster."""
         self.superseded = False
@@ -211,6 +217,7 @@ class Interlink:
 
     async def _read_registry(self) -> None:
         rows = await nodes.read_all(self._database)
+        self.upgrading = await systems.find(self._database, UPGRADING) == "1"
         view = self._roster.judge(rows, self._place.urls, self._lists())
         for node_id, reason in view.news:
             log.error("a registration is refused", extra={"node": node_id, "reason": reason.value})
@@ -218,6 +225,8 @@ class Interlink:
         if self._reseal or not (view.registered or self.removed):
             self._reseal = False
             self._roster.incarnation = await self._enrol(self._roster.incarnation)
+        fresh = [row for row in rows if row.node_id in view.refused and row.age_ms < _FRESH_MS]
+        self.outsider = bool(fresh) and set(view.members) <= {self._place.node_id}
         self._gate.allow(view.keys)
         others = {node_id: member for node_id, member in view.members.items() if node_id != self._place.node_id}
         gone = [peer for peer in self._links.peers() if peer not in others]

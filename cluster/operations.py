@@ -67,6 +67,8 @@ class Operations:
                 return await self.servers.recycle(self.config)
             case "failover":
                 return await self._fail_over(str(arguments["to"]), force=bool(arguments.get("force")))
+            case "diff":
+                return self._diff()
             case "purge":
                 return await self._purge()
             case "cluster":
@@ -94,6 +96,19 @@ class Operations:
         if not self.config.cluster_settings.enable:
             return {"ok": True, "members": []}
         return await self._ask_relay("cluster", {})
+
+    def _diff(self) -> Answer:
+        """Which keys of the file differ from what this node uses, and what would apply them. Never a value."""
+        try:
+            loaded = configfile.load(self._config_path)
+        except configfile.ConfigError as error:
+            return {"ok": False, "error": str(error)}
+        found = {}
+        for dotted in differences(self.config, loaded.config):
+            found[dotted] = "restart" if needs_restart(dotted) else "reload"
+        for dotted in self.servers.pending(loaded.config.sql_settings):
+            found[dotted] = "restart" if needs_restart(dotted) else "recycle"
+        return {"ok": True, "differences": found}
 
     async def _purge(self) -> Answer:
         """Forget all copies that this node holds."""

@@ -12,7 +12,7 @@ from app.version import VERSION
 from cluster import advertise, colours, digest, lease
 from cluster.bodies import Beat
 from cluster.channel import Body
-from cluster.interlink import Interlink, Place
+from cluster.interlink import UPGRADING, Interlink, Place
 from cluster.keyring import KeyRing
 from cluster.lease import LeaseRunner
 from cluster.operations import EVERYWHERE
@@ -141,7 +141,8 @@ class RelayWorker(Worker):
         beat.term = (term.number, term.timeline)
         beat.reasons = self._reasons()
         if self.interlink is not None:
-            self.page.set_joining(self.interlink.removed or not self.interlink.mesh.joined)
+            link = self.interlink
+            self.page.set_joining(link.removed or link.outsider or not link.mesh.joined)
 
     def _reasons(self) -> list[str]:
         reasons = []
@@ -170,11 +171,15 @@ class RelayWorker(Worker):
                 assert self.database is not None
                 removed = await nodes.remove(self.database, str(body["node"]))
                 return {"ok": removed} if removed else {"ok": False, "error": "there is no such node"}
+            case "upgrade":
+                assert self.database is not None
+                await systems.put(self.database, UPGRADING, "1" if body["begin"] else "0")
+                return {}
         raise Unavailable(f"unknown command {kind!r}")
 
     def _members(self, interlink: Interlink) -> list[dict[str, Any]]:
         patient = self.config.cluster_settings.peer_timeout_policy == "patient"
-        return colours.status(interlink.members(), patient=patient, upgrading=False)
+        return colours.status(interlink.members(), patient=patient, upgrading=interlink.upgrading)
 
     # What all workers do -------------------------------------------------------------------------------------------
 

@@ -33,6 +33,7 @@ class ServingWorker(Worker):
     """What api and ws workers have in common: a context over database and bus."""
 
     ctx: Context | None = None
+    bus: BusEnd | None = None
 
     async def build(
         self, on_message: Callable[[BusMessage], None], on_loss: Callable[[], None], batch_connections: int
@@ -41,7 +42,7 @@ class ServingWorker(Worker):
         await migrate.wait(self.settings)
         page = Page(self.start.paths.page)
         database = await self.open_database(page, batch_connections + loader.CONNECTIONS)
-        bus = self.bus_end(page, on_message, on_loss)
+        bus = self.bus = self.bus_end(page, on_message, on_loss)
         cluster = self.start.config.cluster_settings
         if cluster.enable:
             bus.barrier_s = cluster.write_barrier_ms / 1000
@@ -85,6 +86,8 @@ class ServingWorker(Worker):
         """See `Worker`."""
         if self.ctx is not None:
             self.ctx.reload(config)
+            if self.bus is not None:
+                self.bus.barrier_s = config.cluster_settings.write_barrier_ms / 1000
 
 
 class ApiWorker(ServingWorker):

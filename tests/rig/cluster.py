@@ -87,14 +87,27 @@ class Cluster:
     """Nodes on a `PgCluster`'s new database. Use as a context manager: it starts them, and ends when all are green."""
 
     def __init__(
-        self, servers: PgCluster, nodes: int = 3, *, workers: int = 1, config: dict[str, Any] | None = None
+        self,
+        servers: PgCluster,
+        nodes: int = 3,
+        *,
+        workers: int = 1,
+        spare: int = 0,
+        config: dict[str, Any] | None = None,
     ) -> None:
+        """spare: places for nodes that are added later."""
         self.servers = servers
         self.database = servers.new_database()
-        self.network = Network(nodes)
+        self.network = Network(nodes + spare)
         self.config = config or {}
         self.nodes = [self._make(place, workers) for place in range(nodes)]
         self.admin: Rest
+
+    def add(self) -> Node:
+        """One more node in a spare place; not started."""
+        node = self._make(len(self.nodes), self.nodes[0].workers)
+        self.nodes.append(node)
+        return node
 
     def _make(self, place: int, workers: int) -> Node:
         address = self.network.address(place)
@@ -104,7 +117,6 @@ class Cluster:
             environment={
                 "MM_SERVICESETTINGS_LISTENADDRESS": f"{address}:8065",
                 "MM_CLUSTERSETTINGS_INTERNODELISTENADDRESS": f"{address}:8075",
-                "MM_CLUSTERSETTINGS_SECRET": SECRET,
             },
         )
         self.configure(node, {})
@@ -119,7 +131,7 @@ class Cluster:
                 "DataSourceReplicas": [one.socket_dsn(self.database) for one in servers.replicas],
                 "MaxOpenConns": 16,
             },
-            "ClusterSettings": {"Enable": True},
+            "ClusterSettings": {"Enable": True, "Secret": SECRET},
             "TeamSettings": {"MaxUsersPerTeam": 10_000},
         }
         for section, keys in itertools.chain(self.config.items(), change.items()):

@@ -1,11 +1,16 @@
 """Three real nodes over one database: one service, whatever breaks between them."""
 
+import contextlib
+import os
+import socket
+import threading
 import time
 from collections.abc import Iterator
 
 import pytest
+import requests
 
-from tests.rig.cluster import Cluster
+from tests.rig.cluster import SECRET, Cluster
 from tests.rig.people import new_channel, new_team, new_user
 from tests.rig.pgcluster import PgCluster
 from tests.rig.rest import Rest
@@ -141,4 +146,157 @@ def test_a_cut_between_two_nodes_makes_nobody_red_and_loses_no_event(cluster: Cl
     cluster.heal()
     until(lambda: len(socket.posts()) >= len(wanted), 15, "all posts")
     assert [post["id"] for post in socket.posts()] == wanted
+    cluster.until_green()
+
+
+def test_a_configuration_that_differs_is_red_and_named_and_traffic_goes_on(cluster: Cluster) -> None:
+    cluster.configure(cluster.nodes[1], {"TeamSettings": {"SiteName": "another"}})
+    cluster.nodes[1].ask("reload")
+    until(lambda: cluster.members(0)[1]["config_mismatch"] == ["TeamSettings"], 5, "the section to be named")
+    for place in range(3):
+        members = cluster.members(place)
+        assert [members[one]["state"] for one in range(3)] == ["green", "red", "green"]
+        assert members[1]["reasons"] == ["config_mismatch"]
+        assert cluster.nodes[place].ping() == 200
+    cluster.configure(cluster.nodes[1], {})
+    cluster.nodes[1].ask("reload")
+    cluster.until_green(5)
+
+
+@pytest.mark.parametrize("what", ["relay", "api0", "all"])
+def test_nothing_older_than_2_s_is_served_by_what_was_frozen(cluster: Cluster, what: str) -> None:
+    ann = new_user(cluster.nodes[0].url)
+    team = new_team(ann)
+    channel = new_channel(ann, team)
+    there = cluster.client(ann, 1)
+    there.get(f"/channels/{channel['id']}/posts?per_page=1")
+    acknowledged: list[tuple[float, int]] = []
+    ended = threading.Event()
+
+    def write() -> None:
+        number = 0
+        while not ended.is_set():
+            number += 1
+            ann.write(channel["id"], str(number))
+            acknowledged.append((time.monotonic(), number))
+            time.sleep(0.05)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    oldest = 0.0
+    try:
+        pids = cluster.pids(1) if what == "all" else [cluster.nodes[1].pid(what)]
+        with cluster.frozen(pids):
+            until_time = time.monotonic() + scale(4, 10)
+            while time.monotonic() < until_time:
+                if what == "relay":
+                    oldest = max(oldest, _age_of_answer(there, channel["id"], acknowledged))
+                time.sleep(0.1)
+        until_time = time.monotonic() + 3
+        while time.monotonic() < until_time:
+            oldest = max(oldest, _age_of_answer(cluster.client(ann, 1), channel["id"], acknowledged))
+    finally:
+        ended.set()
+        writer.join()
+    print(f"oldest answer: {oldest:.2f} s")
+    assert oldest <= 2.0
+    cluster.until_green(30)
+
+
+def _age_of_answer(rest: Rest, channel_id: str, acknowledged: list[tuple[float, int]]) -> float:
+    """How long before the question the first post was acknowledged that the answer lacks."""
+    asked = time.monotonic()
+    try:
+        response = rest.call("GET", f"/channels/{channel_id}/posts?per_page=1")
+    except requests.RequestException:
+        return 0.0  # its worker was replaced by the watchdog
+    if response.status_code != 200:
+        return 0.0
+    newest = int(next(iter(response.json()["posts"].values()))["message"] or 0)
+    lacking = [when for when, number in list(acknowledged) if number > newest and when < asked]
+    return asked - lacking[0] if lacking else 0.0
+
+
+def test_garbage_on_its_ports_is_harmless(shared: Cluster) -> None:
+    address = shared.network.address(0)
+    for port in (8075, 8076, 8077):
+        for data in (b"GET / HTTP/1.1\r\n\r\n", os.urandom(4096), b"\xff" + bytes(8) + b"\x7f\x03" + bytes(52)):
+            with contextlib.suppress(OSError), socket.create_connection((address, port), 2) as connection:
+                connection.sendall(data)
+                connection.settimeout(0.3)
+                connection.recv(100)
+    ann = new_user(shared.nodes[0].url)
+    assert shared.client(ann, 1).get("/users/me")["id"] == ann.id
+    assert shared.is_green()
+
+
+def test_a_node_with_another_secret_gets_nowhere_and_is_named(servers: PgCluster) -> None:
+    with Cluster(servers, 2, spare=1) as cluster:
+        stranger = cluster.add()
+        cluster.configure(stranger, {"ClusterSettings": {"Secret": "quite another secret of 32 and more bytes"}})
+        stranger.start()
+        time.sleep(4)
+        assert stranger.ping() == 503
+        assert len(cluster.members(0)) == 2
+        node_id = stranger.status()["node_id"]
+        assert f"a registration is refused node={node_id}" in cluster.nodes[0].log
+        assert cluster.nodes[0].ping() == cluster.nodes[1].ping() == 200
+        stranger.stop()
+        cluster.nodes.pop().__exit__()
+
+
+def test_a_node_joins_and_leaves_without_a_failed_request(servers: PgCluster) -> None:
+    with Cluster(servers, 2, spare=1) as cluster:
+        people = [new_user(cluster.nodes[place].url) for place in (0, 1)]
+        failed: list[object] = []
+        done = 0
+        ended = threading.Event()
+
+        def use(rest: Rest) -> None:
+            nonlocal done
+            while not ended.is_set():
+                response = rest.call("GET", "/users/me")
+                done += 1
+                if response.status_code != 200:
+                    failed.append(response.text)
+
+        threads = [threading.Thread(target=use, args=(rest,)) for rest in people]
+        for thread in threads:
+            thread.start()
+        third = cluster.add().start()
+        cluster.until_green()
+        assert third.ping() == 200
+        third.stop()
+        until(lambda: len(cluster.members(0)) == 2, 5, "the third to be gone")
+        third.start()
+        cluster.until_green()
+        cluster.kill(2)
+        until(lambda: cluster.members(0)[2]["state"] == "red", 5)
+        assert cluster.nodes[0].ask("remove", node=_node_id(cluster, 2))["ok"]
+        until(lambda: len(cluster.members(0)) == len(cluster.members(1)) == 2, 6, "the third to be removed")
+        cluster.nodes.pop().__exit__()
+        assert cluster.is_green()
+        ended.set()
+        for thread in threads:
+            thread.join()
+        assert failed == []
+        assert done > 100
+
+
+def _node_id(cluster: Cluster, place: int) -> str:
+    return str(cluster.members(0)[place]["id"])
+
+
+def test_the_secret_is_replaced_while_the_nodes_serve(cluster: Cluster) -> None:
+    old, new = SECRET, "the second secret of this cluster, long enough"
+    steps = [{"Secret": old, "SecretNext": new}, {"Secret": new, "SecretNext": old}, {"Secret": new}]
+    for step in steps:
+        for node in cluster.nodes:
+            cluster.configure(node, {"ClusterSettings": step})
+            assert node.ask("reload")["ok"]
+            assert cluster.is_green()
+        time.sleep(3)  # rows are written under the new secret
+        assert cluster.is_green()
+    cluster.nodes[2].stop()
+    cluster.nodes[2].start()
     cluster.until_green()

@@ -137,7 +137,11 @@ class Interlink:
             on_direct=self._told,
             after=self._settle,
         )
-        await self._read_registry()
+        try:
+            await self._read_registry()
+        except DatabaseError:
+            self._links.close()
+            raise
 
     async def _enrol(self, at_least: int) -> int:
         place = self._place
@@ -239,7 +243,7 @@ class Interlink:
             host, _, port = member.address.rpartition(":")
             self._links.connect(node_id, (host.strip("[]"), int(port)), member.public_key)
         if gone:
-            self._links.rebind()
+            await self._links.rebind()
         self._settle()
 
     def _lists(self) -> Mapping[str, Sequence[str]] | None:

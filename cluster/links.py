@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import zmq
 
 from cluster.envelope import MAX_BODY_BYTES, BadEnvelope, Envelope, unpack
+from cluster.listen import AddressInUse
 from cluster.zap import KeyPair, as_client, as_server
 
 log = logging.getLogger(__name__)
@@ -23,6 +24,7 @@ log = logging.getLogger(__name__)
 TOPIC = b"*"
 _RELIABLE_HWM, _LOSSY_HWM = 100_000, 1_000
 _MAX_PER_TURN = 512
+_BIND_TRIES, _BIND_EVERY_S = 100, 0.02
 # Plain numbers: pyzmq's flags make a new enum member with every `|`.
 _LAST, _MORE = int(zmq.DONTWAIT), int(zmq.DONTWAIT | zmq.SNDMORE)
 
@@ -62,26 +64,47 @@ class Links:
         self._loop = asyncio.get_running_loop()
         self._remotes: dict[str, _Remote] = {}
         self.dropped = 0
-        self._bind()
+        self._open()
+        try:
+            self._bind()
+        except zmq.ZMQError as error:
+            raise AddressInUse(f"ClusterSettings.InterNodeListenAddress = {listen[0]}:{listen[1]}: {error}") from error
+
+    def _open(self) -> None:
+        self._reliable = self._context.socket(zmq.PUB)
+        self._lossy = self._context.socket(zmq.PUB)
+        self._router = self._context.socket(zmq.ROUTER)
 
     def _bind(self) -> None:
         host, port = self._listen
-        self._reliable = self._server(zmq.PUB, host, port, _RELIABLE_HWM)
-        self._lossy = self._server(zmq.PUB, host, port + 1, _LOSSY_HWM)
-        self._router = self._server(zmq.ROUTER, host, port + 2, _RELIABLE_HWM)
+        for socket, number, high_water in (
+            (self._reliable, port, _RELIABLE_HWM),
+            (self._lossy, port + 1, _LOSSY_HWM),
+            (self._router, port + 2, _RELIABLE_HWM),
+        ):
+            _set_up(socket, high_water)
+            as_server(socket, self._keys)
+            socket.bind(_endpoint(host or "*", number))
         self._loop.add_reader(self._router.FD, self._drain_router)
         self._loop.call_soon(self._drain_router)
 
-    def _server(self, kind: int, host: str, port: int, high_water: int) -> "zmq.Socket[bytes]":
-        socket = self._context.socket(kind)
-        _set_up(socket, high_water)
-        as_server(socket, self._keys)
-        socket.bind(_endpoint(host or "*", port))
-        return socket
+    async def rebind(self) -> None:
+        """End all connections that others have to us: a member was removed, and ZAP looks at new ones only.
 
-    def rebind(self) -> None:
-        """End all connections that others have to us: a member was removed, and ZAP looks at new ones only."""
+        What is sent until the ports are ours again is lost, and repaired.
+        """
         self._unbind()
+        self._open()
+        for _ in range(_BIND_TRIES):
+            try:
+                self._bind()
+                return
+            except zmq.ZMQError as error:
+                if error.errno != zmq.EADDRINUSE:
+                    raise
+                self._unbind()
+                self._open()
+                await asyncio.sleep(_BIND_EVERY_S)
         self._bind()
 
     def connect(self, peer: str, address: tuple[str, int], key: str) -> None:
@@ -149,7 +172,8 @@ class Links:
         self._unbind()
 
     def _unbind(self) -> None:
-        self._loop.remove_reader(self._router.FD)
+        if not self._router.closed:
+            self._loop.remove_reader(self._router.FD)
         for socket in (self._reliable, self._lossy, self._router):
             socket.close()
 

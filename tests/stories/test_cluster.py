@@ -212,7 +212,8 @@ def _age_of_answer(rest: Rest, channel_id: str, acknowledged: list[tuple[float, 
         return 0.0  # its worker was replaced by the watchdog
     if response.status_code != 200:
         return 0.0
-    newest = int(next(iter(response.json()["posts"].values()))["message"] or 0)
+    message = next(iter(response.json()["posts"].values()))["message"]
+    newest = int(message) if message.isdigit() else 0  # the first one tells who joined
     lacking = [when for when, number in list(acknowledged) if number > newest and when < asked]
     return asked - lacking[0] if lacking else 0.0
 
@@ -246,45 +247,47 @@ def test_a_node_with_another_secret_gets_nowhere_and_is_named(servers: PgCluster
 
 
 def test_a_node_joins_and_leaves_without_a_failed_request(servers: PgCluster) -> None:
-    with Cluster(servers, 2, spare=1) as cluster:
-        people = [new_user(cluster.nodes[place].url) for place in (0, 1)]
-        failed: list[object] = []
-        done = 0
-        ended = threading.Event()
-
-        def use(rest: Rest) -> None:
-            nonlocal done
-            while not ended.is_set():
-                response = rest.call("GET", "/users/me")
-                done += 1
-                if response.status_code != 200:
-                    failed.append(response.text)
-
-        threads = [threading.Thread(target=use, args=(rest,)) for rest in people]
-        for thread in threads:
-            thread.start()
+    with Cluster(servers, 2, spare=1) as cluster, _in_use(cluster) as failed:
         third = cluster.add().start()
         cluster.until_green()
-        assert third.ping() == 200
+        until(lambda: third.ping() == 200, 5, "the third to take traffic")
         third.stop()
         until(lambda: len(cluster.members(0)) == 2, 5, "the third to be gone")
         third.start()
         cluster.until_green()
         cluster.kill(2)
         until(lambda: cluster.members(0)[2]["state"] == "red", 5)
-        assert cluster.nodes[0].ask("remove", node=_node_id(cluster, 2))["ok"]
+        assert cluster.nodes[0].ask("remove", node=str(cluster.members(0)[2]["id"]))["ok"]
         until(lambda: len(cluster.members(0)) == len(cluster.members(1)) == 2, 6, "the third to be removed")
         cluster.nodes.pop().__exit__()
         assert cluster.is_green()
+    assert failed == []
+
+
+@contextlib.contextmanager
+def _in_use(cluster: Cluster) -> Iterator[list[str]]:
+    """Requests to the first two nodes, one after the other on each; those that failed."""
+    failed: list[str] = []
+    done = [0, 0]
+    ended = threading.Event()
+
+    def use(place: int, rest: Rest) -> None:
+        while not ended.is_set():
+            response = rest.call("GET", "/users/me")
+            done[place] += 1
+            if response.status_code != 200:
+                failed.append(response.text)
+
+    threads = [threading.Thread(target=use, args=(place, new_user(cluster.nodes[place].url))) for place in (0, 1)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield failed
+    finally:
         ended.set()
         for thread in threads:
             thread.join()
-        assert failed == []
-        assert done > 100
-
-
-def _node_id(cluster: Cluster, place: int) -> str:
-    return str(cluster.members(0)[place]["id"])
+    assert min(done) > 50
 
 
 def test_the_secret_is_replaced_while_the_nodes_serve(cluster: Cluster) -> None:

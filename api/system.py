@@ -66,6 +66,10 @@ class System:
         resp.content_type = replies.JSON
         resp.data = self._ctx.client_config.limited if actor is None else self._ctx.client_config.full
 
+    async def on_get_config(self, req: Request, resp: Response) -> None:
+        """GET /config: the configuration in use, without its secrets."""
+        replies.send(resp, system.view_config(self._ctx, await self._auth.actor(req)))
+
     async def on_post_reload(self, req: Request, resp: Response) -> None:
         """POST /config/reload: read the configuration file again; this node, with ?cluster=true all of them."""
         actor = await self._auth.actor(req)

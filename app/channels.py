@@ -8,6 +8,7 @@ from app.context import Context
 from app.errors import AppError
 from app.permissions import Actor, can, can_in_channel, can_in_team, can_read_channel, require
 from db import channels, teams, users
+from db import members as members_db
 from db.channels import Access
 from db.entities import Channel, ChannelInfo, ChannelMember, ChannelType, TeamMember, User
 from db.errors import Duplicate
@@ -203,6 +204,13 @@ async def members(
     """A page of the members. Raises 404, 403."""
     await access_for(ctx, actor, channel_id)
     return await channels.find_members(ctx.db, channel_id, page * per_page, per_page)
+
+
+async def stats(ctx: Context, actor: Actor, channel_id: ChannelId) -> dict[str, object]:
+    """How many members, guests and pinned posts. Raises 404, 403."""
+    await access_for(ctx, actor, channel_id)
+    number, guests, pinned = await members_db.stats(ctx.db, channel_id)
+    return {"channel_id": channel_id, "member_count": number, "guest_count": guests, "pinnedpost_count": pinned}
 
 
 async def of_user(

@@ -58,6 +58,7 @@ class TeamSettings(Section, frozen=True):
     max_notifications_per_channel: Positive = 1000
     enable_user_creation: bool = True
     enable_open_server: bool = False
+    enable_user_deactivation: bool = False
     restrict_creation_to_domains: str = ""
     user_status_away_timeout: Positive = 300
     experimental_default_channels: list[str] = key("ExperimentalDefaultChannels", [])

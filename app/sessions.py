@@ -5,7 +5,7 @@ from msgspec.structs import replace
 from app import errors, events
 from app.context import Context
 from app.errors import AppError
-from app.permissions import Actor
+from app.permissions import Actor, can, require
 from db import sessions, users
 from db.entities import Session, User
 from db.ids import SessionId, UserId, new_id, new_token, token_hash
@@ -112,3 +112,44 @@ async def log_out(ctx: Context, session_id: SessionId) -> None:
     """End a session and close its sockets."""
     if await sessions.delete(ctx.db, session_id):
         ctx.bus.publish(events.session_closed(session_id))
+
+
+async def of_user(ctx: Context, actor: Actor, user_id: UserId) -> list[Session]:
+    """A user's sessions. Raises 403, 404."""
+    await _require_over(ctx, actor, user_id)
+    return await sessions.find_of_user(ctx.db, user_id)
+
+
+async def revoke(ctx: Context, actor: Actor, user_id: UserId, session_id: SessionId) -> None:
+    """End one session of a user. Raises 403, and 400 when the session is not theirs."""
+    await _require_over(ctx, actor, user_id)
+    if session_id not in {session.id for session in await sessions.find_of_user(ctx.db, user_id)}:
+        raise errors.invalid_url("user_id")
+    await log_out(ctx, session_id)
+
+
+async def revoke_all(ctx: Context, actor: Actor, user_id: UserId) -> None:
+    """End all sessions of a user. Raises 403, 404."""
+    await _require_over(ctx, actor, user_id)
+    await end_all(ctx, user_id)
+
+
+async def revoke_everybodys(ctx: Context, actor: Actor) -> None:
+    """End all sessions there are. Raises 403."""
+    require(can(actor, "manage_system"))
+    await sessions.delete_everybodys(ctx.db)
+    ctx.bus.publish(events.EverySessionClosed())
+
+
+async def end_all(ctx: Context, user_id: UserId, keep: SessionId | None = None) -> None:
+    """End a user's sessions, but `keep`, and close their sockets."""
+    for session_id in await sessions.delete_of_user(ctx.db, user_id, keep):
+        ctx.bus.publish(events.session_closed(session_id))
+
+
+async def _require_over(ctx: Context, actor: Actor, user_id: UserId) -> None:
+    if actor.user_id == user_id:
+        return
+    require(can(actor, "edit_other_users"))
+    if await ctx.caches.users.get(user_id) is None:
+        raise AppError("app.user.missing_account.const", 404)

@@ -4,7 +4,11 @@ import asyncio
 import os
 from pathlib import Path
 
+import msgspec
+
 from app import wire
+from app.config import SECRET_KEYS
+from app.configfile import MASK
 from app.context import Context
 from app.errors import AppError
 from app.permissions import Actor, can, require
@@ -24,6 +28,17 @@ async def database_status(ctx: Context) -> str:
     except (DatabaseError, TimeoutError):
         return _UNHEALTHY
     return _HEALTHY
+
+
+def view_config(ctx: Context, actor: Actor) -> Json:
+    """The configuration in use, with 32 asterisks for every secret. Raises 403."""
+    require(can(actor, "manage_system"))
+    found: Json = msgspec.to_builtins(ctx.config)
+    for dotted in SECRET_KEYS:
+        section, _, key = dotted.partition(".")
+        value = found[section][key]
+        found[section][key] = [MASK] * len(value) if isinstance(value, list) else MASK if value else ""
+    return found
 
 
 async def reload_config(ctx: Context, actor: Actor, *, cluster: bool = False) -> Json:

@@ -15,7 +15,7 @@ import msgspec
 import zmq
 
 from app import events
-from app.events import Event, Message, Presence, SessionClosed
+from app.events import Event, EverySessionClosed, Message, Presence, SessionClosed
 from cluster.envelope import (
     MAX_BODY_BYTES,
     MAX_SHARDS,
@@ -42,7 +42,7 @@ _BUNDLE_HEAD_BYTES = 3
 
 def class_of(message: Message) -> Class:
     """How much a message matters."""
-    if isinstance(message, SessionClosed):
+    if isinstance(message, (SessionClosed, EverySessionClosed)):
         return Class.SECURITY
     if isinstance(message, Event) and message.name in events.BEST_EFFORT:
         return Class.BEST_EFFORT

@@ -24,6 +24,7 @@ ids.py          26-character ids and random tokens
 jobs.py         what one node at a time does for all, guarded by a lease
 leases.py       leases with fencing tokens
 loader.py       natural batching of reads by key: session and user, access to a channel, a user, a post
+members.py      memberships of channels that end or change
 migrate.py      numbered SQL, run by exactly one of several nodes
 mysql/          what has to be said to MySQL and MariaDB in other statements
 nodes.py        the nodes of the cluster, as they registered

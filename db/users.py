@@ -104,3 +104,21 @@ async def set_password(db: Queryable, user_id: UserId, password_hash: str) -> No
     await db.execute(
         "UPDATE users SET password = %s WHERE id = %s", (password_hash, user_id), changes=(shards.user(user_id),)
     )
+
+
+async def set_delete_at(db: Queryable, user_id: UserId, delete_at: int, now_ms: int) -> None:
+    """Deactivate, or activate again (0)."""
+    await db.execute(
+        "UPDATE users SET delete_at = %s, update_at = %s WHERE id = %s",
+        (delete_at, now_ms, user_id),
+        changes=(shards.user(user_id),),
+    )
+
+
+async def set_roles(db: Queryable, user_id: UserId, roles: str, now_ms: int) -> None:
+    """Replace the system roles (names separated by spaces)."""
+    await db.execute(
+        "UPDATE users SET roles = %s, update_at = %s WHERE id = %s",
+        (roles, now_ms, user_id),
+        changes=(shards.user(user_id),),
+    )

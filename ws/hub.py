@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 from app import events
-from app.events import Audience, ChannelMembership, Event, Message, SessionClosed, TeamMembership
+from app.events import Audience, ChannelMembership, Event, EverySessionClosed, Message, SessionClosed, TeamMembership
 from ws.close import Close
 from ws.fanout import SharedFrame
 
@@ -129,6 +129,10 @@ class Hub:
                     if listener.loading:
                         listener.seen.append(message)
                     self._apply(listener, message)
+            case EverySessionClosed():
+                for clients in list(self._by_session.values()):
+                    for client in list(clients):
+                        client.close(Close.SESSION_ENDED)
             case SessionClosed():
                 for client in self.of_session(message.session_id):
                     client.close(Close.SESSION_ENDED)

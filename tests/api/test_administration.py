@@ -159,7 +159,7 @@ def test_revoking_all_closes_every_socket_of_the_user(admin: Rest, ann: Rest, bo
 
 
 def test_revoking_everybodys_sessions_leaves_nobody(own_node: Node) -> None:
-    admin = new_user(own_node.url, "admin")
+    admin = Rest(own_node.url).log_in(own_node.admin_name)
     name = unique("ann")
     admin.post("/users", {"username": name, "email": f"{name}@example.com", "password": PASSWORD})
     ann = Rest(own_node.url).log_in(name)

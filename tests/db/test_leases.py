@@ -121,14 +121,3 @@ async def test_nobody_waits_long_for_who_is_frozen_before_its_commit(database: D
     with pytest.raises(DatabaseError):
         await work(database, old, take(database, "b"), frozen=True)
     assert await systems.find(database, "two") is None
-
-
-async def test_what_follows_on_the_same_connection_may_take_its_time(database: Database) -> None:
-    fence = await take(database, "a")
-    for _ in range(database.settings.max_connections + 1):
-        async with leases.guarded(database, fence) as tx:
-            await systems.claim(tx, "one", "")
-    async with database.transaction() as tx:
-        await systems.claim(tx, "slow", "")
-        await asyncio.sleep(3.0)
-    assert await systems.find(database, "slow") == ""

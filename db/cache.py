@@ -165,15 +165,8 @@ class Cache(Generic[K, V]):
 
         Never older than what this node acknowledged before the question, nor by more than 2 s than what anybody did.
         """
-        copy = self._copies.get(key)
-        if copy is not None and copy.value is not None:
-            if self._registry.holds(copy.shards, copy.tokens):
-                self._copies.move_to_end(key)
-                self._hits += 1
-                return copy.value
-            self._stale += 1
-        self._misses += 1
-        return await self._miss(key)
+        found = self._find(key)
+        return found if found is not None else await self._miss(key)
 
     async def get_many(self, keys: Iterable[K], fill: Callable[[list[K]], Awaitable[dict[K, V]]]) -> dict[K, V]:
         """What is there under these keys. fill: reads what is missing, all at once. Only where there is no `of`."""
@@ -181,14 +174,11 @@ class Cache(Generic[K, V]):
         found: dict[K, V] = {}
         missing: list[K] = []
         for key in keys:
-            copy = self._copies.get(key)
-            if copy is not None and copy.value is not None and self._registry.holds(copy.shards, copy.tokens):
-                self._copies.move_to_end(key)
-                found[key] = copy.value
-            else:
+            value = self._find(key)
+            if value is None:
                 missing.append(key)
-        self._hits += len(found)
-        self._misses += len(missing)
+            else:
+                found[key] = value
         if missing:
             stamps = self._registry.stamps
             placed = await self._registry.admit()
@@ -215,9 +205,23 @@ class Cache(Generic[K, V]):
         found = {"copies": len(self._copies), "hits": self._hits, "misses": self._misses, "stale": self._stale}
         return found | {"bytes": self._bytes} if self._size else found
 
+    def _find(self, key: K) -> V | None:
+        """The copy that is there and counts."""
+        copy = self._copies.get(key)
+        if copy is not None and copy.value is not None:
+            if self._registry.holds(copy.shards, copy.tokens):
+                self._copies.move_to_end(key)
+                self._hits += 1
+                return copy.value
+            self._stale += 1
+        self._misses += 1
+        return None
+
     async def _miss(self, key: K) -> V | None:
-        """Wait for a fill that is under way, or make one. An answer is one that was asked for after the question, or
-        one that would be a hit now."""
+        """Wait for a fill that is under way, or make one.
+
+        What a fill under way finds is an answer if it was asked for after the question, or if it would be a hit now.
+        """
         question_ns = self._registry.now_ns()
         while (fill := self._fills.get(key)) is not None:
             await asyncio.wait([fill.done])
@@ -231,8 +235,9 @@ class Cache(Generic[K, V]):
         fill = self._fills[key] = _Fill(asyncio.get_running_loop().create_future())
         try:
             await self._run(key, fill)
-        except Exception as error:
-            fill.error = error
+        except BaseException as error:
+            fill.asked_ns = 0  # it found nothing
+            fill.error = error if isinstance(error, Exception) else None
             raise
         finally:
             del self._fills[key]

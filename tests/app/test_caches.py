@@ -158,6 +158,7 @@ async def test_what_is_acknowledged_is_seen_at_once(world: World) -> None:
         assert await world.reads[name]() is not None
     await users.count_login_attempt(world.db, world.user.id, 10)
     assert (await world.reads["users"]()).failed_attempts == 1
+    assert (await world.reads["sessions"]())[0].last_activity_at == 1
     await sessions.touch(world.db, world.session.id, 77)
     assert (await world.reads["sessions"]())[0].last_activity_at == 77
     await sessions.delete(world.db, world.session.id)

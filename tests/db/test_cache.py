@@ -177,6 +177,24 @@ async def test_when_the_first_to_ask_goes_away_the_next_one_asks() -> None:
         await first
 
 
+async def test_who_waits_for_a_fill_that_goes_away_is_not_told_that_nothing_is_there() -> None:
+    world = World()
+    world.tick = 1
+    world.now += FENCE_NS
+    world.gate.clear()
+    crowd = [asyncio.create_task(world.cache.get(str(number))) for number in range(MAX_FILLS)]
+    await _asked(world, MAX_FILLS)
+    first, second = (asyncio.create_task(world.cache.get("a")) for _ in range(2))  # both before it is sent
+    await asyncio.sleep(0)
+    crowd[0].cancel()
+    await _asked(world, MAX_FILLS + 1)
+    first.cancel()
+    await _asked(world, MAX_FILLS + 2)
+    world.gate.set()
+    assert await second == "1"
+    await asyncio.gather(*crowd, first, return_exceptions=True)
+
+
 # What a copy depends on is known from its row
 
 

@@ -164,6 +164,16 @@ async def test_a_commit_is_stamped_and_then_told(database: Database, world: Worl
     assert listener.told == [({ONE}, 101), ({ONE}, 102), ({ONE}, UNKNOWN)]
 
 
+async def test_floors_are_raised_before_a_commit_is_stamped(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise a fill could take the new stamp and read what is older from a replica."""
+    floors: list[int] = []
+    monkeypatch.setattr(database.stamps, "write", lambda shards: floors.append(database.floors.floor(shards)))
+    await database.execute("change", changes=(ONE,))
+    assert floors == [101]
+
+
 async def test_without_replicas_the_position_is_fetched_only_for_who_wants_it(world: World) -> None:
     database = Database(replace(SETTINGS, replicas=()))
     await database.execute("change", changes=(ONE,))
@@ -304,7 +314,9 @@ async def test_a_recycle_goes_over_to_other_servers_and_covers_what_was_written_
     world: World, database: Database
 ) -> None:
     old = world.servers["master"]
+    tokens = database.stamps.take([])
     await database.recycle(PoolSettings("heir", replicas=("replica0",)))
+    assert not database.stamps.hold([], tokens), "a copy may be of what the old servers said"
     assert old.closed
     assert await _who(database, None) == "heir"
     assert database.floors.floor(()) == world.now

@@ -22,8 +22,8 @@ from app.presence import OFFLINE, PresenceTracker
 from cluster.bus import BEAT_S, class_of, send
 from cluster.envelope import BadEnvelope, Class, Envelope, Kind, pack, unpack, unpack_shards
 from cluster.interlink import Interlink
+from cluster.membership import DOWN_S, Liveness
 from cluster.membership import Change as Move
-from cluster.membership import Liveness
 from cluster.page import Page
 from cluster.sequence import Reader, Stamp, Verdict
 from db import statuses
@@ -291,7 +291,8 @@ class Relay:
     def moved(self, change: Move) -> None:
         """See `Sink`. Whom a dead node held has no connection there any more."""
         if change.after in (Liveness.DOWN, Liveness.LEFT):
-            self._presence.lose_node(change.node_id, self._loop.time())
+            gone_s = DOWN_S + BEAT_S if change.after is Liveness.DOWN else 0.0
+            self._presence.lose_node(change.node_id, self._loop.time() - gone_s)
 
     def _send(self, worker: str, link: Link, kind: Kind, kind_class: str, seq: int, body: bytes) -> None:
         envelope = Envelope("", self._node_id, self._incarnation, seq, kind, kind_class, worker=worker)

@@ -149,6 +149,32 @@ def test_a_cut_between_two_nodes_makes_nobody_red_and_loses_no_event(cluster: Cl
     cluster.until_green()
 
 
+def _statuses(cluster: Cluster, who: Rest, places: tuple[int, ...]) -> set[str]:
+    return {cluster.client(cluster.admin, place).get(f"/users/{who.id}/status")["status"] for place in places}
+
+
+def test_presence_is_the_same_on_every_node_and_right_soon_after_a_kill(cluster: Cluster) -> None:
+    ann, bob = new_user(cluster.nodes[2].url), new_user(cluster.nodes[2].url)
+    Socket.open(ann)
+    Socket.open(bob)
+    Socket.open(cluster.client(bob, 1))
+    until(lambda: _statuses(cluster, ann, (0, 1, 2)) == {"online"}, 5, "ann to be online everywhere")
+    until(lambda: _statuses(cluster, bob, (0, 1, 2)) == {"online"}, 5, "bob to be online everywhere")
+    cluster.kill(2)
+    killed = time.monotonic()
+    seen: set[str] = set()
+    while _statuses(cluster, ann, (0, 1)) != {"offline"}:
+        seen |= _statuses(cluster, bob, (0, 1))
+        assert time.monotonic() - killed < 15
+    took_s = time.monotonic() - killed
+    until_time = time.monotonic() + 3
+    while time.monotonic() < until_time:
+        seen |= _statuses(cluster, bob, (0, 1))
+    print(f"offline after {took_s:.1f} s")
+    assert took_s <= 5.5
+    assert seen == {"online"}  # he has another connection
+
+
 def test_a_configuration_that_differs_is_red_and_named_and_traffic_goes_on(cluster: Cluster) -> None:
     cluster.configure(cluster.nodes[1], {"TeamSettings": {"SiteName": "another"}})
     cluster.nodes[1].ask("reload")

@@ -7,7 +7,7 @@ import pytest
 
 from cluster.envelope import Class, Envelope, Kind
 from cluster.membership import Liveness
-from cluster.mesh import Mesh, Refused, Through
+from cluster.mesh import Mesh, Moved, Refused, Through
 from tests.cluster.simnet import SimNet, SimNode
 from tests.rig.scale import for_each_seed, scale
 
@@ -206,3 +206,45 @@ def test_no_message_is_lost_doubled_or_out_of_order_in_a_storm() -> None:
 
 def test_streams_are_whole_again_after_restarts() -> None:
     for_each_seed(scale(25, 3000), lambda chance: _storm(chance, restarts=True))
+
+
+def _met(mesh: Mesh, peer: str, incarnation: int = 1) -> None:
+    """The peer and this node have greeted each other."""
+    for kind in (Kind.HELLO, Kind.WELCOME):
+        mesh.told(peer, Envelope("cluster", peer, incarnation, 0, kind, Class.CONTROL), b"", 0.0)
+
+
+def _waits(mesh: Mesh) -> bool:
+    seq = mesh.publish(Kind.CHANGED, Class.RELIABLE, b"", 0.0)
+    mesh.wait_for_all(seq, "w", 1, 0.0)
+    return not any(isinstance(one, Through) for one in mesh.out)
+
+
+def _ack(mesh: Mesh, seq: int, of_incarnation: int, now: float) -> bool:
+    """Whether this acknowledgement lets the waiting one through."""
+    mesh.out.clear()
+    envelope = Envelope("cluster", "b", 1, seq, Kind.ACK, Class.CONTROL, request_id=str(of_incarnation))
+    mesh.told("b", envelope, b"", now)
+    return any(isinstance(one, Through) for one in mesh.out)
+
+
+def test_an_acknowledgement_of_our_earlier_life_counts_for_nothing() -> None:
+    mesh = Mesh("a", "cluster", 2, 0.0)
+    mesh.set_members(["a", "b"], 0.0)
+    _met(mesh, "b")
+    assert _waits(mesh)
+    assert not _ack(mesh, 500, 1, 0.1)
+    assert _ack(mesh, 1, 2, 0.1)
+
+
+def test_who_slept_does_not_take_the_others_for_dead_before_it_has_read_what_they_said() -> None:
+    mesh = Mesh("a", "cluster", 1, 0.0)
+    mesh.set_members(["a", "b", "c"], 0.0)
+    _met(mesh, "b")
+    _met(mesh, "c")
+    assert _waits(mesh)
+    mesh.out.clear()
+    envelope = Envelope("cluster", "c", 1, 1, Kind.ACK, Class.CONTROL, request_id="1")
+    mesh.told("c", envelope, b"", 10.0)  # the first thing it reads after ten seconds
+    assert not any(isinstance(one, (Through, Moved)) for one in mesh.out)
+    assert _ack(mesh, 1, 1, 10.0)

@@ -77,9 +77,7 @@ def main() -> None:
         three = statistics.median(_reads(cluster.nodes, ann.token)[0] for _ in range(ROUNDS))
     quantiles = {key: statistics.quantiles(values, n=100) for key, values in took.items()}
     print("| figure | value |\n|---|---|")
-    print(
-        f"| a node at rest, alone and one of three | {rest_alone:.2f} %, {statistics.median(rest):.2f} % of a core |"
-    )
+    print(f"| a node at rest, alone and one of three | {rest_alone:.2f} %, {statistics.median(rest):.2f} % of a core |")
     for name, at in (("p50", 49), ("p99", 98)):
         without, with_it = quantiles[0][at], quantiles[50][at]
         print(f"| write at 200/s, {name}: without and with the barrier | {without:.2f} ms, {with_it:.2f} ms |")

@@ -11,9 +11,10 @@ import pytest
 import requests
 
 from tests.rig.cluster import SECRET, Cluster
+from tests.rig.node import Node
 from tests.rig.people import new_channel, new_team, new_user
-from tests.rig.pgcluster import PgCluster
-from tests.rig.rest import Rest
+from tests.rig.pgcluster import PgCluster, free_port
+from tests.rig.rest import PASSWORD, Rest
 from tests.rig.scale import scale
 from tests.rig.socket import Socket
 from tests.rig.wait import until
@@ -329,3 +330,36 @@ def test_the_secret_is_replaced_while_the_nodes_serve(cluster: Cluster) -> None:
     cluster.nodes[2].stop()
     cluster.nodes[2].start()
     cluster.until_green()
+
+
+def test_wrong_passwords_are_counted_over_all_nodes(shared: Cluster) -> None:
+    ann = new_user(shared.nodes[0].url)
+    answers: list[str] = []
+
+    def guess(place: int) -> None:
+        for number in range(8):
+            rest = Rest(shared.nodes[place].url)
+            body = {"login_id": ann.user["username"], "password": f"wrong password {number}"}
+            answers.append(rest.call("POST", "/users/login", body).json()["id"])
+
+    threads = [threading.Thread(target=guess, args=(place,)) for place in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    looked_at = [one for one in answers if one.startswith("api.user.login.invalid_credentials")]
+    assert len(answers) == 24
+    assert len(looked_at) <= 10  # ServiceSettings.MaximumLoginAttempts, whichever node is asked
+    right = {"login_id": ann.user["username"], "password": PASSWORD}
+    locked = [Rest(node.url).call("POST", "/users/login", right).json()["id"] for node in shared.nodes]
+    assert locked == ["api.user.check_user_login_attempts.too_many.app_error"] * 3
+
+
+def test_without_high_availability_no_port_is_open_to_other_nodes() -> None:
+    port = free_port()
+    with Node(workers=1, config={"ClusterSettings": {"InterNodeListenAddress": f"127.0.0.1:{port}"}}) as node:
+        admin = new_user(node.url, "admin")
+        assert admin.get("/cluster/status") == []
+        for number in range(port, port + 3):
+            with socket.socket() as one:
+                assert one.connect_ex(("127.0.0.1", number)) != 0

@@ -109,7 +109,7 @@ def test_commands_to_a_node_that_does_not_run_say_so(tmp_path: Path, command: li
 @pytest.mark.parametrize(
     ("section", "key", "value", "words"),
     [
-        ("ClusterSettings", "Enable", True, "single nodes"),
+        ("ClusterSettings", "Enable", True, "a database that all nodes share"),
         ("SqlSettings", "DataSourceReplicas", ["x"], "needs a SqlSettings.DataSource"),
     ],
 )

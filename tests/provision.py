@@ -188,6 +188,8 @@ PARTS = (
     Part("Node.js", _has_node_js, lambda: apt_install("nodejs", "npm")),
     Part("JavaScript clients", _has_js_clients, _install_js_clients, needs=("Node.js",)),
     Part("MariaDB", lambda: shutil.which("mariadbd") is not None, lambda: apt_install("mariadb-server")),
+    Part("nginx", lambda: shutil.which("nginx") is not None, lambda: apt_install("nginx-light")),
+    Part("haproxy", lambda: shutil.which("haproxy") is not None, lambda: apt_install("haproxy")),
 )
 
 

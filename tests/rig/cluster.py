@@ -198,7 +198,7 @@ class Cluster:
     def pids(self, place: int) -> list[int]:
         """Every process of a node: the supervisor first, then its workers and theirs; also while they are frozen."""
         process = self.nodes[place].process
-        return _family(process.pid) if process is not None and process.poll() is None else []
+        return family(process.pid) if process is not None and process.poll() is None else []
 
     def pid(self, place: int, name: str) -> int:
         """Process id of a child of a node: relay, api0, ws0."""
@@ -253,10 +253,11 @@ def _signal(pids: Iterable[int], number: int) -> None:
             os.kill(pid, number)
 
 
-def _family(pid: int) -> list[int]:
+def family(pid: int) -> list[int]:
+    """A process and all that come from it, itself first."""
     found = [pid]
     with contextlib.suppress(OSError):
         for task in Path(f"/proc/{pid}/task").iterdir():
             for child in (task / "children").read_text().split():
-                found += _family(int(child))
+                found += family(int(child))
     return found

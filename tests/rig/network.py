@@ -87,7 +87,7 @@ class Loopback:
     """Free ports of 127.0.0.1. Nothing can be cut."""
 
     def __init__(self, places: int) -> None:
-        self._ports = [_three_free_ports() for _ in range(places)]
+        self._ports = [free_block(3) for _ in range(places)]
 
     def http(self, place: int) -> str:
         """See `Net`: any free port; the node says which."""
@@ -116,16 +116,16 @@ class Loopback:
         """Nothing is left."""
 
 
-def _three_free_ports() -> int:
-    """The first of three ports in a row that nobody listens on, outside of where the kernel takes its own from."""
+def free_block(count: int) -> int:
+    """The first of so many ports in a row that nobody listens on, outside of where the kernel takes its own from."""
     for _ in range(200):
         first = random.randrange(10_000, 30_000)
         with contextlib.suppress(OSError), contextlib.ExitStack() as stack:
-            for port in range(first, first + 3):
+            for port in range(first, first + count):
                 one = stack.enter_context(socket.socket())
                 one.bind(("127.0.0.1", port))
             return first
-    raise Unavailable("no three free ports in a row")
+    raise Unavailable(f"no {count} free ports in a row")
 
 
 @dataclass(frozen=True)

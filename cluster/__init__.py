@@ -14,6 +14,8 @@ children.py    sans-I/O: the life of a child process: back-off, watchdog, red
 cli.py         the command line
 colours.py     green, yellow, red: the status of the cluster
 control.py     the control socket
+demo.py        mmnode demo: three nodes on this machine
+demo_postgres.py the demo's database: a master and two replicas
 digest.py      whether nodes have the same configuration, said without saying what it is
 embedded.py    the embedded PostgreSQL as a child
 envelope.py    envelope <-> msgpack

@@ -2,6 +2,7 @@
 
     mmnode [--workers N] [--ws-workers M] [--config FILE] [--data-dir DIR]    run a node
     mmnode config validate | reload        mmnode status        mmnode drain
+    mmnode demo [--port-base PORT]                    three nodes over PostgreSQL with two replicas, to play with
     mmnode db status | recycle | migrate | failover --to DSN [--force]
 
 Exit status: 0 done, 1 failed, 2 the command line or the configuration is wrong (nothing was started).
@@ -35,6 +36,7 @@ def main(arguments: Sequence[str]) -> int:
         "status": _status,
         "drain": _drain,
         "db": _database,
+        "demo": _demo,
         "cluster": _cluster,
     }[options.command]
     return handler(options)
@@ -75,6 +77,14 @@ def _parser() -> argparse.ArgumentParser:
     database.add_argument("--to", metavar="DSN", help="failover: connection string of the new master")
     database.add_argument(
         "--force", action="store_true", help="failover: although the old master does not answer, or posts are lost"
+    )
+    demo = commands.add_parser("demo", help="three nodes over PostgreSQL with two replicas", allow_abbrev=False)
+    demo.add_argument(
+        "--port-base",
+        type=_port_base,
+        default=8065,
+        metavar="PORT",
+        help="HTTP of the first node (default: 8065); the others' is 100 and 200 higher, between nodes each 10 higher",
     )
     cluster = commands.add_parser("cluster", help="look after the nodes of the cluster", allow_abbrev=False)
     cluster.add_argument(
@@ -119,6 +129,12 @@ def _positive(text: str) -> int:
     if not 1 <= number <= 256:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to 256")
     return number
+
+
+def _port_base(text: str) -> int:
+    if not text.isdigit() or not 1 <= int(text) <= 65_000:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port from 1 to 65000")
+    return int(text)
 
 
 def _config_path(options: argparse.Namespace) -> Path | None:
@@ -255,6 +271,12 @@ def _cluster(options: argparse.Namespace) -> int:
     if not answer["members"]:
         print("high availability is off (ClusterSettings.Enable)")
     return 0
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from cluster.demo import Demo
+
+    return Demo(options.port_base).run()
 
 
 def _ask(options: argparse.Namespace, command: str, **arguments: Any) -> dict[str, Any] | None:

@@ -1,141 +1,97 @@
-"""Several nodes over one database, each in a network namespace of its own, so that the ways between them can be cut.
+"""Several nodes over one database, each in a network namespace of its own where root can make them, to be broken.
 
-A bridge in the root namespace joins them: clients reach every node through it, and the databases by unix sockets, which
-know no network namespace. Cutting two nodes is a blackhole route to the other's address, so nobody else is cut off.
+    with PgCluster(2) as servers, Cluster(servers) as cluster:
+        cluster.cut(0, 1)                       # nothing goes between nodes 0 and 1, all else does
+        cluster.kill(2)                         # kill -9 of all its processes
+        cluster.client(ann, 1).get("/users/me")
+
+A node is named by its place: 0, 1, 2. Each has a data directory, a config.json and a log of its own.
 """
 
 import contextlib
 import itertools
 import os
 import signal
-import subprocess
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from tests.rig.node import Node, processes_of
+from tests.rig.mariadb import MariaCluster
+from tests.rig.network import network
+from tests.rig.node import Node
 from tests.rig.people import new_user
 from tests.rig.pgcluster import PgCluster
 from tests.rig.rest import Rest
 from tests.rig.wait import until
 
 SECRET = "a secret of tests, of more than 32 bytes"
-_PREFIX = "mmt"
-_numbers = itertools.count()
-
-
-def _ip(*arguments: str, check: bool = True) -> str:
-    done = subprocess.run(["ip", *arguments], check=False, capture_output=True, text=True)
-    if check and done.returncode:
-        raise RuntimeError(f"ip {' '.join(arguments)}: {done.stderr.strip()}")
-    return done.stdout
-
-
-def _remove_stale() -> None:
-    """What a test run that was killed has left behind."""
-    for name in [line.split()[0] for line in _ip("netns", "list").splitlines() if line.startswith(_PREFIX)]:
-        if not Path(f"/proc/{name.removeprefix(_PREFIX).partition('-')[0]}").exists():
-            _ip("netns", "delete", name, check=False)
-
-
-class Network:
-    """A bridge and a namespace for each place. Addresses: 10.77.N.1 and up; this side is .254."""
-
-    def __init__(self, places: int) -> None:
-        _remove_stale()
-        number = next(_numbers)
-        self.subnet = f"10.77.{(os.getpid() * 7 + number) % 250}"
-        self._bridge = f"{_PREFIX}{os.getpid() % 100000}b{number}"
-        self.names = [f"{_PREFIX}{os.getpid()}-{number}-{place}" for place in range(places)]
-        _ip("link", "add", self._bridge, "type", "bridge")
-        _ip("address", "add", f"{self.subnet}.254/24", "dev", self._bridge)
-        _ip("link", "set", self._bridge, "up")
-        for place, name in enumerate(self.names):
-            outer = f"{self._bridge}v{place}"
-            _ip("netns", "add", name)
-            _ip("link", "add", outer, "type", "veth", "peer", "name", "eth0", "netns", name)
-            _ip("link", "set", outer, "master", self._bridge, "up")
-            _ip("-n", name, "address", "add", f"{self.address(place)}/24", "dev", "eth0")
-            _ip("-n", name, "link", "set", "eth0", "up")
-            _ip("-n", name, "link", "set", "lo", "up")
-        self._cuts: set[tuple[int, int]] = set()
-
-    def address(self, place: int) -> str:
-        """Of the namespace."""
-        return f"{self.subnet}.{place + 1}"
-
-    def cut(self, sender: int, receiver: int) -> None:
-        """Nothing goes from one to the other any more."""
-        if (sender, receiver) not in self._cuts:
-            self._cuts.add((sender, receiver))
-            _ip("-n", self.names[sender], "route", "add", "blackhole", f"{self.address(receiver)}/32")
-
-    def heal(self) -> None:
-        """All ways are open again."""
-        for sender, receiver in self._cuts:
-            _ip("-n", self.names[sender], "route", "delete", "blackhole", f"{self.address(receiver)}/32")
-        self._cuts.clear()
-
-    def close(self) -> None:
-        """Remove everything."""
-        for name in self.names:
-            _ip("netns", "delete", name, check=False)
-        _ip("link", "delete", self._bridge, check=False)
+Sections = Mapping[str, Mapping[str, Any]]
 
 
 class Cluster:
-    """Nodes on a `PgCluster`'s new database. Use as a context manager: it starts them, and ends when all are green."""
+    """Nodes on a new database of `servers`. Use as a context manager: it starts them all at once.
+
+    enable: ClusterSettings.Enable; the start ends when all are green then, else when all are ready. spare: places for
+    nodes that are added later. config, environment: of every node. admin: the first user, logged in on node 0.
+    """
 
     def __init__(
         self,
-        servers: PgCluster,
+        servers: PgCluster | MariaCluster,
         nodes: int = 3,
         *,
         workers: int = 1,
+        ws_workers: int = 1,
         spare: int = 0,
-        config: dict[str, Any] | None = None,
+        enable: bool = True,
+        config: Sections | None = None,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
-        """spare: places for nodes that are added later."""
         self.servers = servers
         self.database = servers.new_database()
-        self.network = Network(nodes + spare)
         self.config = config or {}
-        self.nodes = [self._make(place, workers) for place in range(nodes)]
+        self.enable = enable
+        self._environment = dict(environment or {})
+        self._workers, self._ws_workers = workers, ws_workers
+        self.network = network(nodes + spare)
+        self.nodes = [self._make(place) for place in range(nodes)]
         self.admin: Rest
 
-    def add(self) -> Node:
-        """One more node in a spare place; not started."""
-        node = self._make(len(self.nodes), self.nodes[0].workers)
-        self.nodes.append(node)
-        return node
-
-    def _make(self, place: int, workers: int) -> Node:
-        address = self.network.address(place)
+    def _make(self, place: int) -> Node:
         node = Node(
-            workers=workers,
-            prefix=("ip", "netns", "exec", self.network.names[place]),
+            workers=self._workers,
+            ws_workers=self._ws_workers,
+            prefix=self.network.prefix(place),
             environment={
-                "MM_SERVICESETTINGS_LISTENADDRESS": f"{address}:8065",
-                "MM_CLUSTERSETTINGS_INTERNODELISTENADDRESS": f"{address}:8075",
+                "MM_SERVICESETTINGS_LISTENADDRESS": self.network.http(place),
+                "MM_CLUSTERSETTINGS_INTERNODELISTENADDRESS": self.network.inter_node(place),
+                **self._environment,
             },
         )
         self.configure(node, {})
         return node
 
-    def configure(self, node: Node, change: dict[str, dict[str, Any]]) -> None:
-        """Write config.json: that of all, with a change."""
-        servers = self.servers
+    def add(self) -> Node:
+        """One more node in a spare place; not started."""
+        node = self._make(len(self.nodes))
+        self.nodes.append(node)
+        return node
+
+    def configure(self, node: Node, change: Sections) -> None:
+        """Write config.json of a node: that of all, with a change."""
         base: dict[str, dict[str, Any]] = {
             "SqlSettings": {
-                "DataSource": servers.master.socket_dsn(self.database),
-                "DataSourceReplicas": [one.socket_dsn(self.database) for one in servers.replicas],
+                "DriverName": self.servers.driver,
+                "DataSource": self.servers.master.socket_dsn(self.database),
+                "DataSourceReplicas": [one.socket_dsn(self.database) for one in self.servers.replicas],
                 "MaxOpenConns": 16,
             },
-            "ClusterSettings": {"Enable": True, "Secret": SECRET},
             "TeamSettings": {"MaxUsersPerTeam": 10_000},
         }
+        if self.enable:
+            base["ClusterSettings"] = {"Enable": True, "Secret": SECRET}
         for section, keys in itertools.chain(self.config.items(), change.items()):
-            base[section] = base.get(section, {}) | keys
+            base[section] = base.get(section, {}) | dict(keys)
         node.write_config(base)
 
     def __enter__(self) -> "Cluster":
@@ -145,7 +101,8 @@ class Cluster:
             for node in self.nodes:
                 node.wait_ready()
             self.admin = new_user(self.nodes[0].url, "admin")
-            self.until_green()
+            if self.enable:
+                self.until_green()
         except BaseException:
             self.__exit__()
             raise
@@ -153,9 +110,8 @@ class Cluster:
 
     def __exit__(self, *_: object) -> None:
         self.network.heal()
-        for node in self.nodes:
-            self.signal(node, signal.SIGCONT)
-        for node in self.nodes:
+        for place, node in enumerate(self.nodes):
+            self.cont(place)
             if node.process is not None and node.process.poll() is None:
                 node.process.send_signal(signal.SIGTERM)
         for node in self.nodes:
@@ -164,15 +120,33 @@ class Cluster:
 
     # Looking ---------------------------------------------------------------------------------------------------------
 
+    def client(self, who: Rest, place: int) -> Rest:
+        """The same session on another node: no cookies, a connection of its own."""
+        rest = Rest(self.nodes[place].url)
+        rest.user, rest.token = who.user, who.token
+        rest.session.headers["Authorization"] = f"Bearer {who.token}"
+        return rest
+
+    def sql(self, query: str) -> list[tuple[Any, ...]]:
+        """Rows of a statement on the master, by its superuser."""
+        return self.servers.master.execute(query, self.database)
+
     def members(self, by: int = 0) -> dict[int, dict[str, Any]]:
-        """What a node says of all: place -> object of the cluster's status."""
+        """What a node says of all (GET /cluster/status): place -> object of the answer."""
         rest = self.client(self.admin, by)
         try:
             found = rest.get("/cluster/status")
         finally:
             rest.close()
-        places = {self.network.address(place): place for place in range(len(self.nodes))}
-        return {places[one["ipaddress"]]: one for one in found if one["ipaddress"] in places}
+        places = {self.node_id(place): place for place in range(len(self.nodes))}
+        return {places[one["id"]]: one for one in found if one["id"] in places}
+
+    def node_id(self, place: int) -> str:
+        """Who a node is; '' before its first start."""
+        try:
+            return (self.nodes[place].data_dir / "node_id").read_text().strip()
+        except FileNotFoundError:
+            return ""
 
     def is_green(self, by: int | None = None) -> bool:
         """Whether every node (or one) calls every node green."""
@@ -193,14 +167,7 @@ class Cluster:
         """The end of what each node has logged."""
         return "\n".join(f"--- {place}\n{node.log[-3000:]}" for place, node in enumerate(self.nodes))
 
-    def client(self, who: Rest, place: int) -> Rest:
-        """The same session on another node: no cookies, a connection of its own."""
-        rest = Rest(self.nodes[place].url)
-        rest.user, rest.token = who.user, who.token
-        rest.session.headers["Authorization"] = f"Bearer {who.token}"
-        return rest
-
-    # Breaking --------------------------------------------------------------------------------------------------------
+    # Breaking the ways between nodes ----------------------------------------------------------------------------------
 
     def cut(self, a: int, b: int, *, one_way: bool = False) -> None:
         """No packet goes from `a` to `b`, nor back unless `one_way`."""
@@ -208,39 +175,89 @@ class Cluster:
         if not one_way:
             self.network.cut(b, a)
 
+    def isolate(self, place: int) -> None:
+        """Cut a node from every other one; clients and the database still reach it."""
+        for other in self._others(place):
+            self.cut(place, other)
+
+    def slow(self, place: int, ms: float, jitter_ms: float = 0.0) -> None:
+        """What goes between a node and the others takes so much longer, each way, and up to so much more."""
+        for other in self._others(place):
+            self.network.slow(place, other, ms / 1000, jitter_ms / 1000)
+            self.network.slow(other, place, ms / 1000, jitter_ms / 1000)
+
     def heal(self) -> None:
-        """All cuts are over."""
+        """All ways are open and fast again."""
         self.network.heal()
 
-    def signal(self, node: Node, number: int) -> None:
-        """To every process of a node."""
-        for pid in processes_of(node.directory):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, number)
+    def _others(self, place: int) -> list[int]:
+        return [one for one in range(len(self.nodes)) if one != place]
+
+    # Breaking nodes ---------------------------------------------------------------------------------------------------
 
     def pids(self, place: int) -> list[int]:
-        """Every process of a node."""
-        node = self.nodes[place]
-        assert node.process is not None
-        return [node.process.pid, *(child["pid"] for child in node.status()["children"] if child["pid"])]
+        """Every process of a node: the supervisor first, then its workers and theirs; also while they are frozen."""
+        process = self.nodes[place].process
+        return family(process.pid) if process is not None and process.poll() is None else []
+
+    def pid(self, place: int, name: str) -> int:
+        """Process id of a child of a node: relay, api0, ws0."""
+        return self.nodes[place].pid(name)
 
     def kill(self, place: int) -> None:
-        """kill -9 of the node: all of it at once, as when a machine dies."""
-        for pid in self.pids(place):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        """kill -9 of a node: all of it at once, as when a machine dies."""
         process = self.nodes[place].process
         assert process is not None
+        _signal([process.pid], signal.SIGSTOP)  # it is to start no more children
+        _signal(self.pids(place), signal.SIGKILL)
         process.wait(10)
 
+    def kill_child(self, place: int, name: str) -> int:
+        """kill -9 of one process of a node: relay, api0, ws0; the pid it had."""
+        return self.nodes[place].kill(name)
+
+    def stop(self, place: int) -> None:
+        """SIGSTOP of a whole node: the kernel goes on accepting its connections and acknowledging its data."""
+        process = self.nodes[place].process
+        assert process is not None
+        _signal([process.pid], signal.SIGSTOP)
+        _signal(self.pids(place), signal.SIGSTOP)
+
+    def cont(self, place: int) -> None:
+        """SIGCONT: workers first, so that a supervisor that wakes does not find them silent."""
+        _signal(reversed(self.pids(place)), signal.SIGCONT)
+
     @contextlib.contextmanager
-    def frozen(self, pids: list[int]) -> Iterator[None]:
-        """SIGSTOP, and SIGCONT at the end."""
-        for pid in pids:
-            os.kill(pid, signal.SIGSTOP)
+    def frozen(self, pids: Collection[int]) -> Iterator[None]:
+        """SIGSTOP of some processes, and SIGCONT at the end."""
+        _signal(pids, signal.SIGSTOP)
         try:
             yield
         finally:
-            for pid in pids:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGCONT)
+            _signal(pids, signal.SIGCONT)
+
+    def restart(self, place: int, config: Sections | None = None, **environment: str) -> None:
+        """Stop a node in good order (if it runs) and start it, with a change of config.json and of its environment."""
+        node = self.nodes[place]
+        if node.process is not None and node.process.poll() is None:
+            node.stop(timeout_s=60)
+        if config is not None:
+            self.configure(node, config)
+        node.set_environment(**environment)
+        node.start()
+
+
+def _signal(pids: Iterable[int], number: int) -> None:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
+
+
+def family(pid: int) -> list[int]:
+    """A process and all that come from it, itself first."""
+    found = [pid]
+    with contextlib.suppress(OSError):
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            for child in (task / "children").read_text().split():
+                found += family(int(child))
+    return found

@@ -61,6 +61,10 @@ class Node:
         """Replace config.json."""
         self.config_path.write_text(json.dumps(config))
 
+    def set_environment(self, **variables: str) -> None:
+        """More variables, or other values, from the next start on."""
+        self._environment.update(variables)
+
     @property
     def log(self) -> str:
         """What the node has logged so far."""

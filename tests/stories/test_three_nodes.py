@@ -1,4 +1,4 @@
-"""Three nodes over one database: what must hold by the database alone, without a word between the nodes."""
+"""Three nodes over one database, of either kind: one service for whoever writes and reads."""
 
 import threading
 import time
@@ -33,7 +33,7 @@ def servers(request: pytest.FixtureRequest, require: Require) -> Iterator[PgClus
 @pytest.fixture
 def cluster(servers: PgCluster | MariaCluster) -> Iterator[Cluster]:
     """Three nodes that were started at once on an empty database."""
-    with Cluster(servers, enable=False) as cluster:
+    with Cluster(servers, enable=True) as cluster:
         yield cluster
 
 

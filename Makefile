@@ -5,10 +5,14 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 export MM_SERVICESETTINGS_LISTENADDRESS ?= 127.0.0.1:8065
 
-.PHONY: run setup check unit test prove bench clean
+.PHONY: run demo setup check unit test prove bench clean
 
 run: $(VENV)/.run
 	@exec $(BIN)/mmnode --data-dir ./node-data
+
+# Three nodes over a PostgreSQL master with two replicas, until Ctrl-C.
+demo: $(VENV)/.run
+	@exec $(BIN)/mmnode demo
 
 $(VENV)/.run: pyproject.toml etc/constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

@@ -11,12 +11,14 @@ balance.py   evenly loaded workers: fresh connections go to whoever has fewest
 bodies.py    request bodies as typed structs
 channels.py  channels and their members
 cycle.py     a request and its answer: one write instead of two
+members.py   one member of a channel or of a team
 params.py    parts of the path and of the query
 pages.py     the web pages: every path outside /api
 posts.py     posts
 replies.py   answers and errors in Mattermost's form
 server.py    uvicorn on its inherited socket: limits, timeouts, drain
-system.py    ping, client configuration, licence
+sessions.py  sessions, what administrators decide over users, presence
+system.py    ping, configuration, licence, what operators do
 teams.py     teams and their members
 upgrade.py   the WebSocket upgrade: checks, then the socket goes to a ws worker
 users.py     accounts, log in, log out

@@ -8,8 +8,10 @@ from falcon.asgi import App, Request, Response
 
 from api import replies
 from api.channels import Channels
+from api.members import Members
 from api.pages import Pages
 from api.posts import Posts
+from api.sessions import Sessions
 from api.system import System
 from api.teams import Teams
 from api.users import Users
@@ -42,6 +44,7 @@ def create_app(ctx: Context) -> App[Request, Response]:
 def routes(ctx: Context) -> list[tuple[str, object, str | None]]:
     """Path template, resource and method suffix of every operation."""
     users, teams, channels, posts, system = Users(ctx), Teams(ctx), Channels(ctx), Posts(ctx), System(ctx)
+    sessions, members = Sessions(ctx), Members(ctx)
     return [
         (f"{V4}/users", users, None),
         (f"{V4}/users/login", users, "login"),
@@ -54,7 +57,22 @@ def routes(ctx: Context) -> list[tuple[str, object, str | None]]:
         (f"{V4}/users/{{user_id}}/teams/{{team_id}}/channels", users, "channels"),
         (f"{V4}/users/{{user_id}}/teams/{{team_id}}/channels/members", users, "channel_members"),
         (f"{V4}/users/{{user_id}}/channels/{{channel_id}}/posts/unread", users, "unread"),
+        (f"{V4}/users/{{user_id}}/sessions", sessions, None),
+        (f"{V4}/users/{{user_id}}/sessions/revoke", sessions, "revoke"),
+        (f"{V4}/users/{{user_id}}/sessions/revoke/all", sessions, "revoke_all"),
+        (f"{V4}/users/sessions/revoke/all", sessions, "revoke_everybodys"),
+        (f"{V4}/users/{{user_id}}/active", sessions, "active"),
+        (f"{V4}/users/{{user_id}}/roles", sessions, "roles"),
+        (f"{V4}/users/{{user_id}}/status", sessions, "status"),
+        (f"{V4}/users/status/ids", sessions, "status_ids"),
         (f"{V4}/teams", teams, None),
+        (f"{V4}/teams/{{team_id}}/members/{{user_id}}", members, "of_team"),
+        (f"{V4}/teams/{{team_id}}/members/{{user_id}}/roles", members, "team_roles"),
+        (f"{V4}/teams/{{team_id}}/members/{{user_id}}/schemeRoles", members, "team_scheme_roles"),
+        (f"{V4}/channels/{{channel_id}}/stats", members, "stats"),
+        (f"{V4}/channels/{{channel_id}}/members/{{user_id}}", members, "of_channel"),
+        (f"{V4}/channels/{{channel_id}}/members/{{user_id}}/roles", members, "channel_roles"),
+        (f"{V4}/channels/{{channel_id}}/members/{{user_id}}/schemeRoles", members, "channel_scheme_roles"),
         (f"{V4}/teams/name/{{name}}", teams, "by_name"),
         (f"{V4}/teams/{{team_id}}/members", teams, "members"),
         (f"{V4}/teams/{{team_id}}/channels/name/{{channel_name}}", teams, "channel_by_name"),
@@ -69,10 +87,13 @@ def routes(ctx: Context) -> list[tuple[str, object, str | None]]:
         (f"{V4}/system/ping", system, "ping"),
         ("/api/v3/general/ping", system, "ping_v3"),
         (f"{V4}/websocket", system, "websocket"),
+        (f"{V4}/config", system, "config"),
         (f"{V4}/config/client", system, "client_config"),
         (f"{V4}/license/client", system, "client_license"),
         (f"{V4}/config/reload", system, "reload"),
         (f"{V4}/database/recycle", system, "recycle"),
+        (f"{V4}/caches/invalidate", system, "purge"),
+        (f"{V4}/cluster/status", system, "cluster_status"),
     ]
 
 

@@ -36,6 +36,39 @@ class ChannelMember(msgspec.Struct, kw_only=True):
     user_id: str = ""
 
 
+class Revoke(msgspec.Struct, kw_only=True):
+    """POST /users/{user_id}/sessions/revoke."""
+
+    session_id: str = ""
+
+
+class Active(msgspec.Struct, kw_only=True):
+    """PUT /users/{user_id}/active."""
+
+    active: bool
+
+
+class Roles(msgspec.Struct, kw_only=True):
+    """PUT …/roles: names separated by spaces."""
+
+    roles: str
+
+
+class SchemeRoles(msgspec.Struct, kw_only=True):
+    """PUT …/schemeRoles."""
+
+    scheme_user: bool
+    scheme_admin: bool
+
+
+class NewStatus(msgspec.Struct, kw_only=True):
+    """PUT /users/{user_id}/status."""
+
+    user_id: str = ""
+    status: str = ""
+    dnd_end_time: int = 0
+
+
 class View(msgspec.Struct, kw_only=True):
     """POST /channels/members/{user_id}/view."""
 

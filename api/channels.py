@@ -3,7 +3,8 @@
 from falcon.asgi import Request, Response
 
 from api import auth, bodies, params, replies
-from app import channels, errors, posts, users, wire
+from app import channels, errors, postlists, posts, users, wire
+from app.caches import PageKey
 from app.context import Context
 from app.version import MATTERMOST_VERSION
 from db.ids import UserId, is_id
@@ -31,8 +32,7 @@ class Channels:
     async def on_get_one(self, req: Request, resp: Response, channel_id: str) -> None:
         """GET /channels/{channel_id}."""
         actor = await self._auth.actor(req)
-        access = await channels.access_for(self._ctx, actor, params.channel_id(channel_id))
-        channel = access.channel
+        channel = await channels.get_for(self._ctx, actor, params.channel_id(channel_id))
         if not replies.not_modified(req, resp, MATTERMOST_VERSION, channel.id, channel.update_at, channel.seq):
             replies.send(resp, wire.channel(channel))
 
@@ -70,18 +70,24 @@ class Channels:
         since_ms = params.strict_number(req, "since")
         if before and after:
             raise errors.invalid_url("before")
-        access = await posts.readable(self._ctx, actor, params.channel_id(channel_id))
-        channel = access.channel
-        if replies.not_modified(req, resp, MATTERMOST_VERSION, channel.id, channel.seq):
-            return
+        channel_id = (await posts.readable(self._ctx, actor, params.channel_id(channel_id))).channel.id
+        caches = self._ctx.caches
+        if before or after or req.if_none_match:
+            head = await caches.heads.get(channel_id)
+            if head is None:
+                raise errors.forbidden()
+            if replies.not_modified(req, resp, MATTERMOST_VERSION, channel_id, head.seq):
+                return
         number, size = params.page(req)
         threads = params.threads(req)
-        if since_ms:
-            found = await posts.since(self._ctx, channel, since_ms, threads)
-        elif before or after:
-            found = await posts.beside(
-                self._ctx, channel, before=before, after=after, page=number, per_page=size, threads=threads
+        if before or after:
+            found = await postlists.beside(
+                self._ctx.db, channel_id, before=before, after=after, page=number, per_page=size, threads=threads
             )
-        else:
-            found = await posts.page(self._ctx, channel, page=number, per_page=size, threads=threads)
-        replies.send(resp, found.json())
+            replies.send(resp, found.json())
+            return
+        page = await caches.pages.get(PageKey(channel_id, since_ms or 0, number, size, threads))
+        if page is None:
+            raise errors.forbidden()
+        if not replies.not_modified(req, resp, MATTERMOST_VERSION, channel_id, page.seq):
+            replies.send_encoded(resp, page.body)

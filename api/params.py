@@ -4,7 +4,7 @@ from falcon.asgi import Request
 
 from app import errors
 from app.permissions import Actor
-from app.posts import Threads
+from app.postlists import Threads
 from db.ids import ChannelId, PostId, TeamId, UserId, is_id
 
 DEFAULT_PAGE_SIZE = 60

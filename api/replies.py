@@ -20,6 +20,12 @@ def send(resp: Response, body: object, status: int = 200) -> None:
     resp.data = wire.encode(body)
 
 
+def send_encoded(resp: Response, body: bytes) -> None:
+    """Answer with JSON that is encoded already."""
+    resp.content_type = JSON
+    resp.data = body
+
+
 def ok(resp: Response) -> None:
     """Answer {"status":"OK"}, for what has nothing else to say (clients parse every body)."""
     send(resp, wire.OK)

@@ -1,4 +1,4 @@
-"""Ping, client configuration, licence, reload and recycle."""
+"""Ping, client configuration, licence, and what operators do: reload, recycle, purge, the state of the cluster."""
 
 from falcon.asgi import Request, Response
 
@@ -19,7 +19,7 @@ _APP_VERSIONS = {
 
 
 class System:
-    """/system, /config, /database, /license."""
+    """/system, /config, /database, /caches, /cluster, /license."""
 
     def __init__(self, ctx: Context) -> None:
         self._ctx = ctx
@@ -66,21 +66,38 @@ class System:
         resp.content_type = replies.JSON
         resp.data = self._ctx.client_config.limited if actor is None else self._ctx.client_config.full
 
+    async def on_get_config(self, req: Request, resp: Response) -> None:
+        """GET /config: the configuration in use, without its secrets."""
+        replies.send(resp, system.view_config(self._ctx, await self._auth.actor(req)))
+
     async def on_post_reload(self, req: Request, resp: Response) -> None:
-        """POST /config/reload: read the configuration file again; all workers of this node."""
-        await system.reload_config(self._ctx, await self._auth.actor(req))
-        replies.ok(resp)
+        """POST /config/reload: read the configuration file again; this node, with ?cluster=true all of them."""
+        actor = await self._auth.actor(req)
+        replies.send(resp, await system.reload_config(self._ctx, actor, cluster=_everywhere(req)))
 
     async def on_post_recycle(self, req: Request, resp: Response) -> None:
-        """POST /database/recycle: new connections, to what the configuration names now; all workers of this node."""
-        await system.recycle_database(self._ctx, await self._auth.actor(req))
-        replies.ok(resp)
+        """POST /database/recycle: new connections, to what the configuration names now; ?cluster=true: all nodes."""
+        actor = await self._auth.actor(req)
+        replies.send(resp, await system.recycle_database(self._ctx, actor, cluster=_everywhere(req)))
+
+    async def on_post_purge(self, req: Request, resp: Response) -> None:
+        """POST /caches/invalidate: forget all copies; ?cluster=true: all nodes."""
+        actor = await self._auth.actor(req)
+        replies.send(resp, await system.purge_caches(self._ctx, actor, cluster=_everywhere(req)))
+
+    async def on_get_cluster_status(self, req: Request, resp: Response) -> None:
+        """GET /cluster/status: one object for each member."""
+        replies.send(resp, await system.cluster_status(self._ctx, await self._auth.actor(req)))
 
     async def on_get_client_license(self, req: Request, resp: Response) -> None:
         """GET /license/client?format=old: there is no licence to have."""
         _require_old_format(req, "license")
         resp.content_type = replies.JSON
         resp.data = wire.encode({"IsLicensed": "false"})
+
+
+def _everywhere(req: Request) -> bool:
+    return (req.get_param("cluster") or "").lower() == "true"
 
 
 def _require_old_format(req: Request, what: str) -> None:

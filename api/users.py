@@ -6,7 +6,7 @@ from falcon.asgi import Request, Response
 
 from api import auth, bodies, params, replies
 from app import channels as channel_rules
-from app import errors, posts, sessions, teams, users, wire
+from app import errors, postlists, posts, sessions, teams, users, wire
 from app.context import Context
 from app.errors import AppError
 from app.version import MATTERMOST_VERSION
@@ -155,10 +155,10 @@ class Users:
         limit_after = params.number(req, "limit_after", params.DEFAULT_PAGE_SIZE, most=params.MAX_PAGE_SIZE)
         if limit_after == 0:
             raise errors.invalid_url("limit_after")
-        found = await posts.around_unread(
-            self._ctx,
+        found = await postlists.around_unread(
+            self._ctx.db,
             wanted,
-            access.channel,
+            access.channel.id,
             limit_before=limit_before,
             limit_after=limit_after,
             threads=params.threads(req),

@@ -8,17 +8,21 @@
                   └── db
 
 activity.py     which signs of life of users are worth telling
+caches.py       what a worker keeps copies of
 channels.py     channels and their members
 clientconfig.py what /config/client and X-Version-Id tell clients
+clusterconfig.py what ClusterSettings must satisfy; the secret in a file
 config.py       the sections of config.json, their defaults, what a reload may change
 configfile.py   reading config.json: environment overrides, validation
 context.py      everything a verb needs, built once per process
 errors.py       AppError: Mattermost's error ids, texts and statuses
 events.py       what clients are told, built once and encoded once
+leaving.py      leaving channels and teams; what members are
 mentions.py     who a message mentions
 passwords.py    argon2id off the loop
 permissions.py  who may do what
 ports.py        what the rules need from the outside
+postlists.py    the lists of posts that clients ask for
 posts.py        posts
 presence.py     sans-I/O: who is online, from connections coming and going
 roles.py        Mattermost's roles and the permissions they carry

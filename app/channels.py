@@ -1,14 +1,16 @@
 """Channels and their members."""
 
 import msgspec
+from msgspec.structs import replace
 
 from app import errors, events, posts, validate
 from app.context import Context
 from app.errors import AppError
 from app.permissions import Actor, can, can_in_channel, can_in_team, can_read_channel, require
 from db import channels, teams, users
+from db import members as members_db
 from db.channels import Access
-from db.entities import Channel, ChannelMember, ChannelType, TeamMember, User
+from db.entities import Channel, ChannelInfo, ChannelMember, ChannelType, TeamMember, User
 from db.errors import Duplicate
 from db.ids import ChannelId, TeamId, UserId, is_id, new_id
 from db.queryable import Transaction
@@ -62,7 +64,7 @@ async def create(ctx: Context, actor: Actor, new: NewChannel) -> Channel:
     if await channels.count_of_team(ctx.db, TeamId(new.team_id)) >= most:
         raise AppError("api.channel.create_channel.max_channel_limit.app_error", 400, MaxChannelsPerTeam=most)
     channel = build(ctx, kind, TeamId(new.team_id), new.name, new.display_name, actor.user_id)
-    channel.header, channel.purpose = new.header, new.purpose
+    channel = replace(channel, header=new.header, purpose=new.purpose)
     try:
         async with ctx.db.transaction() as tx:
             await channels.insert(tx, channel)
@@ -101,7 +103,7 @@ async def add(tx: Transaction, channel_id: ChannelId, user_id: UserId, *, admin:
 
 
 async def announce_join(
-    ctx: Context, user: User, channel: Channel, requestor: User | None = None, *, of_team: bool = False
+    ctx: Context, user: User, channel: ChannelInfo, requestor: User | None = None, *, of_team: bool = False
 ) -> None:
     """The system message of a joining ("of_team": of the whole team). `requestor`: who added the user, if not they."""
     if requestor is None or requestor.id == user.id:
@@ -165,9 +167,18 @@ async def get(ctx: Context, channel_id: ChannelId) -> Channel:
     return channel
 
 
+async def get_for(ctx: Context, actor: Actor, channel_id: ChannelId) -> Channel:
+    """The channel with its counters. Raises 404 when it is not there, 403 when the actor may not read it."""
+    access = await access_for(ctx, actor, channel_id)
+    head = await ctx.caches.heads.get(channel_id)
+    if head is None:
+        raise AppError("app.channel.get.existing.app_error", 404)
+    return head.of(access.channel)
+
+
 async def access_for(ctx: Context, actor: Actor, channel_id: ChannelId) -> Access:
     """The channel for reading. Raises 404 when it is not there, 403 when the actor may not read it."""
-    access = await channels.find_access(ctx.db, channel_id, actor.user_id)
+    access = await ctx.caches.access.get((channel_id, actor.user_id))
     if access is None:
         raise AppError("app.channel.get.existing.app_error", 404)
     require(can_read_channel(actor, access))
@@ -179,7 +190,7 @@ async def get_by_name_for(ctx: Context, actor: Actor, team_id: TeamId, name: str
     channel = await channels.find_by_name(ctx.db, team_id, name.lower())
     if channel is None or (channel.delete_at and not include_deleted):
         raise AppError("app.channel.get_by_name.missing.app_error", 404)
-    access = await channels.find_access(ctx.db, channel.id, actor.user_id)
+    access = await ctx.caches.access.get((channel.id, actor.user_id))
     may_read = access is not None and can_read_channel(actor, access)
     if not may_read and channel.type != ChannelType.OPEN:
         raise AppError("app.channel.get_by_name.missing.app_error", 404)
@@ -195,13 +206,24 @@ async def members(
     return await channels.find_members(ctx.db, channel_id, page * per_page, per_page)
 
 
+async def stats(ctx: Context, actor: Actor, channel_id: ChannelId) -> dict[str, object]:
+    """How many members, guests and pinned posts. Raises 404, 403."""
+    await access_for(ctx, actor, channel_id)
+    number, guests, pinned = await members_db.stats(ctx.db, channel_id)
+    return {"channel_id": channel_id, "member_count": number, "guest_count": guests, "pinnedpost_count": pinned}
+
+
 async def of_user(
     ctx: Context, user_id: UserId, team_id: TeamId, *, include_deleted: bool, deleted_since_ms: int
 ) -> list[Channel]:
     """The user's channels in the team and their direct ones. Raises 404 when there are none."""
-    found = await channels.find_of_user(
-        ctx.db, user_id, team_id, include_deleted=include_deleted, deleted_since_ms=deleted_since_ms
-    )
+    infos = [
+        info
+        for info in await ctx.caches.user_channels.get((user_id, team_id)) or ()
+        if not info.delete_at or (include_deleted and info.delete_at >= deleted_since_ms)
+    ]
+    heads = await ctx.caches.heads_of([info.id for info in infos])
+    found = [heads[info.id].of(info) for info in infos if info.id in heads]
     if not found:
         raise AppError("app.channel.get_channels.not_found.app_error", 404)
     return found
@@ -248,12 +270,12 @@ async def add_member(ctx: Context, actor: Actor, channel_id: ChannelId, user_id:
     return member
 
 
-def _leads(member: TeamMember, channel: Channel) -> bool:
+def _leads(member: TeamMember, channel: ChannelInfo) -> bool:
     """Team administrators are administrators of the team's default channels."""
     return member.scheme_admin and channel.name in {name for name, _ in DEFAULT_CHANNELS}
 
 
-def tell_added(ctx: Context, member: ChannelMember, channel: Channel) -> None:
+def tell_added(ctx: Context, member: ChannelMember, channel: ChannelInfo) -> None:
     """Tell everybody who routes by membership, then the members."""
     ctx.bus.publish(events.ChannelMembership(member.user_id, channel.id, joined=True))
     ctx.bus.publish(events.user_added(member.user_id, channel, member.join_seq))

@@ -58,6 +58,7 @@ class TeamSettings(Section, frozen=True):
     max_notifications_per_channel: Positive = 1000
     enable_user_creation: bool = True
     enable_open_server: bool = False
+    enable_user_deactivation: bool = False
     restrict_creation_to_domains: str = ""
     user_status_away_timeout: Positive = 300
     experimental_default_channels: list[str] = key("ExperimentalDefaultChannels", [])
@@ -79,11 +80,33 @@ class SqlSettings(Section, frozen=True):
 
 
 class ClusterSettings(Section, frozen=True):
-    """High availability."""
+    """High availability. `clusterconfig.py` judges it.
+
+    Where to listen: the host of InterNodeListenAddress, else BindAddress, else NetworkInterface's, else all; the two
+    ports after the one named are used, too. AdvertiseAddress: how others reach this node, `host` or `host:port`; '' is
+    the address it has towards the database. GossipPort and StreamingPort are Mattermost's and have no effect.
+    Secret: at least 32 bytes, the same on every node; SecretNext: the other valid one while it is being replaced.
+    """
 
     enable: bool = False
+    cluster_name: Annotated[str, Meta(max_length=64)] = ""
+    override_hostname: Annotated[str, Meta(max_length=255)] = ""
+    network_interface: Annotated[str, Meta(max_length=15)] = ""
+    bind_address: str = ""
+    advertise_address: str = ""
+    use_ip_address: bool = True
+    read_only_config: bool = True
+    gossip_port: Port = 8074
+    streaming_port: Port = 8075
     inter_node_listen_address: str = ":8075"
-    inter_node_urls: list[str] = key("InterNodeUrls", [])
+    inter_node_urls: Annotated[list[str], Meta(max_length=64)] = key("InterNodeUrls", [])
+    secret: Annotated[str, Meta(max_length=1024)] = ""
+    secret_next: Annotated[str, Meta(max_length=1024)] = ""
+    secret_file: str = ""
+    write_barrier_ms: Annotated[int, Meta(ge=0, le=5000)] = 50
+    peer_timeout_policy: Literal["prompt", "patient"] = "prompt"
+    drain_grace_s: Annotated[int, Meta(ge=0, le=600)] = 10
+    degraded_read_max_s: Annotated[int, Meta(ge=0, le=86_400)] = 600
 
 
 class FileSettings(Section, frozen=True):
@@ -166,9 +189,21 @@ RESTART_NEEDED = frozenset(
         "FileSettings",
     }
 )
+# Of sections that need a restart, what a reload applies all the same: a secret is replaced while the nodes run.
+LIVE = frozenset(
+    f"ClusterSettings.{key}"
+    for key in ("Secret", "SecretNext", "WriteBarrierMs", "PeerTimeoutPolicy", "DrainGraceS", "DegradedReadMaxS")
+)
 # A reload reads what begins so; it is applied when the connections are recycled.
 RECYCLE_NEEDED = "SqlSettings."
-SECRET_KEYS = frozenset({"SqlSettings.DataSource", "SqlSettings.DataSourceReplicas"})
+SECRET_KEYS = frozenset(
+    {
+        "SqlSettings.DataSource",
+        "SqlSettings.DataSourceReplicas",
+        "ClusterSettings.Secret",
+        "ClusterSettings.SecretNext",
+    }
+)
 
 
 def split_address(address: str) -> tuple[str, int]:
@@ -196,7 +231,7 @@ def differences(old: Config, new: Config) -> list[str]:
 
 def needs_restart(dotted: str) -> bool:
     """Whether a change of this key waits for a restart (requirement 83)."""
-    return dotted in RESTART_NEEDED or dotted.partition(".")[0] in RESTART_NEEDED
+    return dotted not in LIVE and (dotted in RESTART_NEEDED or dotted.partition(".")[0] in RESTART_NEEDED)
 
 
 def apply_live(old: Config, new: Config) -> Config:

@@ -16,6 +16,8 @@ from typing import Annotated, Any, get_args, get_origin
 import msgspec
 from msgspec.inspect import type_info
 
+from app.clusterconfig import judge as judge_cluster
+from app.clusterconfig import with_secrets
 from app.config import SECRET_KEYS, Config, Section, SqlSettings, split_address
 from db.drivers import mysql_dsn
 
@@ -53,8 +55,14 @@ class Loaded:
 
 def load(path: Path | None, environment: Mapping[str, str] = os.environ) -> Loaded:
     """Read the file (None: defaults only), apply `MM_SECTION_KEY` variables, validate. Raises ConfigError."""
-    raw = _read(path) if path is not None else {}
-    return parse(raw, str(path) if path is not None else "defaults", environment)
+    if path is None:
+        return parse({}, "defaults", environment)
+    raw = _read(path)
+    loaded = parse(raw, str(path), environment)
+    cluster = raw.get("ClusterSettings", {})
+    if (cluster.get("Secret") or cluster.get("SecretNext")) and path.stat().st_mode & 0o077:
+        loaded.warnings.append(f"{path}: holds the cluster's secret and can be read by others: chmod 600 it")
+    return loaded
 
 
 def store_sources(path: Path | None, settings: SqlSettings, environment: Mapping[str, str] = os.environ) -> str:
@@ -126,6 +134,11 @@ def parse(raw: Mapping[str, Any], source: str, environment: Mapping[str, str]) -
             sections[section_field.name] = section_field.type(**values)
     if not problems:
         config = Config(**sections)  # type: ignore[arg-type]
+        try:
+            config = msgspec.structs.replace(config, cluster_settings=with_secrets(config.cluster_settings))
+        except ValueError as error:
+            named = config.cluster_settings.secret_file
+            problems.append(Problem(source, "ClusterSettings.SecretFile", json.dumps(named), str(error)))
         problems.extend(_judge(config, source))
     if problems:
         raise ConfigError(problems)
@@ -230,8 +243,8 @@ def _judge(config: Config, source: str) -> list[Problem]:
                 refuse(dotted, [MASK], str(error))
     if config.sql_settings.data_source_replicas and not config.sql_settings.data_source:
         refuse("SqlSettings.DataSourceReplicas", [MASK], "needs a SqlSettings.DataSource to be replicas of")
-    if config.cluster_settings.enable:
-        refuse("ClusterSettings.Enable", True, "this version runs single nodes: set it to false")
+    for dotted, value, allowed in judge_cluster(config):
+        refuse(dotted, value, allowed)
     if config.log_settings.enable_file and not config.log_settings.file_location:
         refuse("LogSettings.FileLocation", "", "must name a file when LogSettings.EnableFile is true")
     return problems

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from app.activity import Activity
+from app.caches import Caches
 from app.clientconfig import ClientConfig
 from app.config import Config
 from app.passwords import Hasher
@@ -32,9 +33,11 @@ class Context:
     now_ms: Callable[[], int] = wall_clock_ms
     activity: Activity = field(default_factory=Activity)
     client_config: ClientConfig = field(init=False)
+    caches: Caches = field(init=False)
 
     def __post_init__(self) -> None:
         self.client_config = ClientConfig(self.config)
+        self.caches = Caches(self.db)
 
     def reload(self, config: Config) -> None:
         """Use another configuration from now on."""

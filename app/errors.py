@@ -17,6 +17,10 @@ MESSAGES: Final[dict[str, str]] = {
     " for current team.",
     "api.channel.create_direct_channel.invalid_user.app_error": "Invalid user ID for direct channel creation.",
     "api.database.recycle.app_error": "The database connections were not recycled: {Reason}.",
+    "api.channel.remove_channel_member.type.app_error": "Unable to remove a user from a channel of this type.",
+    "api.channel.remove.default.app_error": "Unable to remove user from the default channel {Channel}.",
+    "api.caches.invalidate.app_error": "The caches were not purged: {Reason}.",
+    "api.cluster.status.app_error": "The state of the cluster is not known: {Reason}.",
     "api.config.reload.app_error": "The configuration was not reloaded: {Reason}.",
     "api.config.client.old_format.app_error": "New format for the client configuration is not supported yet. Please"
     " specify format=old in the query string.",

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from app import wire
-from db.entities import Channel, ChannelType, Post
+from db.entities import ChannelInfo, ChannelType, Post, User
 from db.ids import ChannelId, SessionId, TeamId, UserId
 
 # Shed first when a client is slow, and never repaired.
@@ -63,6 +63,16 @@ class SessionClosed(msgspec.Struct, array_like=True, frozen=True, tag="session_c
     session_id: str
 
 
+class EverySessionClosed(msgspec.Struct, array_like=True, frozen=True, tag="every_session_closed"):
+    """All sessions have ended: all sockets are to be closed."""
+
+
+class Changed(msgspec.Struct, array_like=True, frozen=True, tag="changed"):
+    """Rows that somebody changed, whoever it was: (namespace of the outbox, key). From a relay to its workers."""
+
+    pairs: tuple[tuple[str, str], ...]
+
+
 class Presence(msgspec.Struct, array_like=True, frozen=True, tag="presence"):
     """What a worker saw of users; goes to the relay only.
 
@@ -73,7 +83,7 @@ class Presence(msgspec.Struct, array_like=True, frozen=True, tag="presence"):
     user_ids: tuple[str, ...]
 
 
-Message = Event | ChannelMembership | TeamMembership | SessionClosed | Presence
+Message = Event | ChannelMembership | TeamMembership | SessionClosed | Presence | Changed | EverySessionClosed
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(list[Message])
@@ -120,7 +130,7 @@ def build(name: str, data: dict[str, Any], audience: Audience, seq: int = 0) -> 
 
 def posted(
     post: Post,
-    channel: Channel,
+    channel: ChannelInfo,
     mentions: Sequence[UserId],
     *,
     set_online: bool,
@@ -156,7 +166,7 @@ def channel_viewed(user_id: UserId, channel_id: ChannelId) -> Event:
     return build("channel_viewed", {"channel_id": channel_id}, Audience(user_id=user_id))
 
 
-def channel_created(user_id: UserId, channel: Channel) -> Event:
+def channel_created(user_id: UserId, channel: ChannelInfo) -> Event:
     """A channel was created, to its creator."""
     return build("channel_created", {"channel_id": channel.id, "team_id": channel.team_id}, Audience(user_id=user_id))
 
@@ -170,9 +180,51 @@ def direct_added(creator_id: UserId, teammate_id: UserId, channel_id: ChannelId)
     )
 
 
-def user_added(user_id: UserId, channel: Channel, seq: int) -> Event:
+def user_added(user_id: UserId, channel: ChannelInfo, seq: int) -> Event:
     """A user joined a channel, to its members."""
     return build("user_added", {"user_id": user_id, "team_id": channel.team_id}, Audience(channel_id=channel.id), seq)
+
+
+def user_removed(user_id: UserId, channel: ChannelInfo, remover_id: UserId, seq: int) -> Event:
+    """A user left a channel or was removed, to those who stay."""
+    data = {"user_id": user_id, "remover_id": remover_id}
+    return build("user_removed", data, Audience(channel_id=channel.id), seq)
+
+
+def you_were_removed(user_id: UserId, channel: ChannelInfo, remover_id: UserId) -> Event:
+    """The same to the user, who does not get what goes to the channel any more."""
+    data = {"channel_id": channel.id, "remover_id": remover_id}
+    return build("user_removed", data, Audience(user_id=user_id))
+
+
+def leave_team(user_id: UserId, team_id: TeamId, *, to_user: bool) -> Event:
+    """A user left a team: to those who stay, or to the user."""
+    audience = Audience(user_id=user_id) if to_user else Audience(team_id=team_id)
+    return build("leave_team", {"user_id": user_id, "team_id": team_id}, audience)
+
+
+def member_updated(name: str, user_id: UserId, key: str, member: wire.Json) -> Event:
+    """What a user is in a channel or team has changed, to that user. The member is JSON in a text."""
+    return build(name, {key: wire.encode(member).decode()}, Audience(user_id=user_id))
+
+
+def user_updated(user: User) -> tuple[Event, Event]:
+    """A user has changed: to others as they may see it, to the user with everything."""
+    seen = {"user": wire.user(user, sanitised=True)}
+    return (
+        build("user_updated", seen, Audience(omit_users=(user.id,))),
+        build("user_updated", {"user": wire.user(user, sanitised=False)}, Audience(user_id=user.id)),
+    )
+
+
+def user_role_updated(user_id: UserId, roles: str) -> Event:
+    """The system roles of a user have changed, to that user."""
+    return build("user_role_updated", {"user_id": user_id, "roles": roles}, Audience(user_id=user_id))
+
+
+def user_activation_status_change() -> Event:
+    """Somebody was deactivated or activated again, to everybody."""
+    return build("user_activation_status_change", {}, Audience())
 
 
 def added_to_team(user_id: UserId, team_id: TeamId) -> Event:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from app import errors
 from app.roles import granted
 from db.channels import Access
-from db.entities import ChannelMember, Session, TeamMember, User
+from db.entities import Membership, Session, TeamMember, User
 from db.ids import UserId
 
 
@@ -31,7 +31,7 @@ def team_roles(member: TeamMember) -> str:
     return _roles("team", member.scheme_guest, member.scheme_user, member.scheme_admin, member.roles)
 
 
-def channel_roles(member: ChannelMember) -> str:
+def channel_roles(member: Membership) -> str:
     """Role names of a channel membership: those of its scheme, then its own."""
     return _roles("channel", member.scheme_guest, member.scheme_user, member.scheme_admin, member.roles)
 

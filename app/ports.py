@@ -24,8 +24,12 @@ class NodeHealth(Protocol):
 class Operator(Protocol):
     """Commands for the whole node, whichever worker they land in."""
 
-    async def command(self, name: str) -> dict[str, Any]:
-        """Let the node do it: `reload` or `recycle`. The answer holds `ok`, and `error` where it is False."""
+    async def command(self, name: str, **arguments: object) -> dict[str, Any]:
+        """Let the node do it: `reload`, `recycle`, `purge` or `cluster` (its members).
+
+        The answer holds `ok`, and `error` where it is False. With cluster=True every node does it: `nodes` of the
+        answer has what each said.
+        """
 
 
 class Upgrade(msgspec.Struct, array_like=True, frozen=True):

@@ -1,7 +1,4 @@
-"""Posts: writing them, and the lists that clients ask for."""
-
-from collections.abc import Sequence
-from dataclasses import dataclass
+"""Posts: writing them, and who may read them."""
 
 import msgspec
 
@@ -11,12 +8,11 @@ from app.errors import AppError
 from app.permissions import Actor, can, can_in_channel, can_in_team, can_read_channel, require
 from db import channels, posts, users
 from db.channels import Access
-from db.entities import Channel, ChannelType, Post, User
+from db.entities import ChannelInfo, ChannelType, Post, User
 from db.ids import ChannelId, PostId, UserId, is_id, new_id
 from db.posts import NewPost, Written
 
 MAX_PENDING_ID = 64
-MAX_SINCE = 1000
 _UNCOUNTED = frozenset(
     {"system_join_channel", "system_leave_channel", "system_add_to_channel", "system_remove_from_channel",
      "system_join_team", "system_leave_team", "system_add_to_team", "system_remove_from_team"}
@@ -32,40 +28,6 @@ class Draft(msgspec.Struct, kw_only=True):
     type: str = ""
     props: dict[str, msgspec.Raw] = {}
     pending_post_id: str = ""
-
-
-@dataclass(frozen=True)
-class PostList:
-    """A list as clients get it: `order` newest first; `extra` are thread posts that are not in the order."""
-
-    order: list[Post]
-    extra: list[Post]
-    next_post_id: str = ""
-    prev_post_id: str = ""
-    participants: dict[str, list[UserId]] | None = None
-
-    def json(self) -> wire.Json:
-        """Mattermost's PostList."""
-        people = self.participants or {}
-        return {
-            "order": [post.id for post in self.order],
-            "posts": {post.id: wire.post(post, people.get(post.id)) for post in (*self.order, *self.extra)},
-            "next_post_id": self.next_post_id,
-            "prev_post_id": self.prev_post_id,
-        }
-
-
-@dataclass(frozen=True)
-class Threads:
-    """How lists treat threads. collapsed: only roots in the order. skip: no other posts of the threads."""
-
-    collapsed: bool = False
-    skip: bool = False
-
-    @property
-    def replies(self) -> bool:
-        """Whether the other posts of the threads come along."""
-        return not self.skip and not self.collapsed
 
 
 async def create(ctx: Context, actor: Actor, draft: Draft, *, set_online: bool = True) -> Post:
@@ -113,7 +75,7 @@ async def create(ctx: Context, actor: Actor, draft: Draft, *, set_online: bool =
 
 
 async def announce(
-    ctx: Context, author: User, channel: Channel, kind: str, message: str, props: dict[str, str]
+    ctx: Context, author: User, channel: ChannelInfo, kind: str, message: str, props: dict[str, str]
 ) -> None:
     """Write a system message such as "ann joined the channel." and tell the channel."""
     new = NewPost(
@@ -147,7 +109,7 @@ async def _access_for_writing(ctx: Context, actor: Actor, draft: Draft) -> Acces
         raise AppError("model.post.is_valid.type.app_error", 400)
     if sum(len(name) + len(bytes(value)) + 6 for name, value in draft.props.items()) > validate.MAX_PROPS_BYTES:
         raise AppError("model.post.is_valid.props.app_error", 400)
-    access = await channels.find_access(ctx.db, ChannelId(draft.channel_id), actor.user_id)
+    access = await ctx.caches.access.get((ChannelId(draft.channel_id), actor.user_id))
     if access is None:
         raise errors.forbidden()
     require(
@@ -169,7 +131,7 @@ async def _check_root(ctx: Context, draft: Draft) -> None:
         raise AppError("api.post.create_post.channel_root_id.app_error", 400)
 
 
-async def _mentioned(ctx: Context, channel: Channel, author: User, message: str) -> list[UserId]:
+async def _mentioned(ctx: Context, channel: ChannelInfo, author: User, message: str) -> list[UserId]:
     """Ids of the users a message mentions, the author left out. In a direct channel: the other one."""
     if channel.type == ChannelType.DIRECT:
         return [UserId(other) for other in dict.fromkeys(channel.name.split("__")) if other != author.id]
@@ -239,90 +201,15 @@ async def get(ctx: Context, post_id: PostId) -> Post:
 async def get_for(ctx: Context, actor: Actor, post_id: PostId) -> Post:
     """The post, if the actor may read its channel. Raises 404, 403."""
     post = await get(ctx, post_id)
-    access = await channels.find_access(ctx.db, post.channel_id, actor.user_id)
+    access = await ctx.caches.access.get((post.channel_id, actor.user_id))
     require(access is not None and can_read_channel(actor, access))
     return post
 
 
 async def readable(ctx: Context, actor: Actor, channel_id: ChannelId) -> Access:
     """The channel for reading its posts. Raises 403 for one that is not there or not the actor's to read."""
-    access = await channels.find_access(ctx.db, channel_id, actor.user_id)
+    access = await ctx.caches.access.get((channel_id, actor.user_id))
     if access is None:
         raise errors.forbidden()
     require(can_read_channel(actor, access))
     return access
-
-
-async def page(ctx: Context, channel: Channel, *, page: int, per_page: int, threads: Threads) -> PostList:
-    """The page-th newest `per_page` posts."""
-    found = await posts.find_page(
-        ctx.db, channel.id, offset=page * per_page, limit=per_page, roots_only=threads.collapsed
-    )
-    return await _complete(ctx, channel, found, threads)
-
-
-async def since(ctx: Context, channel: Channel, since_ms: int, threads: Threads) -> PostList:
-    """What was created, changed or deleted after `since_ms`: at most 1000 posts, the latest changes.
-
-    When there are more, `prev_post_id` names the next older post, so that a client can page on.
-    """
-    found = await posts.find_since(ctx.db, channel.id, since_ms, limit=MAX_SINCE, roots_only=threads.collapsed)
-    if len(found) < MAX_SINCE:
-        extra = await posts.find_threads(ctx.db, found, replies=threads.replies)
-        return PostList(found, extra, participants=await _participants(ctx, found, threads))
-    return await _complete(ctx, channel, found, threads)
-
-
-async def beside(
-    ctx: Context, channel: Channel, *, before: str, after: str, page: int, per_page: int, threads: Threads
-) -> PostList:
-    """A page of posts before or after a post. Raises 400 when that post is not in the channel."""
-    anchor_id = before or after
-    anchor = await posts.find(ctx.db, PostId(anchor_id)) if is_id(anchor_id) else None
-    if anchor is None or anchor.channel_id != channel.id:
-        raise errors.invalid_url("before" if before else "after")
-    find = posts.find_before if before else posts.find_after
-    found = await find(
-        ctx.db, channel.id, anchor.seq, offset=page * per_page, limit=per_page, roots_only=threads.collapsed
-    )
-    if not found and page == 0:
-        return PostList([], [], next_post_id=before, prev_post_id=after)
-    return await _complete(ctx, channel, found, threads)
-
-
-async def around_unread(
-    ctx: Context, user_id: UserId, channel: Channel, *, limit_before: int, limit_after: int, threads: Threads
-) -> PostList:
-    """Posts around the first one the user has not read; the newest `limit_before` when all is read."""
-    member = await channels.find_member(ctx.db, channel.id, user_id)
-    if member is None:
-        raise AppError("app.channel.get_member.missing.app_error", 404)
-    roots = threads.collapsed
-    unread = await posts.find_after(
-        ctx.db, channel.id, member.viewed_seq, offset=0, limit=limit_after, roots_only=roots
-    )
-    if unread:
-        read = await posts.find_before(
-            ctx.db, channel.id, unread[-1].seq, offset=0, limit=limit_before, roots_only=roots
-        )
-        return await _complete(ctx, channel, unread + read, threads)
-    newest = await posts.find_page(ctx.db, channel.id, offset=0, limit=limit_before, roots_only=roots)
-    return await _complete(ctx, channel, newest, threads)
-
-
-async def _complete(ctx: Context, channel: Channel, found: list[Post], threads: Threads) -> PostList:
-    """Add threads and the ids of the neighbours to a run of posts."""
-    if not found:
-        return PostList([], [])
-    extra = await posts.find_threads(ctx.db, found, replies=threads.replies)
-    newer, older = await posts.find_neighbour_ids(
-        ctx.db, channel.id, found[0].seq, found[-1].seq, roots_only=threads.collapsed
-    )
-    return PostList(found, extra, newer, older, await _participants(ctx, found, threads))
-
-
-async def _participants(ctx: Context, found: Sequence[Post], threads: Threads) -> dict[str, list[UserId]] | None:
-    roots = [post.id for post in found if post.reply_count]
-    if not threads.collapsed or not roots:
-        return None
-    return await posts.find_participants(ctx.db, roots)

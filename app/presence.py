@@ -1,13 +1,13 @@
 """Who is online: sans-I/O. Connections coming and going in, changes of status out.
 
-One tracker per node sees what every ws worker reports. A user is online while any worker holds a connection of theirs
-and they did something lately, away while connected but idle, offline when the last connection has been gone for the
-grace time (so that a reconnect does not flicker).
+One tracker per node sees what every ws worker reports, those of other nodes as `node/worker`. A user is online while
+any worker holds a connection of theirs and they did something lately, away while connected but idle, offline when the
+last connection has been gone for the grace time (so that a reconnect does not flicker).
 
     connected ──> online <── active ──> away ──(no connection for grace_s)──> offline
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from db.ids import UserId
@@ -18,6 +18,7 @@ ONLINE, AWAY, OFFLINE = "online", "away", "offline"
 @dataclass
 class _Person:
     workers: set[str] = field(default_factory=set)
+    told_by: str = ""
     active_at: float = 0.0
     gone_at: float | None = None
     status: str = ONLINE
@@ -39,6 +40,7 @@ class PresenceTracker:
         if person is None:
             person = self._people[user_id] = _Person()
             self._changed[user_id] = ONLINE
+        person.told_by = worker
         person.workers.add(worker)
         person.gone_at = None
         self._leaving.pop(user_id, None)
@@ -50,6 +52,7 @@ class PresenceTracker:
         if person is None:
             return
         person.workers.discard(worker)
+        person.told_by = worker
         if not person.workers and person.gone_at is None:
             person.gone_at = now
             self._leaving[user_id] = None
@@ -69,16 +72,37 @@ class PresenceTracker:
         for user_id in held:
             self.connected(worker, user_id, now)
 
-    def changes(self, now: float) -> list[tuple[UserId, str]]:
-        """Changes of status since the last call, by user."""
+    def lose_node(self, node_id: str, since: float) -> None:
+        """Whatever the workers of another node held is gone since then."""
+        for user_id, person in self._people.items():
+            for worker in [one for one in person.workers if one.startswith(f"{node_id}/")]:
+                self.disconnected(worker, user_id, since)
+
+    def workers_of(self, user_id: UserId) -> set[str]:
+        """Who holds connections of the user."""
+        person = self._people.get(user_id)
+        return person.workers if person is not None else set()
+
+    def held_by(self, worker: str) -> list[UserId]:
+        """Whom this worker holds."""
+        return [user_id for user_id, person in self._people.items() if worker in person.workers]
+
+    def changes(self, now: float, ours: Callable[[str], bool] = lambda _: True) -> list[tuple[UserId, str]]:
+        """Changes of status since the last call, by user; of those alone of whom one of `ours` spoke last."""
+        gone: dict[UserId, str] = {}
         for user_id in list(self._leaving):
             person = self._people[user_id]
             assert person.gone_at is not None
             if now - person.gone_at < self.grace_s:
-                break  # the others left later
+                continue
             del self._leaving[user_id], self._people[user_id]
+            gone[user_id] = person.told_by
             self._changed[user_id] = OFFLINE
-        changed = list(self._changed.items())
+        changed = [
+            (user_id, status)
+            for user_id, status in self._changed.items()
+            if ours(gone[user_id] if user_id in gone else self._people[user_id].told_by)
+        ]
         self._changed.clear()
         return changed
 

@@ -1,9 +1,11 @@
 """Log in, log out, and who is asking."""
 
+from msgspec.structs import replace
+
 from app import errors, events
 from app.context import Context
 from app.errors import AppError
-from app.permissions import Actor
+from app.permissions import Actor, can, require
 from db import sessions, users
 from db.entities import Session, User
 from db.ids import SessionId, UserId, new_id, new_token, token_hash
@@ -34,7 +36,7 @@ async def log_in(
     if user.delete_at:
         raise AppError("api.user.login.inactive.app_error", 401)
     await users.clear_login_attempts(ctx.db, user.id)
-    user.failed_attempts = 0
+    user = replace(user, failed_attempts=0)
     if stored != user.password:
         await users.set_password(ctx.db, user.id, stored)
     session, token = await create(ctx, user.id, device_id)
@@ -83,11 +85,16 @@ async def create(ctx: Context, user_id: UserId, device_id: str) -> tuple[Session
 
 async def authenticate(ctx: Context, token: str) -> Actor:
     """Who bears this token. Raises 401 when nobody does (any more)."""
-    return await _live(ctx, await sessions.find_by_token_hash(ctx.db, token_hash(token)))
+    return await _live(ctx, await ctx.caches.sessions_by_token.get(token_hash(token)))
+
+
+async def current(ctx: Context, session_id: SessionId) -> Actor:
+    """Who is behind a session. Raises 401 when it has ended."""
+    return await _live(ctx, await ctx.caches.sessions.get(session_id))
 
 
 async def recheck(ctx: Context, session_id: SessionId) -> Actor:
-    """The session as it is now. Raises 401 when it has ended."""
+    """The session as it is in the database now: for who may have missed that it ended. Raises 401 when it has."""
     return await _live(ctx, await sessions.find(ctx.db, session_id))
 
 
@@ -105,3 +112,44 @@ async def log_out(ctx: Context, session_id: SessionId) -> None:
     """End a session and close its sockets."""
     if await sessions.delete(ctx.db, session_id):
         ctx.bus.publish(events.session_closed(session_id))
+
+
+async def of_user(ctx: Context, actor: Actor, user_id: UserId) -> list[Session]:
+    """A user's sessions. Raises 403, 404."""
+    await _require_over(ctx, actor, user_id)
+    return await sessions.find_of_user(ctx.db, user_id)
+
+
+async def revoke(ctx: Context, actor: Actor, user_id: UserId, session_id: SessionId) -> None:
+    """End one session of a user. Raises 403, and 400 when the session is not theirs."""
+    await _require_over(ctx, actor, user_id)
+    if session_id not in {session.id for session in await sessions.find_of_user(ctx.db, user_id)}:
+        raise errors.invalid_url("user_id")
+    await log_out(ctx, session_id)
+
+
+async def revoke_all(ctx: Context, actor: Actor, user_id: UserId) -> None:
+    """End all sessions of a user. Raises 403, 404."""
+    await _require_over(ctx, actor, user_id)
+    await end_all(ctx, user_id)
+
+
+async def revoke_everybodys(ctx: Context, actor: Actor) -> None:
+    """End all sessions there are. Raises 403."""
+    require(can(actor, "manage_system"))
+    await sessions.delete_everybodys(ctx.db)
+    ctx.bus.publish(events.EverySessionClosed())
+
+
+async def end_all(ctx: Context, user_id: UserId, keep: SessionId | None = None) -> None:
+    """End a user's sessions, but `keep`, and close their sockets."""
+    for session_id in await sessions.delete_of_user(ctx.db, user_id, keep):
+        ctx.bus.publish(events.session_closed(session_id))
+
+
+async def _require_over(ctx: Context, actor: Actor, user_id: UserId) -> None:
+    if actor.user_id == user_id:
+        return
+    require(can(actor, "edit_other_users"))
+    if await ctx.caches.users.get(user_id) is None:
+        raise AppError("app.user.missing_account.const", 404)

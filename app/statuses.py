@@ -14,7 +14,7 @@ MAX_PRESENT = 10_000
 
 async def find_many(ctx: Context, user_ids: Sequence[UserId]) -> list[Status]:
     """The presence of these users; those never seen are offline."""
-    found = {status.user_id: status for status in await statuses.find_many(ctx.db, user_ids)}
+    found = await ctx.caches.statuses_of(list(user_ids))
     nobody = {
         "status": "offline",
         "manual": False,

@@ -4,9 +4,15 @@ import asyncio
 import os
 from pathlib import Path
 
+import msgspec
+
+from app import wire
+from app.config import SECRET_KEYS
+from app.configfile import MASK
 from app.context import Context
 from app.errors import AppError
 from app.permissions import Actor, can, require
+from app.wire import Json
 from db import systems
 from db.errors import DatabaseError
 
@@ -24,20 +30,57 @@ async def database_status(ctx: Context) -> str:
     return _HEALTHY
 
 
-async def reload_config(ctx: Context, actor: Actor) -> None:
-    """Load the configuration file again, on this node. Raises 403, and 400 when the file cannot be used."""
+def view_config(ctx: Context, actor: Actor) -> Json:
+    """The configuration in use, with 32 asterisks for every secret. Raises 403."""
     require(can(actor, "manage_system"))
-    answer = await ctx.operator.command("reload")
-    if not answer.get("ok"):
-        raise AppError("api.config.reload.app_error", 400, Reason=answer.get("error", "a worker did not answer"))
+    found: Json = msgspec.to_builtins(ctx.config)
+    for dotted in SECRET_KEYS:
+        section, _, key = dotted.partition(".")
+        value = found[section][key]
+        found[section][key] = [MASK] * len(value) if isinstance(value, list) else MASK if value else ""
+    return found
 
 
-async def recycle_database(ctx: Context, actor: Actor) -> None:
-    """Replace all database connections of this node by new ones. Raises 403, and 503 when the old ones stay."""
+async def reload_config(ctx: Context, actor: Actor, *, cluster: bool = False) -> Json:
+    """Load the configuration file again, on this node or on all. Raises 403, and 400 when the file cannot be used."""
     require(can(actor, "manage_system"))
-    answer = await ctx.operator.command("recycle")
+    return await _operate(ctx, "reload", "api.config.reload.app_error", 400, cluster=cluster)
+
+
+async def recycle_database(ctx: Context, actor: Actor, *, cluster: bool = False) -> Json:
+    """Replace all database connections by new ones. Raises 403, and 503 when the old ones stay."""
+    require(can(actor, "manage_system"))
+    return await _operate(ctx, "recycle", "api.database.recycle.app_error", 503, cluster=cluster)
+
+
+async def purge_caches(ctx: Context, actor: Actor, *, cluster: bool = False) -> Json:
+    """Forget every copy of what is in the database. Raises 403, and 503 when a worker did not answer."""
+    require(can(actor, "manage_system"))
+    return await _operate(ctx, "purge", "api.caches.invalidate.app_error", 503, cluster=cluster)
+
+
+async def _operate(ctx: Context, command: str, error_id: str, status: int, *, cluster: bool) -> Json:
+    """The answer for the client; for all nodes it has a result for each, and fails only as a whole."""
+    answer = await ctx.operator.command(command, cluster=cluster)
+    if "nodes" in answer:
+        nodes = {
+            node_id: {"result": one["result"], **({"error": one["error"]} if one.get("error") else {})}
+            for node_id, one in answer["nodes"].items()
+        }
+        return {"status": "OK" if answer["ok"] else "FAIL", "nodes": nodes}
     if not answer.get("ok"):
-        raise AppError("api.database.recycle.app_error", 503, Reason=answer.get("error", "a worker did not answer"))
+        raise AppError(error_id, status, Reason=answer.get("error", "a worker did not answer"))
+    return wire.OK
+
+
+async def cluster_status(ctx: Context, actor: Actor) -> list[Json]:
+    """The members of the cluster with their states; none without high availability. Raises 403, 503."""
+    require(can(actor, "sysconsole_read_environment_high_availability"))
+    answer = await ctx.operator.command("cluster")
+    if not answer.get("ok"):
+        raise AppError("api.cluster.status.app_error", 503, Reason=answer.get("error", "the relay did not answer"))
+    members: list[Json] = answer["members"]
+    return members
 
 
 def filestore_status(ctx: Context) -> str:

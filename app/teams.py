@@ -171,7 +171,7 @@ async def get_by_name_for(ctx: Context, actor: Actor, name: str) -> tuple[Team, 
 
 async def of_user(ctx: Context, actor: Actor, user_id: UserId) -> list[tuple[Team, TeamMember | None]]:
     """The teams the user is a member of, each with the actor's membership (None where the actor is another)."""
-    found = await teams.find_of_user(ctx.db, user_id)
+    found = await ctx.caches.user_teams.get(user_id) or ()
     return [(team, member if actor.user_id == user_id else None) for team, member in found]
 
 
@@ -184,9 +184,9 @@ def seen_by(actor: Actor, team: Team, member: TeamMember | None) -> wire.Json:
 
 async def require_view(ctx: Context, actor: Actor, team_id: TeamId) -> None:
     """Raises 403 unless the actor may look into the team, 404 for an administrator when there is none."""
-    member = await teams.find_member(ctx.db, team_id, actor.user_id)
+    member = await ctx.caches.team_members.get((team_id, actor.user_id))
     require(can_in_team(actor, member, "view_team"))
-    if member is None and await teams.find(ctx.db, team_id) is None:
+    if member is None and await ctx.caches.teams.get(team_id) is None:
         raise AppError("app.team.get.find.app_error", 404)
 
 

@@ -1,11 +1,13 @@
 """Accounts: sign-up and reading users."""
 
 import msgspec
+from msgspec.structs import replace
 
-from app import events, teams, validate, wire
+from app import events, sessions, teams, validate, wire
 from app.context import Context
 from app.errors import AppError
 from app.permissions import Actor, can, require
+from app.roles import ROLES
 from db import preferences, systems, users
 from db import teams as teams_db
 from db.entities import Preference, Team, User
@@ -52,11 +54,11 @@ async def create(ctx: Context, actor: Actor | None, new: NewUser, *, invite_id: 
     if not is_admin:
         await _require_open(ctx, invited=team is not None)
     user = _checked(ctx, new)
-    user.password = await ctx.hasher.hash(new.password)
+    user = replace(user, password=await ctx.hasher.hash(new.password))
     try:
         async with ctx.db.transaction() as tx:
             if await systems.claim(tx, _FIRST_ADMIN, user.id):
-                user.roles = "system_admin system_user"
+                user = replace(user, roles="system_admin system_user")
             await users.insert(tx, user)
             await preferences.save(tx, [Preference(user.id, "tutorial_step", user.id, "0")])
     except Duplicate as error:
@@ -152,7 +154,7 @@ def check_password(ctx: Context, password: str) -> None:
 
 async def get(ctx: Context, user_id: UserId) -> User:
     """The user. Raises 404."""
-    return _found(await users.find(ctx.db, user_id))
+    return _found(await ctx.caches.users.get(user_id))
 
 
 async def get_by_username(ctx: Context, username: str) -> User:
@@ -192,3 +194,35 @@ async def require_self_or(ctx: Context, actor: Actor, user_id: UserId, permissio
     if actor.user_id != user_id:
         require(can(actor, permission))
         await get(ctx, user_id)
+
+
+async def set_active(ctx: Context, actor: Actor, user_id: UserId, *, active: bool) -> None:
+    """Deactivate a user, which ends all their sessions, or activate again. Raises 403, 404."""
+    ends_own = not active and actor.user_id == user_id and ctx.config.team_settings.enable_user_deactivation
+    require(ends_own or can(actor, "manage_system"))
+    user = _found(await users.find(ctx.db, user_id))
+    now_ms = ctx.now_ms()
+    if bool(user.delete_at) != active:
+        return
+    await users.set_delete_at(ctx.db, user_id, 0 if active else now_ms, now_ms)
+    if not active:
+        await sessions.end_all(ctx, user_id)
+    ctx.bus.publish(events.user_activation_status_change())
+    _tell_updated(ctx, _found(await users.find(ctx.db, user_id)))
+
+
+async def set_roles(ctx: Context, actor: Actor, user_id: UserId, roles: str) -> None:
+    """Replace a user's system roles. Raises 400 for a role that is none of the system's, 403, 404."""
+    require(can(actor, "manage_roles"))
+    names = roles.split()
+    if not names or any(name not in ROLES or not name.startswith("system_") for name in names):
+        raise AppError("api.context.invalid_body_param.app_error", 400, Name="roles")
+    _found(await users.find(ctx.db, user_id))
+    await users.set_roles(ctx.db, user_id, " ".join(names), ctx.now_ms())
+    ctx.bus.publish(events.user_role_updated(user_id, " ".join(names)))
+    _tell_updated(ctx, _found(await users.find(ctx.db, user_id)))
+
+
+def _tell_updated(ctx: Context, user: User) -> None:
+    for event in events.user_updated(user):
+        ctx.bus.publish(event)

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from app.permissions import channel_roles, team_roles
-from db.entities import Channel, ChannelMember, Post, Status, Team, TeamMember, User
+from db.entities import Channel, ChannelMember, Post, Session, Status, Team, TeamMember, User
 from db.ids import UserId
 
 Json = dict[str, Any]
@@ -171,6 +171,25 @@ def status(which: Status) -> Json:
         "manual": which.manual,
         "last_activity_at": which.last_activity_at,
         "dnd_end_time": which.dnd_end_time,
+    }
+
+
+def session(which: Session, roles: str) -> Json:
+    """A session without its token."""
+    return {
+        "id": which.id,
+        "token": "",
+        "create_at": which.create_at,
+        "expires_at": which.expires_at,
+        "last_activity_at": which.last_activity_at,
+        "user_id": which.user_id,
+        "device_id": which.device_id,
+        "roles": roles,
+        "is_oauth": False,
+        "expired_notify": False,
+        "props": {},
+        "team_members": [],
+        "local": False,
     }
 
 

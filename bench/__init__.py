@@ -1,5 +1,6 @@
 """Load runs and side-by-side comparisons (`make bench`); figures are CPU per operation, medians of several rounds.
 
+cluster.py three nodes: the bus at rest, the write barrier, reads
 cpu.py     CPU time of a node's processes, by role
 http.py    requests: ping, users/me, a page of posts, creating posts
 load.py    many keep-alive connections with one request each under way

@@ -2,9 +2,9 @@
 
 import sys
 
-from bench import http
+from bench import cluster, http
 
-BENCHMARKS = {"http": http.main}
+BENCHMARKS = {"http": http.main, "cluster": cluster.main}
 
 for name in sys.argv[1:] or BENCHMARKS:
     print(f"## {name}")

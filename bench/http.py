@@ -16,7 +16,8 @@ MEMBERS = 100
 ROUNDS = 3
 
 
-def _request(method: str, path: str, token: str, body: object = None) -> bytes:
+def request(method: str, path: str, token: str, body: object = None) -> bytes:
+    """The bytes of a request."""
     data = json.dumps(body).encode() if body is not None else b""
     head = f"{method} /api/v4{path} HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer {token}\r\n"
     return head.encode() + b"Content-Length: %d\r\n\r\n" % len(data) + data
@@ -51,12 +52,12 @@ def main(seconds: float = 4.0) -> None:
 
         def post() -> bytes:
             body = {"channel_id": channel["id"], "message": "hello " * 20, "pending_post_id": f"p{next(numbers)}"}
-            return _request("POST", "/posts", next(tokens), body)
+            return request("POST", "/posts", next(tokens), body)
 
         operations: list[tuple[str, Callable[[], bytes]]] = [
-            ("ping", lambda: _request("GET", "/system/ping", "")),
-            ("users/me", lambda: _request("GET", "/users/me", owner.token)),
-            ("page of 60 posts", lambda: _request("GET", f"/channels/{channel['id']}/posts", owner.token)),
+            ("ping", lambda: request("GET", "/system/ping", "")),
+            ("users/me", lambda: request("GET", "/users/me", owner.token)),
+            ("page of 60 posts", lambda: request("GET", f"/channels/{channel['id']}/posts", owner.token)),
             (f"create post, {MEMBERS} members", post),
         ]
         print("| operation | server ms CPU | PostgreSQL ms CPU | requests/s |\n|---|---|---|---|")

@@ -5,28 +5,48 @@
                               ▼  │                                                  │ bus.py over ipc
                           control.py <── mmnode status, config reload, drain     relay.py: events, presence
 
+advertise.py   the address by which other nodes reach this one
+barrier.py     sans-I/O: who waits until the other nodes know of a write
+bodies.py      what nodes say to each other directly, with limits and schemas
 bus.py         a worker's end of the bus
 channel.py     messages between the supervisor and a worker
 children.py    sans-I/O: the life of a child process: back-off, watchdog, red
 cli.py         the command line
+colours.py     green, yellow, red: the status of the cluster
 control.py     the control socket
+demo.py        mmnode demo: three nodes on this machine
+demo_postgres.py the demo's database: a master and two replicas
+digest.py      whether nodes have the same configuration, said without saying what it is
 embedded.py    the embedded PostgreSQL as a child
 envelope.py    envelope <-> msgpack
 floors.py      what must be seen by every read of the node, in shared memory
 handover.py    connected sockets from one worker to another
+intake.py      sans-I/O: what comes from a peer, in its order and whole
+interlink.py   this node's part in the cluster: registry, sockets, clock around mesh.py
+keyring.py     what the cluster's secret proves: keys by HKDF, MACs of registrations
+lease.py       sans-I/O: who does the jobs of the cluster, and its runner
+links.py       the sockets between nodes
 listen.py      the listening sockets, held by the supervisor
 loads.py       evenly loaded api workers
 logs.py        one event a line
+membership.py  sans-I/O: who lives
+mesh.py        sans-I/O: the protocol between nodes
+operations.py  what operators ask of a node, or by it of all
 operator.py    from a worker to the supervisor: what an administrator asks of the node
 page.py        the node page: what the relay tells all workers, in shared memory
 paths.py       data directory, runtime directory, node id
 relay.py       the node's post office
-roles.py       relay, api and ws workers: what they build, serve and stop
+relayworker.py the relay's process
+ring.py        sans-I/O: what a node sent last, for peers that missed some of it
+roles.py       api and ws workers: what they build, serve and stop
+roster.py      sans-I/O: who belongs to the cluster, where, and with which key
 sequence.py    sans-I/O: numbered streams: deliver, duplicate, gap
 servers.py     which databases the node works with: reload, recycle, failover
 spawn.py       starting children that never outlive us
+stamps.py      what has changed, for the caches of the node, in shared memory
 start.py       what a worker is told at its start
 supervisor.py  one loop: spawn, watch, reap, reload, drain
 systemd.py     what a service manager wants to hear
 worker.py      a worker process: start, what the supervisor asks of it, end
+zap.py         who may connect to this node's sockets: CURVE and ZAP
 """

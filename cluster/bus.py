@@ -2,20 +2,33 @@
 
 Fast path only: a send never blocks, a full queue loses the message and counts it. The first message of a turn of the
 loop goes at once, the others of that turn together, as one bundle for each class. What the relay sends is numbered; a
-gap, a new relay or a silent one means that something may be lost, and `on_loss` is told so.
+gap, a new relay or a silent one means that something may be lost, and `on_loss` is told so. With high availability on
+it also tells of commits, and waits until the other nodes know of them.
 """
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Collection
 
 import msgspec
 import zmq
 
 from app import events
-from app.events import Event, Message, Presence, SessionClosed
-from cluster.envelope import MAX_BODY_BYTES, BadEnvelope, Class, Envelope, Kind, pack, unpack
+from app.events import Event, EverySessionClosed, Message, Presence, SessionClosed
+from cluster.envelope import (
+    MAX_BODY_BYTES,
+    MAX_SHARDS,
+    BadEnvelope,
+    Class,
+    Envelope,
+    Kind,
+    pack,
+    pack_shards,
+    unpack,
+)
 from cluster.sequence import Reader, Stamp, Verdict
+from db.shards import UNKNOWN, Shard
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +42,7 @@ _BUNDLE_HEAD_BYTES = 3
 
 def class_of(message: Message) -> Class:
     """How much a message matters."""
-    if isinstance(message, SessionClosed):
+    if isinstance(message, (SessionClosed, EverySessionClosed)):
         return Class.SECURITY
     if isinstance(message, Event) and message.name in events.BEST_EFFORT:
         return Class.BEST_EFFORT
@@ -82,7 +95,9 @@ class BusEnd:
         incarnation: int,
         on_message: Callable[[Message], None],
         on_loss: Callable[[], None],
+        term: Callable[[], str] = str,
     ) -> None:
+        self._term = term
         self._node_id = node_id
         self._worker = worker
         self._incarnation = incarnation
@@ -94,6 +109,9 @@ class BusEnd:
         self._reader = Reader()
         self._welcomed = False
         self._look_due = False
+        self._told: deque[tuple[int, asyncio.Future[None]]] = deque()
+        self.barrier_s = 0.05
+        self.barrier_misses = 0
         self.dropped = 0
         self._loop = asyncio.get_running_loop()
         self._context = zmq.Context(io_threads=1)
@@ -129,6 +147,47 @@ class BusEnd:
         if first or not isinstance(message, (Event, Presence)):
             self._flush()
 
+    @property
+    def wants_position(self) -> bool:
+        """See `db.queryable.Commits`. Nodes that have replicas ask for it themselves."""
+        return False
+
+    async def committed(self, changed: Collection[Shard], position: int) -> None:
+        """See `db.queryable.Commits`."""
+        self._flush()
+        numbers = sorted(set(changed))
+        for at in range(0, len(numbers), MAX_SHARDS):
+            seq = self._stamp.next()
+            known = 0 < position < UNKNOWN
+            self._send(
+                Kind.CHANGED,
+                Class.RELIABLE,
+                seq,
+                pack_shards(numbers[at : at + MAX_SHARDS]),
+                db_gen=self._term() if known else "",
+                position=str(position) if known else "",
+            )
+        if not self.barrier_s or not numbers:
+            return
+        waiter: asyncio.Future[None] = self._loop.create_future()
+        self._told.append((seq, waiter))
+        timer = self._loop.call_later(self.barrier_s, self._give_up, waiter)
+        try:
+            await waiter
+        finally:
+            timer.cancel()
+
+    def _give_up(self, waiter: "asyncio.Future[None]") -> None:
+        if not waiter.done():
+            self.barrier_misses += 1
+            waiter.set_result(None)
+
+    def _through(self, seq: int) -> None:
+        while self._told and self._told[0][0] <= seq:
+            waiter = self._told.popleft()[1]
+            if not waiter.done():
+                waiter.set_result(None)
+
     def close(self) -> None:
         """Send no more; what waits is given up."""
         self._beater.cancel()
@@ -146,8 +205,20 @@ class BusEnd:
         for kind, kind_class, number, body in self._outgoing.take():
             self._send(kind, kind_class, self._stamp.next(), body, number)
 
-    def _send(self, kind: Kind, kind_class: Class, seq: int, body: bytes, number: int = 0) -> None:
-        envelope = Envelope("", self._node_id, self._incarnation, seq, kind, kind_class, worker=self._worker)
+    def _send(
+        self,
+        kind: Kind,
+        kind_class: Class,
+        seq: int,
+        body: bytes,
+        number: int = 0,
+        *,
+        db_gen: str = "",
+        position: str = "",
+    ) -> None:
+        envelope = Envelope(
+            "", self._node_id, self._incarnation, seq, kind, kind_class, db_gen, position, worker=self._worker
+        )
         try:
             send(self._socket, pack(envelope), body)
         except zmq.Again:
@@ -189,6 +260,8 @@ class BusEnd:
         elif envelope.kind == Kind.BEAT:
             if self._reader.see_tail(envelope.incarnation, envelope.seq) is Verdict.GAP:
                 self._on_loss()
+        elif envelope.kind == Kind.ACK:
+            self._through(envelope.seq)
         elif envelope.kind == Kind.MESSAGE:
             verdict = self._reader.see(envelope.incarnation, envelope.seq)
             if verdict is Verdict.DUPLICATE:

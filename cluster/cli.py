@@ -2,6 +2,7 @@
 
     mmnode [--workers N] [--ws-workers M] [--config FILE] [--data-dir DIR]    run a node
     mmnode config validate | reload        mmnode status        mmnode drain
+    mmnode demo [--port-base PORT]                    three nodes over PostgreSQL with two replicas, to play with
     mmnode db status | recycle | migrate | failover --to DSN [--force]
 
 Exit status: 0 done, 1 failed, 2 the command line or the configuration is wrong (nothing was started).
@@ -35,6 +36,8 @@ def main(arguments: Sequence[str]) -> int:
         "status": _status,
         "drain": _drain,
         "db": _database,
+        "demo": _demo,
+        "cluster": _cluster,
     }[options.command]
     return handler(options)
 
@@ -59,7 +62,9 @@ def _parser() -> argparse.ArgumentParser:
     _add_places(parser)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     config = commands.add_parser("config", help="judge or reload the configuration file", allow_abbrev=False)
-    config.add_argument("action", choices=["validate", "reload"])
+    config.add_argument(
+        "action", choices=["validate", "reload", "diff"], help="diff: the file against the running node"
+    )
     status = commands.add_parser("status", help="what the running node does", allow_abbrev=False)
     status.add_argument("--json", action="store_true", help="as JSON")
     drain = commands.add_parser("drain", help="stop the running node in good order", allow_abbrev=False)
@@ -73,7 +78,27 @@ def _parser() -> argparse.ArgumentParser:
     database.add_argument(
         "--force", action="store_true", help="failover: although the old master does not answer, or posts are lost"
     )
-    for command in (config, status, drain, database):
+    demo = commands.add_parser("demo", help="three nodes over PostgreSQL with two replicas", allow_abbrev=False)
+    demo.add_argument(
+        "--port-base",
+        type=_port_base,
+        default=8065,
+        metavar="PORT",
+        help="HTTP of the first node (default: 8065); the others' is 100 and 200 higher, between nodes each 10 higher",
+    )
+    cluster = commands.add_parser("cluster", help="look after the nodes of the cluster", allow_abbrev=False)
+    cluster.add_argument(
+        "action",
+        choices=["status", "drain", "remove", "upgrade"],
+        help="what its nodes are; stop this one in good order; take one out; declare that versions are being changed",
+    )
+    cluster.add_argument(
+        "what", nargs="?", metavar="NODE|begin|end", help="remove: id of the node; upgrade: begin or end"
+    )
+    cluster.add_argument("--json", action="store_true", help="as JSON")
+    for command in (config, database):
+        command.add_argument("--cluster", action="store_true", help="reload, recycle: all nodes, with a result of each")
+    for command in (config, status, drain, database, cluster):
         _add_places(command, below=True)
     return parser
 
@@ -104,6 +129,12 @@ def _positive(text: str) -> int:
     if not 1 <= number <= 256:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to 256")
     return number
+
+
+def _port_base(text: str) -> int:
+    if not text.isdigit() or not 1 <= int(text) <= 65_000:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port from 1 to 65000")
+    return int(text)
 
 
 def _config_path(options: argparse.Namespace) -> Path | None:
@@ -152,7 +183,9 @@ def _serve(options: argparse.Namespace) -> int:
 
 def _config(options: argparse.Namespace) -> int:
     if options.action == "reload":
-        return _print_answer(_ask(options, "reload"))
+        return _print_answer(_ask(options, "reload", cluster=options.cluster))
+    if options.action == "diff":
+        return _print_answer(_ask(options, "diff"))
     loaded = _load(options)
     if loaded is None:
         return 2
@@ -191,7 +224,7 @@ def _status(options: argparse.Namespace) -> int:
 
 def _database(options: argparse.Namespace) -> int:
     if options.action == "recycle":
-        return _print_answer(_ask(options, "recycle"))
+        return _print_answer(_ask(options, "recycle", cluster=options.cluster))
     if options.action == "status":
         return _print_answer(_ask(options, "database"))
     if options.action == "failover":
@@ -211,6 +244,39 @@ def _database(options: argparse.Namespace) -> int:
     applied = asyncio.run(migrate.run(settings_of(loaded.config)))
     print("\n".join(f"applied {name}" for name in applied) or "the schema is up to date")
     return 0
+
+
+def _cluster(options: argparse.Namespace) -> int:
+    if options.action == "drain":
+        return _drain(options)
+    if options.action == "remove":
+        if not options.what:
+            print("mmnode: cluster remove needs the id of a node", file=sys.stderr)
+            return 2
+        return _print_answer(_ask(options, "remove", node=options.what))
+    if options.action == "upgrade":
+        if options.what not in ("begin", "end"):
+            print("mmnode: cluster upgrade needs begin or end", file=sys.stderr)
+            return 2
+        return _print_answer(_ask(options, "upgrade", begin=options.what == "begin"))
+    answer = _ask(options, "cluster")
+    if answer is None or options.json or not answer.get("ok"):
+        return _print_answer(answer)
+    for one in answer["members"]:
+        why = ", ".join([*one["reasons"], *one["config_mismatch"]])
+        print(
+            f"{one['state']:<7} {one['id']}  {one['hostname']:<20} {one['internode_url']:<28} {one['version']:<8}"
+            f" {one['liveness']:<9} seen {one['last_seen_ms']} ms ago  {why}".rstrip()
+        )
+    if not answer["members"]:
+        print("high availability is off (ClusterSettings.Enable)")
+    return 0
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from cluster.demo import Demo
+
+    return Demo(options.port_base).run()
 
 
 def _ask(options: argparse.Namespace, command: str, **arguments: Any) -> dict[str, Any] | None:

@@ -82,7 +82,7 @@ def prepare(paths: Paths) -> Embedded:
     binaries = _binaries(data, account, notes)
     if not (data / "PG_VERSION").exists():
         _initialise(binaries, data, account)
-    _write_access(paths.postgres_sockets, account)
+    write_access(paths.postgres_sockets, account)
     return Embedded(binaries, data, paths.postgres_sockets, paths.data / "postgres.log", account, tuple(notes))
 
 
@@ -202,12 +202,13 @@ def _initialise(binaries: Path, data: Path, account: Account) -> None:
     fresh.rmdir()
 
 
-def _write_access(sockets: Path, account: Account) -> None:
-    """Who may connect: the user who runs this node, by the kernel's word."""
+def write_access(sockets: Path, account: Account) -> None:
+    """Who may connect by this directory: the user who runs this node, by the kernel's word; and their replicas."""
     users = {pwd.getpwuid(os.getuid()).pw_name}
     if account.user is not None:
         users.add(pwd.getpwuid(account.user).pw_name)
-    (sockets / "pg_hba.conf").write_text("local all all peer map=mmnode\n", encoding="ascii")
+    access = "local all all peer map=mmnode\nlocal replication all peer map=mmnode\n"
+    (sockets / "pg_hba.conf").write_text(access, encoding="ascii")
     (sockets / "pg_ident.conf").write_text("".join(f"mmnode {user} {USER}\n" for user in sorted(users)))
     if account.user is not None and account.group is not None:
         for path in (sockets, sockets / "pg_hba.conf", sockets / "pg_ident.conf"):

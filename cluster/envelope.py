@@ -4,6 +4,8 @@ One array, append-only: `[v, cluster, origin, incarnation, seq, kind, class, db_
 Items that a later version adds at its end are ignored. The body is a frame of its own.
 """
 
+import struct
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import Annotated
 
@@ -27,7 +29,27 @@ class Kind(StrEnum):
     MESSAGE = "message"
     """a bundle of messages of app/events.py, for those that need them."""
     PRESENCE = "presence"
-    """worker -> relay: a bundle of `Presence` of app/events.py, which goes no further."""
+    """worker -> relay: a bundle of `Presence` of app/events.py."""
+    CHANGED = "changed"
+    """shards that were changed by a commit (`pack_shards`), up to the position in the envelope."""
+    ACK = "ack"
+    """relay -> worker: the nodes know of your changes up to `seq`; relay -> relay: of your stream up to `seq`."""
+    HELLO = "hello"
+    """relay -> relay: I hear your beats; where does your stream stand? Answered by WELCOME."""
+    REPAIR = "repair"
+    """relay -> relay: send these again (`bodies.Hole`); what comes directly with a number is such a copy."""
+    GONE = "gone"
+    """relay -> relay: what you asked for, up to `seq`, is kept no more."""
+    PROBE = "probe"
+    """relay -> relay: do you live? Answered by ALIVE."""
+    ALIVE = "alive"
+    """relay -> relay: I do."""
+    REQUEST = "request"
+    """relay -> relay: do this (`bodies.Request`)."""
+    ANSWER = "answer"
+    """relay -> relay: what came of it (`bodies.Answer`)."""
+    LEAVE = "leave"
+    """relay -> relay: good-bye."""
 
 
 class Class(StrEnum):
@@ -72,6 +94,21 @@ class _Items(msgspec.Struct, array_like=True):
     position: _Text
     worker: _Text
     request_id: _Text
+
+
+MAX_SHARDS = 4096
+
+
+def pack_shards(shards: Iterable[int]) -> bytes:
+    """Numbers of shards, 2 bytes each."""
+    return struct.pack(f"<{len(numbers := sorted(set(shards)))}H", *numbers)
+
+
+def unpack_shards(body: bytes) -> tuple[int, ...]:
+    """See `pack_shards`. Raises BadEnvelope."""
+    if len(body) % 2 or len(body) > 2 * MAX_SHARDS:
+        raise BadEnvelope("not a list of shards")
+    return struct.unpack(f"<{len(body) // 2}H", body)
 
 
 _encode = msgspec.msgpack.Encoder().encode

@@ -26,12 +26,12 @@ class SupervisorLink:
         if waiter is not None and not waiter.done():
             waiter.set_result(message.body)
 
-    async def command(self, name: str) -> Body:
+    async def command(self, name: str, **arguments: object) -> Body:
         """See `app.ports.Operator`."""
         assert self._channel is not None
         number = next(self._numbers)
         waiter = self._waiting[number] = asyncio.get_running_loop().create_future()
-        self._channel.send(Message("command", number, {"command": name}))
+        self._channel.send(Message("command", number, {**arguments, "command": name}))
         try:
             async with asyncio.timeout(_SUPERVISOR_S):
                 answer: Body = await waiter

@@ -2,6 +2,8 @@
 
     offset 0  magic and layout version     8  incarnation of the relay
           16  head: messages the relay has handed out                  24  beat: when the relay's loop last turned, ns
+          32  polled: when the last poll of the outbox that was applied had been sent, ns
+          40  1 while the master does not answer              48  1 while the relay has not joined the cluster yet
 
         1024+  connections + 1 of each api worker, 0 while it does not serve
         3072   the master's term: number * 2^32 + timeline         3080  which replicas the following is about
@@ -23,7 +25,16 @@ from db.board import MAX_REPLICAS, Seen, Term, boottime_ns
 SIZE = mmap.PAGESIZE
 _MAGIC = 0x6D6D6E6F64650002
 _FIELD = struct.Struct("=Q")
-_MAGIC_AT, _INCARNATION_AT, _HEAD_AT, _BEAT_AT, _LOADS_AT = 0, 8, 16, 24, 1024
+_MAGIC_AT, _INCARNATION_AT, _HEAD_AT, _BEAT_AT, _POLLED_AT, _LOST_AT, _JOINING_AT, _LOADS_AT = (
+    0,
+    8,
+    16,
+    24,
+    32,
+    40,
+    48,
+    1024,
+)
 _TERM_AT, _SERVERS_AT, _REPLICAS_AT = 3072, 3080, 3088
 _REPLICA_BYTES = 3 * _FIELD.size
 _RELAY_SILENT_S = 3.0
@@ -89,6 +100,15 @@ class Page:
         """The relay's loop has turned."""
         self._set(_BEAT_AT, boottime_ns())
 
+    @property
+    def joining(self) -> bool:
+        """Whether this node does not yet hear all that its peers say."""
+        return bool(self._get(_JOINING_AT))
+
+    def set_joining(self, joining: bool) -> None:
+        """By the relay."""
+        self._set(_JOINING_AT, int(joining))
+
     def load(self, worker: int) -> int | None:
         """Connections of an api worker; None while it does not serve."""
         value = self._get(_LOADS_AT + worker * _FIELD.size)
@@ -113,6 +133,22 @@ class Page:
         """See `Board`."""
         at = _REPLICAS_AT + index * _REPLICA_BYTES
         return Seen(self._get(at), self._get(at + _FIELD.size), self._get(at + 2 * _FIELD.size))
+
+    def polled_ns(self) -> int:
+        """See `Board`."""
+        return int(_FIELD.unpack_from(self._map, _POLLED_AT)[0])
+
+    def master_lost(self) -> bool:
+        """See `Board`."""
+        return self._get(_LOST_AT) != 0
+
+    def set_master_lost(self, lost: bool) -> None:
+        """See `Board`."""
+        self._set(_LOST_AT, int(lost))
+
+    def set_polled(self, sent_ns: int) -> None:
+        """See `Board`."""
+        self._set(_POLLED_AT, sent_ns)
 
     def set_term(self, term: Term) -> None:
         """See `Board`."""
@@ -156,7 +192,7 @@ class RelayWatch:
             return "draining"
         if self._page.beat_age_s() <= _RELAY_SILENT_S:
             self._silent_since = None
-            return None
+            return "joining" if self._page.joining else None
         if self._silent_since is None:
             self._silent_since = self._now()
         return "relay_down" if self._now() - self._silent_since >= _WAKE_S else None

@@ -51,6 +51,11 @@ class Paths:
         return self.runtime / "own" / "floors"
 
     @property
+    def stamps(self) -> Path:
+        """The stamps in shared memory."""
+        return self.runtime / "own" / "stamps"
+
+    @property
     def postgres_sockets(self) -> Path:
         """Directory of the embedded PostgreSQL's socket."""
         return self.runtime / "pg"

@@ -1,14 +1,17 @@
-"""The node's post office: takes what workers publish, hands it to those that need it, keeps presence.
+"""The node's post office: takes what workers publish, hands it to those that need it here and to the other nodes.
 
 One ROUTER over ipc. Each worker gets a numbered stream of its own; a message that its queue cannot take is lost and
-leaves a hole in the numbers, which the worker notices. The relay is the only writer of the node page.
+leaves a hole in the numbers, which the worker notices. The relay is the only writer of the node page. With high
+availability on, `interlink.py` takes what is for other nodes, and hands in what comes from them.
 """
 
 import asyncio
 import logging
 import time
 from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import msgspec
 import zmq
@@ -17,12 +20,16 @@ from app import events
 from app.events import Message, Presence
 from app.presence import OFFLINE, PresenceTracker
 from cluster.bus import BEAT_S, class_of, send
-from cluster.envelope import BadEnvelope, Class, Envelope, Kind, pack, unpack
+from cluster.envelope import BadEnvelope, Class, Envelope, Kind, pack, unpack, unpack_shards
+from cluster.interlink import Interlink
+from cluster.membership import DOWN_S, Liveness
+from cluster.membership import Change as Move
 from cluster.page import Page
 from cluster.sequence import Reader, Stamp, Verdict
 from db import statuses
 from db.errors import DatabaseError
 from db.ids import UserId
+from db.outbox import Change
 from db.pool import Database
 
 log = logging.getLogger(__name__)
@@ -36,6 +43,9 @@ _EARLY_S = 2.0
 _EARLY_BYTES = 16 << 20
 _GONE_S = 3.0
 _PRESENCE_BATCH = 500
+_OF_SOCKETS = frozenset({"session", "user", "user_channels", "user_teams"})
+_PAIRS = 1000
+Operate = Callable[[str, dict[str, Any]], Awaitable[dict[str, Any]]]
 
 
 @dataclass
@@ -54,14 +64,27 @@ class Relay:
     """`serve` runs until cancelled."""
 
     def __init__(
-        self, address: str, page: Page, db: Database, *, node_id: str, incarnation: int, away_after_s: float
+        self,
+        address: str,
+        page: Page,
+        db: Database,
+        *,
+        node_id: str,
+        incarnation: int,
+        away_after_s: float,
+        operate: Operate | None = None,
+        on_forget: Callable[[], None] = lambda: None,
     ) -> None:
+        """operate: does what a peer asks of this node. on_forget: messages of a peer were lost."""
+        self._operate = operate
+        self._on_forget = on_forget
         self._page = page
         self._db = db
         self._node_id = node_id
         self._incarnation = incarnation
         self._links: dict[str, Link] = {}
         self._presence = PresenceTracker(away_after_s=away_after_s)
+        self.interlink: Interlink | None = None
         self.relayed = 0
         self.dropped = 0
         self._loop = asyncio.get_running_loop()
@@ -132,8 +155,17 @@ class Relay:
             self._count_loss(envelope.worker, link)
         if envelope.kind == Kind.PRESENCE:
             self._note_presence(envelope.worker, body)
+            if self.interlink is not None:
+                self.interlink.publish(Kind.PRESENCE, envelope.kind_class, body, worker=envelope.worker)
         elif envelope.kind == Kind.MESSAGE:
             self._hand_out(body, envelope.kind_class)
+            if self.interlink is not None:
+                self.interlink.publish(Kind.MESSAGE, envelope.kind_class, body)
+        elif envelope.kind == Kind.CHANGED:
+            if self.interlink is not None:
+                self.interlink.changed(envelope, body)
+            else:
+                self.through(envelope.worker, envelope.seq)
 
     def _link(self, routing_id: bytes, envelope: Envelope) -> Link | None:
         """The link this came by, made anew for a worker that is new; None for one of an earlier incarnation."""
@@ -176,6 +208,91 @@ class Relay:
     def _publish(self, message: Message) -> None:
         self._hand_out(events.bundle([events.encode(message)]), class_of(message))
         self._loop.call_soon(self._drain)  # the descriptor is edge-triggered: a send may have eaten the edge
+
+    # What comes from other nodes: `interlink.Sink` --------------------------------------------------------------------
+
+    def deliver(self, envelope: Envelope, body: bytes) -> None:
+        """See `Sink`."""
+        match envelope.kind:
+            case Kind.MESSAGE:
+                self._hand_out(body, envelope.kind_class)
+            case Kind.PRESENCE:
+                self._note_presence(f"{envelope.origin}/{envelope.worker}", body)
+            case Kind.CHANGED:
+                self._apply(envelope, body)
+            case _ if envelope.kind_class == Class.SECURITY:
+                self.forget("a node of a later version says something that must not be ignored")
+
+    def _apply(self, envelope: Envelope, body: bytes) -> None:
+        """A commit of another node: floors, then stamps. Positions mean something under one master only."""
+        try:
+            shards = unpack_shards(body)
+        except BadEnvelope:
+            self.forget("a node told of a change that cannot be read")
+            return
+        known = envelope.db_gen == str(self._db.board.term()) and envelope.position.isdigit()
+        self._db.landed(shards, int(envelope.position) if known else None)
+
+    def lost(self, node_id: str, reason: str) -> None:
+        """See `Sink`."""
+        self.forget(f"{node_id}: {reason}")
+
+    def forget(self, reason: str) -> None:
+        """Anything may have changed: no copy counts any more, and every ws worker reads anew."""
+        log.warning("all copies are given up", extra={"reason": reason})
+        self._db.stamps.write_all()
+        self._leave_holes()
+        self._on_forget()
+
+    def note_changes(self, changes: Sequence[Change] | None) -> None:
+        """What a poll of the outbox found: sockets depend on some of it. None: anything may have changed."""
+        if changes is None:
+            self._leave_holes()
+            return
+        pairs = [change for change in changes if change[0] in _OF_SOCKETS]
+        for at in range(0, len(pairs), _PAIRS):
+            self._publish(events.Changed(tuple(pairs[at : at + _PAIRS])))
+        users = [UserId(key) for namespace, key in changes if namespace == "status"]
+        if users and self.interlink is not None and self.interlink.is_disturbed():
+            self._presence.restate([user_id for user_id in users if self._is_held_here(user_id)])
+
+    def _is_held_here(self, user_id: UserId) -> bool:
+        return any("/" not in worker for worker in self._presence.workers_of(user_id))
+
+    def _leave_holes(self) -> None:
+        """A number that is never sent, in the stream of each ws worker: it reads anew what its sockets depend on."""
+        for worker, link in self._links.items():
+            if worker.startswith("ws"):
+                link.stamp.next()
+                self._send(worker, link, Kind.BEAT, Class.CONTROL, link.stamp.last, b"")
+
+    def through(self, worker: str, ticket: int) -> None:
+        """See `Sink`."""
+        link = self._links.get(worker)
+        if link is not None:
+            self._send(worker, link, Kind.ACK, Class.CONTROL, ticket, b"")
+            self._loop.call_soon(self._drain)
+
+    async def asked(self, command: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        """See `Sink`."""
+        if self._operate is None:
+            return {"ok": False, "error": "this node does nothing for others"}
+        return await self._operate(command, arguments)
+
+    def met(self, _node_id: str) -> None:
+        """See `Sink`. Who begins to hear us is told whom our workers hold."""
+        assert self.interlink is not None
+        for worker in self._links:
+            if worker.startswith("ws"):
+                held = Presence("held", tuple(self._presence.held_by(worker)))
+                body = events.bundle([events.encode(held)])
+                self.interlink.publish(Kind.PRESENCE, Class.RELIABLE, body, worker=worker)
+
+    def moved(self, change: Move) -> None:
+        """See `Sink`. Whom a dead node held has no connection there any more."""
+        if change.after in (Liveness.DOWN, Liveness.LEFT):
+            gone_s = DOWN_S + BEAT_S if change.after is Liveness.DOWN else 0.0
+            self._presence.lose_node(change.node_id, self._loop.time() - gone_s)
 
     def _send(self, worker: str, link: Link, kind: Kind, kind_class: str, seq: int, body: bytes) -> None:
         envelope = Envelope("", self._node_id, self._incarnation, seq, kind, kind_class, worker=worker)
@@ -234,7 +351,7 @@ class Relay:
             if now - looked_at >= _IDLE_EVERY_S:
                 looked_at = now
                 self._presence.find_idle(now)
-            pending.update(self._presence.changes(now))
+            pending.update(self._presence.changes(now, self._is_ours))
             while pending:
                 batch = dict(list(pending.items())[:_PRESENCE_BATCH])
                 now_ms = time.time_ns() // 1_000_000
@@ -250,6 +367,11 @@ class Relay:
                     pending.pop(user_id)
                 for user_id, status in changed:
                     self._publish(events.status_change(user_id, status))
+
+    def _is_ours(self, worker: str) -> bool:
+        """Whether it is for this node to store what this worker's reports lead to."""
+        node_id, of_peer, _ = worker.partition("/")
+        return not of_peer or (self.interlink is not None and self.interlink.is_heir_of(node_id))
 
     async def _settle(self) -> None:
         """Once all workers had time to say whom they hold: whoever else is still online in the database is not."""

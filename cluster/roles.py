@@ -16,92 +16,24 @@ from app.ports import Upgrade
 from cluster.bus import BusEnd
 from cluster.channel import Body
 from cluster.page import Page, RelayWatch
-from cluster.start import BATCH_CONNECTIONS, Start
+from cluster.relayworker import RelayWorker
+from cluster.start import BATCH_CONNECTIONS
 from cluster.worker import Worker
-from db import batch, loader, migrate, systems
-from db.ids import new_id
-from db.outbox import Follower
-from db.pool import Database
-from db.prober import Prober
+from db import batch, loader, migrate
 
 if TYPE_CHECKING:
     from api.server import Server
     from cluster.handover import Receiver
-    from cluster.relay import Relay
     from ws.server import WebSocketServer
 
 log = logging.getLogger(__name__)
-
-
-class RelayWorker(Worker):
-    """The relay, which also brings the schema up to date."""
-
-    relay: "Relay | None" = None
-    prober: Prober | None = None
-    follower: Follower | None = None
-    schema_version = 0
-
-    async def serve(self, ready: Callable[[], None]) -> None:
-        """See `Worker`."""
-        from cluster.relay import Relay
-
-        await migrate.run(self.settings)
-        self.schema_version = await migrate.version(self.settings)
-        page = Page(self.start.paths.page, writable=True)
-        database = await self.open_database(page)
-        await systems.claim(database, "cluster_id", new_id())
-        self.prober = Prober(database, page)
-        probing = asyncio.create_task(self.prober.run())
-        self.follower = Follower(database)
-        following = asyncio.create_task(self.follower.run())
-        self.relay = Relay(
-            self.start.paths.bus,
-            page,
-            database,
-            node_id=self.start.paths.node_id,
-            incarnation=self.start.incarnation,
-            away_after_s=self.start.config.team_settings.user_status_away_timeout,
-        )
-        serving = asyncio.create_task(self.relay.serve())
-        stopping = asyncio.create_task(self.stop_asked.wait())
-        ready()
-        await asyncio.wait({serving, stopping, probing, following}, return_when=asyncio.FIRST_COMPLETED)
-        stopping.cancel()
-        for task in (serving, probing, following):
-            if task.done():
-                await task
-            task.cancel()
-        await asyncio.wait({serving, probing, following})
-        await database.close()
-
-    async def recycle(self, database: Database, start: Start) -> None:
-        """See `Worker`."""
-        await super().recycle(database, start)
-        if self.prober is not None:
-            self.prober.restart()
-
-    def database_status(self) -> Body:
-        """See `Worker`."""
-        parts = [part.status() for part in (self.prober, self.follower) if part is not None]
-        schema = {"schema_version": self.schema_version, "schema_needed": migrate.newest(self.settings.driver)}
-        return super().database_status() | schema | {key: value for part in parts for key, value in part.items()}
-
-    def reload(self, config: Config) -> None:
-        """See `Worker`."""
-        if self.relay is not None:
-            self.relay.set_away_after(config.team_settings.user_status_away_timeout)
-
-    def status(self) -> Body:
-        """See `Worker`."""
-        if self.relay is None:
-            return {}
-        return {"relayed": self.relay.relayed, "dropped": self.relay.dropped}
 
 
 class ServingWorker(Worker):
     """What api and ws workers have in common: a context over database and bus."""
 
     ctx: Context | None = None
+    bus: BusEnd | None = None
 
     async def build(
         self, on_message: Callable[[BusMessage], None], on_loss: Callable[[], None], batch_connections: int
@@ -110,7 +42,11 @@ class ServingWorker(Worker):
         await migrate.wait(self.settings)
         page = Page(self.start.paths.page)
         database = await self.open_database(page, batch_connections + loader.CONNECTIONS)
-        bus = self.bus_end(on_message, on_loss)
+        bus = self.bus = self.bus_end(page, on_message, on_loss)
+        cluster = self.start.config.cluster_settings
+        if cluster.enable:
+            bus.barrier_s = cluster.write_barrier_ms / 1000
+            database.commits = bus
         watch = RelayWatch(page)
         self.ctx = Context(
             config=self.start.config,
@@ -132,6 +68,16 @@ class ServingWorker(Worker):
         bus.close()
         await self.ctx.db.close()
 
+    def database_status(self) -> Body:
+        """See `Worker`."""
+        caches = {"caches": self.ctx.caches.registry.figures()} if self.ctx is not None else {}
+        return super().database_status() | caches
+
+    def purge(self) -> None:
+        """See `Worker`."""
+        if self.ctx is not None:
+            self.ctx.caches.registry.purge()
+
     def heads(self) -> Mapping[str, int]:
         """See `Worker`."""
         return {str(channel_id): seq for channel_id, seq in self.ctx.posts.acknowledged.items()} if self.ctx else {}
@@ -140,6 +86,8 @@ class ServingWorker(Worker):
         """See `Worker`."""
         if self.ctx is not None:
             self.ctx.reload(config)
+            if self.bus is not None:
+                self.bus.barrier_s = config.cluster_settings.write_barrier_ms / 1000
 
 
 class ApiWorker(ServingWorker):

@@ -1,12 +1,13 @@
 """What the supervisor tells a worker at its start, and what of the node's means is the worker's share."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from app.config import Config, from_json
 from cluster.channel import Body
 from cluster.floors import SharedFloors
 from cluster.paths import Paths
+from cluster.stamps import SharedStamps
 from db import loader
 from db.settings import PoolSettings
 
@@ -25,6 +26,8 @@ class Start:
     incarnation: int
     workers: int
     ws_workers: int
+    keys: tuple[str, ...] = field(default=(), repr=False)
+    """Of CURVE, public and secret; the relay's alone, with high availability on."""
 
     @classmethod
     def of(cls, body: Body) -> "Start":
@@ -37,6 +40,7 @@ class Start:
             incarnation=int(body["incarnation"]),
             workers=int(body["workers"]),
             ws_workers=int(body["ws_workers"]),
+            keys=tuple(body.get("keys") or ()),
         )
 
     def pool_settings(self, role: str) -> PoolSettings:
@@ -57,9 +61,17 @@ class Start:
 
     def floors(self, name: str) -> SharedFloors:
         """The floors of the node, with the column of the worker of this name."""
+        return SharedFloors(self.paths.floors, self._number(name))
+
+    def stamps(self, name: str) -> SharedStamps:
+        """The stamps of the node, with the number of the worker of this name."""
+        return SharedStamps(self.paths.stamps, self._number(name))
+
+    def _number(self, name: str) -> int:
+        """Tells the processes of the node apart."""
         role = name.rstrip("0123456789")
         index = int(name.removeprefix(role) or 0)
-        return SharedFloors(self.paths.floors, {"relay": 0, "api": 1, "ws": 1 + self.workers}[role] + index)
+        return {"relay": 0, "api": 1, "ws": 1 + self.workers}[role] + index
 
 
 def settings_of(config: Config) -> PoolSettings:

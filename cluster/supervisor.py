@@ -16,18 +16,17 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import msgspec
-
-from app import configfile
-from app.config import RECYCLE_NEEDED, Config, apply_live, differences, needs_restart, to_json
+from app.config import Config, to_json
 from app.version import VERSION
-from cluster import control, embedded, floors, handover, logs, page, paths, spawn, systemd
+from cluster import control, embedded, floors, handover, operations, page, paths, spawn, stamps, systemd
 from cluster.channel import Channel, Message
 from cluster.children import Child, State
 from cluster.embedded import Embedded
 from cluster.listen import open_listeners, url_of
+from cluster.operations import Operations
 from cluster.paths import Paths
 from cluster.servers import DatabaseServers
+from cluster.zap import KeyPair
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +34,6 @@ _TICK_S = 0.05
 _ANSWER_S = 5.0
 _SLOW_ANSWER_S = 30.0
 _SLOW = frozenset({"verify", "recycle", "failover"})
-_OF_WORKERS = frozenset({"reload", "recycle"})
 _LATE_S = 0.5
 _DUMP_S = 0.3
 _POSTGRES_STOP_S = 2.0
@@ -73,10 +71,9 @@ class Supervisor:
     def __init__(self, options: Options, config: Config) -> None:
         self._options = options
         self._config = config
-        self._pending_restart: list[str] = []
         self._places: list[Place] = []
         self._embedded: Embedded | None = None
-        self._servers: DatabaseServers
+        self._operations: Operations
         self._started_at = time.monotonic()
         self._announced = False
         self._stopping = False
@@ -86,6 +83,8 @@ class Supervisor:
         self._paths: Paths
         self._page: page.Page
         self._url = ""
+        self._keys: list[str] = []
+        """Of CURVE, for the relay: new with every start of the node, the same for a relay that is started anew."""
 
     # Life of the node ----------------------------------------------------------------------------------------------
 
@@ -103,8 +102,12 @@ class Supervisor:
         log.info("node is starting", extra={"version": VERSION, "node": self._paths.node_id, "url": self._url})
         page.create(self._paths.page)
         floors.create(self._paths.floors, 1 + self._options.workers + self._options.ws_workers)
+        stamps.create(self._paths.stamps)
         self._page = page.Page(self._paths.page, writable=True)
         self._make_places(listeners)
+        if self._config.cluster_settings.enable:
+            keys = KeyPair.fresh()
+            self._keys = [keys.public, keys.secret]
         server = await control.serve(self._paths.control, self._on_command)
         try:
             await self._watch()
@@ -123,7 +126,10 @@ class Supervisor:
                 log.warning("embedded PostgreSQL", extra={"note": note})
             self._places.append(Place(Child("postgres", watchdog_s=None), "postgres", 0))
         embedded_dsn = self._embedded.dsn if self._embedded is not None else None
-        self._servers = DatabaseServers(self._config.sql_settings, embedded_dsn, self._ask_workers)
+        servers = DatabaseServers(self._config.sql_settings, embedded_dsn, self._ask_workers)
+        self._operations = Operations(
+            self._options.config_path, self._config, servers, self._ask_workers, self._children, self._paths, self._url
+        )
         self._add("relay", 0, [])
         for index in range(self._options.ws_workers):
             self._add("ws", index, [handover.listen(self._paths.handover(f"ws{index}"))])
@@ -159,7 +165,7 @@ class Supervisor:
     def _announce(self) -> None:
         if self._announced or any(place.life.state is not State.UP for place in self._places):
             return
-        self._announced = True
+        self._announced = self._operations.announced = True
         seconds = round(time.monotonic() - self._started_at, 1)
         log.info("node is ready", extra={"url": self._url, "seconds": seconds})
         systemd.notify("READY=1")
@@ -188,12 +194,13 @@ class Supervisor:
             Message(
                 "start",
                 body={
-                    "config": to_json(self._config).decode(),
-                    **self._servers.sources(),
+                    "config": to_json(self._operations.config).decode(),
+                    **self._operations.servers.sources(),
                     "node_id": self._paths.node_id,
                     "runtime": str(self._paths.runtime),
                     "data_dir": str(self._paths.data),
                     "incarnation": place.life.restarts + 1,
+                    "keys": self._keys if place.role == "relay" else [],
                     "workers": self._options.workers,
                     "ws_workers": self._options.ws_workers,
                 },
@@ -253,7 +260,8 @@ class Supervisor:
     async def _answer(self, channel: Channel, message: Message) -> None:
         """A worker passes on what an administrator asked of the node."""
         command = str(message.body["command"])
-        answer = await self._on_command(command, {}) if command in _OF_WORKERS else {"ok": False}
+        known = command in operations.OF_WORKERS
+        answer = await self._on_command(command, message.body) if known else {"ok": False, "error": "unknown command"}
         channel.send(Message("answer", message.id, answer))
 
     async def _ask(self, place: Place, kind: str, body: dict[str, object]) -> dict[str, object]:
@@ -295,88 +303,29 @@ class Supervisor:
 
     def handle_hup(self) -> None:
         """SIGHUP: load the configuration file again."""
-        task = asyncio.get_running_loop().create_task(self._reload())
+        task = asyncio.get_running_loop().create_task(self._operations.reload())
         task.add_done_callback(lambda done: done.exception())
 
     async def _on_command(self, command: str, arguments: control.Answer) -> control.Answer:
-        if command == "status":
-            return await self._status()
-        if command == "reload":
-            return await self._reload()
-        if command == "database":
-            return await self._servers.status()
-        if command == "recycle":
-            return await self._servers.recycle(self._config)
-        if command == "failover":
-            return await self._fail_over(str(arguments["to"]), force=bool(arguments.get("force")))
         if command == "drain":
             self._commands.put_nowait(self.handle_term)
             return {"ok": True}
-        return {"ok": False, "error": f"unknown command {command!r}"}
+        return await self._operations.run(command, arguments)
 
-    async def _reload(self) -> control.Answer:
-        """Load the file; what can be applied live goes to every worker, the rest is reported as pending."""
-        try:
-            loaded = configfile.load(self._options.config_path)
-        except configfile.ConfigError as error:
-            log.error("the configuration is not reloaded", extra={"problems": str(error)})
-            return {"ok": False, "error": str(error)}
-        for warning in loaded.warnings:
-            log.warning("configuration", extra={"note": warning})
-        new = apply_live(self._config, loaded.config)
-        applied = [one for one in differences(self._config, new) if not one.startswith(RECYCLE_NEEDED)]
-        self._pending_restart = [one for one in differences(new, loaded.config) if needs_restart(one)]
-        self._config = new
-        logs.set_up(new.log_settings, "supervisor")
-        answers = await self._ask_all("reload", {"config": to_json(new).decode()})
-        log.info("configuration reloaded", extra={"applied": applied, "restart_needed": self._pending_restart})
-        good = all(answer.get("ok") for answer in answers.values())
-        return {
-            "ok": good,
-            "applied": applied,
-            "restart_needed": self._pending_restart,
-            "recycle_needed": self._servers.pending(self._config.sql_settings),
-            "workers": answers,
-        }
-
-    async def _fail_over(self, to: str, *, force: bool) -> control.Answer:
-        """Another master, now and in the configuration file."""
-        answer = await self._servers.failover(self._config, to, force=force)
-        if answer["ok"]:
-            self._config = msgspec.structs.replace(self._config, sql_settings=self._servers.active)
-            answer["config"] = configfile.store_sources(self._options.config_path, self._servers.active)
-            await self._ask_all("reload", {"config": to_json(self._config).decode()})
-        return answer
-
-    async def _status(self) -> control.Answer:
-        answers = await self._ask_all("status", {})
+    def _children(self) -> list[control.Answer]:
+        """For the status: each child's life."""
         now = time.monotonic()
-        children = []
-        for place in self._places:
-            life = place.life
-            children.append(
-                {
-                    "name": life.name,
-                    "state": life.state.name.lower(),
-                    "pid": place.process.pid if place.process is not None else None,
-                    "restarts": life.restarts,
-                    "uptime_s": round(now - life.spawned_at, 1),
-                    "red": life.red,
-                    **{k: v for k, v in answers.get(life.name, {}).items() if k != "ok"},
-                }
-            )
-        up = all(place.life.state is State.UP for place in self._places)
-        return {
-            "ok": True,
-            "node_id": self._paths.node_id,
-            "version": VERSION,
-            "url": self._url,
-            "state": "up" if up else "degraded" if self._announced else "starting",
-            "database": self._servers.places(),
-            "restart_needed": self._pending_restart,
-            "recycle_needed": self._servers.pending(self._config.sql_settings),
-            "children": children,
-        }
+        return [
+            {
+                "name": place.life.name,
+                "state": place.life.state.name.lower(),
+                "pid": place.process.pid if place.process is not None else None,
+                "restarts": place.life.restarts,
+                "uptime_s": round(now - place.life.spawned_at, 1),
+                "red": place.life.red,
+            }
+            for place in self._places
+        ]
 
     # The end -------------------------------------------------------------------------------------------------------
 

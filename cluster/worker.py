@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 
 BEAT_S = 0.5
 _RETRY_S = 0.1
+_OF_RELAY = frozenset({"cluster", "everywhere", "remove", "upgrade"})
 
 
 class Worker(ABC):
@@ -62,7 +63,13 @@ class Worker(ABC):
     async def open_database(self, page: Page, reserved: int = 0) -> Database:
         """The pool of this worker. reserved: connections of its share that go past the pool (batches)."""
         size = self.settings.max_connections - reserved
-        self.database = Database(self.settings, size, floors=self.start.floors(self.name), board=page)
+        self.database = Database(
+            self.settings,
+            size,
+            floors=self.start.floors(self.name),
+            stamps=self.start.stamps(self.name),
+            board=page,
+        )
         await self.database.open()
         while True:
             try:
@@ -74,6 +81,11 @@ class Worker(ABC):
     def database_status(self) -> Body:
         """Figures for `mmnode db status`."""
         return {"pool": self.database.usage()} if self.database is not None else {}
+
+    def purge(self) -> None:
+        """Forget every copy of what is in the database."""
+        if self.database is not None:
+            self.database.stamps.write_all()
 
     def heads(self) -> Mapping[str, int]:
         """The newest acknowledged number of the channels this worker wrote to last."""
@@ -95,6 +107,10 @@ class Worker(ABC):
             case "failover":
                 await hand_over(self.database, str(body["to"]), body["heads"], force=bool(body["force"]))
 
+    async def operate(self, kind: str, body: Body) -> Body:
+        """Something that operators ask of the relay."""
+        raise NotImplementedError(kind)
+
     async def recycle(self, database: Database, start: Start) -> None:
         """Go over to other data sources. Raises Unavailable: then nothing has changed."""
         await database.recycle(start.pool_settings(self.role))
@@ -108,7 +124,7 @@ class Worker(ABC):
             replicas=tuple(body["replicas"]),
         )
 
-    def bus_end(self, on_message: Callable[[BusMessage], None], on_loss: Callable[[], None]) -> BusEnd:
+    def bus_end(self, page: Page, on_message: Callable[[BusMessage], None], on_loss: Callable[[], None]) -> BusEnd:
         """This worker's end of the bus."""
         return BusEnd(
             self.start.paths.bus,
@@ -117,6 +133,7 @@ class Worker(ABC):
             incarnation=self.start.incarnation,
             on_message=on_message,
             on_loss=on_loss,
+            term=lambda: str(page.term()),
         )
 
 
@@ -143,6 +160,8 @@ async def _run(role: str, index: int, end: socket.socket, inherited: list[socket
         if not serving.done():
             worker.stop_asked.set()  # the supervisor is gone
         await serving
+        if listening.done():
+            listening.result()
     finally:
         beating.cancel()
         listening.cancel()
@@ -173,7 +192,12 @@ async def _listen(channel: Channel, worker: Worker) -> None:
                 logs.set_up(config.log_settings, worker.name)
                 worker.reload(config)
                 channel.send(Message("answer", message.id, {"ok": True}))
-            case "verify" | "recycle" | "hold" | "release" | "failover":
+            case "purge":
+                worker.purge()
+                channel.send(Message("answer", message.id, {"ok": True}))
+            case (
+                "verify" | "recycle" | "hold" | "release" | "failover" | "cluster" | "everywhere" | "remove" | "upgrade"
+            ):
                 task = asyncio.get_running_loop().create_task(_act(channel, worker, message))
                 tasks.add(task)
                 task.add_done_callback(tasks.discard)
@@ -183,7 +207,10 @@ async def _act(channel: Channel, worker: Worker, message: Message) -> None:
     """What takes a while, beside everything else."""
     answer: Body = {"ok": True}
     try:
-        await worker.act(message.kind, message.body)
+        if message.kind in _OF_RELAY:
+            answer |= await worker.operate(message.kind, message.body)
+        else:
+            await worker.act(message.kind, message.body)
     except DatabaseError as error:
         answer = {"ok": False, "error": str(error).strip()}
     channel.send(Message("answer", message.id, answer))

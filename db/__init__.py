@@ -12,16 +12,22 @@
 
 batch.py        natural batching: what queued while a write was under way goes as the next write
 board.py        what the prober found out about the servers, for every process of the node
+cache.py        copies of what was read, and the proof at each hit that they are still true
 channels.py     channels, their members and their heads
+clock.py        the database's clock, as an expression of SQL
 drivers/        what is particular to one database server
 entities.py     the rows as typed structs
 errors.py       what can go wrong below, in a few kinds
 failover.py     a planned change of the master
 generation.py   the connections of one configuration; a recycle replaces all at once
 ids.py          26-character ids and random tokens
+jobs.py         what one node at a time does for all, guarded by a lease
+leases.py       leases with fencing tokens
 loader.py       natural batching of reads by key: session and user, access to a channel, a user, a post
+members.py      memberships of channels that end or change
 migrate.py      numbered SQL, run by exactly one of several nodes
 mysql/          what has to be said to MySQL and MariaDB in other statements
+nodes.py        the nodes of the cluster, as they registered
 outbox.py       what changed since the last poll, whoever changed it
 place.py        where a connection string leads, without secrets
 pool.py         the connection pool

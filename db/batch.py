@@ -5,14 +5,17 @@ a channel with a batch under way waits for that one. A failed batch goes again r
 alone. A lost connection makes the outcome unknown: the rows are written again under the same ids, which finds
 what was committed.
 
-    submit ──> BatchQueue (sans-I/O) ──take──> one transaction, one round trip ──> futures
+    submit ──> BatchQueue (sans-I/O) ──take──> one transaction, one round trip ──> others told (Commits) ──> futures
+
+While the other nodes are told of a batch the next one is under way; only the answers wait.
 """
 
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 from db import posts
 from db.drivers import pipeline
@@ -21,7 +24,8 @@ from db.errors import Busy, DatabaseError, Deadlock, Duplicate, Unavailable
 from db.generation import Generation
 from db.ids import ChannelId
 from db.pool import Database
-from db.posts import NewPost, Written
+from db.posts import NewPost, Written, changed
+from db.queryable import Nobody
 
 log = logging.getLogger(__name__)
 
@@ -99,6 +103,14 @@ class BatchQueue:
         self._under_way.difference_update(item.post.channel_id for item in batch)
 
 
+@dataclass(frozen=True)
+class Landed:
+    """What became of a batch that is committed. results: None for a refused row. told: awaited before an answer."""
+
+    results: list[Written | None]
+    told: Coroutine[Any, Any, None] | None = None
+
+
 class BatchConnection(Protocol):
     """What the writer needs of a connection."""
 
@@ -106,8 +118,8 @@ class BatchConnection(Protocol):
     def closed(self) -> bool:
         """Whether a new one is needed."""
 
-    async def write(self, batch: Sequence[NewPost]) -> list[Written | None]:
-        """Write all in one transaction; None for a refused row."""
+    async def write(self, batch: Sequence[NewPost]) -> Landed:
+        """Write all in one transaction."""
 
     def close(self) -> None:
         """Close at once."""
@@ -120,7 +132,6 @@ class PostgresBatchConnection:
         self._connection = connection
         self._database = database
         self._generation = generation
-        self._then = posts.POSITION if generation.replicas else None
 
     @property
     def closed(self) -> bool:
@@ -129,19 +140,26 @@ class PostgresBatchConnection:
             self._connection.close()
         return self._connection.closed
 
-    async def write(self, batch: Sequence[NewPost]) -> list[Written | None]:
+    async def write(self, batch: Sequence[NewPost]) -> Landed:
         """See `BatchConnection`."""
         await self._database.writable()
-        results = await self._connection.run(posts.batch_calls(batch), self._then)
-        if self._then is not None:
-            self._database.floors.raise_to(posts.changed(batch), int(results[-1][0][0] or 0))
-        elif self._database.generation.replicas:  # they came while this batch was under way
-            self._database.unknown(posts.changed(batch))
-        return posts.batch_results(results[1], len(batch))
+        then = posts.POSITION if self._database.wants_position else None
+        results = await self._connection.run(posts.batch_calls(batch), then)
+        position = int(results[-1][0][0] or 0) if then is not None else None
+        return landed(self._database, batch, posts.batch_results(results[1], len(batch)), position)
 
     def close(self) -> None:
         """See `BatchConnection`."""
         self._connection.close()
+
+
+def landed(database: Database, batch: Sequence[NewPost], results: list[Written | None], position: int | None) -> Landed:
+    """After the commit of a batch: floors, stamps, and what tells the other nodes. position: None: nobody asked."""
+    shards = changed(batch)
+    position = database.landed(shards, position)
+    if isinstance(database.commits, Nobody):
+        return Landed(results)
+    return Landed(results, database.commits.committed(shards, position))
 
 
 async def connect(database: Database) -> BatchConnection:
@@ -179,6 +197,7 @@ class PostWriter:
         self._idle_lanes = connections
         self._connections: list[BatchConnection] = []
         self._tasks: set[asyncio.Task[None]] = set()
+        self._answering: asyncio.Task[None] | None = None
         self._kick_due = False
         self.acknowledged: dict[ChannelId, int] = {}
         """The newest number given to a post of each of the channels written to last."""
@@ -226,9 +245,13 @@ class PostWriter:
             if not batch:
                 return
             self._idle_lanes -= 1
-            task = self._loop.create_task(self._run(batch))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._spawn(self._run(batch))
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task: asyncio.Task[None] = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
 
     async def _run(self, batch: list[Item]) -> None:
         try:
@@ -244,7 +267,7 @@ class PostWriter:
 
     async def _write_batch(self, batch: list[Item]) -> None:
         try:
-            results = await self._write_until(batch, batch[0].deadline)
+            landed = await self._write_until(batch, batch[0].deadline)
         except Unavailable as error:
             for item in batch:
                 self._fail(item, error)
@@ -256,10 +279,29 @@ class PostWriter:
             for item in batch:
                 await self._write_batch([item])
             return
+        if landed.told is None and self._answering is None:
+            self._answer(batch, landed.results)
+        else:
+            self._answering = self._spawn(self._answer_when_told(batch, landed, self._answering))
+
+    async def _answer_when_told(self, batch: list[Item], landed: Landed, before: asyncio.Task[None] | None) -> None:
+        """Answers keep the order of the commits, so that the events of a channel are published in its order."""
+        try:
+            if landed.told is not None:
+                await landed.told
+        except Exception:  # it is committed, and the outbox tells of it
+            log.exception("the other nodes could not be told of a batch of posts")
+        if before is not None and not before.done():
+            await asyncio.wait([before])
+        self._answer(batch, landed.results)
+        if self._answering is asyncio.current_task():
+            self._answering = None
+
+    def _answer(self, batch: list[Item], results: list[Written | None]) -> None:
         for item, written in zip(batch, results, strict=True):
             self._resolve(item, written)
 
-    async def _write_until(self, batch: list[Item], deadline: float) -> list[Written | None]:
+    async def _write_until(self, batch: list[Item], deadline: float) -> Landed:
         """Write, on new connections if need be, until it succeeds, is refused or the time is over."""
         rows = [item.post for item in batch]
         conflicts = 0

@@ -1,4 +1,4 @@
-"""What the node's prober found out about the servers, readable in every process of the node.
+"""What the node's prober and follower found out about the servers, readable in every process of the node.
 
 One writer (the relay), many readers. Times are nanoseconds of CLOCK_BOOTTIME, taken when a probe began.
 """
@@ -10,6 +10,8 @@ from typing import Protocol
 from zlib import crc32
 
 MAX_REPLICAS = 8
+FENCE_NS = 2_000_000_000
+"""A copy counts only if the last applied poll of the outbox was sent less than this ago (design §6)."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,9 @@ class Term:
     number: int = 0
     timeline: int = 0
 
+    def __str__(self) -> str:
+        return f"{self.number}/{self.timeline}"
+
 
 class Board(Protocol):
     """See above."""
@@ -40,6 +45,18 @@ class Board(Protocol):
 
     def replica(self, index: int) -> Seen:
         """What is known of a replica."""
+
+    def polled_ns(self) -> int:
+        """When the last poll of the outbox that was applied had been sent; 0: there was none."""
+
+    def master_lost(self) -> bool:
+        """Whether the master did not answer the last probe."""
+
+    def set_master_lost(self, lost: bool) -> None:
+        """Only the prober."""
+
+    def set_polled(self, sent_ns: int) -> None:
+        """Only the follower of the outbox: floors and stamps of what that poll told of are written."""
 
     def set_term(self, term: Term) -> None:
         """Only the prober: another master."""
@@ -58,10 +75,28 @@ class LocalBoard:
         self._term = Term()
         self._servers = 0
         self._replicas = [Seen()] * MAX_REPLICAS
+        self._polled_ns = 0
+        self._master_lost = False
 
     def term(self) -> Term:
         """See `Board`."""
         return self._term
+
+    def polled_ns(self) -> int:
+        """See `Board`."""
+        return self._polled_ns
+
+    def master_lost(self) -> bool:
+        """See `Board`."""
+        return self._master_lost
+
+    def set_master_lost(self, lost: bool) -> None:
+        """See `Board`."""
+        self._master_lost = lost
+
+    def set_polled(self, sent_ns: int) -> None:
+        """See `Board`."""
+        self._polled_ns = sent_ns
 
     def servers(self) -> int:
         """See `Board`."""
@@ -83,6 +118,11 @@ class LocalBoard:
     def set_replica(self, index: int, seen: Seen) -> None:
         """See `Board`."""
         self._replicas[index] = seen
+
+
+def fence_open(polled_ns: int, now_ns: int) -> bool:
+    """Whether what others changed is known well enough for copies and replicas to be read. polled_ns: see `Board`."""
+    return polled_ns != 0 and now_ns - polled_ns < FENCE_NS
 
 
 def fingerprint(replicas: Sequence[str]) -> int:

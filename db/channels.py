@@ -4,16 +4,16 @@ The row lock on a channel's head orders everything that happens in it. Whoever w
 in a new statement (so with a new snapshot), reads and writes the rest.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from msgspec.structs import astuple
 
 from db import shards
 from db.drivers import Row
-from db.entities import Channel, ChannelMember, TeamMember
+from db.entities import Channel, ChannelInfo, ChannelMember, Head, Membership, TeamMember
 from db.ids import ChannelId, TeamId, UserId
-from db.loader import Key, Lookup
+from db.loader import Key, Lookup, lookup_by
 from db.mysql import channels as mysql
 from db.queryable import Queryable
 from db.settings import Dialect
@@ -23,19 +23,19 @@ _OWN_COLUMNS = (
     "id, create_at, update_at, delete_at, team_id, type, display_name, name, header, purpose, creator_id, "
     "extra_update_at"
 )
-COLUMNS = (
-    ", ".join("c." + column for column in _OWN_COLUMNS.split(", "))
-    + ", h.last_post_at, h.total_msg_count, h.total_msg_count_root, h.seq"
-)
+_HEAD_COLUMNS = "last_post_at, total_msg_count, total_msg_count_root, seq"
+_C = ", ".join("c." + column for column in _OWN_COLUMNS.split(", "))
+COLUMNS = _C + "".join(", h." + column for column in _HEAD_COLUMNS.split(", "))
 _FROM = "FROM channels c JOIN channel_heads h ON h.channel_id = c.id"
 _SELECT = f"SELECT {COLUMNS} {_FROM}"
 MEMBER_COLUMNS = (
     "channel_id, user_id, roles, scheme_user, scheme_admin, scheme_guest, notify_props, last_update_at, "
     "join_seq, viewed_seq, last_viewed_at, msg_count, msg_count_root"
 )
-_CHANNEL_WIDTH = 16
-_MEMBER_WIDTH = 13
+_INFO_WIDTH = 12
+_MEMBERSHIP_WIDTH = 9
 _M = ", ".join("m." + column for column in MEMBER_COLUMNS.split(", "))
+_MEMBERSHIP = ", ".join("m." + column for column in MEMBER_COLUMNS.split(", ")[:_MEMBERSHIP_WIDTH])
 _T = ", ".join("t." + column for column in TEAM_MEMBER_COLUMNS.split(", "))
 _UNVIEWED = "FROM post_mentions x WHERE x.user_id = m.user_id AND x.channel_id = m.channel_id AND x.seq > m.viewed_seq"
 # Columns and join that give the two counts of unviewed mentions of a member `m`. MariaDB has no LATERAL.
@@ -48,40 +48,45 @@ _MENTIONS: dict[Dialect, tuple[str, str]] = {
 }
 
 
-def _access_shards(key: Key) -> tuple[shards.Shard, ...]:
+def access_shards(key: Key) -> tuple[shards.Shard, ...]:
+    """What an `Access` depends on. key: channel id, user id."""
     channel_id, user_id = key
-    return (
-        shards.channel(channel_id),
-        shards.posts(channel_id),
-        shards.viewed(channel_id, user_id),
-        shards.user_channels(user_id),
-        shards.user_teams(user_id),
-    )
+    return shards.channel(channel_id), shards.user_channels(user_id), shards.user_teams(user_id)
 
 
 _ACCESS = Lookup(
     "access",
-    one=f"SELECT {COLUMNS}, {_M}, {_T} {_FROM}"
+    one=f"SELECT {_C}, {_MEMBERSHIP}, {_T} FROM channels c"  # noqa: S608 (constants)
     " LEFT JOIN channel_members m ON m.channel_id = c.id AND m.user_id = %s"
     " LEFT JOIN team_members t ON t.team_id = c.team_id AND t.user_id = %s AND t.delete_at = 0"
     " WHERE c.id = %s",
-    many=f"SELECT k.n, {COLUMNS}, {_M}, {_T} {_FROM}"
+    many=f"SELECT k.n, {_C}, {_MEMBERSHIP}, {_T} FROM channels c"  # noqa: S608 (constants)
     " JOIN unnest($1::text[], $2::text[]) WITH ORDINALITY k (channel_id, user_id, n) ON c.id = k.channel_id"
     " LEFT JOIN channel_members m ON m.channel_id = c.id AND m.user_id = k.user_id"
     " LEFT JOIN team_members t ON t.team_id = c.team_id AND t.user_id = k.user_id AND t.delete_at = 0",
-    on=_access_shards,
+    on=access_shards,
     width=2,
     parameters=(1, 1, 0),
+)
+_HEAD = lookup_by(
+    "head",
+    columns=_HEAD_COLUMNS,
+    source="channel_heads",
+    key="channel_id",
+    on=lambda key: (shards.posts(key[0]),),
 )
 _NOW_MS = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
 
 
 @dataclass(frozen=True)
 class Access:
-    """A channel and what ties one user to it: what permission questions about a channel need, in one read."""
+    """A channel and what ties one user to it: what permission questions about a channel need, in one read.
 
-    channel: Channel
-    member: ChannelMember | None
+    Nothing of it changes when somebody writes or reads in the channel.
+    """
+
+    channel: ChannelInfo
+    member: Membership | None
     team_member: TeamMember | None
 
 
@@ -118,28 +123,46 @@ async def find_access(db: Queryable, channel_id: ChannelId, user_id: UserId) -> 
     row = await db.load(_ACCESS, (channel_id, user_id))
     if row is None:
         return None
-    member = row[_CHANNEL_WIDTH : _CHANNEL_WIDTH + _MEMBER_WIDTH]
-    team_member = row[_CHANNEL_WIDTH + _MEMBER_WIDTH :]
+    member = row[_INFO_WIDTH : _INFO_WIDTH + _MEMBERSHIP_WIDTH]
+    team_member = row[_INFO_WIDTH + _MEMBERSHIP_WIDTH :]
     return Access(
-        Channel(*row[:_CHANNEL_WIDTH]),
-        ChannelMember(*member) if member[0] is not None else None,
+        ChannelInfo(*row[:_INFO_WIDTH]),
+        Membership(*member) if member[0] is not None else None,
         TeamMember(*team_member) if team_member[0] is not None else None,
     )
 
 
-async def find_of_user(
-    db: Queryable, user_id: UserId, team_id: TeamId, *, include_deleted: bool, deleted_since_ms: int
-) -> list[Channel]:
-    """The user's channels of the team and their direct and group channels, by display name."""
-    deleted = "AND (c.delete_at = 0 OR c.delete_at >= %s)" if include_deleted else "AND c.delete_at = 0"
+async def find_head(db: Queryable, channel_id: ChannelId) -> Head | None:
+    """The counters of a channel."""
+    row = await db.load(_HEAD, (channel_id,))
+    return Head(*row) if row else None
+
+
+async def find_heads(db: Queryable, channel_ids: Sequence[ChannelId]) -> dict[ChannelId, Head]:
+    """The counters of these channels."""
     rows = await db.fetch(
-        f"{_SELECT} JOIN channel_members m ON m.channel_id = c.id"
-        f" WHERE m.user_id = %s AND c.team_id IN (%s, '') {deleted} ORDER BY c.display_name, c.id",
-        (user_id, team_id, deleted_since_ms) if include_deleted else (user_id, team_id),
-        on=(shards.user_channels(user_id),),
-        of=_shards,
+        f"SELECT channel_id, {_HEAD_COLUMNS} FROM channel_heads WHERE channel_id = ANY(%s)",  # noqa: S608 (constants)
+        (list(channel_ids),),
+        on=[shards.posts(one) for one in channel_ids],
     )
-    return [Channel(*row) for row in rows]
+    return {row[0]: Head(*row[1:]) for row in rows}
+
+
+async def find_of_user(db: Queryable, user_id: UserId, team_id: TeamId) -> list[ChannelInfo]:
+    """The user's channels of the team and their direct and group channels, archived ones included, by display name."""
+    rows = await db.fetch(
+        f"SELECT {_C} FROM channels c JOIN channel_members m ON m.channel_id = c.id"  # noqa: S608 (constants)
+        " WHERE m.user_id = %s AND c.team_id IN (%s, '') ORDER BY c.display_name, c.id",
+        (user_id, team_id),
+        on=(shards.user_channels(user_id),),
+        of=lambda row: (shards.channel(row[0]),),
+    )
+    return [ChannelInfo(*row) for row in rows]
+
+
+def shards_of_all(found: Iterable[ChannelInfo]) -> list[shards.Shard]:
+    """The rows of these channels."""
+    return [shards.channel(channel.id) for channel in found]
 
 
 async def find_ids_of_user(db: Queryable, user_id: UserId) -> list[ChannelId]:

@@ -1,6 +1,7 @@
 """The rows as typed structs. Field order is column order (`COLUMNS` of each SQL module), so a row is `User(*row)`.
 
-Times are milliseconds since 1970 UTC; fields that hold JSON are its text and are passed through unparsed.
+Times are milliseconds since 1970 UTC; fields that hold JSON are its text and are passed through unparsed. All are
+frozen, because caches hand out one copy to everybody: who needs another makes it (`msgspec.structs.replace`).
 """
 
 from enum import StrEnum
@@ -19,7 +20,7 @@ class ChannelType(StrEnum):
     GROUP = "G"
 
 
-class User(msgspec.Struct):
+class User(msgspec.Struct, frozen=True):
     """A person or bot. `password` is an argon2id hash in its standard encoding."""
 
     id: UserId
@@ -45,7 +46,7 @@ class User(msgspec.Struct):
     allow_marketing: bool
 
 
-class Session(msgspec.Struct):
+class Session(msgspec.Struct, frozen=True):
     """A login. The token itself is never stored, only its SHA-256."""
 
     id: SessionId
@@ -58,7 +59,7 @@ class Session(msgspec.Struct):
     csrf_token: str
 
 
-class Team(msgspec.Struct):
+class Team(msgspec.Struct, frozen=True):
     """A team. `type` is O (anyone may join) or I (by invitation)."""
 
     id: TeamId
@@ -77,7 +78,7 @@ class Team(msgspec.Struct):
     last_team_icon_update: int
 
 
-class TeamMember(msgspec.Struct):
+class TeamMember(msgspec.Struct, frozen=True):
     """A user in a team. `delete_at` is not 0 after leaving."""
 
     team_id: TeamId
@@ -90,10 +91,10 @@ class TeamMember(msgspec.Struct):
     scheme_guest: bool
 
 
-class Channel(msgspec.Struct):
-    """A channel together with its head's counters. `team_id` is '' for direct and group channels.
+class ChannelInfo(msgspec.Struct, frozen=True):
+    """A channel without its head: what stays as it is when somebody writes.
 
-    seq: number of the last recoverable change; anything that clients see in the channel moves it.
+    `team_id` is '' for direct and group channels.
     """
 
     id: ChannelId
@@ -108,14 +109,35 @@ class Channel(msgspec.Struct):
     purpose: str
     creator_id: str
     extra_update_at: int
+
+
+class Channel(ChannelInfo, frozen=True):
+    """A channel together with its head's counters.
+
+    seq: number of the last recoverable change; anything that clients see in the channel moves it.
+    """
+
     last_post_at: int = 0
     total_msg_count: int = 0
     total_msg_count_root: int = 0
     seq: int = 0
 
 
-class ChannelMember(msgspec.Struct):
-    """A user in a channel. `join_seq` is the channel's sequence number of the joining."""
+class Head(msgspec.Struct, frozen=True):
+    """The counters of a channel, as in `Channel`."""
+
+    last_post_at: int
+    total_msg_count: int
+    total_msg_count_root: int
+    seq: int
+
+    def of(self, info: ChannelInfo) -> Channel:
+        """The channel with these counters."""
+        return Channel(*msgspec.structs.astuple(info), *msgspec.structs.astuple(self))
+
+
+class Membership(msgspec.Struct, frozen=True):
+    """A user in a channel, without how far they have read. `join_seq`: the channel's sequence number of the joining."""
 
     channel_id: ChannelId
     user_id: UserId
@@ -126,6 +148,11 @@ class ChannelMember(msgspec.Struct):
     notify_props: str
     last_update_at: int
     join_seq: int
+
+
+class ChannelMember(Membership, frozen=True):
+    """A user in a channel, with how far they have read."""
+
     viewed_seq: int
     last_viewed_at: int
     msg_count: int
@@ -134,7 +161,7 @@ class ChannelMember(msgspec.Struct):
     mention_count_root: int = 0
 
 
-class Post(msgspec.Struct):
+class Post(msgspec.Struct, frozen=True):
     """A message. `seq` is its place in the channel; seq order = commit order = create_at order."""
 
     id: PostId
@@ -159,7 +186,7 @@ class Post(msgspec.Struct):
     last_reply_at: int
 
 
-class Status(msgspec.Struct):
+class Status(msgspec.Struct, frozen=True):
     """Presence: online, away, dnd or offline. `manual`: chosen by the user, so nothing automatic changes it."""
 
     user_id: UserId
@@ -170,10 +197,30 @@ class Status(msgspec.Struct):
     prev_status: str
 
 
-class Preference(msgspec.Struct):
+class Preference(msgspec.Struct, frozen=True):
     """A client's setting, opaque to the server."""
 
     user_id: UserId
     category: str
     name: str
     value: str
+
+
+class ClusterNode(msgspec.Struct, frozen=True):
+    """What a node last wrote about itself; to be believed only when its `mac` is right.
+
+    public_key: of CURVE, Z85. address: `host:port` of the reliable lane as others reach it. left_at, removed_at: 0
+    while the node belongs to the cluster. age_ms: how long it was silent when this was read, by the database's clock.
+    """
+
+    node_id: str
+    incarnation: int
+    public_key: str
+    address: str
+    hostname: str
+    version: str
+    mac: str
+    last_seen_at: int
+    left_at: int
+    removed_at: int
+    age_ms: int

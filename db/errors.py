@@ -40,6 +40,10 @@ class Busy(DatabaseError):
     """A bounded queue is full: the caller is to come back later."""
 
 
+class Fenced(DatabaseError):
+    """Somebody else has the lease that this work was done under: it is undone, and must not go on."""
+
+
 class StatementFailed(DatabaseError):
     """Any other answer: a fault of ours. `sqlstate` is the code of the server."""
 

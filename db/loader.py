@@ -55,13 +55,22 @@ class Lookup:
         return key if self.parameters is None else tuple(key[part] for part in self.parameters)
 
 
-def lookup_by(name: str, *, columns: str, source: str, key: str, of: Callable[[Row], Iterable[Shard]]) -> Lookup:
+def lookup_by(
+    name: str,
+    *,
+    columns: str,
+    source: str,
+    key: str,
+    of: Callable[[Row], Iterable[Shard]] | None = None,
+    on: Callable[[Key], Collection[Shard]] | None = None,
+) -> Lookup:
     """A lookup by one column. source: what follows FROM."""
     return Lookup(
         name,
         one=f"SELECT {columns} FROM {source} WHERE {key} = %s",  # noqa: S608 (constants)
         many=f"SELECT k.n, {columns} FROM {source} JOIN unnest($1::text[]) WITH ORDINALITY k (key, n) ON {key} = k.key",  # noqa: S608
         of=of,
+        on=on,
     )
 
 

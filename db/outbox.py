@@ -7,23 +7,27 @@ of channels changed, and the master's position, which is at least that of all it
 """
 
 import asyncio
+import contextlib
 import logging
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from db import shards
-from db.drivers import Row
+from db.board import boottime_ns
+from db.drivers import Connection, Row
 from db.errors import DatabaseError
-from db.mysql.outbox import IdCursor
 from db.mysql.tables import NOW_MS
 from db.pool import Database
+from db.queryable import Queryable, at_most
 from db.settings import Dialect
 
 log = logging.getLogger(__name__)
 
 POLL_EVERY_S = 1.0
+_TIMEOUT_S = 5.0
 _TOO_LONG_S = 900.0
-_KEEP_S = 3600.0
-_TRIM_EVERY_S = 60.0
+_TOO_MUCH = 10_000
 _SNAPSHOT = "SELECT pg_current_snapshot()::text, (pg_current_wal_insert_lsn() - '0/0')::bigint"
 _CHANGES = (
     "SELECT DISTINCT namespace, key FROM cluster_log WHERE xid >= pg_snapshot_xmin(%s::pg_snapshot)"
@@ -51,43 +55,69 @@ class Poll:
     heads: list[tuple[str, int]]
 
 
+class Cursor(Protocol):
+    """What a reader has seen of one master's outbox."""
+
+    async def poll(self, connection: Connection) -> tuple[int, list[Row], list[Row]] | None:
+        """(position, changes, heads) since the last poll; None for the first one."""
+
+
 class _SnapshotCursor:
     """PostgreSQL's: the snapshot of the last poll."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self) -> None:
         self._snapshot: str | None = None
 
-    async def poll(self) -> tuple[int, list[Row], list[Row]] | None:
-        """(position, changes, heads); None for the first poll."""
+    async def poll(self, connection: Connection) -> tuple[int, list[Row], list[Row]] | None:
+        """See `Cursor`."""
         since = self._snapshot
         changes: list[Row] = []
         heads: list[Row] = []
-        async with self._database.transaction() as tx:
-            await tx.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-            rows = await tx.fetch(_SNAPSHOT)
+        async with connection.transaction():
+            await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            rows = await connection.fetch(_SNAPSHOT)
             if since is not None:
-                changes = await tx.fetch(_CHANGES, (since, since))
-                heads = await tx.fetch(_HEADS, (since, since))
+                changes = await connection.fetch(_CHANGES, (since, since))
+                heads = await connection.fetch(_HEADS, (since, since))
         self._snapshot = rows[0][0]
         return None if since is None else (rows[0][1], changes, heads)
 
 
 class Outbox:
-    """One reader."""
+    """One reader. A cursor means nothing to another master: the first poll of each term is a first one."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self.forget()
+        self._master: tuple[str, int, str] | None = None
+        self._cursor = self._begin()
 
     def forget(self) -> None:
-        """Another master: what the cursor says means nothing there. The next poll is a first one."""
-        mysql = self._database.dialect == "mysql"
-        self._cursor = IdCursor(self._database) if mysql else _SnapshotCursor(self._database)
+        """What the last poll told of was lost: the next one is a first one."""
+        self._cursor = self._begin()
+
+    def _begin(self) -> Cursor:
+        if self._database.dialect == "mysql":
+            from db.mysql.outbox import IdCursor
+
+            return IdCursor()
+        return _SnapshotCursor()
 
     async def poll(self) -> Poll | None:
         """What changed since the last poll; None for the first, which sets the cursor. Raises DatabaseError."""
-        found = await self._cursor.poll()
+        generation = self._database.generation
+        async with generation.master.connection() as connection:
+            with at_most(_TIMEOUT_S, connection):
+                facts = await generation.driver.facts(connection)
+                try:
+                    self._database.check(facts)
+                except DatabaseError:
+                    connection.abandon()
+                    raise
+                master = (facts.server, facts.timeline, facts.marker)
+                if master != self._master:
+                    self.forget()
+                    self._master = master
+                found = await self._cursor.poll(connection)
         if found is None:
             return None
         position, changes, heads = found
@@ -95,13 +125,18 @@ class Outbox:
 
 
 class Follower:
-    """Polls every second and raises the floors of what changed (the relay's; one a node). polls: good ones so far."""
+    """Polls every second, raises the floors of what changed and stamps it (the relay's; one a node).
 
-    def __init__(self, database: Database) -> None:
+    The board says when the last poll that was applied had been sent: the fence of all copies. polls: good ones so far.
+    told: called with what each poll found, after it was applied; with None when anything may have changed.
+    """
+
+    def __init__(self, database: Database, told: Callable[[Sequence[Change] | None], None] = lambda _: None) -> None:
         self._database = database
+        self._told = told
+        self._hurry = asyncio.Event()
         self._outbox = Outbox(database)
-        self._term = database.board.term()
-        self._polled_at = self._trimmed_at = asyncio.get_running_loop().time()
+        self._polled_at = asyncio.get_running_loop().time()
         self.polls = 0
 
     async def run(self) -> None:
@@ -113,32 +148,53 @@ class Follower:
                 await self._poll(began)
             except DatabaseError as error:
                 log.warning("the outbox cannot be read", extra={"reason": str(error).strip()})
-            await asyncio.sleep(max(0.0, POLL_EVERY_S - (loop.time() - began)))
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(max(0.0, POLL_EVERY_S - (loop.time() - began))):
+                    await self._hurry.wait()
+            self._hurry.clear()
+
+    def poll_now(self) -> None:
+        """Do not wait for the next second: something was lost on another way."""
+        self._hurry.set()
 
     async def _poll(self, began: float) -> None:
         database = self._database
-        if database.board.term() != self._term:
-            self._outbox.forget()
-            self._term = database.board.term()
+        sent_ns = boottime_ns()
         poll = await self._outbox.poll()
-        if poll is not None:
-            if began - self._polled_at > _TOO_LONG_S:
-                database.floors.raise_all(poll.position)
+        if poll is None:
+            await self._begin()
+        else:
             changed = [shards.shard(namespace, key) for namespace, key in poll.changes]
             changed += [shards.posts(channel_id) for channel_id, _ in poll.heads]
-            database.floors.raise_to(changed, poll.position)
+            if began - self._polled_at > _TOO_LONG_S or len(changed) > _TOO_MUCH:
+                database.floors.raise_all(poll.position)
+                database.stamps.write_all()
+                self._told(None)
+            else:
+                database.landed(changed, poll.position)
+                if poll.changes:
+                    self._told(poll.changes)
+        database.board.set_polled(sent_ns)
         self._polled_at = began
         self.polls += 1
-        if began - self._trimmed_at >= _TRIM_EVERY_S:
-            self._trimmed_at = began
-            await trim(database, int(_KEEP_S * 1000))
+
+    async def _begin(self) -> None:
+        """After a first poll: nobody knows what changed before it."""
+        if self._database.generation.replicas:
+            try:
+                self._database.floors.raise_all(await self._database.position())
+            except DatabaseError:
+                self._outbox.forget()
+                raise
+        self._database.stamps.write_all()
+        self._told(None)
 
     def status(self) -> dict[str, object]:
         """For `mmnode db status`."""
         age_s = asyncio.get_running_loop().time() - self._polled_at
-        return {"outbox_polls": self.polls, "outbox_age_s": round(age_s, 1)}
+        return {"outbox_polls": self.polls, "outbox_age_s": round(age_s, 3)}
 
 
-async def trim(database: Database, older_than_ms: int) -> int:
+async def trim(db: Queryable, older_than_ms: int) -> int:
     """Forget what every reader has read long ago; how many rows."""
-    return await database.execute(_TRIM[database.dialect], (older_than_ms,))
+    return await db.execute(_TRIM[db.dialect], (older_than_ms,))

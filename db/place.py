@@ -18,3 +18,11 @@ def place_of(driver: str, dsn: str) -> str:
     said = {key: value.strip("'") for key, value in _PAIR.findall(dsn)}
     port = f":{said['port']}" if "port" in said else ""
     return f"{said.get('host', said.get('hostaddr', ''))}{port}/{said.get('dbname', '')}"
+
+
+def host_of(driver: str, dsn: str) -> str | None:
+    """The first host of a connection string; None for a unix socket or none at all."""
+    host = place_of(driver, dsn).partition("/")[0].partition(",")[0]
+    if host.startswith("["):
+        return host[1:].partition("]")[0]
+    return host.partition(":")[0] or None

@@ -4,7 +4,8 @@ SQL is written with `%s` placeholders; parameters are always bound. Rows are tup
 
     fetch(sql, …, on=shards) ──Router──> a replica that has what the floors of these shards demand, else the master
     load(lookup, key, …) ──────────────> the same; from PostgreSQL's master in batches with others (db/loader.py)
-    execute / write / transaction ─────> the master; then its position becomes the floor of what was changed
+    execute / write / transaction ─────> the master; then its position becomes the floor of what was changed, which is
+                                         stamped (caches), and told to the other nodes
     recycle(settings) ─────────────────> a new generation is built and verified, one reference swapped, the old drained
 """
 
@@ -16,15 +17,15 @@ from collections.abc import AsyncIterator, Collection, Coroutine, Iterable
 from typing import Any
 
 from db import board as boards
-from db.board import Board, LocalBoard
+from db.board import Board, LocalBoard, fence_open
 from db.drivers import Connection, Facts, Parameters, Row, pipeline
 from db.drivers.pipeline import PipelineConnection
 from db.errors import ConnectionLost, DatabaseError, Unavailable, Wrong
 from db.generation import Generation, term_of, verify
 from db.loader import Key, Loader, Lookup, PipelineLoads
-from db.queryable import RowShards, Transaction, at_most, of_all
+from db.queryable import Commits, Nobody, RowShards, Transaction, at_most, of_all
 from db.settings import Dialect, PoolSettings
-from db.shards import UNKNOWN, Floors, LocalFloors, Shard
+from db.shards import UNKNOWN, Floors, LocalFloors, LocalStamps, Shard, Stamps
 
 log = logging.getLogger(__name__)
 
@@ -38,8 +39,9 @@ _BEYOND_S = 5.0
 class Database:
     """The pool of one worker. `open()` it before use; every method may raise the errors of `db/errors.py`.
 
-    size: connections to the master at most (None: all of the settings' budget); the loader's go past it. floors, board:
-    what the processes of a node share; of its own when there is but one process.
+    size: connections to the master at most (None: all of the settings' budget); the loader's go past it. floors,
+    stamps, board: what the processes of a node share; of its own when there is but one process. commits: who else is
+    told of what is committed; may be replaced later.
     """
 
     def __init__(
@@ -48,9 +50,13 @@ class Database:
         size: int | None = None,
         *,
         floors: Floors | None = None,
+        stamps: Stamps | None = None,
         board: Board | None = None,
+        commits: Commits | None = None,
     ) -> None:
         self.floors: Floors = floors or LocalFloors()
+        self.stamps: Stamps = stamps or LocalStamps()
+        self.commits: Commits = commits or Nobody()
         self.board: Board = board or LocalBoard()
         self._reserved = settings.max_connections - (size or settings.max_connections)
         self.generation = self._build(settings)
@@ -134,8 +140,13 @@ class Database:
     async def _from_replica(
         self, sql: str, parameters: Parameters, on: Collection[Shard], of: RowShards | None
     ) -> list[Row] | None:
-        """The rows, or None when no replica may or can say."""
+        """The rows, or None when no replica may or can say.
+
+        None may while nobody knows what others changed; without a master they go on answering as far as they are.
+        """
         generation = self.generation
+        if not fence_open(self.board.polled_ns(), boards.boottime_ns()) and not self.board.master_lost():
+            return None
         floor = self.floors.floor(on)
         loop = asyncio.get_running_loop()
         until = loop.time() + REPLICA_READ_S
@@ -203,7 +214,9 @@ class Database:
                 raise
             with at_most(self._patience_s, connection):
                 await bounds.__aexit__(None, None, None)
-            await self._committed(generation, connection, transaction.changes)
+            position = await self._committed(generation, connection, transaction.changes)
+        if transaction.changes:
+            await self.commits.committed(transaction.changes, position)
 
     @contextlib.asynccontextmanager
     async def _writing(self) -> AsyncIterator[tuple[Connection, set[Shard]]]:
@@ -212,7 +225,9 @@ class Database:
         async with self._master() as (generation, connection):
             with at_most(self._patience_s, connection):
                 yield connection, changed
-            await self._committed(generation, connection, changed)
+            position = await self._committed(generation, connection, changed)
+        if changed:
+            await self.commits.committed(changed, position)
 
     @contextlib.asynccontextmanager
     async def _master(self) -> AsyncIterator[tuple[Generation, Connection]]:
@@ -238,23 +253,45 @@ class Database:
         except TimeoutError as error:
             raise Unavailable("writes are held while the database changes its master") from error
 
-    async def _committed(self, generation: Generation, connection: Connection, changed: set[Shard]) -> None:
-        """Nobody of this node reads what is older than this commit any more."""
-        if not changed or not self.generation.replicas:
-            return
-        try:
-            with at_most(self._patience_s, connection):
+    @property
+    def wants_position(self) -> bool:
+        """Whether somebody needs to know how far the log is after a commit."""
+        return bool(self.generation.replicas) or self.commits.wants_position
+
+    async def _committed(self, generation: Generation, connection: Connection, changed: set[Shard]) -> int:
+        """Ask for the position of a commit that changed this, if anybody wants it; `landed`."""
+        if not changed:
+            return 0
+        position: int | None = None
+        if self.wants_position:
+            # Committed it is; at worst nobody knows how far.
+            with contextlib.suppress(DatabaseError), at_most(self._patience_s, connection):
                 position = await generation.driver.position(connection)
-        except DatabaseError:
+        return self.landed(changed, position)
+
+    def landed(self, changed: Collection[Shard], position: int | None) -> int:
+        """Nobody of this node reads what is older than a commit that changed this any more.
+
+        position: of the commit; None: nobody asked, or could. What the other nodes are to be told of it.
+        """
+        if position is not None:
+            self.floors.raise_to(changed, position)
+        elif self.generation.replicas:
             self.unknown(changed)
-            return
-        self.floors.raise_to(changed, position)
+        self.stamps.write(changed)
+        return position if position is not None else UNKNOWN if self.wants_position else 0
 
     async def take_floor(self) -> None:
         """Let no replica be read that lacks anything committed until now. Raises DatabaseError."""
         if self.generation.replicas:
-            async with self.generation.master.connection() as connection:
-                self.floors.take_over(await self.generation.driver.position(connection))
+            self.floors.take_over(await self.position())
+
+    async def position(self) -> int:
+        """How far the master's log is. Raises DatabaseError."""
+        generation = self.generation
+        async with generation.master.connection() as connection:
+            with at_most(self._patience_s, connection):
+                return await generation.driver.position(connection)
 
     def unknown(self, changed: Iterable[Shard]) -> None:
         """Something was committed and nobody knows how far the log is: the master answers until that is known."""
@@ -270,10 +307,7 @@ class Database:
             await asyncio.sleep(_SETTLE_S)
             shards = set(self._unsettled)
             with contextlib.suppress(DatabaseError):
-                generation = self.generation
-                async with generation.master.connection() as connection:
-                    position = await generation.driver.position(connection)
-                self.floors.settle(shards, position)
+                self.floors.settle(shards, await self.position())
                 self._unsettled -= shards
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
@@ -305,6 +339,7 @@ class Database:
         old, self.generation = self.generation, new
         if self._loader is not None:
             self._loader.renew()
+        self.stamps.write_all()  # what was asked of the old servers makes no copy any more
         await old.close()
         if new.replicas:  # what this process committed before may have raised no floor
             async with new.master.connection() as connection:

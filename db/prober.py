@@ -23,6 +23,7 @@ from db.routing import LagClock
 log = logging.getLogger(__name__)
 
 EVERY_S = 0.25
+_LOST_S = 1.0
 _TIMEOUT_S = 1.0
 MARKER = "db_generation"
 
@@ -91,6 +92,7 @@ class Prober:
     async def _watch_master(self) -> None:
         while True:
             began = asyncio.get_running_loop().time()
+            self._tell_lost_in(_LOST_S)
             try:
                 async with self._database.generation.master.connection() as connection:
                     with at_most(_TIMEOUT_S, connection):
@@ -98,11 +100,28 @@ class Prober:
                 await self._meet(facts)
                 self._clock.master(facts.position, asyncio.get_running_loop().time())
                 self.master = facts
+                self._board.set_master_lost(False)
             except DatabaseError as error:
                 if self.master is not None:
                     log.warning("the master database does not answer", extra={"reason": str(error).strip()})
                 self.master = None
+                self._board.set_master_lost(True)
+            finally:
+                self._lost.cancel()
             await asyncio.sleep(EVERY_S - min(EVERY_S, asyncio.get_running_loop().time() - began))
+
+    def _tell_lost_in(self, seconds: float) -> None:
+        """Say that the master is lost unless it answers by then; a connection to it is waited for longer."""
+        loop = asyncio.get_running_loop()
+        due = loop.time() + seconds
+
+        def tell() -> None:
+            if loop.time() - due > seconds:  # it is this process that did nothing
+                self._tell_lost_in(seconds)
+            else:
+                self._board.set_master_lost(True)
+
+        self._lost = loop.call_at(due, tell)
 
     async def _meet(self, facts: Facts) -> None:
         """A master that is not the one whose mark is in the database begins a new term."""

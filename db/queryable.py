@@ -15,6 +15,29 @@ from db.shards import Shard
 RowShards = Callable[[Row], Iterable[Shard]]
 
 
+class Commits(Protocol):
+    """Who else is to be told of a commit: the other nodes of the cluster."""
+
+    @property
+    def wants_position(self) -> bool:
+        """Whether the position of each commit is to be asked for, even where there are no replicas."""
+
+    async def committed(self, changed: Collection[Shard], position: int) -> None:
+        """Tell of it; returns when the others have it, or after WriteBarrierMs. Called before a write is answered.
+
+        position: of the commit; 0 when nobody asked for it, `db.shards.UNKNOWN` when nobody could.
+        """
+
+
+class Nobody:
+    """`Commits` of a node that is alone."""
+
+    wants_position = False
+
+    async def committed(self, changed: Collection[Shard], position: int) -> None:
+        """See `Commits`."""
+
+
 class Queryable(Protocol):
     """What the functions of this folder need: the pool itself, or a transaction on one of its connections.
 

@@ -56,6 +56,7 @@ async def touch(db: Queryable, session_id: SessionId, now_ms: int) -> None:
     await db.execute(
         "UPDATE sessions SET last_activity_at = %s WHERE id = %s AND last_activity_at < %s",
         (now_ms, session_id, now_ms),
+        changes=(shards.session(session_id),),  # of this node; every other one notes it by itself
     )
 
 
@@ -68,3 +69,33 @@ async def delete(db: Queryable, session_id: SessionId) -> bool:
 async def delete_expired(db: Queryable, user_id: UserId, now_ms: int) -> None:
     """Delete the expired sessions of one user (at their next login)."""
     await db.execute("DELETE FROM sessions WHERE user_id = %s AND expires_at BETWEEN 1 AND %s", (user_id, now_ms))
+
+
+async def find_of_user(db: Queryable, user_id: UserId) -> list[Session]:
+    """All sessions of a user, expired ones included, the one used last first."""
+    rows = await db.fetch(
+        f"SELECT {COLUMNS} FROM sessions WHERE user_id = %s ORDER BY last_activity_at DESC, id",  # noqa: S608
+        (user_id,),
+    )
+    return [Session(*row) for row in rows]
+
+
+async def delete_of_user(db: Queryable, user_id: UserId, keep: SessionId | None = None) -> list[SessionId]:
+    """End all sessions of a user but `keep`; their ids."""
+    return await _delete_all(db, "user_id = %s AND id <> %s", (user_id, keep or ""))
+
+
+async def delete_everybodys(db: Queryable) -> list[SessionId]:
+    """End all sessions; their ids."""
+    return await _delete_all(db, "id <> %s", ("",))
+
+
+async def _delete_all(db: Queryable, condition: str, parameters: tuple[str, ...]) -> list[SessionId]:
+    async with db.transaction() as tx:
+        rows = await tx.fetch(f"SELECT id FROM sessions WHERE {condition} FOR UPDATE", parameters)  # noqa: S608
+        await tx.execute(
+            f"DELETE FROM sessions WHERE {condition}",  # noqa: S608 (constants)
+            parameters,
+            changes=[shards.session(row[0]) for row in rows],
+        )
+    return [row[0] for row in rows]

@@ -1,10 +1,11 @@
-"""Names of what a statement reads or changes, as numbers: the slots of the floors (design §6).
+"""Names of what a statement reads or changes, as numbers: the slots of floors and stamps (design §6).
 
 A write raises the floor of its shards to the position of its commit; a read of those shards is served only by a server
-that has come that far. Two names may share a slot: that costs a read on the master, never a stale answer.
+that has come that far. A copy is good while the stamps of its shards are what they were before it was read. Two names
+may share a slot: that costs a read on the master, never a stale answer.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 from zlib import crc32
 
@@ -13,6 +14,8 @@ UNKNOWN = (1 << 63) - 1
 """A position beyond all: committed, but nobody could ask how far."""
 
 Shard = int
+Tokens = tuple[int, ...]
+"""What stamps showed: that of everything, then those of some shards in their order."""
 
 
 def shard(namespace: str, key: str) -> Shard:
@@ -134,3 +137,50 @@ class LocalFloors:
         """See `Floors`."""
         self._all = position
         self._floors = {}
+
+
+class Stamps(Protocol):
+    """For everything and for every shard a number that each change replaces by one that was never there before.
+
+    Whoever committed a change raises its floors, then stamps it, then answers.
+    """
+
+    def take(self, shards: Sequence[Shard]) -> Tokens:
+        """What they show now; to be taken before the read is sent that makes a copy."""
+
+    def hold(self, shards: Sequence[Shard], tokens: Tokens) -> bool:
+        """Whether they still show what was taken for these shards: then nothing of them has changed."""
+
+    def write(self, shards: Iterable[Shard]) -> None:
+        """These shards changed."""
+
+    def write_all(self) -> None:
+        """Anything may have changed."""
+
+
+class LocalStamps:
+    """`Stamps` of one process alone."""
+
+    def __init__(self) -> None:
+        self._number = 0
+        self._all = 0
+        self._stamps: dict[Shard, int] = {}
+
+    def take(self, shards: Sequence[Shard]) -> Tokens:
+        """See `Stamps`."""
+        return (self._all, *(self._stamps.get(one, 0) for one in shards))
+
+    def hold(self, shards: Sequence[Shard], tokens: Tokens) -> bool:
+        """See `Stamps`."""
+        return self.take(shards) == tokens
+
+    def write(self, shards: Iterable[Shard]) -> None:
+        """See `Stamps`."""
+        self._number += 1
+        for one in shards:
+            self._stamps[one] = self._number
+
+    def write_all(self) -> None:
+        """See `Stamps`."""
+        self._number += 1
+        self._all = self._number

@@ -25,3 +25,10 @@ async def find(db: Queryable, name: str) -> str | None:
     """The value of `name`, if it was ever set."""
     row = await db.fetch_one("SELECT value FROM systems WHERE name = %s", (name,))
     return str(row[0]) if row else None
+
+
+async def put(db: Queryable, name: str, value: str) -> None:
+    """Set a value, whatever it was."""
+    async with db.transaction() as tx:
+        if not await claim(tx, name, value):
+            await tx.execute("UPDATE systems SET value = %s WHERE name = %s", (value, name))

@@ -103,3 +103,29 @@ async def add_member(db: Queryable, member: TeamMember) -> bool:
         )
         == 1
     )
+
+
+async def remove_member(db: Queryable, team_id: TeamId, user_id: UserId, now_ms: int) -> bool:
+    """End a membership; whether there was one."""
+    return (
+        await db.execute(
+            "UPDATE team_members SET delete_at = %s, roles = '', scheme_admin = FALSE"
+            " WHERE team_id = %s AND user_id = %s AND delete_at = 0",
+            (now_ms, team_id, user_id),
+            changes=(shards.team_members(team_id), shards.user_teams(user_id)),
+        )
+        == 1
+    )
+
+
+async def set_roles(db: Queryable, team_id: TeamId, user_id: UserId, roles: str, *, user: bool, admin: bool) -> bool:
+    """Replace what a member is: the roles of the scheme, and those beside it; whether there is such a member."""
+    return (
+        await db.execute(
+            "UPDATE team_members SET roles = %s, scheme_user = %s, scheme_admin = %s"
+            " WHERE team_id = %s AND user_id = %s AND delete_at = 0",
+            (roles, user, admin, team_id, user_id),
+            changes=(shards.team_members(team_id), shards.user_teams(user_id)),
+        )
+        == 1
+    )

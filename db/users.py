@@ -24,7 +24,7 @@ def _shards(row: Row) -> tuple[shards.Shard]:
     return (shards.user(row[0]),)
 
 
-_BY_ID = lookup_by("user", columns=COLUMNS, source="users", key="id", of=_shards)
+_BY_ID = lookup_by("user", columns=COLUMNS, source="users", key="id", on=lambda key: (shards.user(key[0]),))
 
 
 async def insert(db: Queryable, user: User) -> None:
@@ -103,4 +103,22 @@ async def set_password(db: Queryable, user_id: UserId, password_hash: str) -> No
     """Replace the stored hash by a stronger one of the same password (the user did not change anything)."""
     await db.execute(
         "UPDATE users SET password = %s WHERE id = %s", (password_hash, user_id), changes=(shards.user(user_id),)
+    )
+
+
+async def set_delete_at(db: Queryable, user_id: UserId, delete_at: int, now_ms: int) -> None:
+    """Deactivate, or activate again (0)."""
+    await db.execute(
+        "UPDATE users SET delete_at = %s, update_at = %s WHERE id = %s",
+        (delete_at, now_ms, user_id),
+        changes=(shards.user(user_id),),
+    )
+
+
+async def set_roles(db: Queryable, user_id: UserId, roles: str, now_ms: int) -> None:
+    """Replace the system roles (names separated by spaces)."""
+    await db.execute(
+        "UPDATE users SET roles = %s, update_at = %s WHERE id = %s",
+        (roles, now_ms, user_id),
+        changes=(shards.user(user_id),),
     )

@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.rig.network import namespaces_available
+
 SKIP_VARIABLE = "MMNODE_SKIP_MISSING"
 JS = Path(__file__).parent / "clients" / "js"
 
@@ -177,10 +179,17 @@ def _install_js_clients() -> None:
     (JS / "node_modules" / ".mmnode-lock-sha256").write_text(_lock_hash())  # npm has removed the former one
 
 
+def _no_namespaces() -> None:
+    raise InstallError("they need root, iproute2 and /dev/net/tun, which not every container has")
+
+
 PARTS = (
+    Part("network namespaces", namespaces_available, _no_namespaces),
     Part("Node.js", _has_node_js, lambda: apt_install("nodejs", "npm")),
     Part("JavaScript clients", _has_js_clients, _install_js_clients, needs=("Node.js",)),
     Part("MariaDB", lambda: shutil.which("mariadbd") is not None, lambda: apt_install("mariadb-server")),
+    Part("nginx", lambda: shutil.which("nginx") is not None, lambda: apt_install("nginx-light")),
+    Part("haproxy", lambda: shutil.which("haproxy") is not None, lambda: apt_install("haproxy")),
 )
 
 

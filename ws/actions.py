@@ -71,7 +71,7 @@ async def _ping(ctx: Context, _session_id: SessionId, _data: Data) -> Data:
 
 
 async def _user_typing(ctx: Context, session_id: SessionId, data: Data) -> None:
-    actor: Actor = await sessions.recheck(ctx, session_id)
+    actor: Actor = await sessions.current(ctx, session_id)
     channel_id, parent_id = data.get("channel_id"), data.get("parent_id", "")
     if not is_id(channel_id):
         raise _invalid("channel_id")
@@ -90,7 +90,7 @@ async def _user_update_active_status(ctx: Context, session_id: SessionId, data: 
         raise _invalid("user_is_active")
     if not isinstance(manual, bool):
         raise _invalid("manual")
-    actor = await sessions.recheck(ctx, session_id)
+    actor = await sessions.current(ctx, session_id)
     change = statuses.came_back if active else statuses.went_away
     await change(ctx, actor.user_id, manual=manual)
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 from app import events
-from app.events import Audience, ChannelMembership, Event, Message, SessionClosed, TeamMembership
+from app.events import Audience, ChannelMembership, Event, EverySessionClosed, Message, SessionClosed, TeamMembership
 from ws.close import Close
 from ws.fanout import SharedFrame
 
@@ -68,6 +68,15 @@ class Hub:
         """Close this client when its session ends, from now on. `leave` undoes it."""
         self._by_session.setdefault(client.session_id, []).append(client)
 
+    def of_session(self, session_id: str) -> list[Client]:
+        """The clients of a session."""
+        return list(self._by_session.get(session_id, ()))
+
+    def of_user(self, user_id: str) -> list[Client]:
+        """The clients of a user."""
+        listener = self._listeners.get(user_id)
+        return list(listener.clients) if listener is not None else []
+
     def begin_loading(self, user_id: str) -> Listener:
         """Remember changes of the user's memberships while they are being read."""
         listener = self._listeners.get(user_id)
@@ -120,8 +129,12 @@ class Hub:
                     if listener.loading:
                         listener.seen.append(message)
                     self._apply(listener, message)
+            case EverySessionClosed():
+                for clients in list(self._by_session.values()):
+                    for client in list(clients):
+                        client.close(Close.SESSION_ENDED)
             case SessionClosed():
-                for client in list(self._by_session.get(message.session_id, ())):
+                for client in self.of_session(message.session_id):
                     client.close(Close.SESSION_ENDED)
 
     def deliver(self, event: Event) -> None:

@@ -14,7 +14,7 @@ from typing import Any, cast
 from app import events, sessions
 from app.context import Context
 from app.errors import AppError
-from app.events import Message
+from app.events import Changed, Message
 from app.permissions import Actor
 from app.ports import Upgrade
 from db import channels, teams
@@ -56,7 +56,32 @@ class WebSocketServer:
 
     def handle(self, message: Message) -> None:
         """A message of the bus."""
-        self.hub.handle(message)
+        if isinstance(message, Changed):
+            self._look_again(message)
+        else:
+            self.hub.handle(message)
+
+    def _look_again(self, changed: Changed) -> None:
+        """Rows that sockets depend on were changed, by us or behind our back: read them again."""
+        clients: set[Client] = set()
+        users: set[str] = set()
+        for namespace, key in changed.pairs:
+            if namespace == "session":
+                clients.update(cast(list[Client], self.hub.of_session(key)))
+            elif namespace == "user":
+                clients.update(cast(list[Client], self.hub.of_user(key)))
+            elif self.hub.of_user(key):
+                users.add(key)
+        if clients or users:
+            task = self.loop.create_task(self._read_again(clients, users))
+            self.tasks.add(task)
+            task.add_done_callback(self.tasks.discard)
+
+    async def _read_again(self, clients: "set[Client]", users: set[str]) -> None:
+        for client in clients:
+            await client.recheck()
+        for user_id in users:
+            await self._until_read(user_id)
 
     async def adopt(self, sock: socket.socket, upgrade: Upgrade) -> None:
         """Serve a connected socket whose upgrade request is still unanswered."""

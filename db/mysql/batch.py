@@ -11,6 +11,7 @@ Numbers and times are given out here, between the two, under the heads' locks.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from db.batch import Landed, landed
 from db.drivers import Row
 from db.drivers.mysql import position_of, position_sql, read_dsn
 from db.drivers.mysql_connection import MySQLConnection
@@ -19,7 +20,7 @@ from db.generation import Generation
 from db.ids import PostId
 from db.mysql.tables import NOW_MS
 from db.pool import Database
-from db.posts import NewPost, Written, changed, mentions_json
+from db.posts import NewPost, Written, mentions_json
 
 
 @dataclass
@@ -50,7 +51,6 @@ class MySQLBatchConnection:
         self._connection = connection
         self._database = database
         self._generation = generation
-        self._then = [position_sql(connection)] if generation.replicas else []
 
     @classmethod
     async def open(cls, database: Database) -> "MySQLBatchConnection":
@@ -72,21 +72,18 @@ class MySQLBatchConnection:
             self._connection.close()
         return self._connection.broken
 
-    async def write(self, batch: Sequence[NewPost]) -> list[Written | None]:
+    async def write(self, batch: Sequence[NewPost]) -> Landed:
         """See `BatchConnection`."""
         await self._database.writable()
+        then = [position_sql(self._connection)] if self._database.wants_position else []
         try:
             _, heads, open_channels, members, known, clock = await self._connection.run_all(_questions(batch))
             plan, results = _place(batch, heads, open_channels, members, known, clock[0][0])
-            answers = await self._connection.run_all([*_changes(plan), "COMMIT", *self._then])
+            answers = await self._connection.run_all([*_changes(plan), "COMMIT", *then])
         except BaseException:
             await self._connection.roll_back()
             raise
-        if self._then:
-            self._database.floors.raise_to(changed(batch), position_of(answers[-1][0]))
-        elif self._database.generation.replicas:  # they came while this batch was under way
-            self._database.unknown(changed(batch))
-        return results
+        return landed(self._database, batch, results, position_of(answers[-1][0]) if then else None)
 
     def close(self) -> None:
         """See `BatchConnection`."""

@@ -8,12 +8,10 @@ the longest time a transaction may take was rolled back.
 import asyncio
 from collections.abc import Iterable
 
-from db.drivers import Row
+from db.drivers import Connection, Row
+from db.drivers.mysql import DRIVER
 from db.mysql.tables import NOW_MS
-from db.pool import Database
-from db.queryable import at_most
 
-_POLL_TIMEOUT_S = 5.0
 _TRANSACTION_S = 900.0
 _MISSING_MAX = 10_000
 _HEADS_AGAIN_MS = 60_000
@@ -29,8 +27,7 @@ _HEADS = "SELECT channel_id, seq FROM channel_heads WHERE changed_at >= %s"
 class IdCursor:
     """The cursor of one reader."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self) -> None:
         self._highest: int | None = None
         self._missing: dict[int, float] = {}
         """Ids and when they were first missed."""
@@ -38,22 +35,21 @@ class IdCursor:
         """What was told of the heads that changed lately: a batch may commit well after the time that it notes."""
         self._polled_ms = 0
 
-    async def poll(self) -> tuple[int, list[Row], list[Row]] | None:
-        """(position, changes, heads); None for the first poll. Raises DatabaseError."""
-        async with self._database.generation.master.connection() as connection:
-            with at_most(_POLL_TIMEOUT_S, connection):
-                if self._highest is None:
-                    now_ms, settled, highest = (await connection.fetch(_FIRST, (int(_TRANSACTION_S * 1000),)))[0]
-                    settled = max(settled, highest - _MISSING_MAX)
-                    there = await connection.fetch("SELECT id FROM cluster_log WHERE id > %s", (settled,))
-                    self._advance(settled, highest, (row[0] for row in there))
-                    self._note_heads(now_ms, await connection.fetch(_HEADS, (now_ms - _HEADS_AGAIN_MS,)))
-                    return None
-                rows = await connection.fetch(_CHANGES, (self._highest, list(self._missing)))
-                now_ms = (await connection.fetch(f"SELECT {NOW_MS}"))[0][0]
-                heads = await connection.fetch(_HEADS, (self._polled_ms - _HEADS_AGAIN_MS,))
-                # Asked last: what can be seen is in the log before it can be seen.
-                position = await self._database.generation.driver.position(connection)
+    async def poll(self, connection: Connection) -> tuple[int, list[Row], list[Row]] | None:
+        """See `db.outbox.Cursor`."""
+        if self._highest is None:
+            now_ms, settled, highest = (await connection.fetch(_FIRST, (int(_TRANSACTION_S * 1000),)))[0]
+            settled = max(settled, highest - _MISSING_MAX)
+            there = await connection.fetch("SELECT id FROM cluster_log WHERE id > %s", (settled,))
+            heads = await connection.fetch(_HEADS, (now_ms - _HEADS_AGAIN_MS,))
+            self._advance(settled, highest, (row[0] for row in there))
+            self._note_heads(now_ms, heads)
+            return None
+        rows = await connection.fetch(_CHANGES, (self._highest, list(self._missing)))
+        now_ms = (await connection.fetch(f"SELECT {NOW_MS}"))[0][0]
+        heads = await connection.fetch(_HEADS, (self._polled_ms - _HEADS_AGAIN_MS,))
+        # Asked last: what can be seen is in the log before it can be seen.
+        position = await DRIVER.position(connection)
         self._advance(self._highest, max([self._highest, *(row[0] for row in rows)]), (row[0] for row in rows))
         changes = list(dict.fromkeys((row[1], row[2]) for row in rows))
         return position, changes, self._note_heads(now_ms, heads)

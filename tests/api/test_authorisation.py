@@ -33,6 +33,12 @@ MATRIX: dict[str, Expected] = {
     "GET /api/v4/users/{user_id}/teams/{team_id}/channels": (401, 403, 200, 200, 200, 200),
     "GET /api/v4/users/{user_id}/teams/{team_id}/channels/members": (401, 403, 200, 200, 200, 200),
     "GET /api/v4/users/{user_id}/channels/{channel_id}/posts/unread": (401, 403, 403, 200, 200, 404),
+    "GET /api/v4/users/{user_id}/sessions": (401, 200, 200, 200, 200, 200),
+    "GET /api/v4/users/{user_id}/status": (401, 200, 200, 200, 200, 200),
+    "PUT /api/v4/users/{user_id}/status": (401, 200, 200, 200, 200, 200),
+    "POST /api/v4/users/status/ids": (401, 200, 200, 200, 200, 200),
+    "GET /api/v4/channels/{channel_id}/stats": (401, 403, 403, 200, 200, 200),
+    "GET /api/v4/config": (401, 403, 403, 403, 403, 200),
     "POST /api/v4/teams": (401, 201, 201, 201, 201, 201),
     "GET /api/v4/teams/name/{name}": (401, 403, 200, 200, 200, 200),
     "POST /api/v4/teams/{team_id}/members": (401, 403, 403, 201, 201, 201),
@@ -55,11 +61,16 @@ MATRIX: dict[str, Expected] = {
     "GET /api/v4/license/client": OPEN,
     "POST /api/v4/config/reload": (401, 403, 403, 403, 403, 200),
     "POST /api/v4/database/recycle": (401, 403, 403, 403, 403, 200),
+    "POST /api/v4/caches/invalidate": (401, 403, 403, 403, 403, 200),
+    "GET /api/v4/cluster/status": (401, 403, 403, 403, 403, 200),
 }
 # The same with the member in the path (the member themselves left out: 0). Reading a user is open to all.
 FOR_OTHERS: dict[str, Expected] = {
     "GET /api/v4/users/{user_id}": (401, 200, 200, 0, 200, 200),
     "POST /api/v4/users/{user_id}/typing": (401, 403, 403, 0, 403, 200),
+    "GET /api/v4/users/{user_id}/sessions": (401, 403, 403, 0, 403, 200),
+    "GET /api/v4/users/{user_id}/status": (401, 200, 200, 0, 200, 200),
+    "PUT /api/v4/users/{user_id}/status": (401, 400, 400, 0, 400, 400),  # the body names another user
     "GET /api/v4/users/{user_id}/teams": (401, 403, 403, 0, 403, 200),
     "GET /api/v4/users/{user_id}/teams/{team_id}/channels": (401, 403, 403, 0, 403, 200),
     "GET /api/v4/users/{user_id}/teams/{team_id}/channels/members": (401, 403, 403, 0, 403, 200),
@@ -70,6 +81,7 @@ FOR_OTHERS: dict[str, Expected] = {
 IN_PUBLIC: dict[str, Expected] = {
     "GET /api/v4/users/{user_id}/channels/{channel_id}/posts/unread": (401, 403, 404, 200, 200, 404),
     "GET /api/v4/channels/{channel_id}": (401, 403, 200, 200, 200, 200),
+    "GET /api/v4/channels/{channel_id}/stats": (401, 403, 200, 200, 200, 200),
     "GET /api/v4/channels/{channel_id}/members": (401, 403, 200, 200, 200, 200),
     "POST /api/v4/channels/{channel_id}/members": (401, 403, 403, 201, 201, 201),
     "GET /api/v4/channels/{channel_id}/posts": (401, 403, 200, 200, 200, 200),

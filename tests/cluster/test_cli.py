@@ -74,6 +74,9 @@ def test_an_invalid_configuration_is_refused_as_a_whole_and_nothing_starts(tmp_p
         ["nonsense"],
         ["config"],
         ["--work", "2"],
+        ["demo", "--port-base", "0"],
+        ["demo", "--port-base", "65001"],
+        ["demo", "--port-base", "x"],
     ],
 )
 def test_a_wrong_command_line_is_status_2(arguments: list[str]) -> None:
@@ -109,7 +112,7 @@ def test_commands_to_a_node_that_does_not_run_say_so(tmp_path: Path, command: li
 @pytest.mark.parametrize(
     ("section", "key", "value", "words"),
     [
-        ("ClusterSettings", "Enable", True, "single nodes"),
+        ("ClusterSettings", "Enable", True, "a database that all nodes share"),
         ("SqlSettings", "DataSourceReplicas", ["x"], "needs a SqlSettings.DataSource"),
     ],
 )

@@ -39,6 +39,17 @@ def test_loads_of_api_workers(tmp_path: Path) -> None:
     assert other.load(2) is None
 
 
+def test_the_fence_and_whether_there_is_a_master(tmp_path: Path) -> None:
+    page.create(tmp_path / "page")
+    relay, worker = Page(tmp_path / "page", writable=True), Page(tmp_path / "page")
+    assert (worker.polled_ns(), worker.master_lost()) == (0, False)
+    relay.set_polled(1 << 50)
+    relay.set_master_lost(True)
+    assert (worker.polled_ns(), worker.master_lost(), worker.beat_age_s()) == (1 << 50, True, float("inf"))
+    relay.set_master_lost(False)
+    assert not worker.master_lost()
+
+
 def test_readers_cannot_write(tmp_path: Path) -> None:
     path = tmp_path / "page"
     page.create(path)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from db.batch import MAX_BATCH_ROWS, BatchQueue, Item, PostWriter
+from db.batch import MAX_BATCH_ROWS, BatchQueue, Item, Landed, PostWriter
 from db.errors import BadValue, Busy, ConnectionLost, Deadlock, Unavailable
 from db.ids import ChannelId, PostId, UserId, new_id
 from db.posts import NewPost, Written
@@ -35,6 +35,15 @@ class FakeDatabase:
         self.open = asyncio.Event()
         """Writes wait for it."""
         self.open.set()
+        self.telling: asyncio.Event | None = None
+        """While it is not set the other nodes have not heard of what was committed; None: there are none."""
+        self.told: list[list[NewPost]] = []
+
+    async def tell(self, batch: Sequence[NewPost]) -> None:
+        assert self.telling is not None
+        self.told.append(list(batch))
+        if len(self.told) == 1:
+            await self.telling.wait()
 
     async def connect(self) -> "FakeConnection":
         self.connects += 1
@@ -71,7 +80,7 @@ class FakeConnection:
         self._database = database
         self.closed = False
 
-    async def write(self, batch: Sequence[NewPost]) -> list[Written | None]:
+    async def write(self, batch: Sequence[NewPost]) -> Landed:
         database = self._database
         channels = {post.channel_id for post in batch}
         assert not channels & database.locked, "a channel is in two batches at once"
@@ -88,7 +97,7 @@ class FakeConnection:
             if error is not None:
                 self.closed = isinstance(error, ConnectionLost)
                 raise error
-            return database.commit(batch)
+            return Landed(database.commit(batch), database.tell(batch) if database.telling is not None else None)
         finally:
             database.locked -= channels
 
@@ -272,3 +281,42 @@ async def _storm(chance: random.Random) -> None:
 def test_nothing_acknowledged_is_lost_or_doubled_in_a_storm(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("db.batch._RECONNECT_DELAY_S", 0.0)
     for_each_seed(scale(150, 20_000), lambda chance: asyncio.run(_storm(chance)))
+
+
+async def test_while_others_are_told_the_lane_is_free_and_answers_wait_in_order() -> None:
+    database = FakeDatabase()
+    database.telling = asyncio.Event()
+    writer = PostWriter(database.connect, connections=1)
+    answered: list[str] = []
+
+    async def write(message: str) -> None:
+        assert await writer.write(_post(message=message)) is not None
+        answered.append(message)
+
+    first = asyncio.create_task(write("first"))
+    while len(database.told) < 1:
+        await asyncio.sleep(0)
+    second = asyncio.create_task(write("second"))
+    while len(database.told) < 2:  # the second batch is committed and told while the first one's telling lasts
+        await asyncio.sleep(0)
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert answered == []
+    database.telling.set()
+    await asyncio.gather(first, second)
+    assert answered == ["first", "second"]
+    await writer.close()
+
+
+async def test_posts_are_answered_though_nobody_could_be_told(caplog: pytest.LogCaptureFixture) -> None:
+    database = FakeDatabase()
+    database.telling = asyncio.Event()
+
+    async def fail(batch: Sequence[NewPost]) -> None:
+        raise ZeroDivisionError
+
+    database.tell = fail  # type: ignore[method-assign]
+    writer = PostWriter(database.connect)
+    assert await writer.write(_post()) is not None
+    assert "could not be told" in caplog.text
+    await writer.close()

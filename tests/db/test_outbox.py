@@ -5,7 +5,9 @@ import asyncio
 import pytest
 
 from db import outbox, preferences, statuses, users
+from db.board import Term
 from db.entities import Preference
+from db.errors import Unavailable
 from db.ids import UserId, new_id
 from db.outbox import Outbox, Poll
 from db.pool import Database
@@ -97,6 +99,19 @@ async def test_the_position_of_a_poll_covers_what_it_tells_of(database: Database
     poll = await reader.poll()
     assert isinstance(poll, Poll)
     assert poll.position > before
+
+
+async def test_another_master_is_asked_from_the_beginning(database: Database, reader: Outbox) -> None:
+    await statuses.set_by_user(database, UserId(new_id()), "dnd", 1, manual=True)
+    await database.execute("INSERT INTO systems (name, value) VALUES ('db_generation', '7 other/1')")
+    assert await reader.poll() is None
+    assert await _changes(reader) == set()
+
+
+async def test_a_former_master_is_not_asked(database: Database, reader: Outbox) -> None:
+    database.board.set_term(Term(9, 9))
+    with pytest.raises(Unavailable):
+        await reader.poll()
 
 
 async def test_old_rows_are_trimmed(database: Database, reader: Outbox) -> None:

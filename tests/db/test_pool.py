@@ -2,13 +2,14 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from db import generation
-from db.board import Seen, Term, boottime_ns, fingerprint
+from db.board import FENCE_NS, Seen, Term, boottime_ns, fingerprint
 from db.drivers import Facts, Parameters, Row
 from db.errors import ConnectionLost, Deadlock, StatementFailed, Unavailable, Wrong
 from db.pool import Database
@@ -119,6 +120,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
 def database(world: World) -> Database:
     database = Database(SETTINGS)
     database.board.set_servers(fingerprint(SETTINGS.replicas))
+    database.board.set_polled(boottime_ns())
     _probe(database, 100)
     return database
 
@@ -126,6 +128,74 @@ def database(world: World) -> Database:
 def _probe(database: Database, replayed: int) -> None:
     for index in range(2):
         database.board.set_replica(index, Seen(replayed, 0, boottime_ns()))
+
+
+async def test_no_replica_is_read_while_nobody_knows_what_others_changed(database: Database) -> None:
+    assert await _who(database) != "master"
+    database.board.set_polled(boottime_ns() - FENCE_NS)
+    assert await _who(database) == "master"
+    database.board.set_master_lost(True)  # then they are better than nothing
+    assert await _who(database) != "master"
+
+
+class Listener:
+    """Another node, which is told of commits."""
+
+    wants_position = True
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.told: list[tuple[set[int], int]] = []
+
+    async def committed(self, changed: Collection[int], position: int) -> None:
+        assert not self._database.stamps.hold([ONE], (0, 0)), "it is not stamped yet"
+        self.told.append((set(changed), position))
+
+
+async def test_a_commit_is_stamped_and_then_told(database: Database, world: World) -> None:
+    database.commits = listener = Listener(database)
+    await database.execute("change", changes=(ONE,))
+    async with database.transaction() as tx:
+        await tx.execute("change", changes=(ONE,))
+        assert len(listener.told) == 1
+    await database.execute("change nothing that anybody keeps")
+    world.position_fault = ConnectionLost("gone")
+    await database.write("change", changes=(ONE,))
+    assert listener.told == [({ONE}, 101), ({ONE}, 102), ({ONE}, UNKNOWN)]
+
+
+async def test_floors_are_raised_before_a_commit_is_stamped(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise a fill could take the new stamp and read what is older from a replica."""
+    floors: list[int] = []
+    monkeypatch.setattr(database.stamps, "write", lambda shards: floors.append(database.floors.floor(shards)))
+    await database.execute("change", changes=(ONE,))
+    assert floors == [101]
+
+
+async def test_without_replicas_the_position_is_fetched_only_for_who_wants_it(world: World) -> None:
+    database = Database(replace(SETTINGS, replicas=()))
+    await database.execute("change", changes=(ONE,))
+    assert world.now == 100
+    database.commits = listener = Listener(database)
+    await database.execute("change", changes=(ONE,))
+    assert listener.told == [({ONE}, 101)]
+
+
+async def test_what_is_rolled_back_is_told_to_nobody(database: Database) -> None:
+    database.commits = listener = Listener(database)
+    before = database.stamps.take([ONE])
+
+    async def fail() -> None:
+        async with database.transaction() as tx:
+            await tx.execute("change", changes=(ONE,))
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await fail()
+    assert database.stamps.hold([ONE], before)
+    assert listener.told == []
 
 
 async def _who(database: Database, on: tuple[int, ...] | None = (ONE,), **options: Any) -> str:
@@ -244,7 +314,9 @@ async def test_a_recycle_goes_over_to_other_servers_and_covers_what_was_written_
     world: World, database: Database
 ) -> None:
     old = world.servers["master"]
+    tokens = database.stamps.take([])
     await database.recycle(PoolSettings("heir", replicas=("replica0",)))
+    assert not database.stamps.hold([], tokens), "a copy may be of what the old servers said"
     assert old.closed
     assert await _who(database, None) == "heir"
     assert database.floors.floor(()) == world.now

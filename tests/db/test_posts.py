@@ -2,12 +2,12 @@
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from typing import Any
 
 import pytest
 
-from db import batch, channels, posts
+from db import batch, channels, posts, shards
 from db.batch import PostWriter
 from db.drivers.pipeline import PipelineConnection
 from db.entities import Channel
@@ -261,3 +261,33 @@ async def test_parallel_joins_leave_no_holes(database: Database) -> None:
         twice = await channels.add_member(tx, channel_id, again.user_id, notify_props="{}", admin=False)
     assert twice is None
     assert (await _head(database, channel_id)).seq == 21
+
+
+class Listener:
+    """Another node, which is told of commits; `stamped` when it is, if all that changed was stamped before."""
+
+    wants_position = True
+
+    def __init__(self, database: Database, watched: list[int]) -> None:
+        self._database = database
+        self._watched = watched
+        self._tokens = database.stamps.take(watched)
+        self.told: list[tuple[set[int], int]] = []
+
+    async def committed(self, changed: Collection[int], position: int) -> None:
+        for one, token in zip(self._watched, self._tokens[1:], strict=True):
+            assert not self._database.stamps.hold([one], (self._tokens[0], token))
+        self.told.append((set(changed), position))
+
+
+async def test_a_batch_is_stamped_and_then_told_to_others_with_its_position(
+    database: Database, writer: PostWriter
+) -> None:
+    channel_id = await _channel(database, ANN)
+    await writer.write(_post(channel_id))  # nobody wants a position yet: the connection does not ask for one
+    changed = [shards.posts(channel_id), shards.viewed(channel_id, ANN)]
+    database.commits = listener = Listener(database, changed)
+    before = await database.position()
+    assert await writer.write(_post(channel_id)) is not None
+    assert [told for told, _ in listener.told] == [set(changed)]
+    assert listener.told[0][1] > before

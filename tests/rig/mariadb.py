@@ -65,12 +65,13 @@ class MariaDB:
             )  # fmt: skip
         until(self._ready, 30, "a ready MariaDB")
         if not self._set_up:
-            self.root(
-                f"CREATE USER {USER}@'127.0.0.1' IDENTIFIED BY '{PASSWORD}'",
-                f"GRANT ALL ON *.* TO {USER}@'127.0.0.1'",
-                f"REVOKE SUPER, READ_ONLY ADMIN ON *.* FROM {USER}@'127.0.0.1'",  # read_only is to hold for it
-                "RESET MASTER",  # accounts are each server's own
-            )
+            for host in ("127.0.0.1", "localhost"):
+                self.root(
+                    f"CREATE USER {USER}@'{host}' IDENTIFIED BY '{PASSWORD}'",
+                    f"GRANT ALL ON *.* TO {USER}@'{host}'",
+                    f"REVOKE SUPER, READ_ONLY ADMIN ON *.* FROM {USER}@'{host}'",  # read_only is to hold for it
+                )
+            self.root("RESET MASTER")  # accounts are each server's own
             self._set_up = True
         return self
 
@@ -101,6 +102,10 @@ class MariaDB:
     def dsn(self, name: str) -> str:
         """Connection string of a database."""
         return f"{USER}:{PASSWORD}@tcp(127.0.0.1:{self.port})/{name}?charset=utf8mb4,utf8&readTimeout=30s"
+
+    def socket_dsn(self, name: str) -> str:
+        """For clients in other network namespaces."""
+        return f"{USER}:{PASSWORD}@unix({self.directory}/data/s.sock)/{name}?charset=utf8mb4,utf8"
 
     def follow(self, master: "MariaDB") -> None:
         """Become a replica of it."""

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,10 @@ class Node:
     def write_config(self, config: Mapping[str, Mapping[str, Any]]) -> None:
         """Replace config.json."""
         self.config_path.write_text(json.dumps(config))
+
+    def set_environment(self, **variables: str) -> None:
+        """More variables, or other values, from the next start on."""
+        self._environment.update(variables)
 
     @property
     def log(self) -> str:
@@ -139,10 +144,29 @@ class Node:
         until(replaced, timeout_s, f"a successor of {name}; log:\n{self.log}")
 
     def sql(self, query: str, *parameters: object) -> list[tuple[Any, ...]]:
-        """Rows of a query on the node's own database."""
+        """Rows of a query on the node's own database. What it changed is known to the node's caches then."""
         if self._environment.get("MM_SQLSETTINGS_DRIVERNAME") == "mysql":
-            return sql.rows("mysql", self._environment["MM_SQLSETTINGS_DATASOURCE"], query, parameters)
-        return sql.rows("postgres", self.status()["database"]["master"], query, parameters)
+            rows = sql.rows("mysql", self._environment["MM_SQLSETTINGS_DATASOURCE"], query, parameters)
+        else:
+            rows = sql.rows("postgres", self.master_dsn(), query, parameters)
+        if not query.startswith("SELECT"):
+            self.polled()
+        return rows
+
+    def master_dsn(self) -> str:
+        """Where its PostgreSQL is."""
+        return str(self.status()["database"]["master"])
+
+    def polled(self) -> None:
+        """Wait for a poll of the outbox that is sent after now."""
+        since = time.monotonic()
+        until(lambda: time.monotonic() - since > self.ask("database")["outbox_age_s"] + 0.001, what="a poll")
+
+    def touch(self, channel_id: str, seq: str = "seq + 1") -> None:
+        """Move the head of a channel, as everything does that changes what its lists show."""
+        mysql = self._environment.get("MM_SQLSETTINGS_DRIVERNAME") == "mysql"
+        changed = "changed_at = unix_timestamp() * 1000" if mysql else "changed_xid = pg_current_xact_id()"
+        self.sql(f"UPDATE channel_heads SET seq = {seq}, {changed} WHERE channel_id = %s", channel_id)
 
     def ping(self) -> int:
         """Status of the health check; 0 when there is no answer."""

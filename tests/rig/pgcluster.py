@@ -164,6 +164,10 @@ class PgServer:
         """For clients."""
         return self._conninfo("mmnode", database)
 
+    def socket_dsn(self, database: str) -> str:
+        """For clients in other network namespaces."""
+        return f"host={self.data} port={self.port} user=mmnode dbname={database}"
+
     def follow(self, master: "PgServer") -> None:
         """Become a replica of it: before the start, or while running."""
         conninfo = f"host=127.0.0.1 port={master.port} user=rig application_name={self.name}"

@@ -18,6 +18,7 @@ from tests.rig.raw import Raw
 from tests.rig.rest import PASSWORD, Rest
 from tests.rig.socket import Socket
 from tests.rig.wait import until
+from ws.close import Close
 from ws.protocol import MAX_MESSAGE_BYTES
 
 
@@ -498,3 +499,24 @@ def test_a_client_that_does_not_read_is_closed_and_others_lose_nothing(own_node:
     assert texts == [str(one) for one in range(number)]
     bobs.close()
     stuck.close()
+
+
+def test_what_is_changed_by_hand_reaches_sockets_within_2_s(node: Node, ann: Rest, bob: Rest) -> None:
+    team = new_team(ann, bob)
+    channel = new_channel(ann, team)
+    his, hers = Socket.open(bob), Socket.open(ann)
+    node.sql(
+        "INSERT INTO channel_members SELECT channel_id, %s, roles, scheme_user, scheme_admin, scheme_guest, notify_props,"
+        " last_update_at, join_seq, viewed_seq, last_viewed_at, msg_count, msg_count_root FROM channel_members"
+        " WHERE channel_id = %s AND user_id = %s",
+        bob.id,
+        channel["id"],
+        ann.id,
+    )
+    time.sleep(1.5)
+    ann.write(channel["id"], "to bob, too")
+    his.expect_post("to bob, too")
+    node.sql("DELETE FROM sessions WHERE user_id = %s", bob.id)
+    assert his.expect_closed(2.0) == Close.SESSION_ENDED
+    assert hers.closed is None
+    hers.close()

@@ -1,0 +1,135 @@
+"""Leaving channels and teams, by oneself or because somebody removes one; and what members are."""
+
+from app import channels, events, posts, wire
+from app.context import Context
+from app.errors import AppError
+from app.permissions import Actor, can_in_channel, can_in_team, require
+from app.roles import ROLES
+from db import channels as channels_db
+from db import members, teams, users
+from db.entities import ChannelInfo, ChannelMember, ChannelType, TeamMember, User
+from db.ids import ChannelId, TeamId, UserId
+
+
+async def leave_channel(ctx: Context, actor: Actor, channel_id: ChannelId, user_id: UserId) -> None:
+    """End a membership. Raises 400 for direct and default channels, 403, 404."""
+    access = await channels_db.find_access(ctx.db, channel_id, actor.user_id)
+    if access is None:
+        raise AppError("app.channel.get.existing.app_error", 404)
+    channel = access.channel
+    if channel.type in (ChannelType.DIRECT, ChannelType.GROUP):
+        raise AppError("api.channel.remove_channel_member.type.app_error", 400)
+    if user_id != actor.user_id:
+        kind = "public" if channel.type == ChannelType.OPEN else "private"
+        require(can_in_channel(actor, access, f"manage_{kind}_channel_members"))
+    user = await _user(ctx, user_id)
+    if channel.name == channels.DEFAULT_CHANNELS[0][0]:
+        raise AppError("api.channel.remove.default.app_error", 400, Channel=channel.name)
+    async with ctx.db.transaction() as tx:
+        seq = await members.remove(tx, channel_id, user_id, ctx.now_ms())
+    if seq is None:
+        raise AppError("app.channel.get_member.missing.app_error", 404)
+    _tell_left(ctx, channel, user_id, actor.user_id, seq)
+    await _announce(ctx, actor.user, user, channel)
+
+
+async def leave_team(ctx: Context, actor: Actor, team_id: TeamId, user_id: UserId) -> None:
+    """End a membership of a team and of all its channels. Raises 403, 404."""
+    member = await teams.find_member(ctx.db, team_id, actor.user_id)
+    if user_id != actor.user_id:
+        require(can_in_team(actor, member, "remove_user_from_team"))
+    user = await _user(ctx, user_id)
+    left: list[tuple[ChannelInfo, int]] = []
+    async with ctx.db.transaction() as tx:
+        if not await teams.remove_member(tx, team_id, user_id, ctx.now_ms()):
+            raise AppError("app.team.get_member.missing.app_error", 404)
+        for channel_id in await members.find_channel_ids(tx, team_id, user_id):
+            seq = await members.remove(tx, channel_id, user_id, ctx.now_ms())
+            access = await channels_db.find_access(tx, channel_id, user_id)
+            if seq is not None and access is not None:
+                left.append((access.channel, seq))
+    ctx.bus.publish(events.TeamMembership(user_id, team_id, joined=False))
+    for channel, seq in left:
+        _tell_left(ctx, channel, user_id, actor.user_id, seq)
+    ctx.bus.publish(events.leave_team(user_id, team_id, to_user=False))
+    ctx.bus.publish(events.leave_team(user_id, team_id, to_user=True))
+    for channel, _ in left:
+        if channel.name == channels.DEFAULT_CHANNELS[0][0]:
+            await _announce(ctx, actor.user, user, channel, of_team=True)
+
+
+def _tell_left(ctx: Context, channel: ChannelInfo, user_id: UserId, remover_id: UserId, seq: int) -> None:
+    """First those who route by membership, so that the user gets nothing more; then the others, then the user."""
+    ctx.bus.publish(events.ChannelMembership(user_id, channel.id, joined=False))
+    ctx.bus.publish(events.user_removed(user_id, channel, remover_id, seq))
+    ctx.bus.publish(events.you_were_removed(user_id, channel, remover_id))
+
+
+async def _announce(ctx: Context, actor: User, user: User, channel: ChannelInfo, *, of_team: bool = False) -> None:
+    what = "team" if of_team else "channel"
+    if actor.id == user.id:
+        kind, text, props = f"system_leave_{what}", f"{user.username} has left the {what}.", {"username": user.username}
+    else:
+        kind, text = f"system_remove_from_{what}", f"{user.username} removed from the {what}."
+        props = {"removedUserId": user.id, "removedUsername": user.username}
+    await posts.announce(ctx, actor, channel, kind, text, props)
+
+
+async def set_channel_roles(
+    ctx: Context, actor: Actor, channel_id: ChannelId, user_id: UserId, roles: str | None, scheme: tuple[bool, bool]
+) -> ChannelMember:
+    """Give a member other roles: names (of the scheme or beside it), or None and (user, admin) of the scheme.
+
+    Raises 400, 403, 404.
+    """
+    access = await channels_db.find_access(ctx.db, channel_id, actor.user_id)
+    if access is None:
+        raise AppError("app.channel.get.existing.app_error", 404)
+    require(can_in_channel(actor, access, "manage_channel_roles"))
+    member = await channels_db.find_member(ctx.db, channel_id, user_id)
+    if member is None:
+        raise AppError("app.channel.get_member.missing.app_error", 404)
+    beside, user, admin = _split("channel", member.roles, roles, scheme)
+    await members.set_roles(ctx.db, channel_id, user_id, beside, user=user, admin=admin)
+    after = await channels_db.find_member(ctx.db, channel_id, user_id)
+    if after is None:
+        raise AppError("app.channel.get_member.missing.app_error", 404)
+    seen = wire.channel_member(after)
+    ctx.bus.publish(events.member_updated("channel_member_updated", user_id, "channelMember", seen))
+    return after
+
+
+async def set_team_roles(
+    ctx: Context, actor: Actor, team_id: TeamId, user_id: UserId, roles: str | None, scheme: tuple[bool, bool]
+) -> TeamMember:
+    """The same in a team. Raises 400, 403, 404."""
+    own = await teams.find_member(ctx.db, team_id, actor.user_id)
+    require(can_in_team(actor, own, "manage_team_roles"))
+    member = await teams.find_member(ctx.db, team_id, user_id)
+    if member is None or member.delete_at:
+        raise AppError("app.team.get_member.missing.app_error", 404)
+    beside, user, admin = _split("team", member.roles, roles, scheme)
+    await teams.set_roles(ctx.db, team_id, user_id, beside, user=user, admin=admin)
+    after = await teams.find_member(ctx.db, team_id, user_id)
+    if after is None:
+        raise AppError("app.team.get_member.missing.app_error", 404)
+    ctx.bus.publish(events.member_updated("memberrole_updated", user_id, "member", wire.team_member(after)))
+    return after
+
+
+def _split(scope: str, kept: str, roles: str | None, scheme: tuple[bool, bool]) -> tuple[str, bool, bool]:
+    """(roles beside the scheme, user of the scheme, its admin). Raises 400 for a role that is none of this scope."""
+    if roles is None:
+        return kept, *scheme
+    names = roles.split()
+    if any(name not in ROLES or name.startswith("system_") or name == f"{scope}_guest" for name in names):
+        raise AppError("api.context.invalid_body_param.app_error", 400, Name="roles")
+    beside = [name for name in names if name not in (f"{scope}_user", f"{scope}_admin")]
+    return " ".join(beside), f"{scope}_user" in names, f"{scope}_admin" in names
+
+
+async def _user(ctx: Context, user_id: UserId) -> User:
+    user = await users.find(ctx.db, user_id)
+    if user is None:
+        raise AppError("app.user.missing_account.const", 404)
+    return user

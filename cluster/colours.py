@@ -1,0 +1,99 @@
+"""The state of every member as operators see it: green, yellow or red, with the reasons. Pure functions.
+
+Every node computes it from the same beats, so every node answers the same. Colour is for people: liveness decides what
+the software does (`membership.py`).
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from cluster.bodies import Beat
+from cluster.membership import Liveness
+
+RED = frozenset(
+    {"config_mismatch", "version_mismatch", "down", "db_master_lost", "bus_isolated", "outbox_stale", "clock_skew"}
+)
+"""All other reasons are yellow."""
+_AWAY = (Liveness.DOWN, Liveness.LEFT)
+PATIENT_S = 15.0
+SKEW_SHOWN_MS, SKEW_RED_MS = 500, 2000
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A member as this node sees it. silent_s: for how long nobody heard it. skew_ms: its clock against ours."""
+
+    node_id: str
+    liveness: Liveness
+    beat: Beat | None
+    silent_s: float = 0.0
+    skew_ms: int = 0
+
+
+def mismatches(values: Mapping[str, Mapping[str, str]]) -> dict[str, list[str]]:
+    """Which keys of whom differ from what most have. With no majority nobody knows who is right: all of them differ."""
+    found: dict[str, list[str]] = {one: [] for one in values}
+    for key in sorted({key for one in values.values() for key in one}):
+        counts = Counter(one.get(key, "") for one in values.values())
+        if len(counts) == 1:
+            continue
+        (most, number), (_, second) = counts.most_common(2)
+        for node_id, one in values.items():
+            if number == second or one.get(key, "") != most:
+                found[node_id].append(key)
+    return found
+
+
+def judge(members: Sequence[Seen], *, patient: bool, upgrading: bool) -> dict[str, tuple[str, list[str], list[str]]]:
+    """(colour, reasons, sections of the configuration that differ) of each member."""
+    live = {one.node_id: one.beat for one in members if one.beat is not None and one.liveness not in _AWAY}
+    same = len({beat.config_hash for beat in live.values()}) == 1  # also while nodes hold different secrets
+    sections = {} if same else mismatches({node_id: beat.sections for node_id, beat in live.items()})
+    versions = mismatches({node_id: {"version": beat.version} for node_id, beat in live.items()})
+    judged = {}
+    for one in members:
+        reasons = list(one.beat.reasons) if one.beat is not None and one.liveness not in _AWAY else []
+        if one.liveness is Liveness.DOWN and (not patient or one.silent_s >= PATIENT_S):
+            reasons.append("down")
+        if sections.get(one.node_id):
+            reasons.append("config_mismatch")
+        if versions.get(one.node_id):
+            reasons.append("rolling_upgrade" if upgrading else "version_mismatch")
+        if abs(one.skew_ms) >= SKEW_RED_MS:
+            reasons.append("clock_skew")
+        if one.liveness in (Liveness.JOINING, Liveness.DRAINING, Liveness.LEFT):
+            reasons.append(one.liveness.value)
+        colour = "red" if RED.intersection(reasons) else "yellow" if reasons else "green"
+        judged[one.node_id] = (colour, sorted(set(reasons)), sections.get(one.node_id, []))
+    return judged
+
+
+def status(members: Sequence[Seen], *, patient: bool, upgrading: bool) -> list[dict[str, Any]]:
+    """Mattermost's array of the cluster's status, with our keys beside its own."""
+    judged = judge(members, patient=patient, upgrading=upgrading)
+    answer = []
+    for one in sorted(members, key=lambda seen: seen.node_id):
+        colour, reasons, sections = judged[one.node_id]
+        beat = one.beat or Beat(state="down")
+        answer.append(
+            {
+                "id": one.node_id,
+                "version": beat.version,
+                "schema_version": str(beat.schema) if one.beat else "",
+                "config_hash": beat.config_hash,
+                "ipaddress": beat.address,
+                "internode_url": beat.url,
+                "hostname": beat.hostname,
+                "state": colour,
+                "reasons": reasons,
+                "config_mismatch": sections,
+                "liveness": one.liveness.value,
+                "is_alive": one.liveness not in _AWAY,
+                "last_seen_ms": round(one.silent_s * 1000),
+                "clock_skew_ms": one.skew_ms if abs(one.skew_ms) >= SKEW_SHOWN_MS else 0,
+                "links": dict(beat.heard_ms),
+            }
+        )
+    return answer

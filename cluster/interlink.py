@@ -1,0 +1,414 @@
+"""This node's part in the cluster: the shell around `mesh.py`, with the sockets, the registry and the clock.
+
+    open():  enrol (a new incarnation) -> gate -> sockets -> the other members' rows -> connect
+    run():   tick every 50 ms; read the registry every 2 s, at once when somebody unknown knocks
+
+Its owner, the relay, hands over what its workers publish, and takes what comes (`Sink`).
+"""
+
+import asyncio
+import contextlib
+import itertools
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import zmq
+
+from cluster.bodies import Answer, Beat, Request
+from cluster.colours import Seen
+from cluster.envelope import Envelope, Kind
+from cluster.keyring import KeyRing, Registration
+from cluster.links import Links
+from cluster.membership import SUSPECT_S, Change, Liveness
+from cluster.mesh import BEAT_S, Answered, Asked, Broadcast, Deliver, Direct, Lost, Mesh, Met, Moved, Refused, Through
+from cluster.roster import Roster
+from cluster.zap import Gate, KeyPair
+from db import nodes, systems
+from db.board import boottime_ns
+from db.errors import DatabaseError
+from db.pool import Database
+
+log = logging.getLogger(__name__)
+
+TICK_S = 0.05
+REGISTRY_S = 2.0
+KNOCK_S = 0.2
+ANSWER_S = 5.0
+UPGRADING = "rolling_upgrade"
+_DISTURBED_S = 10.0
+_FRESH_MS = 10_000
+_GONE = (Liveness.DOWN, Liveness.LEFT)
+
+
+class Sink(Protocol):
+    """Who takes what comes from other nodes."""
+
+    def deliver(self, envelope: Envelope, body: bytes) -> None:
+        """A message of a peer."""
+
+    def lost(self, node_id: str, reason: str) -> None:
+        """Messages of a peer are gone: anything may have changed."""
+
+    def through(self, worker: str, ticket: int) -> None:
+        """All that serve know what this worker told up to this ticket."""
+
+    def moved(self, change: Change) -> None:
+        """A peer is in another state."""
+
+    def met(self, node_id: str) -> None:
+        """A peer hears us from now on."""
+
+    def asked(self, command: str, arguments: dict[str, Any]) -> Awaitable[dict[str, Any]]:
+        """A peer wants this node to do something."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where and as whom this node takes part. listen: of the reliable lane. advertise: as others reach it."""
+
+    cluster_id: str
+    node_id: str
+    listen: tuple[str, int]
+    advertise: str
+    hostname: str
+    version: str
+    urls: Sequence[str] = ()
+
+
+def now_s() -> float:
+    """Seconds of a clock that also counts while the machine sleeps."""
+    return boottime_ns() / 1e9
+
+
+class Interlink:
+    """See above. Raises DatabaseError from `open` while the database is not there."""
+
+    def __init__(
+        self,
+        place: Place,
+        keys: KeyPair,
+        keyring: KeyRing,
+        database: Database,
+        sink: Sink,
+        renew: Callable[[Beat], None],
+    ) -> None:
+        """renew: brings up to date what our beats say, before each."""
+        self._renew = renew
+        self._place = place
+        self._keys = keys
+        self._keyring = keyring
+        self._database = database
+        self._sink = sink
+        self._loop = asyncio.get_running_loop()
+        self._context = zmq.Context(io_threads=1)
+        self._gate = Gate(self._context, self._knock)
+        self._links: Links
+        self._roster: Roster
+        self.mesh: Mesh
+        self._numbers = itertools.count(1)
+        self._answers: dict[str, asyncio.Queue[tuple[str, Answer]]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._knocked = asyncio.Event()
+        self._taking = False
+        self._said_joined = False
+        self._reseal = False
+        self.outsider = False
+        """Others live, and none of them holds our secret."""
+        self.upgrading = False
+        """An operator declared that the nodes are being brought to another version."""
+        self.removed = False
+        """An operator took this node out of the cluster."""
+        self.superseded = False
+        """A later start of this node holds its id."""
+
+    async def open(self, about: Beat) -> None:
+        """Enrol, listen, connect. Raises DatabaseError."""
+        incarnation = await self._enrol(0)
+        self._roster = Roster(self._place.cluster_id, self._place.node_id, incarnation, self._keyring)
+        self.mesh = Mesh(self._place.node_id, self._place.cluster_id, incarnation, now_s(), about)
+        self._links = Links(
+            self._context,
+            self._keys,
+            self._place.listen,
+            on_broadcast=self._heard,
+            on_direct=self._told,
+            after=self._settle,
+        )
+        try:
+            await self._read_registry()
+        except DatabaseError:
+            self._links.close()
+            raise
+
+    async def _enrol(self, at_least: int) -> int:
+        place = self._place
+
+        def seal(incarnation: int) -> str:
+            return self._keyring.seal(
+                Registration(place.cluster_id, place.node_id, incarnation, self._keys.public, place.advertise)
+            )
+
+        return await nodes.enrol(
+            self._database,
+            place.node_id,
+            public_key=self._keys.public,
+            address=place.advertise,
+            hostname=place.hostname,
+            version=place.version,
+            mac=seal,
+            at_least=at_least,
+        )
+
+    async def run(self) -> None:
+        """Until cancelled, or superseded."""
+        reading = asyncio.create_task(self._follow_registry())
+        renew_at = 0.0
+        try:
+            while not self.superseded:
+                if now_s() >= renew_at:
+                    renew_at = now_s() + BEAT_S
+                    self.mesh.about.clock_ms = time.time_ns() // 1_000_000
+                    self._renew(self.mesh.about)
+                self.mesh.tick(now_s())
+                self._settle()
+                if reading.done():
+                    reading.result()
+                await asyncio.sleep(TICK_S)
+            log.error("another process runs as this node: it is in the registry with a later start")
+        finally:
+            reading.cancel()
+
+    async def close(self, *, leave: bool) -> None:
+        """Say good-bye if we mean to stay away, and close the sockets."""
+        if leave:
+            self.mesh.leave()
+            self._settle()
+            with contextlib.suppress(DatabaseError):
+                await nodes.leave(self._database, self._place.node_id, self.mesh.incarnation)
+            await asyncio.sleep(0.05)  # the sockets' own thread sends it
+        self._links.close()
+        self._gate.close()
+        self._context.term()
+
+    def renew_secret(self, keyring: KeyRing) -> None:
+        """Another secret, or one more: write our row under it, judge the others' by it."""
+        self._keyring = keyring
+        self._roster.renew(keyring)
+        self._reseal = True
+        self._knock()
+
+    # Registry ------------------------------------------------------------------------------------------------------
+
+    def _knock(self) -> None:
+        self._knocked.set()
+
+    async def _follow_registry(self) -> None:
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(REGISTRY_S):
+                    await self._knocked.wait()
+                await asyncio.sleep(KNOCK_S)
+            self._knocked.clear()
+            try:
+                await self._read_registry()
+                if not await nodes.touch(self._database, self._place.node_id, self._roster.incarnation):
+                    self.superseded = True
+            except DatabaseError as error:
+                log.warning("the registry of nodes cannot be read", extra={"reason": str(error).strip()})
+
+    async def _read_registry(self) -> None:
+        rows = await nodes.read_all(self._database)
+        self.upgrading = await systems.find(self._database, UPGRADING) == "1"
+        view = self._roster.judge(rows, self._place.urls, self._lists())
+        for node_id, reason in view.news:
+            log.error("a registration is refused", extra={"node": node_id, "reason": reason.value})
+        self.removed = self._place.node_id in view.removed
+        if self._reseal or not (view.registered or self.removed):
+            self._reseal = False
+            self._roster.incarnation = await self._enrol(self._roster.incarnation)
+        fresh = [row for row in rows if row.node_id in view.refused and row.age_ms < _FRESH_MS]
+        self.outsider = bool(fresh) and set(view.members) <= {self._place.node_id}
+        self._gate.allow(view.keys)
+        others = {node_id: member for node_id, member in view.members.items() if node_id != self._place.node_id}
+        gone = [peer for peer in self._links.peers() if peer not in others]
+        for peer in gone:
+            self._links.disconnect(peer)
+            why = view.removed.get(peer)
+            log.warning("a node is no member any more", extra={"node": peer, "reason": why.value if why else "no row"})
+        self.mesh.set_members(others, now_s())
+        for node_id, member in others.items():
+            host, _, port = member.address.rpartition(":")
+            self._links.connect(node_id, (host.strip("[]"), int(port)), member.public_key)
+        if gone:
+            await self._links.rebind()
+        self._settle()
+
+    def _lists(self) -> Mapping[str, Sequence[str]] | None:
+        """The InterNodeUrls of every live member, once all of them have told theirs."""
+        lists: dict[str, Sequence[str]] = {self._place.node_id: self._place.urls}
+        for node_id, peer in self.mesh.peers.items():
+            if self.mesh.members.liveness(node_id) is Liveness.DOWN:
+                continue
+            if peer.beat is None:
+                return None
+            lists[node_id] = peer.beat.urls
+        return lists
+
+    # Out -----------------------------------------------------------------------------------------------------------
+
+    def publish(self, kind: Kind, kind_class: str, body: bytes, *, worker: str = "") -> None:
+        """To every peer."""
+        self.mesh.publish(kind, kind_class, body, now_s(), worker=worker)
+        self._settle()
+
+    def changed(self, envelope: Envelope, body: bytes) -> None:
+        """A commit of one of our workers; the worker is told by `through` when all that serve know of it."""
+        now = now_s()
+        seq = self.mesh.publish(
+            Kind.CHANGED, envelope.kind_class, body, now, db_gen=envelope.db_gen, position=envelope.position
+        )
+        self.mesh.wait_for_all(seq, envelope.worker, envelope.seq, now)
+        self._settle()
+
+    async def ask_all(self, command: str, arguments: dict[str, Any], limit_s: float = ANSWER_S) -> dict[str, Any]:
+        """What each peer answers: {node id: answer}, with `result` ok, accepted, error, timeout or down."""
+        return await self.ask(list(self.mesh.peers), command, arguments, limit_s)
+
+    async def ask(
+        self, peers: Sequence[str], command: str, arguments: dict[str, Any], limit_s: float = ANSWER_S
+    ) -> dict[str, Any]:
+        """See `ask_all`."""
+        request_id = f"{self.mesh.incarnation}/{next(self._numbers)}"
+        answers: asyncio.Queue[tuple[str, Answer]] = asyncio.Queue()
+        self._answers[request_id] = answers
+        down = {peer for peer in peers if self.mesh.members.liveness(peer) in (Liveness.DOWN, Liveness.LEFT)}
+        results: dict[str, Any] = {peer: {"ok": False, "result": "down"} for peer in down}
+        waiting = set(peers) - down
+        accepted: set[str] = set()
+        try:
+            for peer in waiting:
+                self.mesh.request(peer, request_id, command, arguments)
+            self._settle()
+            async with asyncio.timeout(limit_s):
+                while waiting:
+                    peer, answer = await answers.get()
+                    if not answer.done:
+                        accepted.add(peer)
+                    elif peer in waiting:
+                        waiting.discard(peer)
+                        results[peer] = {**answer.body, "result": "ok" if answer.body.get("ok") else "error"}
+        except TimeoutError:
+            for peer in waiting:
+                begun = peer in accepted
+                results[peer] = {"ok": begun, "result": "accepted" if begun else "timeout"}
+        finally:
+            del self._answers[request_id]
+        return results
+
+    def is_heir_of(self, node_id: str) -> bool:
+        """Whether this node does what is left to do of one that is gone: the first of those that live does."""
+        members = self.mesh.members
+        if node_id in members and members.liveness(node_id) not in _GONE:
+            return False
+        live = [one for one in members.node_ids() if members.liveness(one) not in _GONE]
+        return self._place.node_id < min(live, default="~")
+
+    def is_disturbed(self) -> bool:
+        """Whether some peer is not heard, or was not of late: it may not know what we hold."""
+        now, members = now_s(), self.mesh.members
+        return any(
+            members.own_silence_s(one, now) >= SUSPECT_S or now - members.since(one) < _DISTURBED_S
+            for one in members.node_ids()
+        )
+
+    def members(self) -> list[Seen]:
+        """Everybody, this node first, as it sees them now."""
+        now, mesh = now_s(), self.mesh
+        mesh.about.heard_ms = {peer: max(0, round(age_s * 1000)) for peer, age_s in mesh.members.ages_s(now).items()}
+        own = Liveness.DRAINING if mesh.draining else Liveness.UP if mesh.joined else Liveness.JOINING
+        seen = [Seen(mesh.node_id, own, mesh.about)]
+        for node_id, peer in mesh.peers.items():
+            seen.append(
+                Seen(
+                    node_id,
+                    mesh.members.liveness(node_id),
+                    peer.beat,
+                    max(0.0, mesh.members.silence_s(node_id, now)),
+                    peer.skew_ms,
+                )
+            )
+        return seen
+
+    def _settle(self) -> None:
+        """Do what the protocol wants done, once for all that was read in a turn."""
+        if self._taking:
+            return
+        self._taking = True
+        try:
+            self.mesh.acknowledge()
+            while self.mesh.out:
+                self._obey(self.mesh.out.popleft())
+        finally:
+            self._taking = False
+        if self.mesh.joined and not self._said_joined:
+            self._said_joined = True
+            log.info("this node has joined the cluster", extra={"peers": len(self.mesh.peers)})
+
+    def _obey(self, output: object) -> None:
+        match output:
+            case Broadcast():
+                self._links.broadcast(output.header, output.body, lossy=output.lossy)
+            case Direct():
+                self._links.direct(output.peer, output.header, output.body)
+            case Met():
+                self._sink.met(output.peer)
+            case Deliver():
+                self._sink.deliver(output.envelope, output.body)
+            case Lost():
+                log.warning("messages of a node were lost", extra={"node": output.peer, "reason": output.reason})
+                self._sink.lost(output.peer, output.reason)
+            case Through():
+                self._sink.through(output.worker, output.ticket)
+            case Moved():
+                change = output.change
+                log.warning(
+                    "a node is in another state",
+                    extra={
+                        "node": change.node_id,
+                        "before": change.before.value,
+                        "after": change.after.value,
+                        "reason": change.reason,
+                    },
+                )
+                self._sink.moved(change)
+            case Asked():
+                task = self._loop.create_task(self._do(output))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+            case Answered():
+                answers = self._answers.get(output.request_id)
+                if answers is not None:
+                    answers.put_nowait((output.peer, output.answer))
+            case Refused():
+                log.warning("a node sent what is refused", extra={"node": output.peer, "reason": output.reason})
+
+    async def _do(self, asked: Asked) -> None:
+        request: Request = asked.request
+        self.mesh.answer(asked.peer, asked.request_id, Answer(done=False))
+        self._settle()
+        body = await self._sink.asked(request.command, request.arguments)
+        self.mesh.answer(asked.peer, asked.request_id, Answer(body=body))
+        self._settle()
+
+    # In ------------------------------------------------------------------------------------------------------------
+
+    def _heard(self, peer: str, envelope: Envelope, body: bytes) -> None:
+        self.mesh.heard(peer, envelope, body, now_s())
+        if envelope.kind == Kind.BEAT and (known := self.mesh.peers.get(peer)) is not None and known.beat is not None:
+            known.skew_ms = known.beat.clock_ms - time.time_ns() // 1_000_000
+
+    def _told(self, peer: str, envelope: Envelope, body: bytes) -> None:
+        self.mesh.told(peer, envelope, body, now_s())

@@ -1,0 +1,168 @@
+"""What operators ask of a node, or by it of all nodes: status, reload, recycle, failover, purge.
+
+Whichever way a request comes (control socket, a worker's administrator, another node), it ends here, in the supervisor.
+With `cluster: true` the other nodes do it, too, and the answer has a result for each by its id.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable, Collection
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from app import configfile
+from app.config import RECYCLE_NEEDED, Config, apply_live, differences, needs_restart, to_json
+from app.version import VERSION
+from cluster import logs
+from cluster.paths import Paths
+from cluster.servers import DatabaseServers
+
+log = logging.getLogger(__name__)
+
+ALL = ("relay", "ws", "api")
+OF_WORKERS = frozenset({"reload", "recycle", "purge", "cluster"})
+"""What administrators may ask by any worker, and other nodes by the relay."""
+EVERYWHERE = frozenset({"reload", "recycle", "purge"})
+Answer = dict[str, Any]
+AskWorkers = Callable[[Collection[str], str, dict[str, object]], Awaitable[dict[str, dict[str, object]]]]
+
+
+class Operations:
+    """config: in use now. children: what the supervisor knows of each child."""
+
+    def __init__(
+        self,
+        config_path: Path | None,
+        config: Config,
+        servers: DatabaseServers,
+        ask: AskWorkers,
+        children: Callable[[], list[Answer]],
+        paths: Paths,
+        url: str,
+    ) -> None:
+        self.config = config
+        self.servers = servers
+        self._config_path = config_path
+        self._ask = ask
+        self._children = children
+        self._paths = paths
+        self._url = url
+        self.announced = False
+        """Whether all of the node has been up since its start."""
+        self._pending_restart: list[str] = []
+
+    async def run(self, command: str, arguments: Answer) -> Answer:
+        """The answer to a command: `ok`, and `error` where that is False."""
+        if arguments.get("cluster") and command in EVERYWHERE and self.config.cluster_settings.enable:
+            return await self._everywhere(command)
+        match command:
+            case "status":
+                return await self._status()
+            case "reload":
+                return await self.reload()
+            case "database":
+                return await self.servers.status()
+            case "recycle":
+                return await self.servers.recycle(self.config)
+            case "failover":
+                return await self._fail_over(str(arguments["to"]), force=bool(arguments.get("force")))
+            case "diff":
+                return self._diff()
+            case "purge":
+                return await self._purge()
+            case "cluster":
+                return await self._cluster()
+            case "remove" | "upgrade":
+                return await self._ask_relay(command, {"node": arguments.get("node"), "begin": arguments.get("begin")})
+        return {"ok": False, "error": f"unknown command {command!r}"}
+
+    async def _everywhere(self, command: str) -> Answer:
+        """All nodes at once; a result for each."""
+        own = await self.run(command, {})
+        others = await self._ask_relay("everywhere", {"command": command})
+        nodes = {self._paths.node_id: own | {"result": "ok" if own.get("ok") else "error"}, **others.get("nodes", {})}
+        failed = {node_id: str(one.get("error") or one["result"]) for node_id, one in nodes.items() if not one["ok"]}
+        answer: Answer = {"ok": not failed, "nodes": nodes}
+        if failed:
+            answer["error"] = "; ".join(f"{node_id}: {error}" for node_id, error in sorted(failed.items()))
+        return answer
+
+    async def _ask_relay(self, kind: str, body: dict[str, object]) -> Answer:
+        return (await self._ask(("relay",), kind, body)).get("relay", {"ok": False, "error": "no relay"})
+
+    async def _cluster(self) -> Answer:
+        """The members, as this node sees them; none without high availability."""
+        if not self.config.cluster_settings.enable:
+            return {"ok": True, "members": []}
+        return await self._ask_relay("cluster", {})
+
+    def _diff(self) -> Answer:
+        """Which keys of the file differ from what this node uses, and what would apply them. Never a value."""
+        try:
+            loaded = configfile.load(self._config_path)
+        except configfile.ConfigError as error:
+            return {"ok": False, "error": str(error)}
+        found = {}
+        for dotted in differences(self.config, loaded.config):
+            found[dotted] = "restart" if needs_restart(dotted) else "reload"
+        for dotted in self.servers.pending(loaded.config.sql_settings):
+            found[dotted] = "restart" if needs_restart(dotted) else "recycle"
+        return {"ok": True, "differences": found}
+
+    async def _purge(self) -> Answer:
+        """Forget all copies that this node holds."""
+        answers = await self._ask(ALL, "purge", {})
+        return {"ok": all(answer.get("ok") for answer in answers.values()), "workers": answers}
+
+    async def reload(self) -> Answer:
+        """Load the file; what can be applied live goes to every worker, the rest is reported as pending."""
+        try:
+            loaded = configfile.load(self._config_path)
+        except configfile.ConfigError as error:
+            log.error("the configuration is not reloaded", extra={"problems": str(error)})
+            return {"ok": False, "error": str(error)}
+        for warning in loaded.warnings:
+            log.warning("configuration", extra={"note": warning})
+        new = apply_live(self.config, loaded.config)
+        applied = [one for one in differences(self.config, new) if not one.startswith(RECYCLE_NEEDED)]
+        self._pending_restart = [one for one in differences(new, loaded.config) if needs_restart(one)]
+        self.config = new
+        logs.set_up(new.log_settings, "supervisor")
+        answers = await self._ask(ALL, "reload", {"config": to_json(new).decode()})
+        log.info("configuration reloaded", extra={"applied": applied, "restart_needed": self._pending_restart})
+        good = all(answer.get("ok") for answer in answers.values())
+        return {
+            "ok": good,
+            "applied": applied,
+            "restart_needed": self._pending_restart,
+            "recycle_needed": self.servers.pending(self.config.sql_settings),
+            "workers": answers,
+        }
+
+    async def _fail_over(self, to: str, *, force: bool) -> Answer:
+        """Another master, now and in the configuration file."""
+        answer = await self.servers.failover(self.config, to, force=force)
+        if answer["ok"]:
+            self.config = msgspec.structs.replace(self.config, sql_settings=self.servers.active)
+            answer["config"] = configfile.store_sources(self._config_path, self.servers.active)
+            await self._ask(ALL, "reload", {"config": to_json(self.config).decode()})
+        return answer
+
+    async def _status(self) -> Answer:
+        answers = await self._ask(ALL, "status", {})
+        children = self._children()
+        for child in children:
+            child.update({key: value for key, value in answers.get(child["name"], {}).items() if key != "ok"})
+        up = all(child["state"] == "up" for child in children)
+        return {
+            "ok": True,
+            "node_id": self._paths.node_id,
+            "version": VERSION,
+            "url": self._url,
+            "state": "up" if up else "degraded" if self.announced else "starting",
+            "database": self.servers.places(),
+            "restart_needed": self._pending_restart,
+            "recycle_needed": self.servers.pending(self.config.sql_settings),
+            "children": children,
+        }

@@ -1,0 +1,215 @@
+"""The relay's process: schema, prober, outbox, post office, and the node's part in the cluster."""
+
+import asyncio
+import logging
+import os
+import socket
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from app.config import Config
+from app.version import VERSION
+from cluster import advertise, colours, digest, lease
+from cluster.bodies import Beat
+from cluster.channel import Body
+from cluster.interlink import UPGRADING, Interlink, Place
+from cluster.keyring import KeyRing
+from cluster.lease import LeaseRunner
+from cluster.operations import EVERYWHERE
+from cluster.page import Page
+from cluster.relay import Relay
+from cluster.start import Start
+from cluster.worker import Worker
+from cluster.zap import KeyPair
+from db import jobs, migrate, nodes, systems
+from db.board import boottime_ns, fence_open
+from db.errors import DatabaseError, Unavailable
+from db.ids import new_id
+from db.outbox import Follower
+from db.pool import Database
+from db.prober import Prober
+
+log = logging.getLogger(__name__)
+
+_RETRY_S = 0.5
+
+
+class RelayWorker(Worker):
+    """The relay, which also brings the schema up to date."""
+
+    relay: Relay | None = None
+    prober: Prober | None = None
+    follower: Follower | None = None
+    interlink: Interlink | None = None
+    leader: LeaseRunner | None = None
+    page: Page
+    schema_version = 0
+    config: Config
+
+    async def serve(self, ready: Callable[[], None]) -> None:
+        """See `Worker`."""
+        self.config = self.start.config
+        await migrate.run(self.settings)
+        self.schema_version = await migrate.version(self.settings)
+        self.page = Page(self.start.paths.page, writable=True)
+        self.page.set_joining(self.start.config.cluster_settings.enable)
+        database = await self.open_database(self.page)
+        await systems.claim(database, "cluster_id", new_id())
+        self.prober = Prober(database, self.page)
+        self.relay = relay = Relay(
+            self.start.paths.bus,
+            self.page,
+            database,
+            node_id=self.start.paths.node_id,
+            incarnation=self.start.incarnation,
+            away_after_s=self.start.config.team_settings.user_status_away_timeout,
+            operate=self._operate_for_a_peer,
+            on_forget=lambda: follower.poll_now(),
+        )
+        self.follower = follower = Follower(database, relay.note_changes)
+        holder = f"{self.start.paths.node_id}/{os.getpid()}/{self.start.incarnation}"
+        self.leader = LeaseRunner(database, lease.JOBS, holder, lambda fence: jobs.run_for_ever(database, fence))
+        work = [self.prober.run(), self.follower.run(), self.relay.serve(), self.leader.run()]
+        if self.start.config.cluster_settings.enable:
+            work.append(self._take_part(database))
+        ready()
+        await self._run_until_stopped(work)
+        if self.interlink is not None:
+            await self.interlink.close(leave=True)
+        await database.close()
+
+    async def _run_until_stopped(self, work: list[Coroutine[Any, Any, None]]) -> None:
+        """Until told to stop, or one of them ends: then its error, if it has one, is raised."""
+        tasks = [asyncio.create_task(one) for one in work]
+        stopping = asyncio.create_task(self.stop_asked.wait())
+        await asyncio.wait({stopping, *tasks}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        for task in tasks:
+            if task.done():
+                await task
+            task.cancel()
+        await asyncio.wait(tasks)
+
+    # The cluster ---------------------------------------------------------------------------------------------------
+
+    async def _take_part(self, database: Database) -> None:
+        """Enrol as soon as the database lets us, then take part for ever."""
+        assert self.relay is not None
+        settings = self.start.config.cluster_settings
+        place = Place(
+            cluster_id=await systems.find(database, "cluster_id") or "",
+            node_id=self.start.paths.node_id,
+            listen=advertise.listen(self.start.config),
+            advertise=advertise.address(self.start.config),
+            hostname=settings.override_hostname or socket.gethostname(),
+            version=VERSION,
+            urls=settings.inter_node_urls,
+        )
+        interlink = Interlink(
+            place, KeyPair(*self.start.keys), _keyring(self.start.config), database, self.relay, self._renew
+        )
+        while True:
+            try:
+                await interlink.open(self._about(place))
+                break
+            except DatabaseError as error:
+                log.warning("this node cannot enrol yet", extra={"reason": str(error).strip()})
+                await asyncio.sleep(_RETRY_S)
+        self.interlink = self.relay.interlink = interlink
+        await interlink.run()
+
+    def _about(self, place: Place) -> Beat:
+        host, _, _ = place.advertise.rpartition(":")
+        beat = Beat(
+            state="joining",
+            version=VERSION,
+            schema=self.schema_version,
+            hostname=place.hostname,
+            address=host.strip("[]"),
+            url=f"http://{place.advertise}",
+            urls=list(place.urls),
+        )
+        self._renew(beat)
+        return beat
+
+    def _renew(self, beat: Beat) -> None:
+        """What changes while the node runs."""
+        config = self.config
+        beat.sections = dict(digest.digests(config, _keyring(config).digest_keys[0]))
+        beat.config_hash = digest.config_hash(config)
+        term = self.page.term()
+        beat.term = (term.number, term.timeline)
+        beat.reasons = self._reasons()
+        if self.interlink is not None:
+            link = self.interlink
+            self.page.set_joining(link.removed or link.outsider or not link.mesh.joined)
+
+    def _reasons(self) -> list[str]:
+        reasons = []
+        if self.prober is not None and self.prober.master is None:
+            reasons.append("db_master_lost")
+        elif not fence_open(self.page.polled_ns(), boottime_ns()):
+            reasons.append("outbox_stale")
+        return reasons
+
+    async def _operate_for_a_peer(self, command: str, _arguments: Body) -> Body:
+        """What an administrator asked of all nodes, by one of them."""
+        if command not in EVERYWHERE:
+            return {"ok": False, "error": "no command of other nodes"}
+        return await self.operator.command(command)
+
+    async def operate(self, kind: str, body: Body) -> Body:
+        """See `Worker`."""
+        if self.interlink is None:
+            raise Unavailable("this node has not joined the cluster")
+        match kind:
+            case "cluster":
+                return {"members": self._members(self.interlink)}
+            case "everywhere":
+                return {"nodes": await self.interlink.ask_all(str(body["command"]), {})}
+            case "remove":
+                assert self.database is not None
+                removed = await nodes.remove(self.database, str(body["node"]))
+                return {"ok": removed} if removed else {"ok": False, "error": "there is no such node"}
+            case "upgrade":
+                assert self.database is not None
+                await systems.put(self.database, UPGRADING, "1" if body["begin"] else "0")
+                return {}
+        raise Unavailable(f"unknown command {kind!r}")
+
+    def _members(self, interlink: Interlink) -> list[dict[str, Any]]:
+        patient = self.config.cluster_settings.peer_timeout_policy == "patient"
+        return colours.status(interlink.members(), patient=patient, upgrading=interlink.upgrading)
+
+    # What all workers do -------------------------------------------------------------------------------------------
+
+    async def recycle(self, database: Database, start: Start) -> None:
+        """See `Worker`."""
+        await super().recycle(database, start)
+        if self.prober is not None:
+            self.prober.restart()
+
+    def database_status(self) -> Body:
+        """See `Worker`."""
+        parts = [part.status() for part in (self.prober, self.follower) if part is not None]
+        schema = {"schema_version": self.schema_version, "schema_needed": migrate.newest(self.settings.driver)}
+        return super().database_status() | schema | {key: value for part in parts for key, value in part.items()}
+
+    def reload(self, config: Config) -> None:
+        """See `Worker`."""
+        self.config = config
+        if self.relay is not None:
+            self.relay.set_away_after(config.team_settings.user_status_away_timeout)
+        if self.interlink is not None:
+            self.interlink.renew_secret(_keyring(config))
+
+    def status(self) -> Body:
+        """See `Worker`."""
+        if self.relay is None:
+            return {}
+        figures = {"relayed": self.relay.relayed, "dropped": self.relay.dropped}
+        return figures | (self.leader.status() if self.leader is not None else {})
+
+
+def _keyring(config: Config) -> KeyRing:
+    return KeyRing(config.cluster_settings.secret, config.cluster_settings.secret_next)

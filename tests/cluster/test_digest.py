@@ -1,0 +1,129 @@
+"""Digests of the configuration: what must be equal on all nodes, and what may differ."""
+
+import itertools
+from typing import Any
+
+import msgspec
+import pytest
+
+from app.config import SECRET_KEYS, Config
+from cluster.digest import config_hash, differing, digests, without_password
+from cluster.keyring import KeyRing
+
+KEYS = KeyRing("a" * 32).digest_keys
+BASE: dict[str, dict[str, Any]] = {
+    "SqlSettings": {"DataSource": "postgres://mm:pw@db:5432/mm?sslmode=verify-full", "DataSourceReplicas": ["host=a password=x"]},
+    "ClusterSettings": {"Enable": True, "InterNodeUrls": ["http://node1:8075", "node2:8075"]},
+    "TeamSettings": {"SiteName": "Chat"},
+}  # fmt: skip
+MAY_DIFFER = {
+    "ServiceSettings.ListenAddress": ":1",
+    "ClusterSettings.OverrideHostname": "other",
+    "ClusterSettings.NetworkInterface": "eth1",
+    "ClusterSettings.BindAddress": "10.0.0.9",
+    "ClusterSettings.AdvertiseAddress": "other",
+    "ClusterSettings.InterNodeListenAddress": ":1",
+    "ClusterSettings.Secret": "b" * 32,
+    "ClusterSettings.SecretNext": "b" * 32,
+    "ClusterSettings.SecretFile": "/other",
+    "FileSettings.Directory": "/other",
+    "LogSettings.FileLocation": "/other",
+}
+
+
+def config(**changes: Any) -> Config:
+    raw = {name: dict(section) for name, section in BASE.items()}
+    for dotted, value in changes.items():
+        section, _, key = dotted.partition("_")
+        raw.setdefault(section, {})[key] = value
+    return msgspec.convert(raw, Config)
+
+
+def compare(one: Config, other: Config) -> list[str]:
+    found = differing([digests(one, KEYS[0])], digests(other, KEYS[0]))
+    assert (config_hash(one) == config_hash(other)) == (not found)
+    return found
+
+
+def other_value(value: object) -> object:
+    match value:
+        case bool():
+            return not value
+        case int():
+            return value + 1
+        case str():
+            return value + "x"
+        case list():
+            return [*value, "x"]
+    raise TypeError(value)
+
+
+def test_every_key_counts_but_those_that_may_differ() -> None:
+    """Walks all keys, so that a new one is either compared or put on the list above."""
+    base = config()
+    for section in msgspec.structs.fields(Config):
+        values = getattr(base, section.name)
+        for one in msgspec.structs.fields(section.type):
+            dotted = f"{section.encode_name}.{one.encode_name}"
+            changed = msgspec.structs.replace(
+                values, **{one.name: MAY_DIFFER.get(dotted) or other_value(getattr(values, one.name))}
+            )
+            found = compare(base, msgspec.structs.replace(base, **{section.name: changed}))
+            assert found == ([] if dotted in MAY_DIFFER else [section.encode_name]), dotted
+
+
+def test_passwords_of_data_sources_may_differ_and_nothing_else_of_them() -> None:
+    base = config()
+    assert not compare(base, config(SqlSettings_DataSource="postgres://mm:other@db:5432/mm?sslmode=verify-full"))
+    assert not compare(base, config(SqlSettings_DataSourceReplicas=["host=a password='o t\\'her'"]))
+    assert compare(base, config(SqlSettings_DataSource="postgres://mm:pw@db2:5432/mm?sslmode=verify-full")) == [
+        "SqlSettings"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("driver", "dsn", "expected"),
+    [
+        ("postgres", "postgres://mm:p@ss:w0rd@a,b:1/mm", "postgres://mm@a,b:1/mm"),
+        ("postgres", "postgres://mm@a/mm?password=hunter2&x=1", "postgres://mm@a/mm?password&x=1"),
+        ("postgres", "host=a PASSWORD = hunter2 dbname=mm", "host=a PASSWORD dbname=mm"),
+        ("postgres", "host=a password='hun \\' ter2' sslpassword=hunter2", "host=a password sslpassword"),
+        ("mysql", "mm:hun@ter:2@tcp(db:3306)/mm?tls=true", "mm@tcp(db:3306)/mm?tls=true"),
+        ("mysql", "mm@tcp(db)/mm", "mm@tcp(db)/mm"),
+    ],
+)
+def test_connection_strings_lose_their_password(driver: str, dsn: str, expected: str) -> None:
+    assert without_password(driver, dsn) == expected
+
+
+def test_the_order_of_nodes_and_replicas_and_the_form_of_an_entry_do_not_matter() -> None:
+    one = config(SqlSettings_DataSourceReplicas=["host=a", "host=b"], ClusterSettings_InterNodeUrls=["Node1:1", "b:1"])
+    other = config(SqlSettings_DataSourceReplicas=["host=b", "host=a"], ClusterSettings_InterNodeUrls=["http://b:1/", "http://node1:1"])  # fmt: skip
+    assert not compare(one, other)
+
+
+def test_a_section_at_its_defaults_is_the_same_as_one_that_is_not_known() -> None:
+    mine = digests(config(), KEYS[0])
+    assert set(mine) == {"SqlSettings", "ClusterSettings", "TeamSettings"}
+    assert differing([mine], {**mine, "NewSettings": "0" * 32}) == ["NewSettings"]
+
+
+def test_nodes_agree_while_the_secret_is_replaced() -> None:
+    old, new = "o" * 32, "n" * 32
+    rings = [KeyRing(old), KeyRing(old, new), KeyRing(new, old), KeyRing(new)]
+    for before, after in itertools.pairwise(rings):
+        for one, other in ((before, after), (after, before)):
+            mine = [digests(config(), key) for key in one.digest_keys]
+            assert differing(mine, digests(config(), other.digest_keys[0])) == []
+            assert differing(mine, digests(config(TeamSettings_SiteName="x"), other.digest_keys[0])) == ["TeamSettings"]
+
+
+def test_who_does_not_know_the_secret_cannot_tell_equal_sections() -> None:
+    mine, theirs = digests(config(), KEYS[0]), digests(config(), KeyRing("b" * 32).digest_keys[0])
+    assert differing([mine], theirs) == sorted(mine)
+    assert all(len(value) == 32 for value in [*mine.values(), config_hash(config())])
+
+
+def test_no_secret_is_hashed() -> None:
+    """A secret in a digest could be guessed at by whoever sees it, and would differ while it is replaced."""
+    assert set(MAY_DIFFER) | {"SqlSettings.DataSource", "SqlSettings.DataSourceReplicas"} >= SECRET_KEYS

@@ -1,0 +1,144 @@
+"""What one node does for all: what goes, what stays, and what a process without the lease leaves as it was."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from db import jobs, leases, outbox, sessions
+from db.clock import NOW_MS
+from db.entities import Session
+from db.errors import Fenced, Unavailable
+from db.ids import SessionId, UserId, new_id
+from db.jobs import Job
+from db.leases import Fence
+from db.pool import Database
+from db.queryable import Queryable
+from tests.db.people import user
+
+HOUR_MS = 3_600_000
+
+
+@pytest.fixture
+async def fence(database: Database) -> Fence:
+    found = await leases.acquire(database, "jobs", "node", 60_000)
+    assert found is not None
+    return found
+
+
+@pytest.fixture
+async def now_ms(database: Database) -> int:
+    row = await database.fetch_one(f"SELECT {NOW_MS[database.dialect]}")
+    assert row is not None
+    return int(row[0])
+
+
+async def channel(database: Database, now_ms: int, ages_ms: dict[int, int], *, trimmed: int = 0) -> str:
+    """A channel with changes (number -> age)."""
+    channel_id = new_id()
+    await database.execute(
+        "INSERT INTO channel_heads (channel_id, seq, trimmed_seq) VALUES (%s, %s, %s)",
+        (channel_id, max(ages_ms), trimmed),
+    )
+    for seq, age_ms in ages_ms.items():
+        await database.execute(
+            "INSERT INTO channel_events (channel_id, seq, create_at, kind, ref) VALUES (%s, %s, %s, 'user_added', '')",
+            (channel_id, seq, now_ms - age_ms),
+        )
+    return channel_id
+
+
+async def state(database: Database, channel_id: str) -> tuple[int, list[int]]:
+    """(trimmed_seq, numbers of the changes that are there)."""
+    head = await database.fetch_one("SELECT trimmed_seq FROM channel_heads WHERE channel_id = %s", (channel_id,))
+    rows = await database.fetch("SELECT seq FROM channel_events WHERE channel_id = %s ORDER BY seq", (channel_id,))
+    assert head is not None
+    return head[0], [row[0] for row in rows]
+
+
+async def test_old_changes_of_channels_go_and_their_heads_say_so(database: Database, fence: Fence, now_ms: int) -> None:
+    old = await channel(database, now_ms, {1: 3 * HOUR_MS, 4: 2 * HOUR_MS, 9: 1000})
+    young = await channel(database, now_ms, {1: 1000, 2: 0})
+    further = await channel(database, now_ms, {7: 2 * HOUR_MS}, trimmed=8)
+    assert await jobs.trim_events(database, fence) == 3
+    assert await state(database, old) == (4, [9])
+    assert await state(database, young) == (0, [1, 2])
+    assert await state(database, further) == (8, [])
+    assert await jobs.trim_events(database, fence) == 0
+
+
+async def test_everything_up_to_the_trimmed_number_goes(database: Database, fence: Fence, now_ms: int) -> None:
+    """A clock that was put back leaves younger rows below older ones: what `trimmed_seq` says must hold for them."""
+    channel_id = await channel(database, now_ms, {1: 1000, 2: 2 * HOUR_MS, 3: 1000})
+    await jobs.trim_events(database, fence)
+    assert await state(database, channel_id) == (2, [3])
+
+
+async def test_many_changes_go_batch_by_batch_also_of_channels_without_a_head(
+    database: Database, fence: Fence, now_ms: int
+) -> None:
+    channels = [await channel(database, now_ms, {1: 2 * HOUR_MS, 2: 2 * HOUR_MS}) for _ in range(7)]
+    await database.execute("DELETE FROM channel_heads WHERE channel_id = %s", (channels[0],))
+    assert await jobs.trim_events(database, fence, batch=3) == 14
+    assert [await state(database, one) for one in channels[1:]] == [(2, [])] * 6
+
+
+async def session(database: Database, user_id: UserId, expires_at: int) -> SessionId:
+    session_id = SessionId(new_id())
+    await sessions.insert(database, Session(session_id, new_id(), user_id, 1, expires_at, 1, "", ""))
+    return session_id
+
+
+async def test_expired_sessions_end_and_are_told_of(database: Database, fence: Fence, now_ms: int) -> None:
+    ann = user("ann").id
+    gone = {await session(database, ann, now_ms - HOUR_MS - n) for n in range(5)}
+    kept = {await session(database, ann, expires_at) for expires_at in (0, now_ms - 1000, now_ms + HOUR_MS)}
+    reader = outbox.Outbox(database)
+    await reader.poll()
+    assert await jobs.end_sessions(database, fence, batch=2) == 5
+    assert {row[0] for row in await database.fetch("SELECT id FROM sessions")} == kept
+    poll = await reader.poll()
+    assert poll is not None
+    assert set(poll.changes) == {("session", one) for one in gone}
+
+
+async def test_the_outbox_is_trimmed(database: Database, fence: Fence, now_ms: int) -> None:
+    for age_ms in (2 * HOUR_MS, 0):
+        await database.execute(
+            'INSERT INTO cluster_log (namespace, "key", create_at) VALUES (%s, %s, %s)', ("user", str(age_ms), now_ms - age_ms)
+        )  # fmt: skip
+    assert await jobs.trim_log(database, fence) == 1
+    assert await database.fetch('SELECT "key" FROM cluster_log') == [("0",)]
+
+
+async def test_without_the_lease_nothing_is_done(database: Database, fence: Fence, now_ms: int) -> None:
+    channel_id = await channel(database, now_ms, {1: 2 * HOUR_MS})
+    await session(database, user("ann").id, 5)
+    await leases.release(database, fence)
+    assert await leases.acquire(database, "jobs", "other", 60_000)
+    for job in jobs.JOBS:
+        with pytest.raises(Fenced):
+            await job.run(database, fence)
+    assert await state(database, channel_id) == (0, [1])
+    assert len(await database.fetch("SELECT 1 FROM sessions")) == 1
+
+
+async def test_jobs_are_done_in_turn_and_one_that_fails_does_not_end_the_others() -> None:
+    done: list[str] = []
+
+    async def good(db: Queryable, fence: Fence) -> int:
+        done.append("good")
+        return 1
+
+    async def bad(db: Queryable, fence: Fence) -> int:
+        done.append("bad")
+        if done.count("bad") == 3:
+            raise Fenced("over")
+        raise Unavailable("away")
+
+    nothing: Any = None
+    with pytest.raises(Fenced):
+        async with asyncio.timeout(10):
+            await jobs.run_for_ever(nothing, Fence("jobs", 1), (Job("bad", 0.02, bad), Job("good", 0.005, good)))
+    assert done.count("bad") == 3
+    assert done.count("good") >= 2

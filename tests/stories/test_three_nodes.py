@@ -1,0 +1,142 @@
+"""Three nodes over one database, of either kind: one service for whoever writes and reads."""
+
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.rig.cluster import Cluster
+from tests.rig.load import Load, assert_exactly_once
+from tests.rig.mariadb import MariaCluster
+from tests.rig.people import new_channel, new_team, new_user
+from tests.rig.pgcluster import PgCluster
+from tests.rig.require import Require
+from tests.rig.rest import Rest
+from tests.rig.scale import scale
+from tests.rig.wait import until
+
+
+@pytest.fixture(params=["postgres", "mysql"], scope="module")
+def servers(request: pytest.FixtureRequest, require: Require) -> Iterator[PgCluster | MariaCluster]:
+    """A master of its own for this module's nodes, on each kind of database."""
+    if request.param == "mysql":
+        require("MariaDB")
+        with MariaCluster(0) as maria:
+            yield maria
+    else:
+        with PgCluster(0) as postgres:
+            yield postgres
+
+
+@pytest.fixture
+def cluster(servers: PgCluster | MariaCluster) -> Iterator[Cluster]:
+    """Three nodes that were started at once on an empty database."""
+    with Cluster(servers, enable=True) as cluster:
+        yield cluster
+
+
+def test_of_three_that_start_at_once_on_an_empty_database_one_migrates(servers: PgCluster | MariaCluster) -> None:
+    for _ in range(scale(1, 20)):
+        with Cluster(servers, enable=False) as cluster:
+            applied = [
+                [line for line in node.log.splitlines() if "migration applied" in line] for node in cluster.nodes
+            ]
+            assert sorted(bool(lines) for lines in applied) == [False, False, True], applied
+            names = [line.partition("migration=")[2] for lines in applied for line in lines]
+            assert len(names) == len(set(names)) > 0
+            stored = [name for (name,) in cluster.sql("SELECT name FROM schema_migrations ORDER BY name")]
+            assert names == stored
+            assert not any("Traceback" in node.log for node in cluster.nodes)
+
+
+def test_who_logs_in_on_one_node_is_known_to_every_other_at_once(cluster: Cluster) -> None:
+    for number in range(scale(15, 300)):
+        ann = new_user(cluster.nodes[number % 3].url)
+        for place in range(3):
+            assert cluster.client(ann, place).get("/users/me")["id"] == ann.id
+
+
+def test_what_is_posted_on_one_node_is_read_on_every_other_at_once(cluster: Cluster) -> None:
+    ann = new_user(cluster.nodes[0].url)
+    channel = new_channel(ann, new_team(ann))
+    here = [cluster.client(ann, place) for place in range(3)]
+    for number in range(scale(60, 1500)):
+        post = here[number % 3].write(channel["id"], f"post {number}")
+        for place in range(3):
+            assert here[place].get(f"/posts/{post['id']}")["message"] == f"post {number}"
+            assert here[place].get(f"/channels/{channel['id']}/posts?per_page=1")["order"] == [post["id"]]
+
+
+def test_one_channel_has_one_order_whoever_writes(cluster: Cluster) -> None:
+    writers, channel = _writers(cluster, 6)
+    with Load(writers) as load:
+        load.expect_more(scale(200, 5000), 60)
+    assert_exactly_once(cluster.sql, load)
+    rows = cluster.sql(f"SELECT seq, create_at FROM posts WHERE channel_id = '{channel}' ORDER BY seq")
+    assert [at for _, at in rows] == sorted(at for _, at in rows)
+    assert len({at for _, at in rows}) == len(rows)
+
+
+def test_a_retry_on_another_node_is_the_same_post(cluster: Cluster) -> None:
+    ann = new_user(cluster.nodes[0].url)
+    channel = new_channel(ann, new_team(ann))
+    here = [cluster.client(ann, place) for place in range(3)]
+    for number in range(scale(10, 300)):
+        pending = f"{ann.id}:{number}"
+        ids: list[str] = []
+
+        def write(place: int, pending: str = pending, ids: list[str] = ids) -> None:
+            ids.append(here[place].write(channel["id"], pending, pending_post_id=pending)["id"])
+
+        threads = [threading.Thread(target=write, args=(place,)) for place in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(30)
+        assert len(ids) == 3
+        assert len(set(ids)) == 1
+
+
+def _writers(cluster: Cluster, count: int, *places: int) -> tuple[list[tuple[Rest, str]], str]:
+    """New users who write to one channel, each on a node of its own; and the channel."""
+    people = [new_user(cluster.nodes[0].url, f"writer{number}") for number in range(count)]
+    channel = str(new_channel(people[0], new_team(people[0], *people[1:]), *people[1:])["id"])
+    where = places or (0, 1, 2)
+    return [(cluster.client(one, where[number % len(where)]), channel) for number, one in enumerate(people)], channel
+
+
+def test_the_others_go_on_when_a_node_dies_and_it_comes_back(cluster: Cluster) -> None:
+    survivors, channel = _writers(cluster, 4, 0, 1)
+    ann, _ = survivors[0]
+    mortal = cluster.client(ann, 2)
+    with Load(survivors) as load:
+        load.expect_more(50)
+        post: dict[str, Any] = mortal.write(channel, "before")
+        cluster.kill(2)
+        assert cluster.pids(2) == []
+        load.expect_more(100)
+        assert ann.get(f"/posts/{post['id']}")["message"] == "before"
+        began = time.monotonic()
+        cluster.restart(2)
+        print(f"back after {time.monotonic() - began:.1f} s")
+        assert mortal.get(f"/posts/{post['id']}")["message"] == "before"
+        assert load.retries == 0
+    mortal.write(channel, "after")
+    assert_exactly_once(cluster.sql, load)
+
+
+def test_a_node_that_is_frozen_holds_up_nobody_else(cluster: Cluster) -> None:
+    others, channel = _writers(cluster, 4, 0, 1)
+    mine = cluster.client(others[0][0], 2)
+    with Load(others) as load:
+        load.expect_more(20)
+        cluster.stop(2)
+        load.expect_more(100)
+        cluster.cont(2)
+        load.expect_more(20)
+        assert load.retries == 0
+    until(lambda: cluster.nodes[2].ping() == 200, 10)
+    mine.write(channel, "awake")
+    assert_exactly_once(cluster.sql, load)

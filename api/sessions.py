@@ -63,6 +63,7 @@ class Sessions:
         """GET /users/{user_id}/status."""
         actor = await self._auth.actor(req)
         wanted = params.user_id(user_id, actor)
+        await users.get(self._ctx, wanted)
         replies.send(resp, wire.status((await statuses.find_many(self._ctx, [wanted]))[0]))
 
     async def on_put_status(self, req: Request, resp: Response, user_id: str) -> None:
@@ -74,6 +75,8 @@ class Sessions:
             raise errors.invalid_body("user_id")
         if body.status not in statuses.CHOICES:
             raise errors.invalid_body("status")
+        if not 0 <= body.dnd_end_time < 1 << 63:
+            raise errors.invalid_body("dnd_end_time")
         await users.require_self_or(self._ctx, actor, wanted, "edit_other_users")
         await statuses.set_own(self._ctx, wanted, body.status, manual=True)
         replies.send(resp, wire.status((await statuses.find_many(self._ctx, [wanted]))[0]))

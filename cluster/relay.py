@@ -291,7 +291,7 @@ class Relay:
     def moved(self, change: Move) -> None:
         """See `Sink`. Whom a dead node held has no connection there any more."""
         if change.after in (Liveness.DOWN, Liveness.LEFT):
-            gone_s = DOWN_S + BEAT_S if change.after is Liveness.DOWN else 0.0
+            gone_s = DOWN_S + 2 * BEAT_S if change.after is Liveness.DOWN else 0.0
             self._presence.lose_node(change.node_id, self._loop.time() - gone_s)
 
     def _send(self, worker: str, link: Link, kind: Kind, kind_class: str, seq: int, body: bytes) -> None:

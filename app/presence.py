@@ -18,7 +18,8 @@ ONLINE, AWAY, OFFLINE = "online", "away", "offline"
 @dataclass
 class _Person:
     workers: set[str] = field(default_factory=set)
-    told_by: str = ""
+    left: set[str] = field(default_factory=set)
+    """Workers that held a connection of theirs, and hold none now."""
     active_at: float = 0.0
     gone_at: float | None = None
     status: str = ONLINE
@@ -40,8 +41,8 @@ class PresenceTracker:
         if person is None:
             person = self._people[user_id] = _Person()
             self._changed[user_id] = ONLINE
-        person.told_by = worker
         person.workers.add(worker)
+        person.left.discard(worker)
         person.gone_at = None
         self._leaving.pop(user_id, None)
         self._touch(user_id, person, now)
@@ -52,7 +53,7 @@ class PresenceTracker:
         if person is None:
             return
         person.workers.discard(worker)
-        person.told_by = worker
+        person.left.add(worker)
         if not person.workers and person.gone_at is None:
             person.gone_at = now
             self._leaving[user_id] = None
@@ -88,21 +89,25 @@ class PresenceTracker:
         return [user_id for user_id, person in self._people.items() if worker in person.workers]
 
     def changes(self, now: float, ours: Callable[[str], bool] = lambda _: True) -> list[tuple[UserId, str]]:
-        """Changes of status since the last call, by user; of those alone of whom one of `ours` spoke last."""
-        gone: dict[UserId, str] = {}
+        """Changes of status since the last call, by user; of those alone whom one of `ours` holds or held.
+
+        Two nodes whose reports crossed both say the same of a user, which does no harm; were it for the one that spoke
+        last, each would leave it to the other.
+        """
+        changed: list[tuple[UserId, str]] = []
         for user_id in list(self._leaving):
             person = self._people[user_id]
             assert person.gone_at is not None
             if now - person.gone_at < self.grace_s:
                 continue
             del self._leaving[user_id], self._people[user_id]
-            gone[user_id] = person.told_by
-            self._changed[user_id] = OFFLINE
-        changed = [
-            (user_id, status)
-            for user_id, status in self._changed.items()
-            if ours(gone[user_id] if user_id in gone else self._people[user_id].told_by)
-        ]
+            self._changed.pop(user_id, None)
+            if any(map(ours, person.left)):
+                changed.append((user_id, OFFLINE))
+        for user_id, status in self._changed.items():
+            person = self._people[user_id]
+            if any(map(ours, person.workers | person.left)):
+                changed.append((user_id, status))
         self._changed.clear()
         return changed
 

@@ -143,3 +143,29 @@ def test_doubled_and_disordered_reports_do_no_harm(reports: list[tuple[str, bool
     last = dict(reports)
     tracker.changes(1000.0)
     assert bool(tracker.people()) == any(last.values())
+
+
+def test_reports_of_two_nodes_that_cross_leave_nobody_without_a_status() -> None:
+    """Each node hears its own worker first, and says what its workers hold or held."""
+
+    def ours(worker: str) -> bool:
+        return "/" not in worker
+
+    one, other = (PresenceTracker(away_after_s=300.0) for _ in range(2))
+    for tracker in (one, other):
+        tracker.connected("ws0", ANN, 0.0)
+        tracker.connected("n/ws0", ANN, 0.01)
+    assert one.changes(0.1, ours) == other.changes(0.1, ours) == [(ANN, "online")]
+    for tracker in (one, other):
+        tracker.disconnected("ws0", ANN, 1.0)
+        tracker.disconnected("n/ws0", ANN, 1.01)
+    assert one.changes(7.0, ours) == other.changes(7.0, ours) == [(ANN, "offline")]
+
+
+def test_only_those_who_hold_or_held_a_connection_say_so() -> None:
+    tracker = PresenceTracker(away_after_s=300.0)
+    tracker.connected("n/ws0", ANN, 0.0)
+    assert tracker.changes(0.1, lambda worker: "/" not in worker) == []
+    tracker.disconnected("n/ws0", ANN, 1.0)
+    assert tracker.changes(7.0, lambda worker: "/" not in worker) == []
+    assert tracker.people() == []

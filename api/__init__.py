@@ -11,6 +11,7 @@ balance.py   evenly loaded workers: fresh connections go to whoever has fewest
 bodies.py    request bodies as typed structs
 channels.py  channels and their members
 cycle.py     a request and its answer: one write instead of two
+drain.py     how long a stopping node serves, and an end of its listening socket that resets nobody
 members.py   one member of a channel or of a team
 params.py    parts of the path and of the query
 pages.py     the web pages: every path outside /api

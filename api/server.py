@@ -22,6 +22,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from api import replies
 from api.balance import Balance
 from api.cycle import Cycle
+from api.drain import grace_s, refuse_new
 from api.upgrade import Request, Upgrader
 from app.context import Context
 from app.errors import AppError
@@ -33,6 +34,7 @@ MAX_HEADER_BYTES = 16_384
 MAX_TAIL_BYTES = 65_536
 LINGER_S = 5.0
 _SWEEP_S = 1.0
+_LAST_ACCEPTS_S = 0.2
 _WRITE_STUCK_S = 30.0
 
 
@@ -266,9 +268,12 @@ class Connection(HttpToolsProtocol):
 class Server(uvicorn.Server):
     """uvicorn's server without its signal handlers: the supervisor says when to stop."""
 
-    def __init__(self, config: uvicorn.Config, make: Callable[..., Connection]) -> None:
+    def __init__(self, config: uvicorn.Config, make: Callable[..., Connection], grace: Callable[[], float]) -> None:
         super().__init__(config)
         self._make = make
+        self._grace = grace
+        self._ending: asyncio.Task[None] | None = None
+        self.listener: socket.socket | None = None
 
     async def adopt(self, sock: socket.socket, received: bytes) -> None:
         """Serve a fresh connection that another worker accepted, and of which it has read `received`."""
@@ -291,7 +296,17 @@ class Server(uvicorn.Server):
         self.server_state.default_headers = [*self.server_state.default_headers, close]
 
     def stop(self) -> None:
-        """Accept no more, finish what is under way, return from `serve`."""
+        """Serve on for the grace of a drain; then accept no more, finish what is under way, return from `serve`."""
+        if seconds := self._grace():
+            self._ending = asyncio.get_running_loop().create_task(self._end_after(seconds))
+        else:
+            self.should_exit = True
+
+    async def _end_after(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+        if self.listener is not None:
+            refuse_new(self.listener)
+            await asyncio.sleep(_LAST_ACCEPTS_S)
         self.should_exit = True
 
 
@@ -314,11 +329,12 @@ def create_server(app: App[HttpRequest, Response], ctx: Context, upgrader: Upgra
         timeout_graceful_shutdown=2,
     )
     config.load()
-    return Server(config, make)
+    return Server(config, make, lambda: grace_s(ctx.config))
 
 
 async def serve(server: Server, listener: socket.socket, ctx: Context) -> None:
-    """Serve until `server.stop()`; then finish what is under way (at most 2 s)."""
+    """Serve until `server.stop()` and its grace; then finish what is under way (at most 2 s)."""
+    server.listener = listener
     sweeper = asyncio.create_task(_sweep(server, ctx))
     try:
         await server.serve(sockets=[listener])

@@ -16,6 +16,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from api import drain
 from app.config import Config, to_json
 from app.version import VERSION
 from cluster import control, embedded, floors, handover, operations, page, paths, spawn, stamps, systemd
@@ -333,6 +334,9 @@ class Supervisor:
         """Workers first, then the relay, then PostgreSQL, so that nothing loses what it works with."""
         systemd.notify("STOPPING=1")
         log.info("node is stopping")
+        for place in self._places:
+            for held in place.inherited:
+                held.close()  # nobody takes a worker's place any more: its sockets are to end with it
         await self._stop_workers([place for place in self._places if place.role in ("api", "ws")])
         await self._stop_workers([place for place in self._places if place.role == "relay"])
         for place in self._places:
@@ -346,7 +350,8 @@ class Supervisor:
             place.life.stopping()
             if place.channel is not None:
                 place.channel.send(Message("stop"))
-        await self._wait(places, WORKER_STOP_S, signal.SIGKILL)
+        grace_s = drain.grace_s(self._operations.config) if any(place.role == "api" for place in places) else 0
+        await self._wait(places, grace_s + WORKER_STOP_S, signal.SIGKILL)
 
     async def _wait(self, places: list[Place], limit_s: float, then: signal.Signals) -> None:
         deadline = time.monotonic() + limit_s

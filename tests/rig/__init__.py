@@ -1,5 +1,6 @@
 """What tests are made of.
 
+balancer.py nginx and haproxy by the samples in etc/
 cluster.py several nodes over one database, to be broken
 faultproxy.py a TCP proxy that is late, cuts, ends halves and resets
 load.py    clients that post without pause and remember what was acknowledged

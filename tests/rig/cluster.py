@@ -89,7 +89,7 @@ class Cluster:
             "TeamSettings": {"MaxUsersPerTeam": 10_000},
         }
         if self.enable:
-            base["ClusterSettings"] = {"Enable": True, "Secret": SECRET}
+            base["ClusterSettings"] = {"Enable": True, "Secret": SECRET, "DrainGraceS": 0}
         for section, keys in itertools.chain(self.config.items(), change.items()):
             base[section] = base.get(section, {}) | dict(keys)
         node.write_config(base)

@@ -36,6 +36,10 @@ class Load:
         self.acknowledged: list[Acknowledged] = []
         self.failures: list[str] = []
         self.retries = 0
+        self.reasons: list[str] = []
+        """Why, for each."""
+        self.retried: tuple[int, ...] = (429, 503)
+        """Statuses after which a post is sent again; a proxy adds 502 of its own."""
         self._pause_s = pause_s
         self._stop = threading.Event()
         self._threads = [threading.Thread(target=self._write, args=writer, daemon=True) for writer in writers]
@@ -79,10 +83,11 @@ class Load:
                 assert post["pending_post_id"] == pending_id
                 self.acknowledged.append(Acknowledged(pending_id, post["id"], channel_id))
                 return
-            if response is not None and response.status_code not in (429, 503):
+            if response is not None and response.status_code not in self.retried:
                 self.failures.append(f"{response.status_code} {response.text}")
                 return
             self.retries += 1
+            self.reasons.append("no answer" if response is None else f"{response.status_code} {response.text[:200]}")
             time.sleep(_RETRY_S)
         self.failures.append(f"no acknowledgement of {pending_id} within {_GIVE_UP_S} s")
 

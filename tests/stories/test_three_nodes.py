@@ -10,6 +10,7 @@ import pytest
 from tests.rig.cluster import Cluster
 from tests.rig.load import Load, assert_exactly_once
 from tests.rig.mariadb import MariaCluster
+from tests.rig.network import Loopback, Unavailable
 from tests.rig.people import new_channel, new_team, new_user
 from tests.rig.pgcluster import PgCluster
 from tests.rig.require import Require
@@ -125,6 +126,16 @@ def test_the_others_go_on_when_a_node_dies_and_it_comes_back(cluster: Cluster) -
         assert load.retries == 0
     mortal.write(channel, "after")
     assert_exactly_once(cluster.sql, load)
+
+
+def test_nodes_on_loopback_are_a_cluster_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tests.rig.cluster.network", Loopback)  # what a user gets who may make no namespaces
+    with PgCluster(0) as servers, Cluster(servers, 2) as cluster:
+        ann = new_user(cluster.nodes[0].url)
+        assert cluster.client(ann, 1).get("/users/me")["id"] == ann.id
+        assert cluster.is_green()
+        with pytest.raises(Unavailable):
+            cluster.cut(0, 1)
 
 
 def test_a_node_that_is_frozen_holds_up_nobody_else(cluster: Cluster) -> None:

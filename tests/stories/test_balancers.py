@@ -1,0 +1,144 @@
+"""nginx and haproxy, as the samples in etc/ set them up, in front of three nodes that stop, die and come back."""
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+import pytest
+import requests
+
+from tests.rig.balancer import Balancer
+from tests.rig.cluster import Cluster
+from tests.rig.load import Load, assert_exactly_once
+from tests.rig.people import new_channel, new_team, new_user
+from tests.rig.pgcluster import PgCluster
+from tests.rig.require import Require
+from tests.rig.rest import Rest
+from tests.rig.scale import scale
+from tests.rig.socket import Socket
+from tests.rig.wait import until
+
+GRACE_S = 4
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    """Three nodes that say for a while that they stop."""
+    with PgCluster(0) as servers, Cluster(servers, config={"ClusterSettings": {"DrainGraceS": GRACE_S}}) as cluster:
+        yield cluster
+
+
+@pytest.fixture(params=["nginx", "haproxy"])
+def balancer(request: pytest.FixtureRequest, require: Require, cluster: Cluster) -> Iterator[Balancer]:
+    require(request.param)
+    cluster.until_green()
+    with Balancer(request.param, [node.url for node in cluster.nodes]) as balancer:
+        yield balancer
+
+
+class Readers:
+    """GETs without pause: on one kept connection each, or on a new one for each request."""
+
+    def __init__(self, calls: list[Callable[[], requests.Response]]) -> None:
+        self.failures: list[str] = []
+        self.done = 0
+        self._stop = threading.Event()
+        self._threads = [threading.Thread(target=self._run, args=(call,), daemon=True) for call in calls]
+
+    def _run(self, call: Callable[[], requests.Response]) -> None:
+        while not self._stop.is_set():
+            try:
+                response = call()
+                if response.status_code != 200:
+                    self.failures.append(f"{response.status_code} {response.text[:200]}")
+            except requests.RequestException as error:
+                self.failures.append(repr(error))
+            self.done += 1
+            time.sleep(0.02)
+
+    def __enter__(self) -> "Readers":
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(60)
+
+
+def _through(balancer: Balancer, who: Rest) -> Rest:
+    rest = Rest(balancer.url)
+    rest.user, rest.token = who.user, who.token
+    rest.session.headers["Authorization"] = f"Bearer {who.token}"
+    return rest
+
+
+def _get(rest: Rest, path: str) -> requests.Response:
+    """On a new connection."""
+    return requests.get(f"{rest.url}/api/v4{path}", headers={"Authorization": f"Bearer {rest.token}"}, timeout=60)
+
+
+def _traffic(balancer: Balancer) -> tuple[Load, Readers, Rest, dict[str, Any]]:
+    people = [_through(balancer, new_user(balancer.url)) for _ in range(4)]
+    team = new_team(people[0], *people[1:])
+    channel = new_channel(people[0], team, *people[1:])
+    load = Load([(one, channel["id"]) for one in people[:2]], pause_s=0.01)
+    readers = Readers([partial(people[2].call, "GET", "/users/me"), partial(_get, people[3], "/users/me")])
+    return load, readers, people[0], channel
+
+
+def test_requests_and_websockets_go_through_to_every_node(balancer: Balancer, cluster: Cluster) -> None:
+    ann = _through(balancer, new_user(balancer.url))
+    team = new_team(ann)
+    channel = new_channel(ann, team)
+    sockets = [Socket.open(ann) for _ in range(6)]
+    held = [sum(child.get("sockets", 0) for child in node.children().values()) for node in cluster.nodes]
+    assert sum(held) == 6
+    assert min(held) > 0, held
+    post = ann.write(channel["id"], "through the balancer")
+    for socket in sockets:
+        assert socket.expect_post("through the balancer")["id"] == post["id"]
+        assert socket.ask("ping")["status"] == "OK"
+        socket.close()
+
+
+def test_nodes_that_stop_in_turn_fail_no_request(balancer: Balancer, cluster: Cluster) -> None:
+    load, readers, ann, _ = _traffic(balancer)
+    with load, readers:
+        for _ in range(scale(1, 5)):
+            for place, node in enumerate(cluster.nodes):
+                load.expect_more(20)
+                direct = f"{node.url}/api/v4/system/ping"
+                assert node.process is not None
+                node.process.send_signal(signal.SIGTERM)
+                until(lambda: requests.get(direct, timeout=5).status_code == 503, 2, "the ping to say no")  # noqa: B023
+                said = requests.get(f"{node.url}/api/v4/users/me", headers=ann.session.headers, timeout=5)
+                assert (said.status_code, said.headers["Connection"]) == (200, "close")
+                assert node.process.wait(GRACE_S + 6) == 0
+                load.expect_more(20)
+                cluster.restart(place)
+                cluster.until_green()
+    print(f"{balancer.name}: {len(load.acknowledged)} posts, {readers.done} reads")
+    assert readers.failures == []
+    assert load.failures == []
+    assert load.reasons == []
+    assert_exactly_once(cluster.sql, load)
+
+
+def test_a_node_that_is_killed_fails_no_read_and_loses_no_post(balancer: Balancer, cluster: Cluster) -> None:
+    load, readers, _, _ = _traffic(balancer)
+    load.retried = (429, 502, 503)
+    with load, readers:
+        load.expect_more(50)
+        cluster.kill(1)
+        load.expect_more(100)
+        cluster.restart(1)
+        cluster.until_green()
+        load.expect_more(20)
+    print(f"{balancer.name}: {load.retries} posts sent again, {readers.done} reads")
+    assert readers.failures == []
+    assert_exactly_once(cluster.sql, load)

@@ -28,6 +28,8 @@ class System:
     async def on_get_ping(self, req: Request, resp: Response) -> None:
         """GET /system/ping: 200 when this node should get traffic, else 503 with the reason. Asks no database.
 
+        200 with the reason `degraded_reads`: what is kept is still served, and nothing can be written anywhere.
+
         `get_server_status=true` adds how the database and the file store are; when one is not well the answer is 500.
         """
         reason = self._ctx.health.broken()
@@ -36,6 +38,8 @@ class System:
         if reason is not None:
             body["reason"] = reason
             status = 503
+        elif self._ctx.health.degraded():
+            body["reason"] = "degraded_reads"
         if (req.get_param("get_server_status") or "").lower() == "true":
             body["database_status"] = await system.database_status(self._ctx)
             body["filestore_status"] = system.filestore_status(self._ctx)

@@ -17,6 +17,7 @@ configfile.py   reading config.json: environment overrides, validation
 context.py      everything a verb needs, built once per process
 errors.py       AppError: Mattermost's error ids, texts and statuses
 events.py       what clients are told, built once and encoded once
+filestore.py    where files lie
 leaving.py      leaving channels and teams; what members are
 mentions.py     who a message mentions
 passwords.py    argon2id off the loop

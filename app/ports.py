@@ -20,6 +20,9 @@ class NodeHealth(Protocol):
     def broken(self) -> str | None:
         """Why this node should get no traffic, in one word; None while all is well."""
 
+    def degraded(self) -> bool:
+        """Whether reads of copies go on although there is no master, because nothing can be written anywhere."""
+
 
 class Operator(Protocol):
     """Commands for the whole node, whichever worker they land in."""

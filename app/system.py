@@ -1,12 +1,10 @@
 """Health and operation: whether this node should get traffic, and how its parts are."""
 
 import asyncio
-import os
-from pathlib import Path
 
 import msgspec
 
-from app import wire
+from app import filestore, wire
 from app.config import SECRET_KEYS
 from app.configfile import MASK
 from app.context import Context
@@ -85,10 +83,4 @@ async def cluster_status(ctx: Context, actor: Actor) -> list[Json]:
 
 def filestore_status(ctx: Context) -> str:
     """Whether files can be written where they are to lie."""
-    settings = ctx.config.file_settings
-    if settings.driver_name != "local":
-        return _HEALTHY
-    directory = Path(settings.directory)
-    while not directory.exists() and directory != directory.parent:
-        directory = directory.parent
-    return _HEALTHY if os.access(directory, os.W_OK) else _UNHEALTHY
+    return _HEALTHY if filestore.writable(ctx.config.file_settings) else _UNHEALTHY

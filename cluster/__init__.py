@@ -13,6 +13,7 @@ channel.py     messages between the supervisor and a worker
 children.py    sans-I/O: the life of a child process: back-off, watchdog, red
 cli.py         the command line
 colours.py     green, yellow, red: the status of the cluster
+condition.py   how this node is: what its beats say, and reads without a master
 control.py     the control socket
 demo.py        mmnode demo: three nodes on this machine
 demo_postgres.py the demo's database: a master and two replicas
@@ -35,6 +36,8 @@ operations.py  what operators ask of a node, or by it of all
 operator.py    from a worker to the supervisor: what an administrator asks of the node
 page.py        the node page: what the relay tells all workers, in shared memory
 paths.py       data directory, runtime directory, node id
+quiet.py       sans-I/O: whether any member could commit anything
+reasons.py     sans-I/O: what is not as it should be, in words
 relay.py       the node's post office
 relayworker.py the relay's process
 ring.py        sans-I/O: what a node sent last, for peers that missed some of it

@@ -46,7 +46,7 @@ class Child:
 
     @property
     def red(self) -> bool:
-        """Whether it crashed 5 times in a row, each time within 2 s of its start."""
+        """Whether it crashed 5 times in a row, each time within 2 s of its start, and has not run for longer since."""
         return self._early_crashes >= EARLY_CRASHES_TO_RED
 
     def due(self, now: float) -> bool:
@@ -69,6 +69,8 @@ class Child:
         """Its loop has turned."""
         self.beat_at = now
         self._has_beaten = True
+        if now - self.spawned_at >= EARLY_S:
+            self._early_crashes = 0
 
     def stopping(self) -> None:
         """It was told to stop."""

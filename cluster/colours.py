@@ -13,7 +13,16 @@ from cluster.bodies import Beat
 from cluster.membership import Liveness
 
 RED = frozenset(
-    {"config_mismatch", "version_mismatch", "down", "db_master_lost", "bus_isolated", "outbox_stale", "clock_skew"}
+    {
+        "config_mismatch",
+        "version_mismatch",
+        "down",
+        "db_master_lost",
+        "bus_isolated",
+        "outbox_stale",
+        "clock_skew",
+        "worker_crashing",
+    }
 )
 """All other reasons are yellow."""
 _AWAY = (Liveness.DOWN, Liveness.LEFT)

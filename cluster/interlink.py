@@ -22,8 +22,9 @@ from cluster.colours import Seen
 from cluster.envelope import Envelope, Kind
 from cluster.keyring import KeyRing, Registration
 from cluster.links import Links
-from cluster.membership import SUSPECT_S, Change, Liveness
+from cluster.membership import DOWN_S, SUSPECT_S, Change, Liveness
 from cluster.mesh import BEAT_S, Answered, Asked, Broadcast, Deliver, Direct, Lost, Mesh, Met, Moved, Refused, Through
+from cluster.quiet import Witness
 from cluster.roster import Roster
 from cluster.zap import Gate, KeyPair
 from db import nodes, systems
@@ -104,11 +105,15 @@ class Interlink:
         self._sink = sink
         self._loop = asyncio.get_running_loop()
         self._context = zmq.Context(io_threads=1)
-        self._gate = Gate(self._context, self._knock)
+        self._gate = Gate(self._context, self._stranger)
         self._links: Links
         self._roster: Roster
         self.mesh: Mesh
         self._numbers = itertools.count(1)
+        self.stranger_at = float("-inf")
+        """When somebody whose key is in no row that we have read last tried to connect."""
+        self._touched: dict[str, float] = {}
+        """When each node last wrote to the registry."""
         self._answers: dict[str, asyncio.Queue[tuple[str, Answer]]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._knocked = asyncio.Event()
@@ -202,6 +207,10 @@ class Interlink:
 
     # Registry ------------------------------------------------------------------------------------------------------
 
+    def _stranger(self) -> None:
+        self.stranger_at = now_s()
+        self._knock()
+
     def _knock(self) -> None:
         self._knocked.set()
 
@@ -221,6 +230,8 @@ class Interlink:
 
     async def _read_registry(self) -> None:
         rows = await nodes.read_all(self._database)
+        now = now_s()
+        self._touched = {row.node_id: now - row.age_ms / 1000 for row in rows}
         self.upgrading = await systems.find(self._database, UPGRADING) == "1"
         view = self._roster.judge(rows, self._place.urls, self._lists())
         for node_id, reason in view.news:
@@ -323,6 +334,32 @@ class Interlink:
             members.own_silence_s(one, now) >= SUSPECT_S or now - members.since(one) < _DISTURBED_S
             for one in members.node_ids()
         )
+
+    def is_isolated(self) -> bool:
+        """Whether no peer is heard although one is alive: its row in the registry says so."""
+        now, members = now_s(), self.mesh.members
+        silent = {one: members.own_silence_s(one, now) for one in members.node_ids()}
+        return all(one >= DOWN_S for one in silent.values()) and any(
+            now - self._touched.get(one, 0.0) <= silence_s - DOWN_S for one, silence_s in silent.items()
+        )
+
+    def witnesses(self) -> list[Witness]:
+        """What each peer last said of its master."""
+        mesh = self.mesh
+        return [
+            Witness(mesh.members.liveness(node_id), peer.beat is None or peer.beat.has_master, peer.beat_at)
+            for node_id, peer in mesh.peers.items()
+        ]
+
+    @property
+    def repairs(self) -> int:
+        """How often messages of peers were asked for once more."""
+        return sum(peer.repairs for peer in self.mesh.peers.values())
+
+    @property
+    def dropped(self) -> int:
+        """How many messages the sockets did not take."""
+        return self._links.dropped
 
     def members(self) -> list[Seen]:
         """Everybody, this node first, as it sees them now."""

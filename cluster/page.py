@@ -4,6 +4,7 @@
           16  head: messages the relay has handed out                  24  beat: when the relay's loop last turned, ns
           32  polled: when the last poll of the outbox that was applied had been sent, ns
           40  1 while the master does not answer              48  1 while the relay has not joined the cluster yet
+          56  1 while reads go on without a master            64  1 while a child of the node crashes at each start
 
         1024+  connections + 1 of each api worker, 0 while it does not serve
         3072   the master's term: number * 2^32 + timeline         3080  which replicas the following is about
@@ -25,7 +26,18 @@ from db.board import MAX_REPLICAS, Seen, Term, boottime_ns
 SIZE = mmap.PAGESIZE
 _MAGIC = 0x6D6D6E6F64650002
 _FIELD = struct.Struct("=Q")
-_MAGIC_AT, _INCARNATION_AT, _HEAD_AT, _BEAT_AT, _POLLED_AT, _LOST_AT, _JOINING_AT, _LOADS_AT = (
+(
+    _MAGIC_AT,
+    _INCARNATION_AT,
+    _HEAD_AT,
+    _BEAT_AT,
+    _POLLED_AT,
+    _LOST_AT,
+    _JOINING_AT,
+    _DEGRADED_AT,
+    _CRASHING_AT,
+    _LOADS_AT,
+) = (
     0,
     8,
     16,
@@ -33,11 +45,14 @@ _MAGIC_AT, _INCARNATION_AT, _HEAD_AT, _BEAT_AT, _POLLED_AT, _LOST_AT, _JOINING_A
     32,
     40,
     48,
+    56,
+    64,
     1024,
 )
 _TERM_AT, _SERVERS_AT, _REPLICAS_AT = 3072, 3080, 3088
 _REPLICA_BYTES = 3 * _FIELD.size
 _RELAY_SILENT_S = 3.0
+_LOST_S = 2.0
 _WAKE_S = 1.0
 
 
@@ -108,6 +123,24 @@ class Page:
     def set_joining(self, joining: bool) -> None:
         """By the relay."""
         self._set(_JOINING_AT, int(joining))
+
+    @property
+    def degraded(self) -> bool:
+        """Whether reads of copies go on although there is no master."""
+        return bool(self._get(_DEGRADED_AT))
+
+    def set_degraded(self, degraded: bool) -> None:
+        """By the relay."""
+        self._set(_DEGRADED_AT, int(degraded))
+
+    @property
+    def crashing(self) -> bool:
+        """Whether a child of the node cannot be kept alive."""
+        return bool(self._get(_CRASHING_AT))
+
+    def set_crashing(self, crashing: bool) -> None:
+        """By the supervisor."""
+        self._set(_CRASHING_AT, int(crashing))
 
     def load(self, worker: int) -> int | None:
         """Connections of an api worker; None while it does not serve."""
@@ -181,7 +214,12 @@ class RelayWatch:
         self._page = page
         self._now = now
         self._silent_since: float | None = None
+        self._lost_since: float | None = None
         self.draining = False
+
+    def degraded(self) -> bool:
+        """See `app.ports.NodeHealth`."""
+        return self._page.degraded
 
     def broken(self) -> str | None:
         """See `app.ports.NodeHealth`.
@@ -192,7 +230,16 @@ class RelayWatch:
             return "draining"
         if self._page.beat_age_s() <= _RELAY_SILENT_S:
             self._silent_since = None
-            return "joining" if self._page.joining else None
+            return "joining" if self._page.joining else "db_master_lost" if self._is_lost() else None
         if self._silent_since is None:
             self._silent_since = self._now()
         return "relay_down" if self._now() - self._silent_since >= _WAKE_S else None
+
+    def _is_lost(self) -> bool:
+        """Whether there has been no master for a while, and reads do not go on without one."""
+        if not self._page.master_lost() or self._page.degraded:
+            self._lost_since = None
+            return False
+        if self._lost_since is None:
+            self._lost_since = self._now()
+        return self._now() - self._lost_since >= _LOST_S

@@ -9,7 +9,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -42,6 +42,8 @@ _SETTLE_S = 10.0
 _EARLY_S = 2.0
 _EARLY_BYTES = 16 << 20
 _GONE_S = 3.0
+_LATE_S = 1.0
+_START_S = 5.0
 _PRESENCE_BATCH = 500
 _OF_SOCKETS = frozenset({"session", "user", "user_channels", "user_teams"})
 _PAIRS = 1000
@@ -72,11 +74,16 @@ class Relay:
         node_id: str,
         incarnation: int,
         away_after_s: float,
+        workers: Collection[str] = (),
         operate: Operate | None = None,
         on_forget: Callable[[], None] = lambda: None,
     ) -> None:
-        """operate: does what a peer asks of this node. on_forget: messages of a peer were lost."""
+        """workers: who should be there.
+
+        operate: does what a peer asks of this node. on_forget: messages of a peer were lost.
+        """
         self._operate = operate
+        self._workers = frozenset(workers)
         self._on_forget = on_forget
         self._page = page
         self._db = db
@@ -87,6 +94,11 @@ class Relay:
         self.interlink: Interlink | None = None
         self.relayed = 0
         self.dropped = 0
+        self.late_turns = 0
+        """How often the loop of this process, or that of a worker, stood still for a second."""
+        self.restarts = incarnation - 1
+        """Of this relay, and of the workers while it ran."""
+        self._began = asyncio.get_running_loop().time()
         self._loop = asyncio.get_running_loop()
         self._early: deque[tuple[bytes, str]] = deque()
         self._early_bytes = 0
@@ -143,7 +155,9 @@ class Relay:
         link = self._link(routing_id, envelope)
         if link is None:
             return
-        link.last_heard = self._loop.time()
+        now = self._loop.time()
+        self.late_turns += now - link.last_heard >= BEAT_S + _LATE_S
+        link.last_heard = now
         if envelope.kind == Kind.BEAT:
             if link.reader.see_tail(envelope.incarnation, envelope.seq) is Verdict.GAP:
                 self._count_loss(envelope.worker, link)
@@ -173,6 +187,7 @@ class Relay:
         if link is not None and envelope.incarnation < link.incarnation:
             return None
         if link is None or envelope.incarnation > link.incarnation:
+            self.restarts += link is not None
             link = Link(routing_id, envelope.incarnation, self._loop.time())
             # Nothing says what an earlier relay had from this worker; what it sends from here on is whole.
             before = envelope.seq if envelope.kind == Kind.BEAT else envelope.seq - 1
@@ -208,6 +223,10 @@ class Relay:
     def _publish(self, message: Message) -> None:
         self._hand_out(events.bundle([events.encode(message)]), class_of(message))
         self._loop.call_soon(self._drain)  # the descriptor is edge-triggered: a send may have eaten the edge
+
+    def is_a_worker_missing(self) -> bool:
+        """Whether some worker has not been heard of for a while."""
+        return self._loop.time() - self._began >= _START_S and not self._workers <= self._links.keys()
 
     # What comes from other nodes: `interlink.Sink` --------------------------------------------------------------------
 
@@ -304,9 +323,12 @@ class Relay:
             self.dropped += 1
 
     async def _beat_for_ever(self) -> None:
+        turned = self._loop.time()
         while True:
             self._page.beat()
             now = self._loop.time()
+            self.late_turns += now - turned >= BEAT_S + _LATE_S
+            turned = now
             for worker, link in list(self._links.items()):
                 if now - link.last_heard > _GONE_S:
                     del self._links[worker]

@@ -12,6 +12,7 @@ from app.version import VERSION
 from cluster import advertise, colours, digest, lease
 from cluster.bodies import Beat
 from cluster.channel import Body
+from cluster.condition import Condition
 from cluster.interlink import UPGRADING, Interlink, Place
 from cluster.keyring import KeyRing
 from cluster.lease import LeaseRunner
@@ -22,7 +23,6 @@ from cluster.start import Start
 from cluster.worker import Worker
 from cluster.zap import KeyPair
 from db import jobs, migrate, nodes, systems
-from db.board import boottime_ns, fence_open
 from db.errors import DatabaseError, Unavailable
 from db.ids import new_id
 from db.outbox import Follower
@@ -43,6 +43,7 @@ class RelayWorker(Worker):
     interlink: Interlink | None = None
     leader: LeaseRunner | None = None
     page: Page
+    condition: Condition
     schema_version = 0
     config: Config
 
@@ -63,13 +64,16 @@ class RelayWorker(Worker):
             node_id=self.start.paths.node_id,
             incarnation=self.start.incarnation,
             away_after_s=self.start.config.team_settings.user_status_away_timeout,
+            workers=[f"api{one}" for one in range(self.start.workers)]
+            + [f"ws{one}" for one in range(self.start.ws_workers)],
             operate=self._operate_for_a_peer,
             on_forget=lambda: follower.poll_now(),
         )
         self.follower = follower = Follower(database, relay.note_changes)
+        self.condition = condition = Condition(self.config, self.page, database, self.prober, follower, relay)
         holder = f"{self.start.paths.node_id}/{os.getpid()}/{self.start.incarnation}"
         self.leader = LeaseRunner(database, lease.JOBS, holder, lambda fence: jobs.run_for_ever(database, fence))
-        work = [self.prober.run(), self.follower.run(), self.relay.serve(), self.leader.run()]
+        work = [self.prober.run(), self.follower.run(), self.relay.serve(), self.leader.run(), condition.run()]
         if self.start.config.cluster_settings.enable:
             work.append(self._take_part(database))
         ready()
@@ -115,7 +119,7 @@ class RelayWorker(Worker):
             except DatabaseError as error:
                 log.warning("this node cannot enrol yet", extra={"reason": str(error).strip()})
                 await asyncio.sleep(_RETRY_S)
-        self.interlink = self.relay.interlink = interlink
+        self.interlink = self.relay.interlink = self.condition.interlink = interlink
         await interlink.run()
 
     def _about(self, place: Place) -> Beat:
@@ -139,18 +143,11 @@ class RelayWorker(Worker):
         beat.config_hash = digest.config_hash(config)
         term = self.page.term()
         beat.term = (term.number, term.timeline)
-        beat.reasons = self._reasons()
+        beat.reasons = self.condition.reasons
+        beat.has_master = self.condition.has_master
         if self.interlink is not None:
             link = self.interlink
             self.page.set_joining(link.removed or link.outsider or not link.mesh.joined)
-
-    def _reasons(self) -> list[str]:
-        reasons = []
-        if self.prober is not None and self.prober.master is None:
-            reasons.append("db_master_lost")
-        elif not fence_open(self.page.polled_ns(), boottime_ns()):
-            reasons.append("outbox_stale")
-        return reasons
 
     async def _operate_for_a_peer(self, command: str, _arguments: Body) -> Body:
         """What an administrator asked of all nodes, by one of them."""
@@ -199,6 +196,7 @@ class RelayWorker(Worker):
         """See `Worker`."""
         self.config = config
         if self.relay is not None:
+            self.condition.config = config
             self.relay.set_away_after(config.team_settings.user_status_away_timeout)
         if self.interlink is not None:
             self.interlink.renew_secret(_keyring(config))

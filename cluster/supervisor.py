@@ -158,6 +158,7 @@ class Supervisor:
                     self._see_postgres(place)
                 elif place.life.hangs(now):
                     await self._kill_hanging(place)
+            self._page.set_crashing(any(place.life.red for place in self._places))
             self._announce()
             while not self._commands.empty():
                 self._commands.get_nowait()()

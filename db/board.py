@@ -47,7 +47,10 @@ class Board(Protocol):
         """What is known of a replica."""
 
     def polled_ns(self) -> int:
-        """When the last poll of the outbox that was applied had been sent; 0: there was none."""
+        """When the last poll of the outbox that was applied had been sent; 0: there was none.
+
+        Without a master: when no member of the cluster could have committed anything that such a poll would tell of.
+        """
 
     def master_lost(self) -> bool:
         """Whether the master did not answer the last probe."""
@@ -56,7 +59,7 @@ class Board(Protocol):
         """Only the prober."""
 
     def set_polled(self, sent_ns: int) -> None:
-        """Only the follower of the outbox: floors and stamps of what that poll told of are written."""
+        """Only the relay: floors and stamps of what that poll told of are written, or there was nothing to tell."""
 
     def set_term(self, term: Term) -> None:
         """Only the prober: another master."""

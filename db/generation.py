@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
-from db.board import Board, Term, boottime_ns, fingerprint
+from db.board import Board, Seen, Term, boottime_ns, fingerprint
 from db.drivers import Driver, Facts, Server
 from db.errors import ConnectionLost, DatabaseError, StatementFailed, Unavailable, Wrong
 from db.routing import Router
@@ -69,9 +69,19 @@ class Generation:
         """
         if self._board.servers() != self._fingerprint:
             return None
-        seen = [self._board.replica(index) for index in range(len(self.replicas))]
+        seen = self._seen()
         index = self.router.choose(floor, seen, boottime_ns())
         return None if index is None else (index, seen[index].replayed)
+
+    def all_fit(self) -> bool:
+        """Whether every replica may be read now."""
+        now_ns = boottime_ns()
+        return self._board.servers() == self._fingerprint and all(
+            self.router.fit(index, seen, now_ns) for index, seen in enumerate(self._seen())
+        )
+
+    def _seen(self) -> list[Seen]:
+        return [self._board.replica(index) for index in range(len(self.replicas))]
 
 
 def term_of(facts: Facts) -> Term:

@@ -315,6 +315,10 @@ class Database:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
+    def replicas_fit(self) -> bool:
+        """Whether every replica may be read now. True without any."""
+        return self.generation.all_fit()
+
     # Servers -------------------------------------------------------------------------------------------------------
 
     async def verify(self, settings: PoolSettings) -> None:

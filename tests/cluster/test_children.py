@@ -115,6 +115,7 @@ def _random_life(chance: random.Random) -> None:
         match chance.randrange(4):
             case 0:
                 child.beat(now)
+                crashes = crashes if now - child.spawned_at < 2.0 else 0
                 assert not child.hangs(now)
             case 1:
                 child.ready()
@@ -130,3 +131,15 @@ def _random_life(chance: random.Random) -> None:
 
 def test_any_life_keeps_within_its_bounds() -> None:
     for_each_seed(scale(1_000, 100_000), _random_life)
+
+
+def test_a_child_that_lives_is_not_red_any_more() -> None:
+    child = _child()
+    for _ in range(5):
+        child.spawned(0.0)
+        child.exited(1.9)
+    child.spawned(10.0)
+    child.beat(11.9)
+    assert child.red
+    child.beat(12.0)
+    assert not child.red

@@ -102,3 +102,23 @@ def test_a_silent_relay_breaks_the_node_only_when_it_stays_silent(
     assert watch.broken() is None
     watch.draining = True
     assert watch.broken() == "draining"
+
+
+def test_a_node_without_a_master_gets_no_traffic_unless_reads_go_on(tmp_path: Path) -> None:
+    page.create(tmp_path / "page")
+    clock = [100.0]
+    relay = Page(tmp_path / "page", writable=True)
+    watch = RelayWatch(Page(tmp_path / "page"), lambda: clock[0])
+    relay.beat()
+    relay.set_master_lost(True)
+    assert watch.broken() is None  # another one may be on its way
+    clock[0] += 2
+    assert watch.broken() == "db_master_lost"
+    relay.set_degraded(True)
+    assert (watch.broken(), watch.degraded()) == (None, True)
+    relay.set_degraded(False)
+    assert watch.broken() is None
+    clock[0] += 2
+    assert watch.broken() == "db_master_lost"
+    relay.set_master_lost(False)
+    assert watch.broken() is None

@@ -1,0 +1,99 @@
+"""How this node is: what its beats say of it, and whether its reads go on without a master. The shell around
+`reasons.py` and `quiet.py`; the relay's.
+"""
+
+import asyncio
+import logging
+
+from app.config import Config
+from app.filestore import writable
+from cluster.interlink import Interlink, now_s
+from cluster.page import Page
+from cluster.quiet import Quiet
+from cluster.reasons import Facts, Reasons
+from cluster.relay import Relay
+from db.board import boottime_ns, fence_open
+from db.outbox import Follower
+from db.pool import Database
+from db.prober import Prober
+
+log = logging.getLogger(__name__)
+
+LOOK_S = 0.25
+FILES_S = 10.0
+_NEVER = float("-inf")
+
+
+class Condition:
+    """`run` until cancelled. interlink: None while this node takes no part in a cluster."""
+
+    interlink: Interlink | None = None
+
+    def __init__(
+        self, config: Config, page: Page, database: Database, prober: Prober, follower: Follower, relay: Relay
+    ) -> None:
+        self.config = config
+        self.reasons: list[str] = []
+        self._page = page
+        self._database = database
+        self._prober = prober
+        self._follower = follower
+        self._relay = relay
+        self._quiet = Quiet()
+        self._found = Reasons()
+        self._files_good = True
+        self._files_at = _NEVER
+
+    @property
+    def has_master(self) -> bool:
+        """Whether the master answered the last probe."""
+        return self._prober.master is not None and not self._page.master_lost()
+
+    async def run(self) -> None:
+        """Look four times a second until cancelled."""
+        while True:
+            now = now_s()
+            self._look_at_master(now)
+            if now - self._files_at >= FILES_S:
+                self._files_at = now
+                self._files_good = await asyncio.to_thread(writable, self.config.file_settings)
+            self.reasons = self._found.find(self._facts(), now)
+            await asyncio.sleep(LOOK_S)
+
+    def _look_at_master(self, now: float) -> None:
+        """While no member can commit anything, what is kept stays true: as good as a poll that found nothing."""
+        link = self.interlink
+        quiet = self._quiet.look(
+            now,
+            lost=not self.has_master and self._follower.polls > 0,
+            peers=[] if link is None else link.witnesses(),
+            stranger_at=_NEVER if link is None else link.stranger_at,
+            most_s=self.config.cluster_settings.degraded_read_max_s,
+        )
+        if self._needs_interlink() and (link is None or not link.mesh.joined):
+            quiet = None
+        if quiet is not None:
+            self._page.set_polled(max(self._page.polled_ns(), int(quiet * 1e9)))
+        if (quiet is not None) != self._page.degraded:
+            self._page.set_degraded(quiet is not None)
+            log.warning("reads go on without a master" if quiet is not None else "reads need a master again")
+
+    def _needs_interlink(self) -> bool:
+        return self.config.cluster_settings.enable
+
+    def _facts(self) -> Facts:
+        link = self.interlink
+        return Facts(
+            master_lost=not self.has_master,
+            degraded=self._page.degraded,
+            outbox_stale=not fence_open(self._page.polled_ns(), boottime_ns()),
+            replicas_out=not self._database.replicas_fit(),
+            isolated=link is not None and link.is_isolated(),
+            files_bad=not self._files_good,
+            workers_missing=self._relay.is_a_worker_missing(),
+            crashing=self._page.crashing,
+            repairs=0 if link is None else link.repairs,
+            drops=self._relay.dropped + (0 if link is None else link.dropped),
+            late_turns=self._relay.late_turns,
+            restarts=self._relay.restarts,
+        )

@@ -332,6 +332,7 @@ class Relay:
             for worker, link in list(self._links.items()):
                 if now - link.last_heard > _GONE_S:
                     del self._links[worker]
+                    self.late_turns += 1
                     self._presence.reset(worker, (), now)
                 else:
                     self._send(worker, link, Kind.BEAT, Class.CONTROL, link.stamp.last, b"")

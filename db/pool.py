@@ -140,12 +140,9 @@ class Database:
     async def _from_replica(
         self, sql: str, parameters: Parameters, on: Collection[Shard], of: RowShards | None
     ) -> list[Row] | None:
-        """The rows, or None when no replica may or can say.
-
-        None may while nobody knows what others changed; without a master they go on answering as far as they are.
-        """
+        """The rows, or None when no replica may or can say. None may while nobody knows what others changed."""
         generation = self.generation
-        if not fence_open(self.board.polled_ns(), boards.boottime_ns()) and not self.board.master_lost():
+        if not fence_open(self.board.polled_ns(), boards.boottime_ns()):
             return None
         floor = self.floors.floor(on)
         loop = asyncio.get_running_loop()

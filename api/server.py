@@ -319,9 +319,10 @@ class Server(uvicorn.Server):
         self.config.encoded_headers.append(close)  # what uvicorn makes the default headers of, once a second
         self.server_state.default_headers = [*self.server_state.default_headers, close]
 
-    def stop(self) -> None:
+    def stop(self, *, at_once: bool = False) -> None:
         """Serve on for the grace of a drain; then accept no more, finish what is under way, return from `serve`."""
-        if seconds := self._grace():
+        seconds = 0.0 if at_once else self._grace()
+        if seconds:
             self._ending = asyncio.get_running_loop().create_task(self._end_after(seconds))
         else:
             self.should_exit = True

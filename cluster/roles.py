@@ -135,7 +135,7 @@ class ApiWorker(ServingWorker):
         watch.draining = True
         receiver.close()
         self.server.drain()
-        self.server.stop()
+        self.server.stop(at_once=self.at_once)
         await serving
         sockets.close()
         peers.close()

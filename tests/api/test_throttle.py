@@ -14,6 +14,7 @@ from api.throttle import TELL_S, Throttle
 from app import events
 from app.config import Config, RateLimitSettings, ServiceSettings
 from app.context import Context
+from app.ratelimit import Verdict
 from db.ids import is_id, new_id
 from tests.api.expect import refused
 from tests.rig.node import Node
@@ -49,7 +50,9 @@ class Worker:
         self.now_ns = 0
         self.throttle = Throttle(cast(Context, self.ctx), hash_key, lambda: self.now_ns)
 
-    def remaining(self, path: str = ME, client: str | None = "198.51.100.7", query: str = "", **headers: str) -> int | None:
+    def remaining(
+        self, path: str = ME, client: str | None = "198.51.100.7", query: str = "", **headers: str
+    ) -> int | None:
         """What is left after a request; None: it does not count."""
         encoded = [(name.replace("_", "-").encode(), value.encode("latin-1")) for name, value in headers.items()]
         scope = {
@@ -382,6 +385,6 @@ def test_without_limits_no_answer_speaks_of_them(node: Node) -> None:
 
 
 def test_times_are_rounded_up() -> None:
-    verdict = throttle.Verdict(False, 101, 0, 1_000_000_001, 1)
+    verdict = Verdict(False, 101, 0, 1_000_000_001, 1)
     assert dict(throttle.headers_of(verdict))[b"x-ratelimit-reset"] == b"2"
     assert dict(throttle.headers_of(verdict))[b"retry-after"] == b"1"

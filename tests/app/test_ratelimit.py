@@ -84,17 +84,14 @@ def test_what_was_admitted_is_told_once() -> None:
 
 def test_a_sixteenth_of_the_burst_is_urgent_and_so_are_very_many_keys() -> None:
     limiter = RateLimiter(10, 47, 10_000)
-    for _ in range(2):
-        limiter.admit(KEY, 0)
-    assert not limiter.urgent
-    limiter.admit(KEY, 0)
-    assert limiter.urgent
+
+    def is_urgent_after(key: bytes) -> bool:
+        limiter.admit(key, 0)
+        return limiter.urgent
+
+    assert [is_urgent_after(KEY) for _ in range(3)] == [False, False, True]
     limiter.take()
-    assert not limiter.urgent
-    for number in range(1000):
-        assert not limiter.urgent
-        limiter.admit(b"%d" % number, 0)
-    assert limiter.urgent
+    assert [is_urgent_after(b"%d" % number) for number in range(1000)] == [False] * 999 + [True]
 
 
 @given(

@@ -159,7 +159,11 @@ def _header(scope: "HTTPScope", name: bytes) -> bytes:
 
 
 def _token(scope: "HTTPScope") -> str:
-    """The token that the session will be looked up by."""
+    """The token that the session will be looked up by: as Falcon reads it, wherever that could be another."""
+    authorization = [value for key, value in scope["headers"] if key == b"authorization"]
+    if len(authorization) < 2 and not scope["query_string"] and not _header(scope, b"cookie"):
+        found = auth.find_token({}, authorization[0].decode("latin-1"), None) if authorization else None
+        return found[0] if found is not None else ""
     try:
         req = Request(scope, _nothing)  # type: ignore[arg-type]
     except UnicodeDecodeError:

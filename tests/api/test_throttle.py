@@ -121,6 +121,20 @@ async def test_by_user_means_by_token_wherever_it_stands(credentials: dict[str, 
     assert worker.remaining(authorization="bearer other") == 100
 
 
+@pytest.mark.parametrize(
+    "decoy",
+    [
+        {"cookie": "MMAUTHTOKEN=abc", "authorization": "Bearer {}"},
+        {"authorization": "token abc", "query": "access_token={}"},
+    ],
+)
+async def test_of_several_tokens_the_one_counts_that_is_looked_up(decoy: dict[str, str]) -> None:
+    """Else a client that adds another one to each request would be another client each time."""
+    worker = Worker(vary_by_user=True)
+    assert worker.remaining(authorization="Bearer abc") == 100
+    assert [worker.remaining(**{key: text.format(n) for key, text in decoy.items()}) for n in range(3)] == [99, 98, 97]
+
+
 async def test_by_user_who_has_no_token_counts_by_address_or_not_at_all() -> None:
     both = Worker(vary_by_user=True)
     assert [both.remaining(), both.remaining(), both.remaining(client="192.0.2.1")] == [100, 99, 100]

@@ -11,8 +11,6 @@ from falcon.asgi import Request
 
 from app.config import Config
 
-_LONGEST = 512
-
 
 class Proxies:
     """Which peers may speak for their clients, and what they say."""
@@ -50,7 +48,7 @@ class Proxies:
     def _first_foreign(self, value: bytes) -> IPv4Address | IPv6Address | None:
         """Each proxy adds whom it heard at the end of the list: the last that is none of ours, else the first."""
         first = None
-        for hop in reversed(value[-_LONGEST:].decode("latin-1").split(",")):
+        for hop in reversed(value.decode("latin-1").split(",")):
             address = _parse(hop.strip())
             if address is None:
                 break

@@ -32,6 +32,7 @@ TELL_S = 0.1
 # Load balancers take a node that does not answer these out. With a query they may ask the database, and count.
 PINGS = frozenset({"/api/v4/system/ping", "/api/v3/general/ping"})
 _ADDRESSES = 4096
+_LONGEST = 512
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -101,7 +102,7 @@ class Throttle:
         if self._by_user and (token := _token(scope)):
             who = b"token " + token.encode("utf-8", "surrogatepass")
         elif self._by_address and (client := scope["client"]) is not None:
-            said = tuple(_header(scope, name) for name in self._proxies.headers)
+            said = tuple(_header(scope, name)[-_LONGEST:] for name in self._proxies.headers)
             who = b"client " + self._client(client[0], said).encode()
         value = _header(scope, self._header).lower() if self._header else b""
         if not who and not value:

@@ -16,11 +16,13 @@ members.py   one member of a channel or of a team
 params.py    parts of the path and of the query
 pages.py     the web pages: every path outside /api
 posts.py     posts
+proxies.py   where requests come from when proxies of ours stand in between
 replies.py   answers and errors in Mattermost's form
 server.py    uvicorn on its inherited socket: limits, timeouts, drain
 sessions.py  sessions, what administrators decide over users, presence
 system.py    ping, configuration, licence, what operators do
 teams.py     teams and their members
+throttle.py  rate limits: which requests count, for whom, what the answers say
 upgrade.py   the WebSocket upgrade: checks, then the socket goes to a ws worker
 users.py     accounts, log in, log out
 """

@@ -98,7 +98,7 @@ def routes(ctx: Context) -> list[tuple[str, object, str | None]]:
 
 
 class Headers:
-    """What every reply carries: X-Request-Id, X-Version-Id, Vary, and on GET that it is not to be kept."""
+    """What every reply carries (`replies.common_headers`)."""
 
     def __init__(self, ctx: Context) -> None:
         self._ctx = ctx
@@ -109,15 +109,8 @@ class Headers:
 
     async def process_response(self, req: Request, resp: Response, _resource: object, _succeeded: bool) -> None:
         """Set the headers."""
-        headers = {
-            "X-Request-Id": req.context.request_id,
-            "X-Version-Id": self._ctx.client_config.version_id,
-            "Vary": "Accept-Encoding",
-            "X-Content-Type-Options": "nosniff",
-        }
-        if req.method == "GET":
-            headers["Expires"] = "0"
-        resp.set_headers(headers)
+        version_id = self._ctx.client_config.version_id
+        resp.set_headers(replies.common_headers(req.method, req.context.request_id, version_id))
 
 
 async def _on_app_error(req: Request, resp: Response, error: AppError, _params: dict[str, Any]) -> None:

@@ -7,13 +7,12 @@ Order (api-v4 rules): cookie MMAUTHTOKEN, `Authorization: BEARER t` (any case), 
 import secrets
 from collections.abc import Mapping
 from enum import Enum
-from ipaddress import ip_address, ip_network
 from urllib.parse import urlsplit
 
 from falcon.asgi import Request, Response
 
+from api.proxies import Proxies
 from app import errors, sessions
-from app.config import Config
 from app.context import Context
 from app.errors import AppError
 from app.permissions import Actor
@@ -79,28 +78,6 @@ class Authenticator:
         strict = self._ctx.config.service_settings.experimental_strict_csrf_enforcement
         if strict or req.get_header("X-Requested-With") != "XMLHttpRequest":
             raise errors.session_expired()
-
-
-class Proxies:
-    """Which peers may speak for their clients (X-Forwarded-*), by ServiceSettings.TrustedProxies."""
-
-    def __init__(self, config: Config) -> None:
-        self._networks = [ip_network(one) for one in config.service_settings.trusted_proxies]
-
-    def trusts(self, address: str) -> bool:
-        """Whether `address` is a proxy of ours."""
-        try:
-            peer = ip_address(address)
-        except ValueError:
-            return False
-        return any(peer in network for network in self._networks)
-
-    def is_https(self, req: Request) -> bool:
-        """Whether the client's own connection is encrypted."""
-        forwarded = req.get_header("X-Forwarded-Proto")
-        if forwarded and self.trusts(req.remote_addr):
-            return forwarded.strip().lower() == "https"
-        return req.scheme == "https"
 
 
 def set_cookies(ctx: Context, req: Request, resp: Response, session: Session, token: str) -> None:

@@ -1,6 +1,6 @@
 """Answers and errors in Mattermost's form."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from http import HTTPStatus
 
 import falcon
@@ -29,6 +29,19 @@ def send_encoded(resp: Response, body: bytes) -> None:
 def ok(resp: Response) -> None:
     """Answer {"status":"OK"}, for what has nothing else to say (clients parse every body)."""
     send(resp, wire.OK)
+
+
+def common_headers(method: str, request_id: str, version_id: str) -> dict[str, str]:
+    """What every reply carries; on GET also that it is not to be kept."""
+    headers = {
+        "X-Request-Id": request_id,
+        "X-Version-Id": version_id,
+        "Vary": "Accept-Encoding",
+        "X-Content-Type-Options": "nosniff",
+    }
+    if method == "GET":
+        headers["Expires"] = "0"
+    return headers
 
 
 def error_body(error: AppError, request_id: str | None) -> bytes:
@@ -61,7 +74,7 @@ def not_modified(req: Request, resp: Response, *parts: object) -> bool:
     return True
 
 
-def raw_error(error: AppError) -> bytes:
+def raw_error(error: AppError, headers: Sequence[tuple[bytes, bytes]] = ()) -> bytes:
     """A whole HTTP response with Mattermost's error JSON, after which the connection ends."""
     request_id = new_id()
     body = error_body(error, request_id)
@@ -69,6 +82,7 @@ def raw_error(error: AppError) -> bytes:
     head = (
         f"HTTP/1.1 {error.status} {HTTPStatus(error.status).phrase}\r\n"
         f"Content-Type: {JSON}\r\nContent-Length: {len(body)}\r\nX-Request-Id: {request_id}\r\n"
-        f"{retry}Connection: close\r\n\r\n"
+        f"{retry}Connection: close\r\n"
     )
-    return head.encode() + body
+    more = b"".join(b"%b: %b\r\n" % one for one in headers)
+    return head.encode() + more + b"\r\n" + body

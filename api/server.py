@@ -23,6 +23,7 @@ from api import replies
 from api.balance import Balance
 from api.cycle import Cycle
 from api.drain import grace_s, refuse_new
+from api.throttle import Throttle, error_of, headers_of
 from api.upgrade import Request, Upgrader
 from app.context import Context
 from app.errors import AppError
@@ -45,10 +46,19 @@ class Refused(Exception):
 class Connection(HttpToolsProtocol):
     """One client connection."""
 
-    def __init__(self, upgrader: Upgrader, balance: Balance, *, adopted: bytes | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        upgrader: Upgrader,
+        balance: Balance,
+        throttle: Throttle | None,
+        *,
+        adopted: bytes | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self._upgrader = upgrader
         self._balance = balance
+        self._throttle = throttle
         self._adopted = adopted
         """What another worker had read before it passed the connection on; None: it was accepted here."""
         self._held: bytearray | None = None
@@ -147,14 +157,14 @@ class Connection(HttpToolsProtocol):
         if not self._has_host and version == "1.1":
             raise Refused("host")
         upgrade = self.parser.should_upgrade()
+        self._fill_scope(version)
         if upgrade and self._should_upgrade():
-            self.scope["method"] = self.parser.get_method().decode("ascii")
             return
         # An upgrade to something else is answered as plain HTTP; what follows it would be of another protocol.
-        self._begin_request(version, keep_alive=not upgrade and version == "1.1" and self.parser.should_keep_alive())
+        self._begin_request(keep_alive=not upgrade and version == "1.1" and self.parser.should_keep_alive())
 
-    def _begin_request(self, version: str, *, keep_alive: bool) -> None:
-        """As uvicorn's `on_headers_complete`, with a cycle of our own."""
+    def _fill_scope(self, version: str) -> None:
+        """As in uvicorn's `on_headers_complete`."""
         url = httptools.parse_url(self.url)
         path = url.path.decode("ascii")
         self.scope["method"] = self.parser.get_method().decode("ascii")
@@ -162,6 +172,13 @@ class Connection(HttpToolsProtocol):
         self.scope["path"] = unquote(path) if "%" in path else path
         self.scope["raw_path"] = url.path
         self.scope["query_string"] = url.query or b""
+
+    def _begin_request(self, *, keep_alive: bool) -> None:
+        """As in uvicorn's `on_headers_complete`, with a cycle of our own."""
+        app, default_headers = self.app, self.server_state.default_headers
+        if self._throttle is not None:
+            app, headers = self._throttle.screen(app, self.scope)
+            default_headers = [*default_headers, *headers]
         before = self.cycle
         self.cycle = Cycle(
             scope=self.scope,
@@ -170,17 +187,17 @@ class Connection(HttpToolsProtocol):
             logger=self.logger,
             access_logger=self.access_logger,
             access_log=False,
-            default_headers=self.server_state.default_headers,
+            default_headers=default_headers,
             message_event=asyncio.Event(),
             expect_100_continue=self.expect_100_continue,
             keep_alive=keep_alive,
             on_response=self.on_response_complete,
         )
         if before is None or before.response_complete:
-            self._start_asgi_task(self.cycle, self.app)
+            self._start_asgi_task(self.cycle, app)
         else:  # a pipelined request waits for its turn
             self.flow.pause_reading()
-            self.pipeline.appendleft((self.cycle, self.app))
+            self.pipeline.appendleft((self.cycle, app))
 
     def on_message_complete(self) -> None:
         """The request is whole."""
@@ -213,12 +230,15 @@ class Connection(HttpToolsProtocol):
             if self._should_upgrade():
                 self._upgrade(data[upgrade.args[0] :])
         except httptools.HttpParserError:
-            self._refuse()
+            self._refuse_as_bad()
 
-    def _refuse(self) -> None:
-        """Read no more. Answers stay in the order of their requests: those before get theirs first."""
+    def _refuse_as_bad(self) -> None:
         status = 431 if self._header_bytes > MAX_HEADER_BYTES else 400
-        self._refusal = replies.raw_error(AppError("api.context.invalid_param.app_error", status, Name="request"))
+        self._refuse(replies.raw_error(AppError("api.context.invalid_param.app_error", status, Name="request")))
+
+    def _refuse(self, refusal: bytes) -> None:
+        """Read no more. Answers stay in the order of their requests: those before get theirs first."""
+        self._refusal = refusal
         self._end()
 
     def _end(self) -> None:
@@ -242,7 +262,11 @@ class Connection(HttpToolsProtocol):
         """Hand the connection over to the upgrader, with nothing of it left here."""
         unanswered = self.cycle is not None and not self.cycle.response_complete
         if unanswered or self._has_body or len(tail) > MAX_TAIL_BYTES or self.transport.get_write_buffer_size():
-            self._refuse()
+            self._refuse_as_bad()
+            return
+        verdict = self._throttle.check(self.scope) if self._throttle is not None else None
+        if verdict is not None and not verdict.admitted:
+            self._refuse(replies.raw_error(error_of(verdict), headers_of(verdict)))
             return
         self.connections.discard(self)
         self._balance.closed()
@@ -295,9 +319,10 @@ class Server(uvicorn.Server):
         self.config.encoded_headers.append(close)  # what uvicorn makes the default headers of, once a second
         self.server_state.default_headers = [*self.server_state.default_headers, close]
 
-    def stop(self) -> None:
+    def stop(self, *, at_once: bool = False) -> None:
         """Serve on for the grace of a drain; then accept no more, finish what is under way, return from `serve`."""
-        if seconds := self._grace():
+        seconds = 0.0 if at_once else self._grace()
+        if seconds:
             self._ending = asyncio.get_running_loop().create_task(self._end_after(seconds))
         else:
             self.should_exit = True
@@ -310,11 +335,17 @@ class Server(uvicorn.Server):
         self.should_exit = True
 
 
-def create_server(app: App[HttpRequest, Response], ctx: Context, upgrader: Upgrader, balance: Balance) -> Server:
-    """A server for `serve`."""
+def create_server(
+    app: App[HttpRequest, Response],
+    ctx: Context,
+    upgrader: Upgrader,
+    balance: Balance,
+    throttle: Throttle | None = None,
+) -> Server:
+    """A server for `serve`. throttle: None: without rate limits."""
 
     def make(**kwargs: Any) -> Connection:
-        return Connection(upgrader, balance, **kwargs)
+        return Connection(upgrader, balance, throttle, **kwargs)
 
     config = uvicorn.Config(
         app,

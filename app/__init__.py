@@ -26,6 +26,7 @@ ports.py        what the rules need from the outside
 postlists.py    the lists of posts that clients ask for
 posts.py        posts
 presence.py     sans-I/O: who is online, from connections coming and going
+ratelimit.py    sans-I/O: GCRA, with what other workers admitted
 roles.py        Mattermost's roles and the permissions they carry
 sessions.py     log in, log out, who is asking
 statuses.py     what users say of themselves

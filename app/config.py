@@ -40,6 +40,9 @@ class ServiceSettings(Section, frozen=True):
         "TrustedProxies",
         ["127.0.0.0/8", "::1/128", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"],
     )
+    trusted_proxy_ip_header: Annotated[list[str], Meta(max_length=16)] = key(
+        "TrustedProxyIPHeader", ["X-Forwarded-For", "X-Real-IP"]
+    )
     session_length_web_in_days: Positive = 180
     session_length_mobile_in_days: Positive = 180
     experimental_strict_csrf_enforcement: bool = key("ExperimentalStrictCSRFEnforcement", True)
@@ -109,6 +112,22 @@ class ClusterSettings(Section, frozen=True):
     degraded_read_max_s: Annotated[int, Meta(ge=0, le=86_400)] = 600
 
 
+class RateLimitSettings(Section, frozen=True):
+    """How many requests a client may make, on all nodes together. `api/throttle.py` says who counts as one.
+
+    PerSec: the even rate. MaxBurst: how many more than one may come at once. MemoryStoreSize: clients that a worker
+    remembers.
+    """
+
+    enable: bool = False
+    per_sec: Annotated[int, Meta(ge=1, le=1_000_000)] = 10
+    max_burst: Annotated[int, Meta(ge=1, le=1_000_000)] = 100
+    memory_store_size: Annotated[int, Meta(ge=1, le=10_000_000)] = 10_000
+    vary_by_remote_addr: bool = True
+    vary_by_user: bool = False
+    vary_by_header: Annotated[str, Meta(max_length=128)] = ""
+
+
 class FileSettings(Section, frozen=True):
     """Where uploaded files lie."""
 
@@ -168,6 +187,7 @@ class Config(Struct, frozen=True, kw_only=True, rename="pascal"):
     team_settings: TeamSettings = TeamSettings()
     sql_settings: SqlSettings = SqlSettings()
     cluster_settings: ClusterSettings = ClusterSettings()
+    rate_limit_settings: RateLimitSettings = RateLimitSettings()
     file_settings: FileSettings = FileSettings()
     password_settings: PasswordSettings = PasswordSettings()
     email_settings: EmailSettings = EmailSettings()
@@ -186,6 +206,7 @@ RESTART_NEEDED = frozenset(
         "LocalizationSettings.DefaultServerLocale",
         "SqlSettings.DriverName",
         "ClusterSettings",
+        "RateLimitSettings",
         "FileSettings",
     }
 )

@@ -7,6 +7,7 @@ as it is; they are reported as warnings.
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_network
@@ -22,6 +23,7 @@ from app.config import SECRET_KEYS, Config, Section, SqlSettings, split_address
 from db.drivers import mysql_dsn
 
 MASK = "*" * 32
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
 @dataclass(frozen=True)
@@ -228,6 +230,11 @@ def _judge(config: Config, source: str) -> list[Problem]:
             ip_network(network)
         except ValueError:
             refuse("ServiceSettings.TrustedProxies", network, "must be addresses or networks (10.0.0.0/8)")
+    names = [("RateLimitSettings.VaryByHeader", config.rate_limit_settings.vary_by_header or "none")]
+    names += [("ServiceSettings.TrustedProxyIPHeader", one) for one in service.trusted_proxy_ip_header]
+    for dotted, name in names:
+        if not _HEADER_NAME.fullmatch(name):
+            refuse(dotted, name, "must be the name of a header (X-Forwarded-For)")
     if service.site_url and not service.site_url.startswith(("http://", "https://")):
         refuse("ServiceSettings.SiteURL", service.site_url, "must start with http:// or https://")
     if config.sql_settings.driver_name == "mysql" and not config.sql_settings.data_source:

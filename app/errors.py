@@ -32,6 +32,7 @@ MESSAGES: Final[dict[str, str]] = {
     "api.context.invalid_param.app_error": "Invalid {Name} parameter.",
     "api.context.invalid_url_param.app_error": "Invalid or missing {Name} parameter in request URL.",
     "api.context.permissions.app_error": "You do not have the appropriate permissions.",
+    "api.context.rate_limit.app_error": "Too many requests. Please try again later.",
     "api.context.request_body_too_large.app_error": "Request body too large. Limit: {MaximumPayloadSizeBytes} bytes.",
     "api.context.server_busy.app_error": "Server is busy, non-critical services are temporarily unavailable.",
     "api.context.session_expired.app_error": "Invalid or expired session, please login again.",

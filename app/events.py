@@ -6,9 +6,10 @@ A frame is the event's JSON up to its last member; every socket adds its own `,"
 
 import struct
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
 
 from app import wire
 from db.entities import ChannelInfo, ChannelType, Post, User
@@ -83,7 +84,21 @@ class Presence(msgspec.Struct, array_like=True, frozen=True, tag="presence"):
     user_ids: tuple[str, ...]
 
 
-Message = Event | ChannelMembership | TeamMembership | SessionClosed | Presence | Changed | EverySessionClosed
+KEY_BYTES = 8
+MAX_COUNTS = 1000
+_Key = Annotated[bytes, Meta(min_length=KEY_BYTES, max_length=KEY_BYTES)]
+_Count = Annotated[int, Meta(ge=1, le=1_000_000)]
+
+
+class Admitted(msgspec.Struct, array_like=True, frozen=True, tag="admitted"):
+    """How many requests a worker has admitted under its rate limit, by key; goes to the other api workers only."""
+
+    counts: Annotated[tuple[tuple[_Key, _Count], ...], Meta(max_length=MAX_COUNTS)]
+
+
+Message = (
+    Event | ChannelMembership | TeamMembership | SessionClosed | Presence | Changed | EverySessionClosed | Admitted
+)
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(list[Message])

@@ -15,7 +15,7 @@ import msgspec
 import zmq
 
 from app import events
-from app.events import Event, EverySessionClosed, Message, Presence, SessionClosed
+from app.events import Admitted, Event, EverySessionClosed, Message, Presence, SessionClosed
 from cluster.envelope import (
     MAX_BODY_BYTES,
     MAX_SHARDS,
@@ -44,9 +44,16 @@ def class_of(message: Message) -> Class:
     """How much a message matters."""
     if isinstance(message, (SessionClosed, EverySessionClosed)):
         return Class.SECURITY
-    if isinstance(message, Event) and message.name in events.BEST_EFFORT:
+    if isinstance(message, Admitted) or (isinstance(message, Event) and message.name in events.BEST_EFFORT):
         return Class.BEST_EFFORT
     return Class.RELIABLE
+
+
+def kind_of(message: Message) -> Kind:
+    """For whom it is."""
+    if isinstance(message, Admitted):
+        return Kind.API_MESSAGE
+    return Kind.PRESENCE if isinstance(message, Presence) else Kind.MESSAGE
 
 
 def send(socket: "zmq.Socket[bytes]", *frames: bytes) -> None:
@@ -133,8 +140,7 @@ class BusEnd:
             log.warning("a message is too large for the bus", extra={"bytes": len(encoded)})
             self.dropped += 1
             return
-        kind = Kind.PRESENCE if isinstance(message, Presence) else Kind.MESSAGE
-        kind_class = class_of(message)
+        kind, kind_class = kind_of(message), class_of(message)
         if not self._outgoing.add(kind, kind_class, encoded):
             self._flush()
             self._outgoing.add(kind, kind_class, encoded)
@@ -262,7 +268,7 @@ class BusEnd:
                 self._on_loss()
         elif envelope.kind == Kind.ACK:
             self._through(envelope.seq)
-        elif envelope.kind == Kind.MESSAGE:
+        elif envelope.kind in (Kind.MESSAGE, Kind.API_MESSAGE):
             verdict = self._reader.see(envelope.incarnation, envelope.seq)
             if verdict is Verdict.DUPLICATE:
                 return

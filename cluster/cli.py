@@ -5,7 +5,8 @@
     mmnode demo [--port-base PORT]                    three nodes over PostgreSQL with two replicas, to play with
     mmnode db status | recycle | migrate | failover --to DSN [--force]
 
-Exit status: 0 done, 1 failed, 2 the command line or the configuration is wrong (nothing was started).
+Exit status: 0 done, 1 failed, 2 the command line or the configuration is wrong (nothing was started), 78 the node
+stopped because another process runs under its node_id.
 """
 
 import argparse

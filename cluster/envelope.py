@@ -27,7 +27,7 @@ class Kind(StrEnum):
     BEAT = "beat"
     """both ways, every half second: I live, and `seq` was the last number I sent."""
     MESSAGE = "message"
-    """a bundle of messages of app/events.py, for those that need them."""
+    """a bundle of messages of app/events.py, for ws workers."""
     PRESENCE = "presence"
     """worker -> relay: a bundle of `Presence` of app/events.py."""
     CHANGED = "changed"
@@ -50,6 +50,8 @@ class Kind(StrEnum):
     """relay -> relay: what came of it (`bodies.Answer`)."""
     LEAVE = "leave"
     """relay -> relay: good-bye."""
+    API_MESSAGE = "api_message"
+    """as MESSAGE, for the other api workers."""
 
 
 class Class(StrEnum):

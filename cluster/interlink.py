@@ -127,12 +127,14 @@ class Interlink:
         self.removed = False
         """An operator took this node out of the cluster."""
         self.superseded = False
-        """A later start of this node holds its id."""
+        """Another process enrolled later under this node's id: this one is not to enrol again, but to end."""
 
     async def open(self, about: Beat) -> None:
         """Enrol, listen, connect. Raises DatabaseError."""
         incarnation = await self._enrol(0)
-        self._roster = Roster(self._place.cluster_id, self._place.node_id, incarnation, self._keyring)
+        self._roster = Roster(
+            self._place.cluster_id, self._place.node_id, incarnation, self._keyring, self._keys.public
+        )
         self.mesh = Mesh(self._place.node_id, self._place.cluster_id, incarnation, now_s(), about)
         self._links = Links(
             self._context,
@@ -182,7 +184,16 @@ class Interlink:
                 if reading.done():
                     reading.result()
                 await asyncio.sleep(TICK_S)
-            log.error("another process runs as this node: it is in the registry with a later start")
+            rival = self._roster.view.members.get(self._place.node_id)
+            log.error(
+                "another process runs as this node: it enrolled later, so this one stops; if its data directory is a"
+                " copy of the other's, remove the file node_id in it and start it again",
+                extra={
+                    "node": self._place.node_id,
+                    "other_host": rival.hostname if rival is not None else "",
+                    "other_address": rival.address if rival is not None else "",
+                },
+            )
         finally:
             reading.cancel()
 
@@ -224,7 +235,7 @@ class Interlink:
             try:
                 await self._read_registry()
                 if not await nodes.touch(self._database, self._place.node_id, self._roster.incarnation):
-                    self.superseded = True
+                    self._knock()  # somebody wrote our row: the next look says who
             except DatabaseError as error:
                 log.warning("the registry of nodes cannot be read", extra={"reason": str(error).strip()})
 
@@ -236,6 +247,9 @@ class Interlink:
         view = self._roster.judge(rows, self._place.urls, self._lists())
         for node_id, reason in view.news:
             log.error("a registration is refused", extra={"node": node_id, "reason": reason.value})
+        if view.superseded:
+            self.superseded = True
+            return
         self.removed = self._place.node_id in view.removed
         if self._reseal or not (view.registered or self.removed):
             self._reseal = False

@@ -19,7 +19,7 @@ import zmq
 from app import events
 from app.events import Message, Presence
 from app.presence import OFFLINE, PresenceTracker
-from cluster.bus import BEAT_S, class_of, send
+from cluster.bus import BEAT_S, class_of, kind_of, send
 from cluster.envelope import BadEnvelope, Class, Envelope, Kind, pack, unpack, unpack_shards
 from cluster.interlink import Interlink
 from cluster.membership import DOWN_S, Liveness
@@ -47,6 +47,8 @@ _START_S = 5.0
 _PRESENCE_BATCH = 500
 _OF_SOCKETS = frozenset({"session", "user", "user_channels", "user_teams"})
 _PAIRS = 1000
+_READERS: dict[str, str] = {Kind.MESSAGE: "ws", Kind.API_MESSAGE: "api"}
+"""Which workers get the bundles of a kind."""
 Operate = Callable[[str, dict[str, Any]], Awaitable[dict[str, Any]]]
 
 
@@ -171,10 +173,10 @@ class Relay:
             self._note_presence(envelope.worker, body)
             if self.interlink is not None:
                 self.interlink.publish(Kind.PRESENCE, envelope.kind_class, body, worker=envelope.worker)
-        elif envelope.kind == Kind.MESSAGE:
-            self._hand_out(body, envelope.kind_class)
+        elif envelope.kind in _READERS:
+            self._hand_out(envelope.kind, body, envelope.kind_class, sender=envelope.worker)
             if self.interlink is not None:
-                self.interlink.publish(Kind.MESSAGE, envelope.kind_class, body)
+                self.interlink.publish(Kind(envelope.kind), envelope.kind_class, body)
         elif envelope.kind == Kind.CHANGED:
             if self.interlink is not None:
                 self.interlink.changed(envelope, body)
@@ -204,12 +206,14 @@ class Relay:
         link.lost += 1
         log.warning("messages of a worker were lost", extra={"worker": worker, "times": link.lost})
 
-    def _hand_out(self, body: bytes, kind_class: str) -> None:
+    def _hand_out(self, kind: str, body: bytes, kind_class: str, sender: str = "") -> None:
+        """To all workers here that read it. What an api worker tells the others does not come back to it."""
         self.relayed += 1
-        self._keep_early(body, kind_class)
+        if kind == Kind.MESSAGE:
+            self._keep_early(body, kind_class)
         for worker, link in self._links.items():
-            if worker.startswith("ws"):
-                self._send(worker, link, Kind.MESSAGE, kind_class, link.stamp.next(), body)
+            if worker.startswith(_READERS[kind]) and (kind == Kind.MESSAGE or worker != sender):
+                self._send(worker, link, kind, kind_class, link.stamp.next(), body)
 
     def _keep_early(self, body: bytes, kind_class: str) -> None:
         if self._loop.time() >= self._early_until:
@@ -221,7 +225,7 @@ class Relay:
             self._early_bytes -= len(self._early.popleft()[0])
 
     def _publish(self, message: Message) -> None:
-        self._hand_out(events.bundle([events.encode(message)]), class_of(message))
+        self._hand_out(kind_of(message), events.bundle([events.encode(message)]), class_of(message))
         self._loop.call_soon(self._drain)  # the descriptor is edge-triggered: a send may have eaten the edge
 
     def is_a_worker_missing(self) -> bool:
@@ -233,8 +237,8 @@ class Relay:
     def deliver(self, envelope: Envelope, body: bytes) -> None:
         """See `Sink`."""
         match envelope.kind:
-            case Kind.MESSAGE:
-                self._hand_out(body, envelope.kind_class)
+            case Kind.MESSAGE | Kind.API_MESSAGE:
+                self._hand_out(envelope.kind, body, envelope.kind_class)
             case Kind.PRESENCE:
                 self._note_presence(f"{envelope.origin}/{envelope.worker}", body)
             case Kind.CHANGED:
@@ -313,7 +317,7 @@ class Relay:
             gone_s = DOWN_S + 2 * BEAT_S if change.after is Liveness.DOWN else 0.0
             self._presence.lose_node(change.node_id, self._loop.time() - gone_s)
 
-    def _send(self, worker: str, link: Link, kind: Kind, kind_class: str, seq: int, body: bytes) -> None:
+    def _send(self, worker: str, link: Link, kind: str, kind_class: str, seq: int, body: bytes) -> None:
         envelope = Envelope("", self._node_id, self._incarnation, seq, kind, kind_class, worker=worker)
         try:
             send(self._socket, link.routing_id, pack(envelope), body)

@@ -20,7 +20,7 @@ from cluster.operations import EVERYWHERE
 from cluster.page import Page
 from cluster.relay import Relay
 from cluster.start import Start
-from cluster.worker import Worker
+from cluster.worker import Fatal, Worker
 from cluster.zap import KeyPair
 from db import jobs, migrate, nodes, systems
 from db.errors import DatabaseError, Unavailable
@@ -78,9 +78,12 @@ class RelayWorker(Worker):
             work.append(self._take_part(database))
         ready()
         await self._run_until_stopped(work)
+        superseded = self.interlink is not None and self.interlink.superseded
         if self.interlink is not None:
-            await self.interlink.close(leave=True)
+            await self.interlink.close(leave=not superseded)
         await database.close()
+        if superseded:
+            raise Fatal("another process runs as this node")
 
     async def _run_until_stopped(self, work: list[Coroutine[Any, Any, None]]) -> None:
         """Until told to stop, or one of them ends: then its error, if it has one, is raised."""

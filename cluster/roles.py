@@ -19,14 +19,20 @@ from cluster.page import Page, RelayWatch
 from cluster.relayworker import RelayWorker
 from cluster.start import BATCH_CONNECTIONS
 from cluster.worker import Worker
-from db import batch, loader, migrate
+from db import batch, loader, migrate, systems
+from db.errors import DatabaseError
+from db.ids import new_id
+from db.pool import Database
 
 if TYPE_CHECKING:
     from api.server import Server
+    from api.throttle import Throttle
     from cluster.handover import Receiver
     from ws.server import WebSocketServer
 
 log = logging.getLogger(__name__)
+
+_RETRY_S = 0.1
 
 
 class ServingWorker(Worker):
@@ -94,23 +100,27 @@ class ApiWorker(ServingWorker):
     """HTTP."""
 
     server: "Server | None" = None
+    throttle: "Throttle | None" = None
 
     async def serve(self, ready: Callable[[], None]) -> None:
         """See `Worker`."""
         from api.asgi import create_app
         from api.balance import Balance
         from api.server import create_server, serve
+        from api.throttle import Throttle
         from api.upgrade import Upgrader
         from cluster.handover import Receiver, UpgradeSender
         from cluster.loads import PageLoads, PeerSender
 
-        ctx, bus, watch = await self.build(lambda _: None, lambda: None, BATCH_CONNECTIONS)
+        ctx, bus, watch = await self.build(self._on_message, lambda: None, BATCH_CONNECTIONS)
+        if ctx.config.rate_limit_settings.enable:
+            self.throttle = Throttle(ctx, await self._installation(ctx.db))
         paths, index = self.start.paths, int(self.name.removeprefix("api"))
         sockets = UpgradeSender([paths.handover(f"ws{one}") for one in range(self.start.ws_workers)])
         peers = PeerSender([paths.handover(f"api{one}") for one in range(self.start.workers)])
         loads = PageLoads(Page(paths.page, writable=True), index, self.start.workers)
         balance = Balance(index, loads, peers)
-        self.server = create_server(create_app(ctx), ctx, Upgrader(ctx, sockets), balance)
+        self.server = create_server(create_app(ctx), ctx, Upgrader(ctx, sockets), balance, self.throttle)
         handed, listener = self.inherited
         receiver = Receiver(
             handed,
@@ -125,11 +135,24 @@ class ApiWorker(ServingWorker):
         watch.draining = True
         receiver.close()
         self.server.drain()
-        self.server.stop()
+        self.server.stop(at_once=self.at_once)
         await serving
         sockets.close()
         peers.close()
         await self.tear_down(bus)
+
+    async def _installation(self, database: Database) -> bytes:
+        """What tells this installation from every other, the same on all its nodes."""
+        while True:
+            try:
+                await systems.claim(database, "cluster_id", new_id())
+                return (await systems.find(database, "cluster_id") or "").encode()
+            except DatabaseError:
+                await asyncio.sleep(_RETRY_S)
+
+    def _on_message(self, message: BusMessage) -> None:
+        if self.throttle is not None:
+            self.throttle.handle(message)
 
     async def _adopt(self, sock: socket.socket, payload: bytes) -> None:
         assert self.server is not None

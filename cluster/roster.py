@@ -50,8 +50,8 @@ class View:
     """The cluster as the rows have it. All by node id.
 
     registered: this node's own row is the one it wrote; if not, it is to enrol again, above the incarnation it has.
-    superseded: a later start holds this node's id: this process must stop. unknown: entries of this node's
-    InterNodeUrls that no member claims. news: what to tell operators, each once.
+    superseded: a later start, of another process, holds this node's id: this one must stop. unknown: entries of this
+    node's InterNodeUrls that no member claims. news: what to tell operators, each once.
     """
 
     members: Mapping[str, Member] = field(default_factory=dict)
@@ -69,11 +69,15 @@ class View:
 
 
 class Roster:
-    """Remembers what was right, what was highest, and what was said. incarnation: of this start of this node."""
+    """Remembers what was right, what was highest, and what was said.
 
-    def __init__(self, cluster_id: str, node_id: str, incarnation: int, keyring: KeyRing) -> None:
+    incarnation: of this start of this node. public_key: of its process, whichever of its relays enrols.
+    """
+
+    def __init__(self, cluster_id: str, node_id: str, incarnation: int, keyring: KeyRing, public_key: str) -> None:
         self._cluster_id = cluster_id
         self._node_id = node_id
+        self._public_key = public_key
         self.incarnation = incarnation
         self._keyring = keyring
         self._good: dict[str, Member] = {}
@@ -120,14 +124,16 @@ class Roster:
         for node_id in self._not_listed(candidates, lists):
             removed[node_id] = Removal.NOT_LISTED
         members = {node_id: member for node_id, member in candidates.items() if node_id not in removed}
-        own = next((row.incarnation for row in rows if row.node_id == self._node_id and row.node_id not in refused), 0)
+        own = next((row for row in rows if row.node_id == self._node_id and row.node_id not in refused), None)
         self.view = View(
             members=members,
             removed=removed,
             refused=refused,
             unknown=[entry for entry in urls if self._owner(host_port(entry), candidates) is None],
-            registered=own == self.incarnation,
-            superseded=own > self.incarnation,
+            registered=own is not None and own.incarnation == self.incarnation,
+            superseded=own is not None
+            and own.incarnation > self.incarnation
+            and own.public_key != self._public_key,  # with ours: we wrote it, and did not hear that it was committed
             news=news,
         )
         return self.view

@@ -16,6 +16,8 @@ from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
 PARENT_VARIABLE = "MMNODE_SUPERVISOR_PID"
+FATAL_STATUS = 78
+"""Of a worker, then of its node: starting it again is no use before somebody has changed something (EX_CONFIG)."""
 
 
 @dataclass(frozen=True)

@@ -78,6 +78,7 @@ class Supervisor:
         self._started_at = time.monotonic()
         self._announced = False
         self._stopping = False
+        self._status = 0
         self._commands: asyncio.Queue[Callable[[], None]] = asyncio.Queue()
         self._answer_ids = 0
         self._tasks: set[asyncio.Task[None]] = set()
@@ -118,7 +119,7 @@ class Supervisor:
             paths.clean_up(self._paths)
             os.close(lock)
         log.info("node has stopped")
-        return 0
+        return self._status
 
     def _make_places(self, listeners: list[socket.socket]) -> None:
         if not self._config.sql_settings.data_source:
@@ -239,7 +240,13 @@ class Supervisor:
             self._page.set_load(place.index, None)
         expected = place.life.state is State.STOPPING
         place.life.exited(now)
-        if not expected:
+        if not expected and status == spawn.FATAL_STATUS and place.role != "postgres":
+            log.error(
+                "this node cannot go on and stops", extra={"worker": place.life.name, "node": self._paths.node_id}
+            )
+            self._status = status
+            self._stopping = True
+        elif not expected:
             extra = {"worker": place.life.name, "status": status, "red": place.life.red}
             if place.role == "postgres" and self._embedded is not None:
                 extra["log"] = str(self._embedded.log)
@@ -347,11 +354,14 @@ class Supervisor:
                 await self._wait([place], _POSTGRES_STOP_S, signal.SIGQUIT)
 
     async def _stop_workers(self, places: list[Place]) -> None:
+        """After a grace; a node that cannot go on has none: nobody would hear of what it still did."""
+        at_once = self._status != 0
         for place in places:
             place.life.stopping()
             if place.channel is not None:
-                place.channel.send(Message("stop"))
-        grace_s = drain.grace_s(self._operations.config) if any(place.role == "api" for place in places) else 0
+                place.channel.send(Message("stop", body={"at_once": at_once}))
+        graced = not at_once and any(place.role == "api" for place in places)
+        grace_s = drain.grace_s(self._operations.config) if graced else 0
         await self._wait(places, grace_s + WORKER_STOP_S, signal.SIGKILL)
 
     async def _wait(self, places: list[Place], limit_s: float, then: signal.Signals) -> None:

@@ -31,6 +31,10 @@ _RETRY_S = 0.1
 _OF_RELAY = frozenset({"cluster", "everywhere", "remove", "upgrade"})
 
 
+class Fatal(Exception):
+    """The whole node must stop, and is not to be started again as it is."""
+
+
 class Worker(ABC):
     """What all roles have in common."""
 
@@ -40,6 +44,8 @@ class Worker(ABC):
         self.inherited = inherited
         self.settings = start.pool_settings(self.role)
         self.stop_asked = asyncio.Event()
+        self.at_once = False
+        """Without the grace of a drain."""
         self.operator = SupervisorLink()
         self.database: Database | None = None
 
@@ -178,6 +184,7 @@ async def _listen(channel: Channel, worker: Worker) -> None:
     async for message in channel.messages():
         match message.kind:
             case "stop":
+                worker.at_once = bool(message.body.get("at_once"))
                 worker.stop_asked.set()
             case "answer":
                 worker.operator.answered(message)
@@ -227,6 +234,8 @@ def main(role: str, index: int, descriptors: list[int]) -> int:
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         try:
             runner.run(_run(role, index, end, inherited))
+        except Fatal:
+            return spawn.FATAL_STATUS
         except Exception:
             log.exception("worker failed")
             return 1

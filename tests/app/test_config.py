@@ -85,6 +85,11 @@ def test_all_problems_are_found_at_once_each_with_file_key_value_and_what_is_all
         ("ServiceSettings", "ListenAddress", "8065", "host:port"),
         ("ServiceSettings", "ListenAddress", "::1:8065", "brackets"),
         ("ServiceSettings", "SiteURL", "chat.example.com", "http://"),
+        ("ServiceSettings", "TrustedProxyIPHeader", ["X-Real-IP:"], "name of a header"),
+        ("RateLimitSettings", "PerSec", 0, "at least 1"),
+        ("RateLimitSettings", "MaxBurst", -1, "at least 1"),
+        ("RateLimitSettings", "MemoryStoreSize", 0, "at least 1"),
+        ("RateLimitSettings", "VaryByHeader", "a header", "name of a header"),
         ("ServiceSettings", "TrustedProxies", ["not a network"], "networks"),
         ("SqlSettings", "DataSourceReplicas", ["a"] * 9, "at most 8"),
         ("LogSettings", "EnableFile", True, "must name a file"),
@@ -162,3 +167,20 @@ def test_the_sample_file_is_valid() -> None:
 )
 def test_addresses_are_split(address: str, expected: tuple[str, int]) -> None:
     assert split_address(address) == expected
+
+
+def test_rate_limits_are_off_with_mattermosts_defaults_and_wait_for_a_restart() -> None:
+    limits = parse({}, "config.json", {}).config.rate_limit_settings
+    assert json.loads(to_json(Config()))["RateLimitSettings"] == {
+        "Enable": False,
+        "PerSec": 10,
+        "MaxBurst": 100,
+        "MemoryStoreSize": 10_000,
+        "VaryByRemoteAddr": True,
+        "VaryByUser": False,
+        "VaryByHeader": "",
+    }
+    assert not limits.enable
+    on = parse({"RateLimitSettings": {"Enable": True}}, "config.json", {}).config
+    assert differences(Config(), on) == ["RateLimitSettings.Enable"]
+    assert apply_live(Config(), on) == Config()

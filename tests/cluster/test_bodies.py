@@ -3,10 +3,13 @@
 import random
 
 import msgpack
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from app import events
+from app.ratelimit import RateLimiter
 from cluster.bodies import MAX_BYTES, Answer, BadBody, Beat, Hole, Request, pack, unpack
 from cluster.envelope import BadEnvelope, Class, Envelope, Kind, unpack_shards
 from cluster.mesh import Mesh
@@ -62,6 +65,66 @@ def test_shards_are_numbers_or_refused(data: bytes) -> None:
         assert all(0 <= one < 65536 for one in unpack_shards(data))
     except BadEnvelope:
         assert len(data) % 2
+
+
+ADMITTED = events.Admitted(tuple((b"%08d" % number, number) for number in range(1, 40)))
+
+
+def _bundle(counts: object) -> bytes:
+    return events.bundle([msgspec.msgpack.encode(["admitted", counts])])
+
+
+def test_what_was_admitted_is_unpacked() -> None:
+    assert events.unbundle(_bundle([[b"12345678", 3]])) == [events.Admitted(((b"12345678", 3),))]
+
+
+@pytest.mark.parametrize(
+    "counts",
+    [
+        None,
+        3,
+        [3],
+        [[b"12345678"]],
+        [[b"1234567", 3]],
+        [[b"123456789", 3]],
+        [[b"12345678", 0]],
+        [[b"12345678", -3]],
+        [[b"12345678", 1.5]],
+        [[b"12345678", "3"]],
+        [[b"12345678", 1_000_001]],
+        [[b"12345678", 1 << 63]],
+        [[3, b"12345678"]],
+        [[b"12345678", 3, 3]],
+        [[b"12345678", 1]] * 1001,
+    ],
+)
+def test_counts_that_cannot_be_are_refused_whole(counts: object) -> None:
+    with pytest.raises(msgspec.MsgspecError):
+        events.unbundle(_bundle(counts))
+
+
+def test_no_report_whatever_harms_a_limiter_beyond_another_burst() -> None:
+    """Mangled bundles: refused, or counts within their bounds; keys and what is owed stay bounded."""
+    chance = random.Random(11)
+    limiter = RateLimiter(10, 100, 50)
+    good = events.bundle([events.encode(ADMITTED)])
+    read = 0
+    for now_ns in range(scale(20_000, 1_000_000)):
+        data = bytearray(good)
+        for _ in range(chance.randrange(4)):
+            data[chance.randrange(len(data))] = chance.randrange(256)
+        try:
+            messages = events.unbundle(bytes(data))
+        except msgspec.MsgspecError:
+            continue
+        for message in messages:
+            if isinstance(message, events.Admitted):
+                read += 1
+                for key, number in message.counts:
+                    limiter.apply(key, number, now_ns)
+        assert len(limiter) <= 50
+        assert limiter.admit(b"%08d" % chance.randrange(1, 40), now_ns).retry_ns <= (101 + 1) * 100_000_000
+    assert read > 1000
 
 
 def _mangled(chance: random.Random) -> bytes:

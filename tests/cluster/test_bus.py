@@ -1,7 +1,7 @@
 """Bundles of the bus: order, classes, sizes."""
 
 from app import events
-from cluster.bus import Outgoing
+from cluster.bus import Outgoing, class_of, kind_of
 from cluster.envelope import MAX_BODY_BYTES, Class, Kind
 from db.ids import UserId
 
@@ -33,3 +33,10 @@ def test_no_bundle_is_larger_than_a_body_may_be() -> None:
     assert added == (MAX_BODY_BYTES - 3) // len(message)
     assert [len(body) <= MAX_BODY_BYTES for *_, body in outgoing.take()] == [True]
     assert outgoing.add(Kind.MESSAGE, Class.RELIABLE, message)
+
+
+def test_what_was_admitted_goes_to_api_workers_and_may_be_lost() -> None:
+    message = events.Admitted(((b"12345678", 3),))
+    assert (kind_of(message), class_of(message)) == (Kind.API_MESSAGE, Class.BEST_EFFORT)
+    assert kind_of(events.active(UserId("a"))) == Kind.PRESENCE
+    assert kind_of(events.user_activation_status_change()) == Kind.MESSAGE

@@ -28,7 +28,7 @@ def row(
 
 @pytest.fixture
 def roster() -> Roster:
-    return Roster("installation", "node1", 1, RING)
+    return Roster("installation", "node1", 1, RING, row(1).public_key)
 
 
 def test_members_are_those_whose_rows_are_right(roster: Roster) -> None:
@@ -55,7 +55,7 @@ def test_a_row_with_a_wrong_mac_is_refused_and_told_of_once(roster: Roster) -> N
 
 
 def test_a_row_of_another_installation_proves_nothing_here() -> None:
-    view = Roster("another", "node1", 1, RING).judge([row(2)], [])
+    view = Roster("another", "node1", 1, RING, row(1).public_key).judge([row(2)], [])
     assert view.refused == {"node2": Refusal.BAD_MAC}
 
 
@@ -116,12 +116,19 @@ def test_a_row_that_is_not_believed_can_be_removed(roster: Roster) -> None:
 
 def test_a_node_sees_that_a_later_start_holds_its_id_or_that_its_row_was_lost(roster: Roster) -> None:
     assert roster.judge([row(1, 2)], []).superseded
-    lost = Roster("installation", "node1", 3, RING)
+    lost = Roster("installation", "node1", 3, RING, row(1, 3).public_key)
     assert lost.judge([row(1, 3)], []).registered
     for rows in ([], [row(1, 2)], [row(1, 3, ring=KeyRing("x" * 32))]):
         view = lost.judge(rows, [])
         assert not view.registered
         assert not view.superseded
+
+
+def test_what_this_process_wrote_without_hearing_of_it_is_no_later_start(roster: Roster) -> None:
+    """The commit of an enrolment whose answer was lost."""
+    view = roster.judge([row(1, 2, key=row(1).public_key)], [])
+    assert not view.superseded
+    assert not view.registered
 
 
 def test_another_secret_is_believed_from_its_renewal_on(roster: Roster) -> None:
@@ -174,7 +181,7 @@ def test_the_list_of_a_removed_node_does_not_count(roster: Roster) -> None:
 
 def test_whatever_is_written_to_the_table_only_the_last_right_key_of_a_member_is_admitted() -> None:
     def simulate(rng: random.Random) -> None:
-        roster = Roster("installation", "node0", 1, RING)
+        roster = Roster("installation", "node0", 1, RING, row(0).public_key)
         table: dict[str, ClusterNode] = {}
         old: list[ClusterNode] = []
         highest: dict[str, ClusterNode] = {}

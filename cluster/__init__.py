@@ -40,6 +40,7 @@ quiet.py       sans-I/O: whether any member could commit anything
 reasons.py     sans-I/O: what is not as it should be, in words
 relay.py       the node's post office
 relayworker.py the relay's process
+requests.py    what nodes ask of each other, and the answers
 ring.py        sans-I/O: what a node sent last, for peers that missed some of it
 roles.py       api and ws workers: what they build, serve and stop
 roster.py      sans-I/O: who belongs to the cluster, where, and with which key

@@ -8,7 +8,6 @@ Its owner, the relay, hands over what its workers publish, and takes what comes 
 
 import asyncio
 import contextlib
-import itertools
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -17,7 +16,7 @@ from typing import Any, Protocol
 
 import zmq
 
-from cluster.bodies import Answer, Beat, Request
+from cluster.bodies import Beat
 from cluster.colours import Seen
 from cluster.envelope import Envelope, Kind
 from cluster.keyring import KeyRing, Registration
@@ -25,6 +24,7 @@ from cluster.links import Links
 from cluster.membership import DOWN_S, SUSPECT_S, Change, Liveness
 from cluster.mesh import BEAT_S, Answered, Asked, Broadcast, Deliver, Direct, Lost, Mesh, Met, Moved, Refused, Through
 from cluster.quiet import Witness
+from cluster.requests import Requests
 from cluster.roster import Roster
 from cluster.zap import Gate, KeyPair
 from db import nodes, systems
@@ -37,7 +37,6 @@ log = logging.getLogger(__name__)
 TICK_S = 0.05
 REGISTRY_S = 2.0
 KNOCK_S = 0.2
-ANSWER_S = 5.0
 UPGRADING = "rolling_upgrade"
 _DISTURBED_S = 10.0
 _FRESH_MS = 10_000
@@ -103,19 +102,16 @@ class Interlink:
         self._keyring = keyring
         self._database = database
         self._sink = sink
-        self._loop = asyncio.get_running_loop()
         self._context = zmq.Context(io_threads=1)
         self._gate = Gate(self._context, self._stranger)
         self._links: Links
         self._roster: Roster
         self.mesh: Mesh
-        self._numbers = itertools.count(1)
+        self.requests: Requests
         self.stranger_at = float("-inf")
         """When somebody whose key is in no row that we have read last tried to connect."""
         self._touched: dict[str, float] = {}
         """When each node last wrote to the registry."""
-        self._answers: dict[str, asyncio.Queue[tuple[str, Answer]]] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
         self._knocked = asyncio.Event()
         self._taking = False
         self._said_joined = False
@@ -136,6 +132,7 @@ class Interlink:
             self._place.cluster_id, self._place.node_id, incarnation, self._keyring, self._keys.public
         )
         self.mesh = Mesh(self._place.node_id, self._place.cluster_id, incarnation, now_s(), about)
+        self.requests = Requests(self.mesh, self._sink.asked, self._settle)
         self._links = Links(
             self._context,
             self._keys,
@@ -298,41 +295,6 @@ class Interlink:
         self.mesh.wait_for_all(seq, envelope.worker, envelope.seq, now)
         self._settle()
 
-    async def ask_all(self, command: str, arguments: dict[str, Any], limit_s: float = ANSWER_S) -> dict[str, Any]:
-        """What each peer answers: {node id: answer}, with `result` ok, accepted, error, timeout or down."""
-        return await self.ask(list(self.mesh.peers), command, arguments, limit_s)
-
-    async def ask(
-        self, peers: Sequence[str], command: str, arguments: dict[str, Any], limit_s: float = ANSWER_S
-    ) -> dict[str, Any]:
-        """See `ask_all`."""
-        request_id = f"{self.mesh.incarnation}/{next(self._numbers)}"
-        answers: asyncio.Queue[tuple[str, Answer]] = asyncio.Queue()
-        self._answers[request_id] = answers
-        down = {peer for peer in peers if self.mesh.members.liveness(peer) in (Liveness.DOWN, Liveness.LEFT)}
-        results: dict[str, Any] = {peer: {"ok": False, "result": "down"} for peer in down}
-        waiting = set(peers) - down
-        accepted: set[str] = set()
-        try:
-            for peer in waiting:
-                self.mesh.request(peer, request_id, command, arguments)
-            self._settle()
-            async with asyncio.timeout(limit_s):
-                while waiting:
-                    peer, answer = await answers.get()
-                    if not answer.done:
-                        accepted.add(peer)
-                    elif peer in waiting:
-                        waiting.discard(peer)
-                        results[peer] = {**answer.body, "result": "ok" if answer.body.get("ok") else "error"}
-        except TimeoutError:
-            for peer in waiting:
-                begun = peer in accepted
-                results[peer] = {"ok": begun, "result": "accepted" if begun else "timeout"}
-        finally:
-            del self._answers[request_id]
-        return results
-
     def is_heir_of(self, node_id: str) -> bool:
         """Whether this node does what is left to do of one that is gone: the first of those that live does."""
         members = self.mesh.members
@@ -436,23 +398,11 @@ class Interlink:
                 )
                 self._sink.moved(change)
             case Asked():
-                task = self._loop.create_task(self._do(output))
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
+                self.requests.asked(output)
             case Answered():
-                answers = self._answers.get(output.request_id)
-                if answers is not None:
-                    answers.put_nowait((output.peer, output.answer))
+                self.requests.answered(output)
             case Refused():
                 log.warning("a node sent what is refused", extra={"node": output.peer, "reason": output.reason})
-
-    async def _do(self, asked: Asked) -> None:
-        request: Request = asked.request
-        self.mesh.answer(asked.peer, asked.request_id, Answer(done=False))
-        self._settle()
-        body = await self._sink.asked(request.command, request.arguments)
-        self.mesh.answer(asked.peer, asked.request_id, Answer(body=body))
-        self._settle()
 
     # In ------------------------------------------------------------------------------------------------------------
 

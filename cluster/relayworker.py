@@ -166,7 +166,7 @@ class RelayWorker(Worker):
             case "cluster":
                 return {"members": self._members(self.interlink)}
             case "everywhere":
-                return {"nodes": await self.interlink.ask_all(str(body["command"]), {})}
+                return {"nodes": await self.interlink.requests.ask_all(str(body["command"]), {})}
             case "remove":
                 assert self.database is not None
                 removed = await nodes.remove(self.database, str(body["node"]))

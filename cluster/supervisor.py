@@ -294,9 +294,6 @@ class Supervisor:
         finally:
             del place.answers[answer_id]
 
-    async def _ask_all(self, kind: str, body: dict[str, object]) -> dict[str, dict[str, object]]:
-        return await self._ask_workers(("relay", "ws", "api"), kind, body)
-
     async def _ask_workers(
         self, roles: Collection[str], kind: str, body: dict[str, object]
     ) -> dict[str, dict[str, object]]:

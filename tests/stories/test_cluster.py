@@ -78,7 +78,7 @@ def _is_out(rest: Rest) -> bool:
 
 
 def test_a_session_that_ends_on_one_node_has_ended_on_every_other(shared: Cluster) -> None:
-    for number in range(scale(20, 330)):
+    for number in range(scale(20, 500)):
         ann = new_user(shared.nodes[number % 3].url)
         others = [shared.client(ann, place) for place in range(3) if place != number % 3]
         socket = Socket.open(others[0])

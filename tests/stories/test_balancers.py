@@ -102,7 +102,7 @@ def test_requests_and_websockets_go_through_to_every_node(balancer: Balancer, cl
         sockets.append(Socket.open(ann))
         time.sleep(0.2)
         held = [sum(child.get("sockets", 0) for child in node.children().values()) for node in cluster.nodes]
-        return min(held) > 0
+        return all(held)
 
     until(every_node_holds_one, 10, "a socket on every node")
     post = ann.write(channel["id"], "through the balancer")

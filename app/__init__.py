@@ -27,6 +27,7 @@ postlists.py    the lists of posts that clients ask for
 posts.py        posts
 presence.py     sans-I/O: who is online, from connections coming and going
 ratelimit.py    sans-I/O: GCRA, with what other workers admitted
+replay.py       events built anew from the database
 roles.py        Mattermost's roles and the permissions they carry
 sessions.py     log in, log out, who is asking
 statuses.py     what users say of themselves

@@ -68,10 +68,11 @@ async def create(ctx: Context, actor: Actor, new: NewChannel) -> Channel:
     try:
         async with ctx.db.transaction() as tx:
             await channels.insert(tx, channel)
-            await add(tx, channel.id, actor.user_id, admin=True)
+            creator = await add(tx, channel.id, actor.user_id, admin=True)
+            seq = creator.join_seq if creator is not None else 0
     except Duplicate as error:
         raise AppError("store.sql_channel.save_channel.exists.app_error", 400) from error
-    ctx.bus.publish(events.ChannelMembership(actor.user_id, channel.id, joined=True))
+    ctx.bus.publish(events.ChannelMembership(actor.user_id, channel.id, joined=True, seq=seq))
     await announce_join(ctx, actor.user, channel)
     ctx.bus.publish(events.channel_created(actor.user_id, channel))
     return await get(ctx, channel.id)
@@ -147,14 +148,15 @@ async def create_direct(ctx: Context, actor: Actor, user_ids: list[str]) -> Chan
         async with ctx.db.transaction() as tx:
             await channels.insert(tx, channel)
             for user_id in dict.fromkeys((first, second)):
-                await add(tx, channel.id, user_id)
+                member = await add(tx, channel.id, user_id)
+                seq = member.join_seq if member is not None else 0
     except Duplicate:  # the other one was faster
         existing = await channels.find_by_name(ctx.db, TeamId(""), name)
         if existing is None:
             raise
         return existing
     for user_id in dict.fromkeys((first, second)):
-        ctx.bus.publish(events.ChannelMembership(user_id, channel.id, joined=True))
+        ctx.bus.publish(events.ChannelMembership(user_id, channel.id, joined=True, seq=seq))
     ctx.bus.publish(events.direct_added(actor.user_id, second if actor.user_id == first else first, channel.id))
     return await get(ctx, channel.id)
 
@@ -277,7 +279,7 @@ def _leads(member: TeamMember, channel: ChannelInfo) -> bool:
 
 def tell_added(ctx: Context, member: ChannelMember, channel: ChannelInfo) -> None:
     """Tell everybody who routes by membership, then the members."""
-    ctx.bus.publish(events.ChannelMembership(member.user_id, channel.id, joined=True))
+    ctx.bus.publish(events.ChannelMembership(member.user_id, channel.id, joined=True, seq=member.join_seq - 1))
     ctx.bus.publish(events.user_added(member.user_id, channel, member.join_seq))
 
 

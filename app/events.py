@@ -43,11 +43,15 @@ class Event(msgspec.Struct, array_like=True, frozen=True, tag="event"):
 
 
 class ChannelMembership(msgspec.Struct, array_like=True, frozen=True, tag="channel_membership"):
-    """A user joined (or left) a channel: who holds the user's sockets routes by it from now on."""
+    """A user joined (or left) a channel: who holds the user's sockets routes by it from now on.
+
+    seq: the user hears what comes after this number of the channel.
+    """
 
     user_id: str
     channel_id: str
     joined: bool
+    seq: int = 0
 
 
 class TeamMembership(msgspec.Struct, array_like=True, frozen=True, tag="team_membership"):
@@ -74,6 +78,12 @@ class Changed(msgspec.Struct, array_like=True, frozen=True, tag="changed"):
     pairs: tuple[tuple[str, str], ...]
 
 
+class Moved(msgspec.Struct, array_like=True, frozen=True, tag="moved"):
+    """How far channels have come, by the database: (channel id, seq). From a relay to its workers."""
+
+    heads: tuple[tuple[str, int], ...]
+
+
 class Presence(msgspec.Struct, array_like=True, frozen=True, tag="presence"):
     """What a worker saw of users; goes to the relay only.
 
@@ -97,7 +107,15 @@ class Admitted(msgspec.Struct, array_like=True, frozen=True, tag="admitted"):
 
 
 Message = (
-    Event | ChannelMembership | TeamMembership | SessionClosed | Presence | Changed | EverySessionClosed | Admitted
+    Event
+    | ChannelMembership
+    | TeamMembership
+    | SessionClosed
+    | Presence
+    | Changed
+    | Moved
+    | EverySessionClosed
+    | Admitted
 )
 
 _encoder = msgspec.msgpack.Encoder()

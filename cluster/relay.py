@@ -9,7 +9,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,7 +29,7 @@ from cluster.sequence import Reader, Stamp, Verdict
 from db import statuses
 from db.errors import DatabaseError
 from db.ids import UserId
-from db.outbox import Change
+from db.outbox import Poll
 from db.pool import Database
 
 log = logging.getLogger(__name__)
@@ -78,15 +78,15 @@ class Relay:
         away_after_s: float,
         workers: Collection[str] = (),
         operate: Operate | None = None,
-        on_forget: Callable[[], None] = lambda: None,
+        on_disturbed: Callable[[], None] = lambda: None,
     ) -> None:
         """workers: who should be there.
 
-        operate: does what a peer asks of this node. on_forget: messages of a peer were lost.
+        operate: does what a peer asks of this node. on_disturbed: messages of a peer may be lost.
         """
         self._operate = operate
         self._workers = frozenset(workers)
-        self._on_forget = on_forget
+        self._on_disturbed = on_disturbed
         self._page = page
         self._db = db
         self._node_id = node_id
@@ -265,17 +265,19 @@ class Relay:
         log.warning("all copies are given up", extra={"reason": reason})
         self._db.stamps.write_all()
         self._leave_holes()
-        self._on_forget()
+        self._on_disturbed()
 
-    def note_changes(self, changes: Sequence[Change] | None) -> None:
+    def note_changes(self, poll: Poll | None) -> None:
         """What a poll of the outbox found: sockets depend on some of it. None: anything may have changed."""
-        if changes is None:
+        if poll is None:
             self._leave_holes()
             return
-        pairs = [change for change in changes if change[0] in _OF_SOCKETS]
+        for at in range(0, len(poll.heads), _PAIRS):
+            self._publish(events.Moved(tuple(poll.heads[at : at + _PAIRS])))
+        pairs = [change for change in poll.changes if change[0] in _OF_SOCKETS]
         for at in range(0, len(pairs), _PAIRS):
             self._publish(events.Changed(tuple(pairs[at : at + _PAIRS])))
-        users = [UserId(key) for namespace, key in changes if namespace == "status"]
+        users = [UserId(key) for namespace, key in poll.changes if namespace == "status"]
         if users and self.interlink is not None and self.interlink.is_disturbed():
             self._presence.restate([user_id for user_id in users if self._is_held_here(user_id)])
 
@@ -316,6 +318,7 @@ class Relay:
         if change.after in (Liveness.DOWN, Liveness.LEFT):
             gone_s = DOWN_S + 2 * BEAT_S if change.after is Liveness.DOWN else 0.0
             self._presence.lose_node(change.node_id, self._loop.time() - gone_s)
+            self._on_disturbed()
 
     def _send(self, worker: str, link: Link, kind: str, kind_class: str, seq: int, body: bytes) -> None:
         envelope = Envelope("", self._node_id, self._incarnation, seq, kind, kind_class, worker=worker)

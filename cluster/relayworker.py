@@ -67,7 +67,7 @@ class RelayWorker(Worker):
             workers=[f"api{one}" for one in range(self.start.workers)]
             + [f"ws{one}" for one in range(self.start.ws_workers)],
             operate=self._operate_for_a_peer,
-            on_forget=lambda: follower.poll_now(),
+            on_disturbed=lambda: follower.poll_now(),
         )
         self.follower = follower = Follower(database, relay.note_changes)
         self.condition = condition = Condition(self.config, self.page, database, self.prober, follower, relay)

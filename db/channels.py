@@ -165,14 +165,34 @@ def shards_of_all(found: Iterable[ChannelInfo]) -> list[shards.Shard]:
     return [shards.channel(channel.id) for channel in found]
 
 
-async def find_ids_of_user(db: Queryable, user_id: UserId) -> list[ChannelId]:
-    """Ids of all channels the user is a member of, archived ones left out."""
+async def find_positions(db: Queryable, user_id: UserId) -> dict[ChannelId, tuple[int, int]]:
+    """(join_seq, seq now) of all channels the user is a member of, archived ones left out; as the master says."""
     rows = await db.fetch(
-        "SELECT m.channel_id FROM channel_members m JOIN channels c ON c.id = m.channel_id"
-        " WHERE m.user_id = %s AND c.delete_at = 0",
+        "SELECT m.channel_id, m.join_seq, h.seq FROM channel_members m JOIN channels c ON c.id = m.channel_id"
+        " JOIN channel_heads h ON h.channel_id = m.channel_id WHERE m.user_id = %s AND c.delete_at = 0",
         (user_id,),
     )
-    return [row[0] for row in rows]
+    return {row[0]: (int(row[1]), int(row[2])) for row in rows}
+
+
+async def find_seqs(db: Queryable, channel_ids: Sequence[ChannelId]) -> dict[ChannelId, tuple[int, int]]:
+    """(seq now, trimmed_seq) of these channels, as the master says."""
+    rows = await db.fetch(
+        "SELECT channel_id, seq, trimmed_seq FROM channel_heads WHERE channel_id = ANY(%s)", (list(channel_ids),)
+    )
+    return {row[0]: (int(row[1]), int(row[2])) for row in rows}
+
+
+async def find_events(
+    db: Queryable, channel_id: ChannelId, after: int, upto: int, limit: int
+) -> list[tuple[int, str, str, str]]:
+    """(seq, kind, ref, payload) of up to `limit` changes that are no posts, after a number, as the master says."""
+    rows = await db.fetch(
+        "SELECT seq, kind, ref, payload FROM channel_events WHERE channel_id = %s AND seq > %s AND seq <= %s"
+        " ORDER BY seq LIMIT %s",
+        (channel_id, after, upto, limit),
+    )
+    return [(int(row[0]), row[1], row[2], row[3]) for row in rows]
 
 
 async def count_of_team(db: Queryable, team_id: TeamId) -> int:

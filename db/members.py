@@ -12,7 +12,9 @@ _MOVE_HEAD: dict[Dialect, str] = {
 }
 
 
-async def remove(tx: Transaction, channel_id: ChannelId, user_id: UserId, now_ms: int) -> int | None:
+async def remove(
+    tx: Transaction, channel_id: ChannelId, user_id: UserId, now_ms: int, remover_id: UserId
+) -> int | None:
     """End a membership in the channel's own order; the number of the recoverable event, None when there was none.
 
     Must run in a transaction; several channels in the order of their ids.
@@ -30,8 +32,9 @@ async def remove(tx: Transaction, channel_id: ChannelId, user_id: UserId, now_ms
     await tx.execute(_MOVE_HEAD[tx.dialect], (channel_id,))
     seq = int(head[0]) + 1
     await tx.execute(
-        "INSERT INTO channel_events (channel_id, seq, create_at, kind, ref) VALUES (%s, %s, %s, 'user_removed', %s)",
-        (channel_id, seq, now_ms, user_id),
+        "INSERT INTO channel_events (channel_id, seq, create_at, kind, ref, payload)"
+        " VALUES (%s, %s, %s, 'user_removed', %s, %s)",
+        (channel_id, seq, now_ms, user_id, f'{{"remover_id":"{remover_id}"}}'),
     )
     return seq
 

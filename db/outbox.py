@@ -9,7 +9,7 @@ of channels changed, and the master's position, which is at least that of all it
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -131,7 +131,7 @@ class Follower:
     told: called with what each poll found, after it was applied; with None when anything may have changed.
     """
 
-    def __init__(self, database: Database, told: Callable[[Sequence[Change] | None], None] = lambda _: None) -> None:
+    def __init__(self, database: Database, told: Callable[[Poll | None], None] = lambda _: None) -> None:
         self._database = database
         self._told = told
         self._hurry = asyncio.Event()
@@ -172,8 +172,8 @@ class Follower:
                 self._told(None)
             else:
                 database.landed(changed, poll.position)
-                if poll.changes:
-                    self._told(poll.changes)
+                if poll.changes or poll.heads:
+                    self._told(poll)
         database.board.set_polled(sent_ns)
         self._polled_at = began
         self.polls += 1

@@ -245,6 +245,15 @@ async def find_after(
     return [Post(*row) for row in reversed(rows)]
 
 
+async def find_range(db: Queryable, channel_id: ChannelId, after: int, upto: int, limit: int) -> list[Post]:
+    """Up to `limit` posts with numbers beyond `after` up to `upto`, oldest first, as the master says."""
+    rows = await db.fetch(
+        f"{_SELECT} WHERE channel_id = %s AND seq > %s AND seq <= %s AND delete_at = 0 ORDER BY seq LIMIT %s",
+        (channel_id, after, upto, limit),
+    )
+    return [Post(*row) for row in rows]
+
+
 async def find_threads(db: Queryable, posts: Sequence[Post], *, replies: bool) -> list[Post]:
     """The roots of the given posts that are not among them and, with `replies`, all posts of those threads."""
     here = {post.id for post in posts}

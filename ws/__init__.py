@@ -8,7 +8,9 @@
 actions.py   what clients ask for over the socket
 close.py     close codes
 fanout.py    shared frames, dirty list, one write per socket and turn of the loop
+heads.py     sans-I/O: every event of a channel once and in its order
 hub.py       who hears what
 protocol.py  sans-I/O: handshake, frames, requests, limits
+repairs.py   reads from the database what did not come
 server.py    sockets received from api workers, and their timers
 """

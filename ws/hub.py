@@ -4,13 +4,17 @@ An event finds its sockets through the users of its channel, never by a walk ove
 at delivery: a user just removed does not get the event that follows.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Protocol
 
 from app import events
 from app.events import Audience, ChannelMembership, Event, EverySessionClosed, Message, SessionClosed, TeamMembership
 from ws.close import Close
 from ws.fanout import SharedFrame
+from ws.heads import Cursors, Heads
+
+Positions = Mapping[str, tuple[int, int]]
+"""Of the channels that a user hears: (the number with which they joined, the head now)."""
 
 
 class Client(Protocol):
@@ -19,6 +23,7 @@ class Client(Protocol):
     user_id: str
     session_id: str
     connection_id: str
+    cursors: Cursors | None
 
     def send(self, frame: SharedFrame) -> None:
         """Queue an event."""
@@ -45,7 +50,11 @@ class Listener:
 class Hub:
     """All clients of one ws worker."""
 
-    def __init__(self) -> None:
+    def __init__(self, heads: Heads, now: Callable[[], float], on_behind: Callable[[Client, str], None]) -> None:
+        """on_behind: this client lacks what others have of this channel already."""
+        self._heads = heads
+        self._now = now
+        self._on_behind = on_behind
         self._listeners: dict[str, Listener] = {}
         self._by_channel: dict[str, set[Listener]] = {}
         self._by_team: dict[str, set[Listener]] = {}
@@ -83,15 +92,22 @@ class Hub:
         if listener is None:
             listener = self._listeners[user_id] = Listener(user_id)
         listener.loading += 1
+        self._heads.begin_loading()
         return listener
 
-    def end_loading(self, listener: Listener, read: tuple[Iterable[str], Iterable[str]] | None) -> None:
-        """Take over what was read (channel ids, team ids); None: reading failed."""
+    def end_loading(
+        self, listener: Listener, read: tuple[Positions, Iterable[str]] | None, newcomer: Client | None = None
+    ) -> None:
+        """Take over what was read (channels, team ids); None: reading failed.
+
+        newcomer: a client of theirs that has just joined: it hears what comes after what was read.
+        """
         listener.loading -= 1
         if read is not None:
-            self._place(listener, set(read[0]), set(read[1]))
+            self._place(listener, read[0], set(read[1]), newcomer)
             for change in listener.seen:
                 self._apply(listener, change)
+        self._heads.end_loading()
         if not listener.loading:
             listener.seen.clear()
             self._forget_if_empty(listener)
@@ -121,6 +137,9 @@ class Hub:
     def handle(self, message: Message) -> None:
         """What came over the bus."""
         match message:
+            case Event() if message.seq and message.audience.channel_id:
+                for event in self._heads.take(message, self._now()):
+                    self.deliver(event)
             case Event():
                 self.deliver(message)
             case ChannelMembership() | TeamMembership():
@@ -141,7 +160,10 @@ class Hub:
         """Queue an event for everybody it is meant for."""
         frame = SharedFrame(event.frame, best_effort=event.name in events.BEST_EFFORT)
         audience = event.audience
+        numbered = audience.channel_id if event.seq else ""
         for client in self._audience(audience):
+            if numbered and client.cursors is not None and not client.cursors.admits(numbered, event.seq):
+                continue
             if client.user_id not in audience.omit_users and (
                 not audience.omit_connection_id or client.connection_id != audience.omit_connection_id
             ):
@@ -167,32 +189,70 @@ class Hub:
         for listener in listeners:
             yield from listener.clients
 
-    def _place(self, listener: Listener, channels: set[str], teams: set[str]) -> None:
-        for index, before, after in (
-            (self._by_channel, listener.channels, channels),
-            (self._by_team, listener.teams, teams),
-        ):
-            for gone in before - after:
-                _discard(index, gone, listener)
-            for new in after - before:
-                index.setdefault(new, set()).add(listener)
-        listener.channels, listener.teams = channels, teams
+    def clients_in(self, channel_id: str) -> list[Client]:
+        """Who hears of the channel."""
+        return [client for listener in self._by_channel.get(channel_id, ()) for client in listener.clients]
+
+    def _place(self, listener: Listener, channels: Positions, teams: set[str], newcomer: Client | None = None) -> None:
+        for gone in listener.channels - channels.keys():
+            self._leave_channel(listener, gone)
+        for channel_id, (join_seq, head) in channels.items():
+            if channel_id not in listener.channels:
+                self._enter_channel(listener, channel_id, join_seq - 1, head, newcomer)
+            self._heads.learn(channel_id, head, self._now())
+            if newcomer is not None:
+                self._begin(newcomer, channel_id, head)
+        for gone in listener.teams - teams:
+            _discard(self._by_team, gone, listener)
+        for new in teams - listener.teams:
+            self._by_team.setdefault(new, set()).add(listener)
+        listener.teams = teams
+
+    def _enter_channel(
+        self, listener: Listener, channel_id: str, seq: int, head: int, newcomer: Client | None = None
+    ) -> None:
+        """The user's clients hear of the channel: a newcomer what comes after the head, others what comes after seq."""
+        others = [client for client in listener.clients if client is not newcomer]
+        self._heads.serve(channel_id, seq if others else head, self._now())
+        listener.channels.add(channel_id)
+        self._by_channel.setdefault(channel_id, set()).add(listener)
+        for client in others:
+            self._begin(client, channel_id, seq)
+
+    def _begin(self, client: Client, channel_id: str, seq: int) -> None:
+        head = self._heads.head(channel_id)
+        if client.cursors is None:
+            if seq == head:
+                return
+            client.cursors = Cursors()
+        if client.cursors.begin(channel_id, seq, head):
+            self._on_behind(client, channel_id)
+
+    def _leave_channel(self, listener: Listener, channel_id: str) -> None:
+        listener.channels.discard(channel_id)
+        _discard(self._by_channel, channel_id, listener)
+        if channel_id not in self._by_channel:
+            self._heads.forget(channel_id)
+        for client in listener.clients:
+            if client.cursors is not None:
+                client.cursors.end(channel_id)
 
     def _apply(self, listener: Listener, change: ChannelMembership | TeamMembership) -> None:
         if isinstance(change, ChannelMembership):
-            index, held, key = self._by_channel, listener.channels, change.channel_id
+            if not change.joined:
+                self._leave_channel(listener, change.channel_id)
+            elif change.channel_id not in listener.channels:
+                self._enter_channel(listener, change.channel_id, change.seq, change.seq)
+        elif change.joined:
+            listener.teams.add(change.team_id)
+            self._by_team.setdefault(change.team_id, set()).add(listener)
         else:
-            index, held, key = self._by_team, listener.teams, change.team_id
-        if change.joined:
-            held.add(key)
-            index.setdefault(key, set()).add(listener)
-        else:
-            held.discard(key)
-            _discard(index, key, listener)
+            listener.teams.discard(change.team_id)
+            _discard(self._by_team, change.team_id, listener)
 
     def _forget_if_empty(self, listener: Listener) -> None:
         if not listener.clients and not listener.loading:
-            self._place(listener, set(), set())
+            self._place(listener, {}, set())
             self._listeners.pop(listener.user_id, None)
 
 

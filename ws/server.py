@@ -14,16 +14,18 @@ from typing import Any, cast
 from app import events, sessions
 from app.context import Context
 from app.errors import AppError
-from app.events import Changed, Message
+from app.events import Changed, Message, Moved
 from app.permissions import Actor
 from app.ports import Upgrade
 from db import channels, teams
 from db.errors import DatabaseError
-from db.ids import ChannelId, SessionId, TeamId, UserId, new_id
+from db.ids import SessionId, TeamId, UserId, new_id
 from ws import actions, protocol
 from ws.close import Close
 from ws.fanout import Fanout, SharedFrame, text_frame
-from ws.hub import Hub
+from ws.heads import Cursors
+from ws.hub import Positions
+from ws.repairs import Repairs
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +49,8 @@ class WebSocketServer:
 
     def __init__(self, ctx: Context) -> None:
         self.ctx = ctx
-        self.hub = Hub()
+        self.repairs = Repairs(ctx)
+        self.hub = self.repairs.hub
         self.fanout = Fanout()
         self.loop = asyncio.get_running_loop()
         self.clients: set[Client] = set()
@@ -58,8 +61,11 @@ class WebSocketServer:
         """A message of the bus."""
         if isinstance(message, Changed):
             self._look_again(message)
+        elif isinstance(message, Moved):
+            self.repairs.learn(message)
         else:
             self.hub.handle(message)
+            self.repairs.look()
 
     def _look_again(self, changed: Changed) -> None:
         """Rows that sockets depend on were changed, by us or behind our back: read them again."""
@@ -98,6 +104,11 @@ class WebSocketServer:
             await self._until_read(user_id)
         for client in list(self.clients):
             await client.recheck()
+        while True:
+            try:
+                return await self.repairs.compare()
+            except DatabaseError:
+                await asyncio.sleep(_RETRY_S)
 
     async def _until_read(self, user_id: str) -> None:
         listener = self.hub.begin_loading(user_id)
@@ -110,12 +121,13 @@ class WebSocketServer:
                     await asyncio.sleep(_RETRY_S)
         finally:
             self.hub.end_loading(listener, memberships)
+            self.repairs.look()
 
-    async def read_memberships(self, user_id: str) -> tuple[list[ChannelId], list[TeamId]]:
-        """Where a user belongs. Raises DatabaseError."""
+    async def read_memberships(self, user_id: str) -> tuple[Positions, list[TeamId]]:
+        """Where a user belongs, and how far those channels are. Raises DatabaseError."""
         db = self.ctx.db
         return (
-            await channels.find_ids_of_user(db, UserId(user_id)),
+            cast(Positions, await channels.find_positions(db, UserId(user_id))),
             await teams.find_ids_of_user(db, UserId(user_id)),
         )
 
@@ -167,6 +179,7 @@ class Client(asyncio.Protocol):
         self.user_id = ""
         self.session_id = ""
         self.connection_id = ""
+        self.cursors: Cursors | None = None
 
     # Transport -----------------------------------------------------------------------------------------------------
 
@@ -294,7 +307,7 @@ class Client(asyncio.Protocol):
             hub.leave(self)
             return
         listener = hub.begin_loading(user_id)
-        memberships = None
+        memberships = newcomer = None
         try:
             memberships = await self._server.read_memberships(user_id)
             actor: Actor = await sessions.recheck(ctx, session_id)
@@ -307,11 +320,13 @@ class Client(asyncio.Protocol):
             self._expires_at_ms = actor.session.expires_at
             self.connection_id = new_id()
             first = hub.join(listener, self)
+            newcomer = self
         except (AppError, DatabaseError):
             self._abort()
             return
         finally:
-            hub.end_loading(listener, memberships)
+            hub.end_loading(listener, memberships, newcomer)
+            self._server.repairs.look()
         hello = events.hello(UserId(user_id), self.connection_id, ctx.client_config.version_id)
         self.send(SharedFrame(hello.frame, best_effort=False))
         if first:

@@ -7,6 +7,7 @@ from app.events import Audience, ChannelMembership, Event, SessionClosed, TeamMe
 from tests.rig.scale import for_each_seed, scale
 from ws.close import Close
 from ws.fanout import SharedFrame
+from ws.heads import Cursors, Heads
 from ws.hub import Hub
 
 
@@ -17,6 +18,7 @@ class FakeClient:
         self.user_id = user_id
         self.connection_id = connection_id
         self.session_id = session_id or f"session of {connection_id}"
+        self.cursors: Cursors | None = None
         self.got: list[bytes] = []
         self.closed: Close | None = None
 
@@ -27,12 +29,20 @@ class FakeClient:
         self.closed = code
 
 
+def _hub() -> Hub:
+    return Hub(Heads(), lambda: 0.0, lambda *_: None)
+
+
+def _read(*channels: str) -> dict[str, tuple[int, int]]:
+    return dict.fromkeys(channels, (0, 0))
+
+
 def _join(hub: Hub, user: str, name: str, channels: tuple[str, ...] = (), teams: tuple[str, ...] = ()) -> FakeClient:
     client = FakeClient(user, name)
     hub.watch_session(client)
     listener = hub.begin_loading(user)
     hub.join(listener, client)
-    hub.end_loading(listener, (channels, teams))
+    hub.end_loading(listener, (_read(*channels), teams), client)
     return client
 
 
@@ -43,14 +53,14 @@ def _send(hub: Hub, audience: Audience, name: str = "e") -> bytes:
 
 
 def test_a_channels_event_goes_to_all_sockets_of_its_members() -> None:
-    hub = Hub()
+    hub = _hub()
     ann1, ann2, bob = _join(hub, "ann", "a1", ("c",)), _join(hub, "ann", "a2", ("c",)), _join(hub, "bob", "b", ("d",))
     frame = _send(hub, Audience(channel_id="c"))
     assert (ann1.got, ann2.got, bob.got) == ([frame], [frame], [])
 
 
 def test_the_first_part_of_an_audience_that_is_set_counts() -> None:
-    hub = Hub()
+    hub = _hub()
     ann, bob = _join(hub, "ann", "a", ("c",), ("t",)), _join(hub, "bob", "b", ("c",), ("t",))
     _send(hub, Audience(connection_id="b", user_id="ann"))
     assert (len(ann.got), len(bob.got)) == (0, 1)
@@ -65,7 +75,7 @@ def test_the_first_part_of_an_audience_that_is_set_counts() -> None:
 
 
 def test_omitted_users_and_connections_get_nothing() -> None:
-    hub = Hub()
+    hub = _hub()
     ann1, ann2, bob = _join(hub, "ann", "a1", ("c",)), _join(hub, "ann", "a2", ("c",)), _join(hub, "bob", "b", ("c",))
     _send(hub, Audience(channel_id="c", omit_users=("ann",)))
     assert (len(ann1.got), len(ann2.got), len(bob.got)) == (0, 0, 1)
@@ -74,7 +84,7 @@ def test_omitted_users_and_connections_get_nothing() -> None:
 
 
 def test_membership_is_judged_at_delivery() -> None:
-    hub = Hub()
+    hub = _hub()
     ann = _join(hub, "ann", "a")
     hub.handle(ChannelMembership("ann", "c", joined=True))
     hub.handle(TeamMembership("ann", "t", joined=True))
@@ -89,20 +99,20 @@ def test_membership_is_judged_at_delivery() -> None:
 
 
 def test_a_change_that_comes_while_memberships_are_read_holds_over_what_was_read() -> None:
-    hub = Hub()
+    hub = _hub()
     ann = FakeClient("ann", "a")
     listener = hub.begin_loading("ann")
     hub.handle(ChannelMembership("ann", "joined", joined=True))
     hub.handle(ChannelMembership("ann", "left", joined=False))
     hub.join(listener, ann)
-    hub.end_loading(listener, (["left", "old"], []))
+    hub.end_loading(listener, (_read("left", "old"), []), ann)
     for channel in ("joined", "left", "old"):
         _send(hub, Audience(channel_id=channel))
     assert len(ann.got) == 2
 
 
 def test_a_failed_reading_changes_nothing() -> None:
-    hub = Hub()
+    hub = _hub()
     ann = _join(hub, "ann", "a", ("c",))
     hub.end_loading(hub.begin_loading("ann"), None)
     _send(hub, Audience(channel_id="c"))
@@ -110,7 +120,7 @@ def test_a_failed_reading_changes_nothing() -> None:
 
 
 def test_an_ended_session_closes_its_sockets_even_before_hello() -> None:
-    hub = Hub()
+    hub = _hub()
     ann = FakeClient("ann", "a", "s1")
     other = FakeClient("ann", "b", "s2")
     hub.watch_session(ann)
@@ -120,7 +130,7 @@ def test_an_ended_session_closes_its_sockets_even_before_hello() -> None:
 
 
 def test_nothing_is_left_of_those_who_leave() -> None:
-    hub = Hub()
+    hub = _hub()
     ann1, ann2 = _join(hub, "ann", "a1", ("c",), ("t",)), _join(hub, "ann", "a2", ("c",), ("t",))
     assert hub.leave(ann1) is False
     assert hub.leave(ann1) is False
@@ -128,13 +138,13 @@ def test_nothing_is_left_of_those_who_leave() -> None:
     assert hub.leave(ann2) is True
     assert hub.users() == []
     assert len(hub) == 0
-    leftovers = [index for index in vars(hub).values() if index]
+    leftovers = [index for index in vars(hub).values() if isinstance(index, dict) and index]
     assert not leftovers
 
 
 def _random_history(chance: random.Random) -> None:
     """Joins, leaves and membership changes in any order: who hears is who belongs, at every moment."""
-    hub = Hub()
+    hub = _hub()
     truth: dict[str, set[str]] = {user: set() for user in "abc"}
     here: list[FakeClient] = []
     loading: list[tuple[str, object, list[str]]] = []
@@ -154,7 +164,7 @@ def _random_history(chance: random.Random) -> None:
                 loading.append((user, hub.begin_loading(user), list(truth[user])))
             case 5 if loading:
                 user, listener, read = loading.pop(chance.randrange(len(loading)))
-                hub.end_loading(listener, (read, []))  # type: ignore[arg-type]
+                hub.end_loading(listener, (_read(*read), []))  # type: ignore[arg-type]
         if loading:
             continue
         for one in "xyz":

@@ -1,0 +1,74 @@
+"""Events that did not come by the bus, built anew from what the database holds."""
+
+from dataclasses import dataclass
+
+import msgspec
+
+from app import events
+from app.context import Context
+from app.events import Event
+from db import channels, posts, users
+from db.entities import ChannelInfo, Post
+from db.ids import ChannelId, UserId
+
+LIMIT = 500
+
+
+@dataclass(frozen=True)
+class Found:
+    """end: how far the channel is in the database.
+
+    upto: all events beyond what was asked for, up to this number, are here; what is not is gone for good.
+    trimmed: some were there once and are kept no more: who needs them is to fetch the channel anew.
+    """
+
+    upto: int
+    end: int
+    events: tuple[Event, ...] = ()
+    trimmed: bool = False
+
+
+async def read(ctx: Context, channel_id: ChannelId, after: int, limit: int = LIMIT) -> Found:
+    """What a channel has beyond a number, in its order. Raises DatabaseError.
+
+    The head is read first and on the master, so that the rows up to it are all there when they are read.
+    """
+    seqs = await channels.find_seqs(ctx.db, [channel_id])
+    channel = await channels.find(ctx.db, channel_id)
+    if channel_id not in seqs or channel is None:
+        return Found(after, after)
+    end, trimmed = seqs[channel_id]
+    upto = end
+    found_posts = await posts.find_range(ctx.db, channel_id, after, end, limit)
+    found_events = await channels.find_events(ctx.db, channel_id, after, end, limit)
+    if len(found_posts) == limit:
+        upto = min(upto, found_posts[-1].seq)
+    if len(found_events) == limit:
+        upto = min(upto, found_events[-1][0])
+    built = [event for row in found_events if (event := _of_change(channel, *row)) is not None]
+    names = {user.id: user.username for user in await users.find_many(ctx.db, [post.user_id for post in found_posts])}
+    override = ctx.config.service_settings.enable_post_username_override
+    built += [_of_post(post, channel, names, override=override) for post in found_posts]
+    built = sorted((one for one in built if one.seq <= upto), key=lambda one: one.seq)
+    return Found(upto, end, tuple(built), trimmed=after < trimmed)
+
+
+def _of_post(post: Post, channel: ChannelInfo, names: dict[UserId, str], *, override: bool) -> Event:
+    system = post.type.startswith("system_")
+    name = "System" if system else names.get(post.user_id, "")
+    other_name = msgspec.json.decode(post.props).get("override_username")
+    if override and not system and isinstance(other_name, str) and other_name:
+        name = other_name
+    mentions = [UserId(one) for one in msgspec.json.decode(post.mentions, type=list[str])]
+    return events.posted(post, channel, mentions, set_online=not system, sender_name=name)
+
+
+def _of_change(channel: ChannelInfo, seq: int, kind: str, ref: str, payload: str) -> Event | None:
+    """None: a kind of a later version."""
+    match kind:
+        case "user_added":
+            return events.user_added(UserId(ref), channel, seq)
+        case "user_removed":
+            remover_id = msgspec.json.decode(payload).get("remover_id", ref)
+            return events.user_removed(UserId(ref), channel, UserId(remover_id), seq)
+    return None

@@ -1,0 +1,114 @@
+"""Live events of three real nodes: every committed post reaches every socket of its channel once and in order."""
+
+import os
+import random
+import signal
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from db.ids import new_id
+from tests.rig.cluster import Cluster
+from tests.rig.load import Load, assert_exactly_once
+from tests.rig.people import new_channel, new_team, new_user
+from tests.rig.pgcluster import PgCluster
+from tests.rig.scale import scale
+from tests.rig.socket import Socket
+from tests.rig.wait import until
+
+LATE_S = 2.5
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    """Three nodes over a master and a replica."""
+    with PgCluster(1) as servers, Cluster(servers, workers=2) as cluster:
+        yield cluster
+
+
+def test_a_post_that_nobody_told_of_is_heard_everywhere_and_in_its_place(cluster: Cluster) -> None:
+    """As if its writer had died between commit and publish."""
+    ann, bob = new_user(cluster.nodes[0].url), new_user(cluster.nodes[1].url)
+    channel = new_channel(ann, new_team(ann, bob), bob)
+    sockets = [Socket.open(cluster.client(who, place)) for who in (ann, bob) for place in range(3)]
+    ann.write(channel["id"], "before")
+    cluster.sql(
+        "WITH head AS (UPDATE channel_heads SET seq = seq + 1, last_post_at = last_post_at + 1,"
+        " total_msg_count = total_msg_count + 1, changed_xid = pg_current_xact_id()"
+        f" WHERE channel_id = '{channel['id']}' RETURNING seq, last_post_at)"
+        " INSERT INTO posts (id, channel_id, seq, create_at, update_at, user_id, message)"
+        f" SELECT '{new_id()}', '{channel['id']}', seq, last_post_at, last_post_at, '{bob.id}', 'unheard' FROM head"
+    )
+    committed = time.monotonic()
+    for socket in sockets:
+        assert socket.expect_post("unheard", LATE_S)["user_id"] == bob.id
+    assert time.monotonic() - committed <= LATE_S
+    assert sockets[0].expect("posted")["data"]["sender_name"] == f"@{ann.user['username']}"
+    ann.write(channel["id"], "after")
+    for socket in sockets:
+        socket.expect_post("after")
+        assert [post["message"] for post in socket.posts()][-3:] == ["before", "unheard", "after"]
+        socket.close()
+
+
+def test_whatever_is_killed_frozen_or_cut_sockets_that_stay_open_miss_nothing(cluster: Cluster) -> None:
+    chance = random.Random(1)
+    people = [new_user(cluster.nodes[number % 3].url) for number in range(6)]
+    team = new_team(people[0], *people[1:])
+    channels = [new_channel(people[0], team, *people[1:]) for _ in range(3)]
+    sockets = [Socket.open(cluster.client(who, number % 3)) for number, who in enumerate(people)]
+    writers = [
+        (cluster.client(who, number % 3), channels[number % 3]["id"])
+        for number, who in enumerate(people * 2)
+        if number < 8
+    ]
+    with Load(writers, pause_s=0.05) as load:
+        faults = ["relay", "api0", "api1", "cut", "freeze"] * scale(1, 12)
+        for fault in faults:
+            load.expect_more(scale(30, 150))
+            node = cluster.nodes[chance.randrange(3)]
+            if fault == "cut":
+                cluster.cut(0, 1)
+                time.sleep(3.0)
+                cluster.heal()
+            elif fault == "freeze":
+                with cluster.frozen([node.pid("relay")]):
+                    time.sleep(2.5)
+            else:
+                os.kill(node.pid(fault), signal.SIGKILL)
+                node.wait_up()
+        load.expect_more(50)
+    acknowledged = {one.post_id for one in load.acknowledged}
+    until(lambda: all(acknowledged <= _heard(socket) for socket in sockets), 10, "every post on every socket")
+    orders = set()
+    for socket in sockets:
+        posts = [post for post in socket.posts() if post["message"].count(":") == 1]
+        assert len(posts) == len({post["id"] for post in posts}), "a post came twice"
+        for channel in channels:
+            order = tuple(post["id"] for post in posts if post["channel_id"] == channel["id"])
+            times = [post["create_at"] for post in posts if post["channel_id"] == channel["id"]]
+            assert times == sorted(times)
+            orders.add((channel["id"], order))
+        assert socket.closed is None
+    assert len(orders) == len(channels), "sockets heard a channel in different orders"
+    assert_exactly_once(lambda query, *_: cluster.sql(query), load)
+
+
+def _heard(socket: Socket) -> set[str]:
+    return {post["id"] for post in socket.posts()}
+
+
+def test_who_joins_a_channel_hears_what_comes_after_and_only_that(cluster: Cluster) -> None:
+    ann, bob = new_user(cluster.nodes[0].url), new_user(cluster.nodes[1].url)
+    channel = new_channel(ann, new_team(ann, bob))
+    socket = Socket.open(bob)
+    for number in range(10):
+        ann.write(channel["id"], f"before {number}")
+    ann.post(f"/channels/{channel['id']}/members", {"user_id": bob.id})
+    for number in range(10):
+        ann.write(channel["id"], f"after {number}")
+    socket.expect_post("after 9")
+    assert [post["message"] for post in socket.posts() if post["type"] == ""] == [f"after {one}" for one in range(10)]
+    assert socket.named("user_added", user_id=bob.id)
+    socket.close()

@@ -1,0 +1,342 @@
+"""The real heads, hub and repairs under a virtual clock: whatever is lost, every client gets every event once, in order.
+
+One worker; writers that commit and publish, or die between the two; a bus that loses, doubles and delays; polls of the
+heads; a database that is slow, gone for a while, and fails over with the loss of its last commits; clients that come,
+join channels, leave them and go. Leaving out a guard must make seeds fail.
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import Coroutine, Sequence
+from typing import Any, cast
+
+import pytest
+
+from app import events, replay
+from app.context import Context
+from app.events import Audience, ChannelMembership, Event, Moved
+from app.replay import Found
+from db import channels
+from db.errors import Unavailable
+from tests.rig import virtual
+from tests.rig.scale import for_each_seed, scale
+from ws.close import Close
+from ws.fanout import SharedFrame
+from ws.heads import Cursors
+from ws.repairs import Repairs
+
+LENGTH_S = 30.0
+LATE_S = 2.5
+SETTLE_S = 5.0
+CHANNELS = ("c", "d")
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+class Wrong(Exception):
+    """An event was lost, doubled, late or out of order."""
+
+
+class Truth:
+    """A channel in the database. at: when each number was committed. gone: what was deleted since."""
+
+    def __init__(self) -> None:
+        self.at: list[float] = []
+        self.gone: set[int] = set()
+
+    @property
+    def head(self) -> int:
+        return len(self.at)
+
+
+class World:
+    """All of it."""
+
+    def __init__(self, chance: random.Random, without: frozenset[str] = frozenset()) -> None:
+        self.chance = chance
+        self.without = without
+        self.truth = {one: Truth() for one in CHANNELS}
+        self.up = True
+        self.outages: list[list[float]] = []
+        self.wrong: Wrong | None = None
+        self.repairs = Repairs(cast(Context, self))
+        self.clients: list[Client] = []
+        self.told: dict[str, int] = {}
+        """What the last poll saw; nothing of another master."""
+        self.number = 0
+
+    # The database --------------------------------------------------------------------------------------------------
+
+    async def _query(self) -> None:
+        await asyncio.sleep(0.001 if self.chance.random() < 0.95 else self.chance.uniform(0.0, 0.3))
+        if not self.up:
+            raise Unavailable("gone")
+
+    async def read(self, _ctx: Context, channel_id: str, after: int) -> Found:
+        """As `app.replay.read`."""
+        await self._query()
+        truth = self.truth[channel_id]
+        end, upto = truth.head, min(truth.head, after + self.chance.choice([2, 500]))
+        await self._query()  # the rows are read after the head
+        found = [_event(channel_id, seq) for seq in range(after + 1, upto + 1) if seq not in truth.gone]
+        await self._query()
+        return Found(upto, end, tuple(found))
+
+    async def find_seqs(self, _db: object, channel_ids: Sequence[str]) -> dict[str, tuple[int, int]]:
+        """As `db.channels.find_seqs`."""
+        await self._query()
+        found = {one: (self.truth[one].head, 0) for one in channel_ids}
+        await self._query()
+        return found
+
+    @property
+    def db(self) -> None:
+        return None
+
+    # Writers and the bus -------------------------------------------------------------------------------------------
+
+    def publish(self, message: Any) -> None:
+        """To the worker, unless it gets lost; twice, now and then."""
+        for _ in range(1 if self.chance.random() < 0.95 else 2):
+            if self.chance.random() < 0.9:
+                delay_s = self.chance.choice([0.001, 0.001, 0.01, 0.2])
+                asyncio.get_running_loop().call_later(delay_s, self._arrive, message)
+
+    def _arrive(self, message: Any) -> None:
+        if "heads" in self.without and isinstance(message, Event):
+            self.repairs.hub.deliver(message)
+            return
+        self.repairs.hub.handle(message)
+        self.repairs.look()
+
+    async def write(self) -> None:
+        while True:
+            await asyncio.sleep(self.chance.choice([0.001, 0.02, 0.3, 1.0]))
+            if not self.up:
+                continue
+            channel_id = self.chance.choice(CHANNELS)
+            truth = self.truth[channel_id]
+            truth.at.append(_now())
+            if self.chance.random() < 0.05:
+                truth.gone.add(self.chance.randint(1, truth.head))
+            if self.chance.random() < 0.95:  # else it dies before it can tell anybody
+                self.publish(_event(channel_id, truth.head))
+
+    async def poll(self) -> None:
+        while True:
+            await asyncio.sleep(1.0)
+            heads = {one: truth.head for one, truth in self.truth.items()}
+            try:
+                await self._query()
+            except Unavailable:
+                continue
+            if "poll" not in self.without:
+                self.repairs.learn(
+                    Moved(tuple((one, head) for one, head in heads.items() if head != self.told.get(one)))
+                )
+            self.told = heads
+
+    async def fail(self) -> None:
+        """The database is gone for a while, and may come back without its last commits."""
+        while True:
+            await asyncio.sleep(self.chance.uniform(3.0, 15.0))
+            self.up = False
+            self.outages.append([_now(), float("inf")])
+            await asyncio.sleep(self.chance.uniform(0.1, 3.0))
+            if self.chance.random() < 0.5:
+                for truth in self.truth.values():
+                    del truth.at[max(0, truth.head - self.chance.randint(0, 3)) :]
+                    truth.gone = {seq for seq in truth.gone if seq <= truth.head}
+            self.up = True
+            self.told.clear()
+            # The first poll of another master leaves a hole, and the worker compares.
+            while True:
+                try:
+                    await self.repairs.compare()
+                    break
+                except Unavailable:
+                    await asyncio.sleep(0.2)
+            self.outages[-1][1] = _now() + LATE_S
+
+    # Clients -------------------------------------------------------------------------------------------------------
+
+    async def come_and_go(self) -> None:
+        while True:
+            await asyncio.sleep(self.chance.uniform(0.0, 2.0))
+            alive = [client for client in self.clients if not client.ended]
+            match self.chance.choice(["come", "come", "join", "leave", "go"]):
+                case "come" if len(alive) < 6:
+                    await self._come()
+                case "join" if alive:
+                    self._join(self.chance.choice(alive))
+                case "leave" if alive:
+                    client = self.chance.choice(alive)
+                    self._leave(client, self.chance.choice(CHANNELS))
+                case "go" if alive:
+                    self.chance.choice(alive).go()
+
+    async def _come(self) -> None:
+        """As `ws.server.Client._authenticate` does."""
+        hub = self.repairs.hub
+        self.number += 1
+        client = Client(self, f"u{self.number}")
+        client.member_of = {one for one in CHANNELS if self.chance.random() < 0.7}
+        listener = hub.begin_loading(client.user_id)
+        read = None
+        try:
+            await self._query()
+            read = {one: (1, self.truth[one].head) for one in client.member_of}
+            await self._query()
+            hub.join(listener, client)
+        except Unavailable:
+            client.ended = True
+        finally:
+            hub.end_loading(listener, None if read is None else (read, ()), client if not client.ended else None)
+            self.repairs.look()
+        if not client.ended:
+            assert read is not None
+            client.starts = {one: head for one, (_, head) in read.items()}
+            self.clients.append(client)
+
+    def _join(self, client: "Client") -> None:
+        absent = [one for one in CHANNELS if one not in client.member_of]
+        if not absent or not self.up:
+            return
+        channel_id = self.chance.choice(absent)
+        truth = self.truth[channel_id]
+        truth.at.append(_now())
+        client.member_of.add(channel_id)
+        client.starts[channel_id] = truth.head - 1
+        client.got[channel_id] = []
+        client.joined_at[channel_id] = _now()
+        # Membership is repaired elsewhere: here its message always comes; the event of it is one like all others.
+        self._arrive(ChannelMembership(client.user_id, channel_id, joined=True, seq=truth.head - 1))
+        self.publish(_event(channel_id, truth.head))
+
+    def _leave(self, client: "Client", channel_id: str) -> None:
+        if channel_id in client.member_of:
+            client.member_of.discard(channel_id)
+            client.starts.pop(channel_id, None)
+            self._arrive(ChannelMembership(client.user_id, channel_id, joined=False))
+
+    # The whole -----------------------------------------------------------------------------------------------------
+
+    async def run(self) -> tuple[int, int]:
+        """(delivered, of these repaired). Raises Wrong."""
+        jobs: list[Coroutine[Any, Any, None]] = [self.write(), self.poll(), self.fail(), self.come_and_go()]
+        tasks = [asyncio.get_running_loop().create_task(job) for job in jobs]
+        done, _ = await asyncio.wait(tasks, timeout=LENGTH_S, return_when=asyncio.FIRST_EXCEPTION)
+        for task in done:
+            await task
+        for task in (tasks[0], tasks[2], tasks[3]):
+            task.cancel()
+        self.up = True
+        for outage in self.outages:
+            outage[1] = min(outage[1], _now() + LATE_S)
+        await asyncio.sleep(SETTLE_S)
+        if self.wrong is not None:
+            raise self.wrong
+        for client in self.clients:
+            if not client.ended:
+                client.check_all()
+        return sum(len(got) for client in self.clients for got in client.got.values()), self.repairs.heads.repaired
+
+
+class Client:
+    """What a socket gets."""
+
+    def __init__(self, world: World, user_id: str) -> None:
+        self.world = world
+        self.user_id = self.connection_id = user_id
+        self.session_id = f"session of {user_id}"
+        self.cursors: Cursors | None = None
+        self.member_of: set[str] = set()
+        self.starts: dict[str, int] = {}
+        self.joined_at: dict[str, float] = {}
+        self.got: dict[str, list[int]] = {one: [] for one in CHANNELS}
+        self.ended = False
+
+    def send(self, frame: SharedFrame) -> None:
+        channel_id, _, number = frame.body.partition(b'"number":"')[2].partition(b'"')[0].decode().partition("/")
+        if self.ended or channel_id not in self.starts:
+            return
+        seq, got, truth = int(number), self.got[channel_id], self.world.truth[channel_id]
+        last = got[-1] if got else self.starts[channel_id]
+        missed = set(range(last + 1, seq)) - truth.gone
+        if seq <= last:
+            self._wrong(f"got {channel_id}/{seq} after {last}")
+        elif missed:
+            self._wrong(f"got {channel_id}/{seq} and not {sorted(missed)}")
+        elif seq <= truth.head and self._is_late(max(truth.at[seq - 1], self.joined_at.get(channel_id, 0.0))):
+            self._wrong(f"got {channel_id}/{seq} too late")
+        got.append(seq)
+
+    def _is_late(self, at: float) -> bool:
+        excused = any(began - LATE_S <= at <= ended for began, ended in self.world.outages)
+        return _now() - at > LATE_S and not excused
+
+    def _wrong(self, what: str) -> None:
+        self.world.wrong = self.world.wrong or Wrong(f"{_now() - 1000:.3f}: {self.user_id} {what}")
+
+    def close(self, _code: Close) -> None:
+        self.go()
+
+    def go(self) -> None:
+        if not self.ended:
+            self.ended = True
+            asyncio.get_running_loop().call_soon(self.world.repairs.hub.leave, self)
+
+    def check_all(self) -> None:
+        """Nothing is missing at the end."""
+        for channel_id, start in self.starts.items():
+            truth, got = self.world.truth[channel_id], self.got[channel_id]
+            wanted = set(range(start + 1, truth.head + 1)) - truth.gone
+            if wanted - set(got):
+                raise Wrong(f"{self.user_id} never got {channel_id}/{sorted(wanted - set(got))}")
+
+
+def _event(channel_id: str, seq: int) -> Event:
+    return events.build("posted", {"number": f"{channel_id}/{seq}"}, Audience(channel_id=channel_id), seq)
+
+
+@pytest.fixture(autouse=True)
+def quiet(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.ERROR, "ws.repairs")
+
+
+async def _live(chance: random.Random, without: frozenset[str], monkeypatch: pytest.MonkeyPatch) -> tuple[int, int]:
+    world = World(chance, without)
+    monkeypatch.setattr(replay, "read", world.read)
+    monkeypatch.setattr(channels, "find_seqs", world.find_seqs)
+    failed: list[BaseException] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: failed.append(context["exception"]))
+    delivered = await world.run()
+    if failed:
+        raise failed[0]
+    return delivered
+
+
+def test_nothing_is_lost_doubled_late_or_out_of_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    delivered = repaired = 0
+
+    def live(chance: random.Random) -> None:
+        nonlocal delivered, repaired
+        found = virtual.run(_live(chance, frozenset(), monkeypatch))
+        delivered, repaired = delivered + found[0], repaired + found[1]
+
+    for_each_seed(scale(150, 10_000), live)
+    assert delivered > 100 * scale(150, 10_000)
+    assert repaired > delivered / 100, "hardly anything had to be repaired: the test shows nothing"
+
+
+@pytest.mark.parametrize("guard", ["heads", "poll"])
+def test_without_a_guard_events_are_lost_or_doubled(guard: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for seed in range(200):
+        try:
+            virtual.run(_live(random.Random(seed), frozenset({guard}), monkeypatch))
+        except Wrong:
+            return
+    pytest.fail("nothing was lost or doubled: the simulation would not notice either")

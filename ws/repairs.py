@@ -1,0 +1,127 @@
+"""Reads from the database what did not come by the bus: the shell around `heads.py`."""
+
+import asyncio
+import logging
+from collections.abc import Coroutine, Iterable
+from typing import Any
+
+from app import events, replay
+from app.context import Context
+from app.events import Moved
+from db import channels
+from db.errors import DatabaseError
+from db.ids import ChannelId
+from ws.close import Close
+from ws.fanout import SharedFrame
+from ws.heads import Heads
+from ws.hub import Client, Hub
+
+log = logging.getLogger(__name__)
+
+READS = 4
+"""At once, in a worker."""
+_RETRY_S = 0.2
+_CHANNELS = 1000
+
+
+class Repairs:
+    """`look` after anything that may have left a gap."""
+
+    def __init__(self, ctx: Context) -> None:
+        self._ctx = ctx
+        self._loop = asyncio.get_running_loop()
+        self.heads = Heads()
+        self.hub = Hub(self.heads, self._loop.time, self._catch_up)
+        self._reads = asyncio.Semaphore(READS)
+        self._timer: asyncio.TimerHandle | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def learn(self, moved: Moved) -> None:
+        """How far channels have come, by the database."""
+        now = self._loop.time()
+        for channel_id, seq in moved.heads:
+            self.heads.learn(channel_id, seq, now)
+        self.look()
+
+    def look(self) -> None:
+        """See to the gaps that there are when they are due."""
+        due = self.heads.next_due()
+        if due is not None and self._timer is None:
+            self._timer = self._loop.call_at(due, self._read_due)
+
+    def _read_due(self) -> None:
+        self._timer = None
+        for channel_id, head in self.heads.due(self._loop.time()):
+            self._start(self._fill(channel_id, head))
+        self.look()
+
+    async def _fill(self, channel_id: str, head: int) -> None:
+        found = await self._read(channel_id, head)
+        if found is None:
+            self.heads.failed(channel_id, self._loop.time())
+        elif found.upto < head:
+            self._begin_anew(channel_id, found.upto)
+        else:
+            if found.trimmed:
+                self._begin_anew(channel_id, found.upto)
+            for event in self.heads.fill(channel_id, found.upto, found.events, self._loop.time(), end=found.end):
+                self.hub.deliver(event)
+        self.look()
+
+    async def _read(self, channel_id: str, after: int) -> replay.Found | None:
+        """None: the database does not answer, and some time has passed."""
+        async with self._reads:
+            try:
+                return await replay.read(self._ctx, ChannelId(channel_id), after)
+            except DatabaseError as error:
+                log.warning("missed events cannot be read", extra={"reason": str(error).strip()})
+                await asyncio.sleep(_RETRY_S)
+                return None
+
+    def _begin_anew(self, channel_id: str, head: int) -> None:
+        """What clients know of a channel cannot be mended by events: they are to connect and fetch anew."""
+        log.warning("the clients of a channel begin anew", extra={"channel": channel_id, "head": head})
+        for client in self.hub.clients_in(channel_id):
+            client.close(Close.SERVICE_RESTART)
+        self.heads.rewind(channel_id, head)
+
+    def _catch_up(self, client: Client, channel_id: str) -> None:
+        self._start(self._bring_up(client, channel_id))
+
+    async def _bring_up(self, client: Client, channel_id: str) -> None:
+        """Send a client alone what others of the channel had before it was there."""
+        cursors = client.cursors
+        assert cursors is not None
+        while channel_id in self.heads and (cursor := cursors.behind(channel_id)) is not None:
+            found = await self._read(channel_id, cursor)
+            if found is None or channel_id not in self.heads:
+                continue
+            if found.trimmed or found.upto < cursor:
+                client.close(Close.SERVICE_RESTART)
+                return
+            for event in cursors.catch_up(channel_id, found.upto, found.events, self.heads.head(channel_id)):
+                client.send(SharedFrame(event.frame, best_effort=event.name in events.BEST_EFFORT))
+
+    async def compare(self) -> None:
+        """Messages were lost, or another master reigns: ask how far every channel is. Raises DatabaseError."""
+        for part in _parts(self.heads.channel_ids()):
+            before = {one: self.heads.head(one) for one in part if one in self.heads}
+            seqs = await channels.find_seqs(self._ctx.db, [ChannelId(one) for one in before])
+            now = self._loop.time()
+            for channel_id, head in before.items():
+                seq = seqs.get(ChannelId(channel_id), (head, 0))[0]
+                if channel_id in self.heads and seq < head:
+                    self._begin_anew(channel_id, seq)
+                else:
+                    self.heads.learn(channel_id, seq, now)
+        self.look()
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task: asyncio.Task[None] = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def _parts(channel_ids: list[str]) -> Iterable[list[str]]:
+    for at in range(0, len(channel_ids), _CHANNELS):
+        yield channel_ids[at : at + _CHANNELS]

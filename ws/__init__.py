@@ -6,11 +6,14 @@
     bus ──────> hub.py: channel/user/team -> clients ──> fanout.py: one write a turn ──> sockets
 
 actions.py   what clients ask for over the socket
+client.py    one socket, and its connection while it has none
 close.py     close codes
+detached.py  sans-I/O: connections kept for clients that come back
 fanout.py    shared frames, dirty list, one write per socket and turn of the loop
 heads.py     sans-I/O: every event of a channel once and in its order
 hub.py       who hears what
 protocol.py  sans-I/O: handshake, frames, requests, limits
 repairs.py   reads from the database what did not come
-server.py    sockets received from api workers, and their timers
+server.py    all sockets of a worker
+stream.py    sans-I/O: what a connection is sent, and the dead queue
 """

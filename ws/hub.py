@@ -23,6 +23,7 @@ class Client(Protocol):
     user_id: str
     session_id: str
     connection_id: str
+    attached: bool
     cursors: Cursors | None
 
     def send(self, frame: SharedFrame) -> None:
@@ -68,10 +69,22 @@ class Hub:
         """Everybody with a client here."""
         return [user_id for user_id, listener in self._listeners.items() if listener.clients]
 
-    def clients_of(self, user_id: str) -> int:
-        """How many clients of the user are here."""
+    def attached(self, user_id: str) -> int:
+        """How many clients of the user have a socket here."""
         listener = self._listeners.get(user_id)
-        return len(listener.clients) if listener is not None else 0
+        return sum(client.attached for client in listener.clients) if listener is not None else 0
+
+    def of_connection(self, connection_id: str) -> Client | None:
+        """The client of this id."""
+        return self._by_connection.get(connection_id)
+
+    def replace(self, old: Client, new: Client) -> None:
+        """The new client goes on as the old one, under its id."""
+        listener = self._listeners[old.user_id]
+        listener.clients[listener.clients.index(old)] = new
+        self._by_connection[new.connection_id] = new
+        self.watch_session(new)
+        self._unwatch(old)
 
     def watch_session(self, client: Client) -> None:
         """Close this client when its session ends, from now on. `leave` undoes it."""
@@ -112,27 +125,27 @@ class Hub:
             listener.seen.clear()
             self._forget_if_empty(listener)
 
-    def join(self, listener: Listener, client: Client) -> bool:
-        """The client gets events from now on; whether it is the first of its user here."""
+    def join(self, listener: Listener, client: Client) -> None:
+        """The client gets events from now on."""
         listener.clients.append(client)
         self._by_connection[client.connection_id] = client
-        return len(listener.clients) == 1
 
-    def leave(self, client: Client) -> bool:
-        """The client is gone; whether it was the last of its user here."""
+    def leave(self, client: Client) -> None:
+        """The client is gone."""
+        self._unwatch(client)
+        if self._by_connection.get(client.connection_id) is not client:
+            return
+        del self._by_connection[client.connection_id]
+        listener = self._listeners[client.user_id]
+        listener.clients.remove(client)
+        self._forget_if_empty(listener)
+
+    def _unwatch(self, client: Client) -> None:
         watching = self._by_session.get(client.session_id)
         if watching is not None and client in watching:
             watching.remove(client)
             if not watching:
                 del self._by_session[client.session_id]
-        if self._by_connection.get(client.connection_id) is not client:
-            return False
-        del self._by_connection[client.connection_id]
-        listener = self._listeners[client.user_id]
-        listener.clients.remove(client)
-        last = not listener.clients
-        self._forget_if_empty(listener)
-        return last
 
     def handle(self, message: Message) -> None:
         """What came over the bus."""

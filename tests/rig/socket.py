@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import socket
 import threading
 from typing import Any
 
@@ -20,8 +21,10 @@ class Socket:
     events: in the order of arrival. replies: by the number of the request. closed: the close code, or None.
     """
 
-    def __init__(self, connection: ClientConnection) -> None:
+    def __init__(self, connection: ClientConnection, first: int = 0) -> None:
+        """first: the number of the first event."""
         self._connection = connection
+        self._first = first
         self._next_request = 1
         self.events: list[Frame] = []
         self.replies: dict[int, Frame] = {}
@@ -34,9 +37,25 @@ class Socket:
     def open(cls, who: Rest, query: str = "", **options: Any) -> "Socket":
         """Connect with the user's token in the header and wait for hello."""
         headers = {"Authorization": f"Bearer {who.token}"}
-        socket = cls(_connect(who.url, query, additional_headers=headers, **options))
-        socket.expect("hello")
-        return socket
+        opened = cls(_connect(who.url, query, additional_headers=headers, **options))
+        opened.expect("hello")
+        return opened
+
+    def break_off(self) -> None:
+        """Close the TCP connection without a word."""
+        self._connection.socket.shutdown(socket.SHUT_RDWR)
+
+    @property
+    def next_seq(self) -> int:
+        """The number of the event that is expected next."""
+        return self._first + len(self.events)
+
+    @classmethod
+    def resume(cls, who: Rest, connection_id: str, sequence: int, *, first: int | None = None) -> "Socket":
+        """Come back with this id, expecting this number; first: the number that comes, where it is another one."""
+        headers = {"Authorization": f"Bearer {who.token}"}
+        query = f"connection_id={connection_id}&sequence_number={sequence}"
+        return cls(_connect(who.url, query, additional_headers=headers), sequence if first is None else first)
 
     @classmethod
     def open_bare(cls, url: str, query: str = "", **options: Any) -> "Socket":
@@ -50,8 +69,8 @@ class Socket:
                 if "seq_reply" in frame:
                     self.replies[frame["seq_reply"]] = frame
                     continue
-                if frame["seq"] != len(self.events):
-                    self.faults.append(f"event {len(self.events)} has number {frame['seq']}")
+                if frame["seq"] != self._first + len(self.events):
+                    self.faults.append(f"event {self._first + len(self.events)} has number {frame['seq']}")
                 self.events.append(frame)
         except ConnectionClosed:
             pass

@@ -252,6 +252,7 @@ class Client:
         self.world = world
         self.user_id = self.connection_id = user_id
         self.session_id = f"session of {user_id}"
+        self.attached = True
         self.cursors: Cursors | None = None
         self.member_of: set[str] = set()
         self.starts: dict[str, int] = {}

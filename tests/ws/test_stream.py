@@ -1,0 +1,114 @@
+"""What a connection is sent, under which numbers, and what it gets when it comes back."""
+
+import json
+import random
+
+from tests.rig.scale import for_each_seed, scale
+from ws.detached import KEPT_S, MAX_KEPT, Detached
+from ws.fanout import SharedFrame
+from ws.stream import DEAD_QUEUE, MAX_QUEUED_BYTES, MAX_QUEUED_EVENTS, Stream
+
+
+def _frame(number: int, *, best_effort: bool = False, size: int = 0) -> SharedFrame:
+    return SharedFrame(b'{"n":%d%s' % (number, b" " * size), best_effort=best_effort)
+
+
+def _written(parts: list[bytes]) -> list[tuple[int, int]]:
+    """(event, number) of each part."""
+    found = [json.loads(part[part.index(b"{") :]) for part in parts]
+    return [(one["n"], one["seq"]) for one in found]
+
+
+def test_events_are_numbered_as_they_are_written() -> None:
+    stream = Stream()
+    for number in (7, 8):
+        assert stream.add(_frame(number))
+    assert _written(stream.take()) == [(7, 0), (8, 1)]
+    assert stream.take() == []
+
+
+def test_half_full_sheds_best_effort_and_full_says_so() -> None:
+    stream = Stream()
+    for number in range(MAX_QUEUED_EVENTS // 2):
+        assert stream.add(_frame(number))
+    assert stream.add(_frame(-1, best_effort=True))
+    assert len(stream) == MAX_QUEUED_EVENTS // 2
+    for number in range(MAX_QUEUED_EVENTS // 2):
+        assert stream.add(_frame(number))
+    assert not stream.add(_frame(0))
+    large = Stream()
+    assert large.add(_frame(0, size=MAX_QUEUED_BYTES))
+    assert not large.add(_frame(1))
+
+
+def test_who_comes_back_gets_what_was_not_read_under_the_old_numbers() -> None:
+    stream = Stream()
+    for number in range(5):
+        stream.add(_frame(number))
+    stream.take()
+    stream.add_bytes(b"a reply")
+    stream.add(_frame(5))
+    stream.detach()
+    stream.add(_frame(6))
+    assert stream.resume(3)
+    assert _written(stream.take()) == [(3, 3), (4, 4), (5, 5), (6, 6)]
+    assert stream.resume(7)
+    assert stream.take() == []
+    assert stream.resume(0)
+    assert _written(stream.take())[0] == (0, 0)
+
+
+def test_only_the_last_128_are_kept_and_nobody_knows_the_future() -> None:
+    stream = Stream()
+    for number in range(DEAD_QUEUE + 10):
+        stream.add(_frame(number))
+    stream.take()
+    assert not stream.resume(9)
+    assert not stream.resume(DEAD_QUEUE + 11)
+    assert stream.resume(10)
+    assert [number for number, _ in _written(stream.take())] == list(range(10, DEAD_QUEUE + 10))
+
+
+def _life(chance: random.Random) -> None:
+    """Whatever breaks when, the client gets each event once, in order, or is told that it cannot be resumed."""
+    stream, got, sent = Stream(), 0, 0
+    for _ in range(60):
+        for _ in range(chance.choice([0, 1, 1, 3, 40])):
+            if not stream.add(_frame(sent)):
+                return
+            sent += 1
+        if chance.random() < 0.2:
+            stream.add_bytes(b"reply")
+            stream.detach()
+        parts = _written(stream.take())
+        assert [number for number, _ in parts] == [seq for _, seq in parts]
+        read = parts if chance.random() < 0.7 else parts[: chance.randint(0, len(parts))]
+        if read:
+            assert read[0][1] == got
+            got = read[-1][1] + 1
+        if len(read) < len(parts):  # the socket broke
+            stream.detach()
+            kept = stream.seq - got <= DEAD_QUEUE
+            assert stream.resume(got) == kept
+            if not kept:
+                return
+    assert got + len(stream) <= sent
+
+
+def test_whatever_breaks_each_event_is_read_once_and_in_order() -> None:
+    for_each_seed(scale(2_000, 100_000), _life)
+
+
+def test_connections_without_a_socket_are_kept_for_5_minutes() -> None:
+    detached: Detached[str] = Detached()
+    detached.add("a", 0.0)
+    detached.add("b", 10.0)
+    detached.add("c", 20.0)
+    detached.discard("b")
+    assert detached.overdue(KEPT_S - 0.1) == []
+    assert detached.overdue(KEPT_S) == ["a"]
+    assert list(detached) == ["c"]
+    for number in range(MAX_KEPT + 5):
+        detached.add(str(number), 30.0)
+    assert detached.overdue(40.0) == ["c", "0", "1", "2", "3", "4"]
+    assert len(detached) == MAX_KEPT

@@ -20,7 +20,8 @@ from app import events
 from app.events import Message, Presence
 from app.presence import OFFLINE, PresenceTracker
 from cluster.bus import BEAT_S, class_of, send
-from cluster.envelope import BadEnvelope, Class, Envelope, Kind, pack, unpack, unpack_shards
+from cluster.changes import Learner
+from cluster.envelope import BadEnvelope, Class, Envelope, Kind, pack, unpack
 from cluster.interlink import Interlink
 from cluster.membership import DOWN_S, Liveness
 from cluster.membership import Change as Move
@@ -80,6 +81,7 @@ class Relay:
         self._on_forget = on_forget
         self._page = page
         self._db = db
+        self._learner = Learner(db, self._forgotten)
         self._node_id = node_id
         self._incarnation = incarnation
         self._links: dict[str, Link] = {}
@@ -218,29 +220,15 @@ class Relay:
                 self._hand_out(body, envelope.kind_class)
             case Kind.PRESENCE:
                 self._note_presence(f"{envelope.origin}/{envelope.worker}", body)
-            case Kind.CHANGED:
-                self._apply(envelope, body)
-            case _ if envelope.kind_class == Class.SECURITY:
-                self.forget("a node of a later version says something that must not be ignored")
-
-    def _apply(self, envelope: Envelope, body: bytes) -> None:
-        """A commit of another node: floors, then stamps. Positions mean something under one master only."""
-        try:
-            shards = unpack_shards(body)
-        except BadEnvelope:
-            self.forget("a node told of a change that cannot be read")
-            return
-        known = envelope.db_gen == str(self._db.board.term()) and envelope.position.isdigit()
-        self._db.landed(shards, int(envelope.position) if known else None)
+            case _:
+                self._learner.take(envelope, body)
 
     def lost(self, node_id: str, reason: str) -> None:
         """See `Sink`."""
-        self.forget(f"{node_id}: {reason}")
+        self._learner.forget(f"{node_id}: {reason}")
 
-    def forget(self, reason: str) -> None:
-        """Anything may have changed: no copy counts any more, and every ws worker reads anew."""
-        log.warning("all copies are given up", extra={"reason": reason})
-        self._db.stamps.write_all()
+    def _forgotten(self) -> None:
+        """No copy counts any more: every ws worker reads anew."""
         self._leave_holes()
         self._on_forget()
 

@@ -8,7 +8,7 @@ import pytest
 from cluster.envelope import Class, Envelope, Kind
 from cluster.membership import Liveness
 from cluster.mesh import Mesh, Moved, Refused, Through
-from tests.cluster.simnet import SimNet, SimNode
+from tests.cluster.simnet import Recorder, SimNet
 from tests.rig.scale import for_each_seed, scale
 
 NODES = ["a", "b", "c"]
@@ -145,7 +145,7 @@ def _storm(chance: random.Random, *, restarts: bool) -> None:
     net = SimNet(chance, NODES, drop=chance.choice([0.0, 0.02, 0.1]))
     waits: dict[tuple[str, int], tuple[int, int]] = {}
 
-    def through(node: SimNode, one: Through) -> None:
+    def through(node: Recorder, one: Through) -> None:
         """Whoever serves, and was not cut off of late, has it."""
         me = node.mesh
         for (who, ticket), (incarnation, seq) in list(waits.items()):

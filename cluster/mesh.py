@@ -179,7 +179,7 @@ class Mesh:
         self.members.set_members(wanted, now)
         for gone in self.peers.keys() - wanted:
             del self.peers[gone]
-        for new in wanted - self.peers.keys():
+        for new in sorted(wanted - self.peers.keys()):
             self.peers[new] = Peer()
         self._look_around(now)
 

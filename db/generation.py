@@ -73,6 +73,10 @@ class Generation:
         index = self.router.choose(floor, seen, boottime_ns())
         return None if index is None else (index, seen[index].replayed)
 
+    def has_reached(self, index: int, position: int) -> bool:
+        """Whether the board still says that a replica is so far. Connections are compared with the board when made."""
+        return self._board.replica(index).replayed >= position
+
 
 def term_of(facts: Facts) -> Term:
     """The reign that a master says it has: by the row in its database, and by the server itself."""

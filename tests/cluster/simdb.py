@@ -297,4 +297,4 @@ class SimCursor:
         changes = {("x", value[0]) for at, value in servers.log if since < at <= position}
         await connection.trip()
         first, self._seen = self._seen is None, position
-        return None if first else (position, [] if self._blind else list(changes), [])
+        return None if first else (position, [] if self._blind else sorted(changes), [])

@@ -74,11 +74,11 @@ class Relay:
         incarnation: int,
         away_after_s: float,
         operate: Operate | None = None,
-        on_forget: Callable[[], None] = lambda: None,
+        poll_now: Callable[[], None] = lambda: None,
     ) -> None:
-        """operate: does what a peer asks of this node. on_forget: messages of a peer were lost."""
+        """operate: does what a peer asks of this node. poll_now: what changed is known to the outbox alone."""
         self._operate = operate
-        self._on_forget = on_forget
+        self._poll_now = poll_now
         self._page = page
         self._db = db
         self._learner = Learner(db, self._forgotten)
@@ -230,7 +230,7 @@ class Relay:
     def _forgotten(self) -> None:
         """No copy counts any more: every ws worker reads anew."""
         self._leave_holes()
-        self._on_forget()
+        self._poll_now()
 
     def note_changes(self, changes: Sequence[Change] | None) -> None:
         """What a poll of the outbox found: sockets depend on some of it. None: anything may have changed."""
@@ -275,6 +275,10 @@ class Relay:
                 held = Presence("held", tuple(self._presence.held_by(worker)))
                 body = events.bundle([events.encode(held)])
                 self.interlink.publish(Kind.PRESENCE, Class.RELIABLE, body, worker=worker)
+
+    def joined(self) -> None:
+        """See `Sink`. What the others committed before they heard of us, they did not tell."""
+        self._poll_now()
 
     def moved(self, change: Move) -> None:
         """See `Sink`. Whom a dead node held has no connection there any more."""

@@ -64,7 +64,7 @@ class RelayWorker(Worker):
             incarnation=self.start.incarnation,
             away_after_s=self.start.config.team_settings.user_status_away_timeout,
             operate=self._operate_for_a_peer,
-            on_forget=lambda: follower.poll_now(),
+            poll_now=lambda: follower.poll_now(),
         )
         self.follower = follower = Follower(database, relay.note_changes)
         holder = f"{self.start.paths.node_id}/{os.getpid()}/{self.start.incarnation}"
@@ -142,7 +142,8 @@ class RelayWorker(Worker):
         beat.reasons = self._reasons()
         if self.interlink is not None:
             link = self.interlink
-            self.page.set_joining(link.removed or link.outsider or not link.mesh.joined)
+            ready = link.mesh.may_serve(self.page.polled_ns() / 1e9)
+            self.page.set_joining(link.removed or link.outsider or not ready)
 
     def _reasons(self) -> list[str]:
         reasons = []

@@ -9,7 +9,8 @@ from tests.cluster.simdb import now_ns
 
 GUARDS = ("token", "floor", "outbox", "fence", "begin", "term", "barrier", "joining")
 """token, floor, fence: as in `db/cache.py`. outbox: changes that were not told. begin: whatever a first poll cannot know.
-term: who the master is. barrier: waiting for the other nodes. joining: no traffic before the others are met."""
+term: who the master is. barrier: waiting for the other nodes. joining: no
+traffic before a poll that was sent when the others were met."""
 
 
 class Column(LocalFloors):

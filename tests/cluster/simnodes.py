@@ -294,10 +294,14 @@ class Node:
     @property
     def serves(self) -> bool:
         """Whether it is given requests: see `RelayWorker._renew`."""
-        if "joining" in self.world.without:
-            return True
         member = self.world.network.nodes.get(self.node_id)
-        return member is not None and member.mesh.joined
+        if member is None:
+            return False
+        return member.mesh.joined if "joining" in self.world.without else member.mesh.may_serve(self._polled_at)
+
+    @property
+    def _polled_at(self) -> float:
+        return self.shared.board.polled_ns() / 1e9
 
     def start(self) -> None:
         """Begin with empty memory."""

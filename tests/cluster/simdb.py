@@ -13,6 +13,8 @@ from db.settings import PoolSettings
 
 BOUND_S = 2.5
 """2.0 s, and what the poll's own query may take."""
+NOTICE_S = 1.0
+"""Within this the probers notice that the master is there again."""
 MASTER = "master"
 REPLICAS = ("0", "1")
 Value = tuple[str, int]
@@ -50,14 +52,14 @@ class Truth:
         self._last[value] = len(self.values) - 1
         return len(self.values) - 1
 
-    def check(self, value: Value, asked: float, own: int, anywhere: int) -> None:
-        """Raises Stale if it had ceased to be true long before it was asked for, or is older than it may be.
+    def check(self, value: Value, asked: float, own: int, anywhere: int, *, bounded: bool) -> None:
+        """Raises Stale if it is older than it may be.
 
-        own: the place of what the node that answers had acknowledged. anywhere: of what the cluster promises.
+        bounded: whether it may not have ceased to be true long before it was asked for. own: the place of what the node that answers had acknowledged. anywhere: of what the cluster promises.
         """
         place = self._last[value]
         end = self.values[place + 1][0] if place + 1 < len(self.values) else asked
-        if end < asked - BOUND_S:
+        if bounded and end < asked - BOUND_S:
             raise Stale(f"{value} is {asked - end:.2f} s older than the truth")
         if place < own:
             raise Stale(f"{value} is older than what the same node acknowledged")
@@ -75,6 +77,7 @@ class Servers:
         self.position = 0
         self.term = 1
         self.up = self.follow = True
+        self.up_since = now_s()
         self.replayed = [0, 0]
         self.lives = dict.fromkeys((MASTER, *REPLICAS), 1)
         self._number = 0
@@ -99,6 +102,10 @@ class Servers:
         term = self.term if tell_term else 1
         return Facts("sim", term, name == MASTER, self.position_of(name), f"{term} sim/{term}", "c")
 
+    def lost(self) -> bool:
+        """Whether the master is not there, or was not a moment ago."""
+        return not self.up or now_s() - self.up_since < NOTICE_S
+
     async def live(self) -> None:
         """Replicas follow."""
         while True:
@@ -118,7 +125,7 @@ class Servers:
         self.up = False
         self.lives[MASTER] += 1
         await asyncio.sleep(self.chance.uniform(0.1, 5.0))
-        self.up = True
+        self.up, self.up_since = True, now_s()
 
     async def fail_over(self) -> None:
         """The replicas stop following, the master dies, a replica takes over; what it lacks is lost."""
@@ -137,6 +144,7 @@ class Servers:
                 truth.become(value)
         self.term += 1
         self.up = self.follow = True
+        self.up_since = now_s()
 
 
 class SimConnection:

@@ -2,19 +2,19 @@
 
 import asyncio
 import random
-from collections.abc import Collection, Coroutine
+from collections.abc import Collection, Coroutine, Sequence
 from typing import Any, Protocol
 
 from cluster.changes import Learner, Teller
 from cluster.envelope import Class, Envelope, Kind
 from cluster.mesh import Deliver, Lost, Mesh, Output, Through
-from db import outbox
+from db.board import fence_open
 from db.cache import Cache, Registry
 from db.errors import DatabaseError, Unavailable
 from db.outbox import Cursor, Follower, Outbox
 from db.pool import Database
 from db.prober import Prober
-from db.queryable import Commits
+from db.queryable import Commits, RowShards
 from db.shards import Shard, shard
 from tests.cluster.simdb import MASTER, REPLICAS, Servers, SimCursor, SimDriver, SimSettings, Value, now_ns, now_s
 from tests.cluster.simguards import HastyFollower, Shared
@@ -177,6 +177,8 @@ class Worker(Process, Commits):
             self.teller.limit_s = 0
         self.database.commits = self
         self._seq = 0
+        self._late: dict[str, float] = {}
+        """When replicas answered last that have no master, as late as they are (decision 0012): by key."""
         self.registry = Registry(node.shared.stamps, node.shared.board, now_ns)
         self.caches: list[Cache[str, Value]] = [
             self.registry.declare("on", self._read_on, on=lambda key: (shard("x", key),), capacity=3)
@@ -195,11 +197,17 @@ class Worker(Process, Commits):
         self.start(self._write_for_ever())
 
     async def _read_on(self, key: str) -> Value | None:
-        row = await self.database.fetch_one("", (key,), on=(shard("x", key),))
-        return None if row is None else (row[0], row[1])
+        return await self._read(key, (shard("x", key),), lambda _: ())
 
     async def _read_of(self, key: str) -> Value | None:
-        row = await self.database.fetch_one("", (key,), on=(), of=lambda row: (shard("x", row[0]),))
+        return await self._read(key, (), lambda row: (shard("x", row[0]),))
+
+    async def _read(self, key: str, on: Sequence[Shard], of: RowShards) -> Value | None:
+        board = self.node.shared.board
+        without_master = not fence_open(board.polled_ns(), now_ns()) and board.master_lost() and self.world.servers.lost()
+        row = await self.database.fetch_one("", (key,), on=on, of=of)
+        if without_master:
+            self._late[key] = now_s()
         return None if row is None else (row[0], row[1])
 
     async def ask(self, key: str) -> None:
@@ -215,7 +223,8 @@ class Worker(Process, Commits):
             return
         assert value is not None
         try:
-            world.servers.truth[key].check(value, asked, own, anywhere)
+            bounded = self._late.get(key, 0.0) < asked
+            world.servers.truth[key].check(value, asked, own, anywhere, bounded=bounded)
         except Exception as error:
             error.add_note(f"read on {node.node_id}, asked at {asked:.3f}, answered at {now_s():.3f}")
             raise

@@ -7,10 +7,21 @@ from db.outbox import Follower
 from db.shards import LocalFloors, LocalStamps, Shard, Tokens
 from tests.cluster.simdb import now_ns
 
-GUARDS = ("token", "floor", "outbox", "fence", "begin", "term", "barrier", "joining")
-"""token, floor, fence: as in `db/cache.py`. outbox: changes that were not told. begin: whatever a first poll cannot know.
-term: who the master is. barrier: waiting for the other nodes. joining: no
-traffic before a poll that was sent when the others were met."""
+OLD, OWN, ANYWHERE = "older than the truth", "same node acknowledged", "another node acknowledged"
+GUARDS = {
+    "token": OWN,
+    "floor": OWN,
+    "outbox": OLD,
+    "fence": OLD,
+    "begin": OLD,
+    "term": OLD,
+    "barrier": ANYWHERE,
+    "joining": ANYWHERE,
+}
+"""What is read when it is left out. token, floor, fence: see `db/cache.py`. outbox: what changed without being told.
+begin: whatever a first poll cannot know. term: who the master is. barrier: waiting for the other nodes. joining: no
+traffic before a poll that was sent when the others were met.
+"""
 
 
 class Column(LocalFloors):

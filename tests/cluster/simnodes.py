@@ -181,12 +181,12 @@ class Worker(Process, Commits):
         """When replicas answered last that have no master, as late as they are (decision 0012): by key."""
         self.registry = Registry(node.shared.stamps, node.shared.board, now_ns)
         self.caches: list[Cache[str, Value]] = [
-            self.registry.declare("on", self._read_on, on=lambda key: (shard("x", key),), capacity=3)
+            self.registry.declare("on", self._read_on, on=lambda key: (shard("x", key),), capacity=4)
         ]
         if "token" not in world.without:
             self.caches.append(
                 self.registry.declare(
-                    "of", self._read_of, on=lambda _: (), of=lambda value: (shard("x", value[0]),), capacity=3
+                    "of", self._read_of, on=lambda _: (), of=lambda value: (shard("x", value[0]),), capacity=4
                 )
             )
         self.start(self._serve())
@@ -233,7 +233,7 @@ class Worker(Process, Commits):
         chance = self.world.chance
         keys = list(self.world.servers.truth)
         while True:
-            await asyncio.sleep(chance.expovariate(6))
+            await asyncio.sleep(chance.expovariate(4))
             await self.ask(chance.choice(keys))
 
     async def _write_for_ever(self) -> None:

@@ -3,9 +3,8 @@
 import asyncio
 import contextlib
 import random
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from db.drivers import Connection, Facts, Migration, Parameters, Row
 from db.errors import ConnectionLost, DatabaseError, Unavailable
@@ -150,7 +149,7 @@ class Servers:
 class SimConnection:
     """A connection of a process to a server, as long as the server lives. wait: half of a round trip."""
 
-    def __init__(self, servers: Servers, name: str, wait: Callable[[], Any]) -> None:
+    def __init__(self, servers: Servers, name: str, wait: Callable[[], Awaitable[None]]) -> None:
         self.servers = servers
         self.name = name
         self._life = servers.lives[name]
@@ -243,7 +242,7 @@ class SimDriver:
 
     name = "sim"
 
-    def __init__(self, servers: Servers, wait: Callable[[], Any], *, tell_term: bool) -> None:
+    def __init__(self, servers: Servers, wait: Callable[[], Awaitable[None]], *, tell_term: bool) -> None:
         """wait: half of a round trip of this process."""
         self.servers = servers
         self.wait = wait

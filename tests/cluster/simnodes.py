@@ -6,7 +6,7 @@ from collections.abc import Collection, Coroutine, Sequence
 from typing import Any, Protocol
 
 from cluster.changes import Learner, Teller
-from cluster.envelope import Class, Envelope, Kind
+from cluster.envelope import Class, Kind
 from cluster.mesh import Deliver, Lost, Mesh, Output, Through
 from db.board import fence_open
 from db.cache import Cache, Registry
@@ -204,7 +204,9 @@ class Worker(Process, Commits):
 
     async def _read(self, key: str, on: Sequence[Shard], of: RowShards) -> Value | None:
         board = self.node.shared.board
-        without_master = not fence_open(board.polled_ns(), now_ns()) and board.master_lost() and self.world.servers.lost()
+        without_master = (
+            not fence_open(board.polled_ns(), now_ns()) and board.master_lost() and self.world.servers.lost()
+        )
         row = await self.database.fetch_one("", (key,), on=on, of=of)
         if without_master:
             self._late[key] = now_s()

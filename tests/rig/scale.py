@@ -39,11 +39,11 @@ def for_each_seed(count: int, simulate: Callable[[random.Random], T], processes:
             theirs.close()
             shares[ours] = share
         while shares:
-            for ours in wait(list(shares)):
-                assert isinstance(ours, Connection)
-                share = shares.pop(ours)
+            for ready in wait(list(shares)):
+                assert isinstance(ready, Connection)
+                share = shares.pop(ready)
                 try:
-                    results, failure = ours.recv()
+                    results, failure = ready.recv()
                 except EOFError as error:
                     raise AssertionError(f"the process of seeds {share}, {share + processes}, … died") from error
                 if failure:

@@ -9,6 +9,7 @@ advertise.py   the address by which other nodes reach this one
 barrier.py     sans-I/O: who waits until the other nodes know of a write
 bodies.py      what nodes say to each other directly, with limits and schemas
 bus.py         a worker's end of the bus
+changes.py     commits from node to node: telling and waiting, applying what is told
 channel.py     messages between the supervisor and a worker
 children.py    sans-I/O: the life of a child process: back-off, watchdog, red
 cli.py         the command line

@@ -8,7 +8,6 @@ it also tells of commits, and waits until the other nodes know of them.
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Callable, Collection
 
 import msgspec
@@ -16,19 +15,10 @@ import zmq
 
 from app import events
 from app.events import Admitted, Event, EverySessionClosed, Message, Presence, SessionClosed
-from cluster.envelope import (
-    MAX_BODY_BYTES,
-    MAX_SHARDS,
-    BadEnvelope,
-    Class,
-    Envelope,
-    Kind,
-    pack,
-    pack_shards,
-    unpack,
-)
+from cluster.changes import Teller
+from cluster.envelope import MAX_BODY_BYTES, BadEnvelope, Class, Envelope, Kind, pack, unpack
 from cluster.sequence import Reader, Stamp, Verdict
-from db.shards import UNKNOWN, Shard
+from db.shards import Shard
 
 log = logging.getLogger(__name__)
 
@@ -104,7 +94,6 @@ class BusEnd:
         on_loss: Callable[[], None],
         term: Callable[[], str] = str,
     ) -> None:
-        self._term = term
         self._node_id = node_id
         self._worker = worker
         self._incarnation = incarnation
@@ -116,9 +105,7 @@ class BusEnd:
         self._reader = Reader()
         self._welcomed = False
         self._look_due = False
-        self._told: deque[tuple[int, asyncio.Future[None]]] = deque()
-        self.barrier_s = 0.05
-        self.barrier_misses = 0
+        self.teller = Teller(self._tell, term)
         self.dropped = 0
         self._loop = asyncio.get_running_loop()
         self._context = zmq.Context(io_threads=1)
@@ -155,44 +142,18 @@ class BusEnd:
 
     @property
     def wants_position(self) -> bool:
-        """See `db.queryable.Commits`. Nodes that have replicas ask for it themselves."""
-        return False
+        """See `db.queryable.Commits`."""
+        return self.teller.wants_position
 
     async def committed(self, changed: Collection[Shard], position: int) -> None:
         """See `db.queryable.Commits`."""
         self._flush()
-        numbers = sorted(set(changed))
-        for at in range(0, len(numbers), MAX_SHARDS):
-            seq = self._stamp.next()
-            known = 0 < position < UNKNOWN
-            self._send(
-                Kind.CHANGED,
-                Class.RELIABLE,
-                seq,
-                pack_shards(numbers[at : at + MAX_SHARDS]),
-                db_gen=self._term() if known else "",
-                position=str(position) if known else "",
-            )
-        if not self.barrier_s or not numbers:
-            return
-        waiter: asyncio.Future[None] = self._loop.create_future()
-        self._told.append((seq, waiter))
-        timer = self._loop.call_later(self.barrier_s, self._give_up, waiter)
-        try:
-            await waiter
-        finally:
-            timer.cancel()
+        await self.teller.committed(changed, position)
 
-    def _give_up(self, waiter: "asyncio.Future[None]") -> None:
-        if not waiter.done():
-            self.barrier_misses += 1
-            waiter.set_result(None)
-
-    def _through(self, seq: int) -> None:
-        while self._told and self._told[0][0] <= seq:
-            waiter = self._told.popleft()[1]
-            if not waiter.done():
-                waiter.set_result(None)
+    def _tell(self, body: bytes, db_gen: str, position: str) -> int:
+        seq = self._stamp.next()
+        self._send(Kind.CHANGED, Class.RELIABLE, seq, body, db_gen=db_gen, position=position)
+        return seq
 
     def close(self) -> None:
         """Send no more; what waits is given up."""
@@ -267,7 +228,7 @@ class BusEnd:
             if self._reader.see_tail(envelope.incarnation, envelope.seq) is Verdict.GAP:
                 self._on_loss()
         elif envelope.kind == Kind.ACK:
-            self._through(envelope.seq)
+            self.teller.through(envelope.seq)
         elif envelope.kind in (Kind.MESSAGE, Kind.API_MESSAGE):
             verdict = self._reader.see(envelope.incarnation, envelope.seq)
             if verdict is Verdict.DUPLICATE:

@@ -61,6 +61,9 @@ class Sink(Protocol):
     def met(self, node_id: str) -> None:
         """A peer hears us from now on."""
 
+    def joined(self) -> None:
+        """Every peer that lives hears us, and we hear it."""
+
     def asked(self, command: str, arguments: dict[str, Any]) -> Awaitable[dict[str, Any]]:
         """A peer wants this node to do something."""
 
@@ -368,6 +371,7 @@ class Interlink:
             self._taking = False
         if self.mesh.joined and not self._said_joined:
             self._said_joined = True
+            self._sink.joined()
             log.info("this node has joined the cluster", extra={"peers": len(self.mesh.peers)})
 
     def _obey(self, output: object) -> None:

@@ -68,7 +68,7 @@ class Membership:
         wanted = set(node_ids)
         for gone in self._peers.keys() - wanted:
             del self._peers[gone]
-        for new in wanted - self._peers.keys():
+        for new in sorted(wanted - self._peers.keys()):
             self._peers[new] = Peer(Liveness.JOINING, now, now)
 
     def heard(self, node_id: str, says: str, heard_ages_s: Mapping[str, float], now: float) -> None:

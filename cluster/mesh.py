@@ -152,6 +152,7 @@ class Mesh:
         self.peers: dict[str, Peer] = {}
         self.out: deque[Output] = deque()
         self.joined = False
+        self.joined_at = now
         self.draining = False
         self.ring = Ring()
         self.barrier = Barrier()
@@ -173,13 +174,19 @@ class Mesh:
         """What we sent last."""
         return self._stamp.last
 
+    def may_serve(self, polled_at: float) -> bool:
+        """Whether nothing that any peer was answered for can be missing here. polled_at: when the last applied poll of
+        the outbox was sent: what they committed before they heard of us, no message tells.
+        """
+        return self.joined and polled_at >= self.joined_at
+
     def set_members(self, node_ids: Iterable[str], now: float) -> None:
         """Who belongs to the cluster, ourselves left out."""
         wanted = set(node_ids) - {self.node_id}
         self.members.set_members(wanted, now)
         for gone in self.peers.keys() - wanted:
             del self.peers[gone]
-        for new in wanted - self.peers.keys():
+        for new in sorted(wanted - self.peers.keys()):
             self.peers[new] = Peer()
         self._look_around(now)
 
@@ -410,7 +417,7 @@ class Mesh:
         self.out.extend(Moved(change) for change in self.members.tick(now))
         if not self.joined and (now - self._began >= JOIN_S or all(self._is_met(one) for one in self.peers)):
             self.joined = True
-            self._beat_due = now
+            self.joined_at = self._beat_due = now
         self._release(now)
 
     def _is_met(self, node_id: str) -> bool:

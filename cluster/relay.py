@@ -20,7 +20,8 @@ from app import events
 from app.events import Message, Presence
 from app.presence import OFFLINE, PresenceTracker
 from cluster.bus import BEAT_S, class_of, kind_of, send
-from cluster.envelope import BadEnvelope, Class, Envelope, Kind, pack, unpack, unpack_shards
+from cluster.changes import Learner
+from cluster.envelope import BadEnvelope, Class, Envelope, Kind, pack, unpack
 from cluster.interlink import Interlink
 from cluster.membership import DOWN_S, Liveness
 from cluster.membership import Change as Move
@@ -78,17 +79,18 @@ class Relay:
         away_after_s: float,
         workers: Collection[str] = (),
         operate: Operate | None = None,
-        on_disturbed: Callable[[], None] = lambda: None,
+        poll_now: Callable[[], None] = lambda: None,
     ) -> None:
-        """workers: who should be there.
+        """workers: who should be there. operate: does what a peer asks of this node.
 
-        operate: does what a peer asks of this node. on_disturbed: messages of a peer may be lost.
+        poll_now: what changed may be known to the outbox alone.
         """
         self._operate = operate
         self._workers = frozenset(workers)
-        self._on_disturbed = on_disturbed
+        self._poll_now = poll_now
         self._page = page
         self._db = db
+        self._learner = Learner(db, self._forgotten)
         self._node_id = node_id
         self._incarnation = incarnation
         self._links: dict[str, Link] = {}
@@ -241,31 +243,17 @@ class Relay:
                 self._hand_out(envelope.kind, body, envelope.kind_class)
             case Kind.PRESENCE:
                 self._note_presence(f"{envelope.origin}/{envelope.worker}", body)
-            case Kind.CHANGED:
-                self._apply(envelope, body)
-            case _ if envelope.kind_class == Class.SECURITY:
-                self.forget("a node of a later version says something that must not be ignored")
-
-    def _apply(self, envelope: Envelope, body: bytes) -> None:
-        """A commit of another node: floors, then stamps. Positions mean something under one master only."""
-        try:
-            shards = unpack_shards(body)
-        except BadEnvelope:
-            self.forget("a node told of a change that cannot be read")
-            return
-        known = envelope.db_gen == str(self._db.board.term()) and envelope.position.isdigit()
-        self._db.landed(shards, int(envelope.position) if known else None)
+            case _:
+                self._learner.take(envelope, body)
 
     def lost(self, node_id: str, reason: str) -> None:
         """See `Sink`."""
-        self.forget(f"{node_id}: {reason}")
+        self._learner.forget(f"{node_id}: {reason}")
 
-    def forget(self, reason: str) -> None:
-        """Anything may have changed: no copy counts any more, and every ws worker reads anew."""
-        log.warning("all copies are given up", extra={"reason": reason})
-        self._db.stamps.write_all()
+    def _forgotten(self) -> None:
+        """No copy counts any more: every ws worker reads anew."""
         self._leave_holes()
-        self._on_disturbed()
+        self._poll_now()
 
     def note_changes(self, poll: Poll | None) -> None:
         """What a poll of the outbox found: sockets depend on some of it. None: anything may have changed."""
@@ -313,12 +301,16 @@ class Relay:
                 body = events.bundle([events.encode(held)])
                 self.interlink.publish(Kind.PRESENCE, Class.RELIABLE, body, worker=worker)
 
+    def joined(self) -> None:
+        """See `Sink`. What the others committed before they heard of us, they did not tell."""
+        self._poll_now()
+
     def moved(self, change: Move) -> None:
         """See `Sink`. Whom a dead node held has no connection there any more."""
         if change.after in (Liveness.DOWN, Liveness.LEFT):
             gone_s = DOWN_S + 2 * BEAT_S if change.after is Liveness.DOWN else 0.0
             self._presence.lose_node(change.node_id, self._loop.time() - gone_s)
-            self._on_disturbed()
+            self._poll_now()
 
     def _send(self, worker: str, link: Link, kind: str, kind_class: str, seq: int, body: bytes) -> None:
         envelope = Envelope("", self._node_id, self._incarnation, seq, kind, kind_class, worker=worker)

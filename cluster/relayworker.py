@@ -67,7 +67,7 @@ class RelayWorker(Worker):
             workers=[f"api{one}" for one in range(self.start.workers)]
             + [f"ws{one}" for one in range(self.start.ws_workers)],
             operate=self._operate_for_a_peer,
-            on_disturbed=lambda: follower.poll_now(),
+            poll_now=lambda: follower.poll_now(),
         )
         self.follower = follower = Follower(database, relay.note_changes)
         self.condition = condition = Condition(self.config, self.page, database, self.prober, follower, relay)
@@ -150,7 +150,8 @@ class RelayWorker(Worker):
         beat.has_master = self.condition.has_master
         if self.interlink is not None:
             link = self.interlink
-            self.page.set_joining(link.removed or link.outsider or not link.mesh.joined)
+            ready = link.mesh.may_serve(self.page.polled_ns() / 1e9)
+            self.page.set_joining(link.removed or link.outsider or not ready)
 
     async def _operate_for_a_peer(self, command: str, _arguments: Body) -> Body:
         """What an administrator asked of all nodes, by one of them."""

@@ -51,7 +51,7 @@ class ServingWorker(Worker):
         bus = self.bus = self.bus_end(page, on_message, on_loss)
         cluster = self.start.config.cluster_settings
         if cluster.enable:
-            bus.barrier_s = cluster.write_barrier_ms / 1000
+            bus.teller.limit_s = cluster.write_barrier_ms / 1000
             database.commits = bus
         watch = RelayWatch(page)
         self.ctx = Context(
@@ -93,7 +93,7 @@ class ServingWorker(Worker):
         if self.ctx is not None:
             self.ctx.reload(config)
             if self.bus is not None:
-                self.bus.barrier_s = config.cluster_settings.write_barrier_ms / 1000
+                self.bus.teller.limit_s = config.cluster_settings.write_barrier_ms / 1000
 
 
 class ApiWorker(ServingWorker):

@@ -83,6 +83,10 @@ class Generation:
     def _seen(self) -> list[Seen]:
         return [self._board.replica(index) for index in range(len(self.replicas))]
 
+    def has_reached(self, index: int, position: int) -> bool:
+        """Whether the board still says that a replica is so far. Connections are compared with the board when made."""
+        return self._board.replica(index).replayed >= position
+
 
 def term_of(facts: Facts) -> Term:
     """The reign that a master says it has: by the row in its database, and by the server itself."""

@@ -154,6 +154,8 @@ class Database:
             index, replayed = choice
             try:
                 async with generation.replicas[index].connection() as connection:
+                    if not generation.has_reached(index, replayed):
+                        continue  # it began anew, further back, while we waited for the connection
                     with at_most(REPLICA_READ_S, connection):
                         rows = await connection.fetch(sql, parameters)
             except DatabaseError as error:  # also a read that the replica's recovery has ended: another may answer

@@ -6,6 +6,7 @@ import itertools
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Generic, Protocol, TypeVar
 
 from cluster.envelope import Class, Kind, unpack
 from cluster.mesh import Broadcast, Deliver, Direct, Lost, Mesh, Met, Moved, Output, Through
@@ -13,57 +14,123 @@ from cluster.mesh import Broadcast, Deliver, Direct, Lost, Mesh, Met, Moved, Out
 TICK_S = 0.05
 
 
+class Clock(Protocol):
+    """What the network is driven by."""
+
+    @property
+    def now(self) -> float:
+        """Seconds."""
+
+    def after(self, delay_s: float, what: Callable[[], None]) -> None:
+        """Do something later."""
+
+
+class OwnClock:
+    """A clock for the network alone. `run_until` lets time pass."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self._events: list[tuple[float, int, Callable[[], None]]] = []
+        self._order = itertools.count()
+
+    def after(self, delay_s: float, what: Callable[[], None]) -> None:
+        """See `Clock`."""
+        heapq.heappush(self._events, (self.now + delay_s, next(self._order), what))
+
+    def run_until(self, when: float) -> None:
+        """Let time pass."""
+        while self._events and self._events[0][0] <= when:
+            at, _, what = heapq.heappop(self._events)
+            self.now = max(self.now, at)
+            what()
+        self.now = when
+
+
 @dataclass
 class SimNode:
-    """A node and what it saw. seen: (origin, incarnation) -> numbers delivered."""
+    """A node; `take` gets what its mesh wants of it, beside sending."""
 
     mesh: Mesh
-    seen: dict[tuple[str, int], list[int]] = field(default_factory=dict)
-    lost: list[Lost] = field(default_factory=list)
-    moved: list[tuple[float, Moved]] = field(default_factory=list)
     frozen_until: float = 0.0
     inbox: list[Callable[[], None]] = field(default_factory=list)
 
+    def take(self, output: Output, now: float) -> None:
+        """An output of the mesh."""
 
-class SimNet:
-    """`run_until` lets time pass. chance: where all randomness comes from."""
 
-    def __init__(self, chance: random.Random, node_ids: list[str], *, drop: float = 0.0) -> None:
+@dataclass
+class Recorder(SimNode):
+    """A node that remembers what it saw. seen: (origin, incarnation) -> numbers delivered."""
+
+    through: Callable[["Recorder", Through], None] = lambda *_: None
+    seen: dict[tuple[str, int], list[int]] = field(default_factory=dict)
+    lost: list[Lost] = field(default_factory=list)
+    moved: list[tuple[float, Moved]] = field(default_factory=list)
+
+    def take(self, output: Output, now: float) -> None:
+        """See `SimNode`."""
+        match output:
+            case Deliver():
+                envelope = output.envelope
+                self.seen.setdefault((envelope.origin, envelope.incarnation), []).append(envelope.seq)
+            case Lost():
+                self.lost.append(output)
+            case Moved():
+                self.moved.append((now, output))
+            case Through():
+                self.through(self, output)
+            case Met():
+                pass
+            case _:
+                raise AssertionError(output)
+
+
+N = TypeVar("N", bound=SimNode)
+
+
+class Network(Generic[N]):
+    """Ways between nodes. chance: where all randomness comes from. make: a node around its mesh."""
+
+    def __init__(
+        self,
+        chance: random.Random,
+        node_ids: list[str],
+        clock: Clock,
+        make: Callable[[Mesh], N],
+        *,
+        drop: float = 0.0,
+        tick_s: float = TICK_S,
+    ) -> None:
         self.chance = chance
-        self.now = 1000.0
+        self.clock = clock
         self.drop = drop
-        self.nodes: dict[str, SimNode] = {}
+        self.nodes: dict[str, N] = {}
         self.cuts: set[tuple[str, str]] = set()
         self.cut_since: dict[tuple[str, str], float] = {}
         self.healed_at: dict[tuple[str, str], float] = {}
-        self.on_through: Callable[[SimNode, Through], None] | None = None
+        self._make = make
+        self._tick_s = tick_s
         self._incarnations: dict[str, Iterator[int]] = {one: itertools.count(1) for one in node_ids}
-        self._events: list[tuple[float, int, Callable[[], None]]] = []
-        self._order = itertools.count()
         self._arrivals: dict[tuple[str, str, str], float] = {}
         for node_id in node_ids:
-            self.start(node_id)
-            self.after(chance.random() * TICK_S, functools.partial(self._tick, node_id))
+            clock.after(chance.random() * tick_s, functools.partial(self._tick, node_id))
 
-    def start(self, node_id: str) -> None:
+    @property
+    def now(self) -> float:
+        """Seconds."""
+        return self.clock.now
+
+    def start(self, node_id: str) -> N:
         """A node begins, or begins anew."""
         mesh = Mesh(node_id, "cluster", next(self._incarnations[node_id]), self.now)
-        self.nodes[node_id] = SimNode(mesh)
+        node = self.nodes[node_id] = self._make(mesh)
         mesh.set_members(self._incarnations, self.now)
-        self._do(node_id)
-
-    def restart(self, node_id: str) -> None:
-        """Begin anew, unless it runs."""
-        if node_id not in self.nodes:
-            self.start(node_id)
+        self.settle(node_id)
+        return node
 
     def stop(self, node_id: str) -> None:
         """kill -9."""
         self.nodes.pop(node_id, None)
-
-    def after(self, delay_s: float, what: Callable[[], None]) -> None:
-        """Do something later."""
-        heapq.heappush(self._events, (self.now + delay_s, next(self._order), what))
 
     def cut(self, a: str, b: str) -> None:
         """Nothing goes from `a` to `b` any more."""
@@ -82,27 +149,23 @@ class SimNet:
         if node_id in self.nodes:
             self.nodes[node_id].frozen_until = self.now + seconds
 
-    def run_until(self, when: float) -> None:
-        """Let time pass."""
-        while self._events and self._events[0][0] <= when:
-            at, _, what = heapq.heappop(self._events)
-            self.now = max(self.now, at)
-            what()
-        self.now = when
-
-    def publish(self, node_id: str, ticket: int | None = None) -> int | None:
-        """A message of this node to all; its number."""
-        node = self.nodes.get(node_id)
-        if node is None or node.frozen_until > self.now:
-            return None
-        seq = node.mesh.publish(Kind.CHANGED, Class.RELIABLE, b"", self.now)
-        if ticket is not None:
-            node.mesh.wait_for_all(seq, "w", ticket, self.now)
-        self._do(node_id)
-        return seq
+    def settle(self, node_id: str) -> None:
+        """Do what the mesh wants done, as `Interlink` does."""
+        node = self.nodes[node_id]
+        node.mesh.acknowledge()
+        while node.mesh.out:
+            match output := node.mesh.out.popleft():
+                case Broadcast():
+                    lane = "lossy" if output.lossy else "sub"
+                    for other in node.mesh.peers:
+                        self._send(node_id, other, lane, output.header, output.body)
+                case Direct():
+                    self._send(node_id, output.peer, "direct", output.header, output.body)
+                case _:
+                    node.take(output, self.now)
 
     def _tick(self, node_id: str) -> None:
-        self.after(TICK_S, lambda: self._tick(node_id))
+        self.clock.after(self._tick_s, functools.partial(self._tick, node_id))
         node = self.nodes.get(node_id)
         if node is None or node.frozen_until > self.now:
             return
@@ -110,48 +173,19 @@ class SimNet:
         for one in waiting:
             one()
         node.mesh.tick(self.now)
-        self._do(node_id)
-
-    def _do(self, node_id: str) -> None:
-        node = self.nodes[node_id]
-        node.mesh.acknowledge()
-        while node.mesh.out:
-            self._obey(node_id, node, node.mesh.out.popleft())
-
-    def _obey(self, node_id: str, node: SimNode, output: Output) -> None:
-        match output:
-            case Broadcast():
-                for other in self._incarnations:
-                    if other != node_id:
-                        self._send(node_id, other, "lossy" if output.lossy else "sub", output.header, output.body)
-            case Direct():
-                self._send(node_id, output.peer, "direct", output.header, output.body)
-            case Deliver():
-                envelope = output.envelope
-                node.seen.setdefault((envelope.origin, envelope.incarnation), []).append(envelope.seq)
-            case Lost():
-                node.lost.append(output)
-            case Through():
-                if self.on_through is not None:
-                    self.on_through(node, output)
-            case Moved():
-                node.moved.append((self.now, output))
-            case Met():
-                pass
-            case _:
-                raise AssertionError(output)
+        self.settle(node_id)
 
     def _send(self, sender: str, receiver: str, lane: str, header: bytes, body: bytes) -> None:
         """In order on each lane, as TCP has it; lost on a cut way or where a queue is full.
 
         A way that is cut takes the other one with it 1.5 s later, when ZeroMQ's heartbeats end the connection.
         """
-        back = (receiver, sender)
-        dead = (sender, receiver) in self.cuts or (back in self.cuts and self.now - self.cut_since[back] > 1.5)
+        now, back = self.now, (receiver, sender)
+        dead = (sender, receiver) in self.cuts or (back in self.cuts and now - self.cut_since[back] > 1.5)
         if dead or (lane != "direct" and self.chance.random() < self.drop):
             return
         route = (sender, receiver, lane)
-        at = max(self._arrivals.get(route, 0.0), self.now + 0.0002 + self.chance.expovariate(500))
+        at = max(self._arrivals.get(route, 0.0), now + 0.0002 + self.chance.expovariate(500))
         self._arrivals[route] = at
         life = self.nodes.get(receiver)
 
@@ -164,6 +198,42 @@ class SimNet:
                 node.inbox.append(lambda: hear(sender, unpack(header), body, self.now))
                 return
             hear(sender, unpack(header), body, self.now)
-            self._do(receiver)
+            self.settle(receiver)
 
-        self.after(at - self.now, arrive)
+        self.clock.after(at - now, arrive)
+
+
+class SimNet(Network[Recorder]):
+    """Nodes that do nothing but talk, with a clock of their own."""
+
+    def __init__(self, chance: random.Random, node_ids: list[str], *, drop: float = 0.0) -> None:
+        self.own = OwnClock()
+        self.on_through: Callable[[Recorder, Through], None] = lambda *_: None
+        make = functools.partial(Recorder, through=lambda node, one: self.on_through(node, one))
+        super().__init__(chance, node_ids, self.own, make, drop=drop)
+        for node_id in node_ids:
+            self.start(node_id)
+
+    def restart(self, node_id: str) -> None:
+        """Begin anew, unless it runs."""
+        if node_id not in self.nodes:
+            self.start(node_id)
+
+    def after(self, delay_s: float, what: Callable[[], None]) -> None:
+        """Do something later."""
+        self.own.after(delay_s, what)
+
+    def run_until(self, when: float) -> None:
+        """Let time pass."""
+        self.own.run_until(when)
+
+    def publish(self, node_id: str, ticket: int | None = None) -> int | None:
+        """A message of this node to all; its number."""
+        node = self.nodes.get(node_id)
+        if node is None or node.frozen_until > self.now:
+            return None
+        seq = node.mesh.publish(Kind.CHANGED, Class.RELIABLE, b"", self.now)
+        if ticket is not None:
+            node.mesh.wait_for_all(seq, "w", ticket, self.now)
+        self.settle(node_id)
+        return seq

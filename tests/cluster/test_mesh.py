@@ -8,7 +8,7 @@ import pytest
 from cluster.envelope import Class, Envelope, Kind
 from cluster.membership import Liveness
 from cluster.mesh import Mesh, Moved, Refused, Through
-from tests.cluster.simnet import SimNet, SimNode
+from tests.cluster.simnet import Recorder, SimNet
 from tests.rig.scale import for_each_seed, scale
 
 NODES = ["a", "b", "c"]
@@ -42,6 +42,16 @@ def test_three_nodes_meet_and_every_message_reaches_both_others() -> None:
     assert [net.publish("a") for _ in range(5)] == [1, 2, 3, 4, 5]
     net.run_until(1003)
     assert [net.nodes[one].seen["a", 1] for one in "bc"] == [[1, 2, 3, 4, 5]] * 2
+
+
+def test_a_node_serves_when_a_poll_was_sent_after_it_had_met_the_others() -> None:
+    mesh = Mesh("a", "cluster", 1, 0.0)
+    mesh.set_members(["a", "b"], 0.0)
+    mesh.tick(1.0)
+    assert not mesh.may_serve(1.0)
+    _met(mesh, "b", now=1.5)
+    assert mesh.joined
+    assert [mesh.may_serve(polled_at) for polled_at in (1.4, 1.5)] == [False, True]
 
 
 def test_a_node_alone_joins_when_nobody_answers_for_3_s() -> None:
@@ -145,7 +155,7 @@ def _storm(chance: random.Random, *, restarts: bool) -> None:
     net = SimNet(chance, NODES, drop=chance.choice([0.0, 0.02, 0.1]))
     waits: dict[tuple[str, int], tuple[int, int]] = {}
 
-    def through(node: SimNode, one: Through) -> None:
+    def through(node: Recorder, one: Through) -> None:
         """Whoever serves, and was not cut off of late, has it."""
         me = node.mesh
         for (who, ticket), (incarnation, seq) in list(waits.items()):
@@ -208,10 +218,10 @@ def test_streams_are_whole_again_after_restarts() -> None:
     for_each_seed(scale(25, 3000), lambda chance: _storm(chance, restarts=True))
 
 
-def _met(mesh: Mesh, peer: str, incarnation: int = 1) -> None:
+def _met(mesh: Mesh, peer: str, incarnation: int = 1, now: float = 0.0) -> None:
     """The peer and this node have greeted each other."""
     for kind in (Kind.HELLO, Kind.WELCOME):
-        mesh.told(peer, Envelope("cluster", peer, incarnation, 0, kind, Class.CONTROL), b"", 0.0)
+        mesh.told(peer, Envelope("cluster", peer, incarnation, 0, kind, Class.CONTROL), b"", now)
 
 
 def _waits(mesh: Mesh) -> bool:

@@ -1,5 +1,6 @@
 """The stamps in shared memory: no copy that is older than an acknowledged write ever counts, however writers race."""
 
+import os
 import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -151,14 +152,12 @@ def _race(chance: random.Random, make: Callable[[int, Callable[[], int]], Stamps
 
 
 def test_however_writers_race_no_copy_is_older_than_what_was_acknowledged(path: Path) -> None:
-    hits = 0
+    def run(chance: random.Random) -> int:
+        own = path.with_suffix(f".{os.getpid()}")
+        stamps.create(own)
+        return _race(chance, lambda process, now_ns: SharedStamps(own, process, now_ns))
 
-    def run(chance: random.Random) -> None:
-        nonlocal hits
-        stamps.create(path)
-        hits += _race(chance, lambda process, now_ns: SharedStamps(path, process, now_ns))
-
-    for_each_seed(scale(100, 10_000), run)
+    hits = sum(for_each_seed(scale(100, 10_000), run))
     assert hits > scale(1000, 100_000)
 
 

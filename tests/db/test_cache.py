@@ -377,13 +377,7 @@ def _check(chance: random.Random, *, stamps_first: bool = False, clock_first: bo
 
 
 def test_a_hit_is_never_too_old_wherever_the_check_is_interrupted() -> None:
-    hits = 0
-
-    def run(chance: random.Random) -> None:
-        nonlocal hits
-        hits += _check(chance)
-
-    for_each_seed(scale(300, 20_000), run)
+    hits = sum(for_each_seed(scale(300, 20_000), _check))
     assert hits > scale(300, 20_000)
 
 

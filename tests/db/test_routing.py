@@ -1,12 +1,17 @@
 """Which server serves a read: lag, fitness, weights, and that no read is older than its floor, whatever happens."""
 
+import asyncio
 import random
 
 import pytest
 
-from db.board import LocalBoard, Seen, Term, fingerprint
+from db import generation
+from db.board import LocalBoard, Seen, Term, boottime_ns, fingerprint
+from db.drivers import Row
+from db.pool import Database
 from db.routing import MAX_ERRORS, PROBE_STALE_NS, LagClock, Router
 from db.shards import LocalFloors, shard
+from tests.cluster.simdb import MASTER, REPLICAS, Servers, SimDriver, SimSettings
 from tests.rig.scale import for_each_seed, scale
 
 NOW = 10_000_000_000
@@ -187,3 +192,27 @@ def _live(chance: random.Random) -> None:
             case "crash" if world.chance.random() < 0.1:
                 world.crash_replica(world.chance.randrange(3))
     assert world.served, "no replica ever served: the test shows nothing"
+
+
+def test_a_replica_that_began_anew_further_back_while_its_connection_was_waited_for_answers_no_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def read() -> Row | None:
+        servers, board, a = Servers(random.Random(0), ["a"]), LocalBoard(), shard("x", "a")
+        servers.commit("a")
+        servers.replayed = [servers.position, 0]
+        board.set_servers(fingerprint(REPLICAS))
+        board.set_replica(0, Seen(servers.position, 0, boottime_ns()))
+        board.set_polled(boottime_ns())
+
+        async def begin_anew() -> None:
+            servers.replayed[0] = 0
+            board.set_replica(0, Seen(0, 0, boottime_ns()))
+
+        driver = SimDriver(servers, begin_anew, tell_term=True)
+        database = Database(SimSettings(MASTER, replicas=REPLICAS, driver_of=driver), board=board)
+        database.floors.raise_to([a], servers.position)
+        return await database.fetch_one("", ("a",), on=[a])
+
+    monkeypatch.setattr(generation, "driver_of", lambda settings: settings.driver_of)
+    assert asyncio.run(read()) == ("a", 1)

@@ -1,0 +1,358 @@
+"""Simulated nodes: a relay and workers around the real pool, prober, follower, caches and mesh."""
+
+import asyncio
+import random
+from collections.abc import Collection, Coroutine, Sequence
+from typing import Any, Protocol
+
+from cluster.changes import Learner, Teller
+from cluster.envelope import Class, Kind
+from cluster.mesh import Deliver, Lost, Mesh, Output, Through
+from db.board import fence_open
+from db.cache import Cache, Registry
+from db.errors import DatabaseError, Unavailable
+from db.outbox import Cursor, Follower, Outbox
+from db.pool import Database
+from db.prober import Prober
+from db.queryable import Commits, RowShards
+from db.shards import Shard, shard
+from tests.cluster.simdb import MASTER, REPLICAS, Servers, SimCursor, SimDriver, SimSettings, Value, now_ns, now_s
+from tests.cluster.simguards import HastyFollower, Shared
+from tests.cluster.simnet import Network, SimNode
+
+IPC_S = 0.0002
+_RETRY_S = 0.5
+
+
+class Killed(Exception):
+    """A process died here."""
+
+
+class World(Protocol):
+    """What nodes live in. without: the guards left out."""
+
+    chance: random.Random
+    servers: Servers
+    network: Network["Member"]
+    without: frozenset[str]
+    promised: dict[str, int]
+    nodes: list["Node"]
+
+    def start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Let it run; its failure is that of the simulation."""
+
+    def calm(self) -> bool:
+        """Whether everything was well for some seconds."""
+
+
+class Process:
+    """A process of a node: it can be frozen and killed. number: its place in the shared memory."""
+
+    def __init__(self, world: World, node: "Node", number: int) -> None:
+        self.world = world
+        self.node = node
+        self.runs = asyncio.Event()
+        self.runs.set()
+        self._tasks: list[asyncio.Task[None]] = []
+        driver = SimDriver(world.servers, self.trip, tell_term="term" not in world.without)
+        self.database = Database(
+            SimSettings(MASTER, replicas=REPLICAS, driver_of=driver),
+            floors=node.shared.column(number),
+            stamps=node.shared.stamps,
+            board=node.shared.board,
+        )
+
+    async def trip(self) -> None:
+        """Half of a round trip; then the process must be running to go on. Raises Unavailable."""
+        kind = self.world.chance.random()
+        await asyncio.sleep(0.001 if kind < 0.97 else self.world.chance.uniform(0.0, 1.5))
+        if not self.runs.is_set():
+            await self.runs.wait()
+        if kind > 0.998:
+            raise Unavailable("gone")
+
+    def start(self, work: Coroutine[Any, Any, None]) -> None:
+        """Let it run as long as the process."""
+        self._tasks.append(self.world.start(work))
+
+    def kill(self) -> None:
+        """kill -9."""
+        for task in [*self._tasks, *self.database._tasks]:
+            task.cancel()
+
+    async def open(self) -> None:
+        """As `Worker.open_database` does."""
+        while True:
+            try:
+                await self.database.take_floor()
+                return
+            except Unavailable:
+                await asyncio.sleep(_RETRY_S)
+
+
+class SimulatedOutbox(Outbox):
+    """The real one with another cursor."""
+
+    blind = False
+
+    def _begin(self) -> Cursor:
+        return SimCursor(blind=self.blind)
+
+
+class Member(SimNode):
+    """The relay's end of the bus between nodes: what `Interlink` hands to `Relay`."""
+
+    def __init__(self, mesh: Mesh, node: "Node") -> None:
+        super().__init__(mesh)
+        self._node = node
+
+    def take(self, output: Output, now: float) -> None:
+        """See `SimNode`."""
+        relay = self._node.relay
+        assert relay is not None
+        match output:
+            case Deliver():
+                relay.learner.take(output.envelope, output.body)
+            case Lost():
+                relay.learner.forget(output.reason)
+            case Through():
+                worker = self._node.workers.get(output.worker)
+                if worker is not None:
+                    asyncio.get_running_loop().call_later(IPC_S, worker.teller.through, output.ticket)
+
+
+class Relay(Process):
+    """As `RelayWorker` and `Relay`."""
+
+    def __init__(self, world: World, node: "Node") -> None:
+        super().__init__(world, node, 0)
+        self.follower = (HastyFollower if "begin" in world.without else Follower)(self.database)
+        log = SimulatedOutbox(self.database)
+        log.blind = "outbox" in world.without
+        log.forget()
+        self.follower._outbox = log
+        self.learner = Learner(self.database, self.follower.poll_now)
+        self.start(self._serve())
+
+    async def _serve(self) -> None:
+        await self.open()
+        self.start(Prober(self.database, self.node.shared.board).run())
+        self.start(self.follower.run())
+        while True:
+            try:
+                await self.database.position()  # it enrols
+                break
+            except DatabaseError:
+                await asyncio.sleep(_RETRY_S)
+        self.world.network.start(self.node.node_id)
+
+    def kill(self) -> None:
+        """See `Process`."""
+        super().kill()
+        self.world.network.stop(self.node.node_id)
+
+    def told(self, worker: str, seq: int, body: bytes, db_gen: str, position: str) -> None:
+        """A commit of a worker: see `Interlink.changed`."""
+        node_id, network = self.node.node_id, self.world.network
+        member = network.nodes.get(node_id)
+        if member is None:
+            return
+        if not self.runs.is_set():
+            member.inbox.append(lambda: self.told(worker, seq, body, db_gen, position))
+            return
+        mesh, now = member.mesh, network.now
+        number = mesh.publish(Kind.CHANGED, Class.RELIABLE, body, now, db_gen=db_gen, position=position)
+        mesh.wait_for_all(number, worker, seq, now)
+        network.settle(node_id)
+
+
+class Worker(Process, Commits):
+    """A process with caches: one that knows by the key what a copy depends on, one that learns it from the row."""
+
+    def __init__(self, world: World, node: "Node", number: int) -> None:
+        super().__init__(world, node, number)
+        self.name = f"api{number}"
+        self.teller = Teller(self._tell, lambda: str(node.shared.board.term()))
+        if "barrier" in world.without:
+            self.teller.limit_s = 0
+        self.database.commits = self
+        self._seq = 0
+        self._late: dict[str, float] = {}
+        """When replicas answered last that have no master, as late as they are (decision 0012): by key."""
+        self.registry = Registry(node.shared.stamps, node.shared.board, now_ns)
+        self.caches: list[Cache[str, Value]] = [
+            self.registry.declare("on", self._read_on, on=lambda key: (shard("x", key),), capacity=4)
+        ]
+        if "token" not in world.without:
+            self.caches.append(
+                self.registry.declare(
+                    "of", self._read_of, on=lambda _: (), of=lambda value: (shard("x", value[0]),), capacity=4
+                )
+            )
+        self.start(self._serve())
+
+    async def _serve(self) -> None:
+        await self.open()
+        self.start(self._read_for_ever())
+        self.start(self._write_for_ever())
+
+    async def _read_on(self, key: str) -> Value | None:
+        return await self._read(key, (shard("x", key),), lambda _: ())
+
+    async def _read_of(self, key: str) -> Value | None:
+        return await self._read(key, (), lambda row: (shard("x", row[0]),))
+
+    async def _read(self, key: str, on: Sequence[Shard], of: RowShards) -> Value | None:
+        board = self.node.shared.board
+        without_master = (
+            not fence_open(board.polled_ns(), now_ns()) and board.master_lost() and self.world.servers.lost()
+        )
+        row = await self.database.fetch_one("", (key,), on=on, of=of)
+        if without_master:
+            self._late[key] = now_s()
+        return None if row is None else (row[0], row[1])
+
+    async def ask(self, key: str) -> None:
+        """A client reads. Raises Stale."""
+        if not self.runs.is_set():
+            await self.runs.wait()
+        node, world = self.node, self.world
+        asked, own = now_s(), node.acknowledged[key]
+        anywhere = world.promised[key] if node.serves else 0
+        try:
+            value = await world.chance.choice(self.caches).get(key)
+        except DatabaseError:
+            return
+        assert value is not None
+        try:
+            bounded = self._late.get(key, 0.0) < asked
+            world.servers.truth[key].check(value, asked, own, anywhere, bounded=bounded)
+        except Exception as error:
+            error.add_note(f"read on {node.node_id}, asked at {asked:.3f}, answered at {now_s():.3f}")
+            raise
+
+    async def _read_for_ever(self) -> None:
+        chance = self.world.chance
+        keys = list(self.world.servers.truth)
+        while True:
+            await asyncio.sleep(chance.expovariate(4))
+            await self.ask(chance.choice(keys))
+
+    async def _write_for_ever(self) -> None:
+        chance, servers = self.world.chance, self.world.servers
+        keys = list(servers.truth)
+        while True:
+            await asyncio.sleep(chance.uniform(0.2, 3.0))
+            if not self.runs.is_set():
+                await self.runs.wait()
+            key = chance.choices(keys, (8, 4, 1, 0.2))[0]
+            if chance.random() < 0.1:
+                if servers.up:
+                    servers.commit(key)  # somebody with psql; or a process that died when it was committed
+                continue
+            if await self._write(key) and chance.random() < 0.5:
+                others = [one for node in self.world.nodes if node is not self.node for one in node.workers.values()]
+                if others:
+                    await chance.choice(others).ask(key)
+
+    async def _write(self, key: str) -> bool:
+        """Whether it was acknowledged."""
+        world, node = self.world, self.node
+        well, misses = world.calm() and node.serves, self.teller.misses
+        try:
+            place = await self.database.execute("", (key,), changes=(shard("x", key),))
+        except (DatabaseError, Killed):
+            return False
+        if not self.runs.is_set():
+            await self.runs.wait()
+        node.acknowledged[key] = max(node.acknowledged[key], place)
+        if well and world.calm() and node.serves and self.teller.misses == misses:
+            world.promised[key] = max(world.promised[key], place)
+        return True
+
+    @property
+    def wants_position(self) -> bool:
+        """See `Commits`."""
+        return self.teller.wants_position
+
+    async def committed(self, changed: Collection[Shard], position: int) -> None:
+        """See `Commits`."""
+        if self.world.chance.random() < 0.05:
+            raise Killed
+        await self.teller.committed(changed, position)
+
+    def _tell(self, body: bytes, db_gen: str, position: str) -> int:
+        self._seq += 1
+        relay = self.node.relay
+        if relay is not None:
+            asyncio.get_running_loop().call_later(IPC_S, relay.told, self.name, self._seq, body, db_gen, position)
+        return self._seq
+
+
+class Node:
+    """A relay and some workers."""
+
+    def __init__(self, world: World, node_id: str, workers: int) -> None:
+        self.world = world
+        self.node_id = node_id
+        self.acknowledged = dict.fromkeys(world.servers.truth, 0)
+        self.shared = Shared(world.without)
+        self.relay: Relay | None = None
+        self.workers: dict[str, Worker] = {}
+        self.hits = self.reads = 0
+        self._size = workers
+
+    @property
+    def serves(self) -> bool:
+        """Whether it is given requests: see `RelayWorker._renew`."""
+        member = self.world.network.nodes.get(self.node_id)
+        if member is None:
+            return False
+        return member.mesh.joined if "joining" in self.world.without else member.mesh.may_serve(self._polled_at)
+
+    @property
+    def _polled_at(self) -> float:
+        return self.shared.board.polled_ns() / 1e9
+
+    def start(self) -> None:
+        """Begin with empty memory."""
+        self.shared = Shared(self.world.without)
+        self.start_relay()
+        for number in range(1, 1 + self._size):
+            self.start_worker(number)
+
+    def start_relay(self) -> None:
+        """Begin, or begin anew."""
+        if self.relay is not None:
+            self.relay.kill()
+        self.relay = Relay(self.world, self)
+
+    def start_worker(self, number: int) -> None:
+        """Begin, or begin anew."""
+        name = f"api{number}"
+        if name in self.workers:
+            self._end(self.workers[name])
+        self.workers[name] = Worker(self.world, self, number)
+
+    def kill(self) -> None:
+        """kill -9, all of it."""
+        if self.relay is not None:
+            self.relay.kill()
+            self.relay = None
+        for worker in self.workers.values():
+            self._end(worker)
+        self.workers.clear()
+
+    def count(self) -> None:
+        """Add up what the caches did."""
+        for worker in self.workers.values():
+            self._count(worker)
+
+    def _end(self, worker: Worker) -> None:
+        worker.kill()
+        self._count(worker)
+
+    def _count(self, worker: Worker) -> None:
+        for one in worker.registry.figures().values():
+            self.hits += one["hits"]
+            self.reads += one["hits"] + one["misses"]

@@ -64,7 +64,7 @@ class RelayWorker(Worker):
             incarnation=self.start.incarnation,
             away_after_s=self.start.config.team_settings.user_status_away_timeout,
             operate=self._operate_for_a_peer,
-            poll_now=lambda: follower.poll_now(),
+            distrust=lambda: follower.distrust(),
         )
         self.follower = follower = Follower(database, relay.note_changes)
         holder = f"{self.start.paths.node_id}/{os.getpid()}/{self.start.incarnation}"

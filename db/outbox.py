@@ -135,6 +135,7 @@ class Follower:
         self._database = database
         self._told = told
         self._hurry = asyncio.Event()
+        self._trusted_ns = 0
         self._outbox = Outbox(database)
         self._polled_at = asyncio.get_running_loop().time()
         self.polls = 0
@@ -153,8 +154,13 @@ class Follower:
                     await self._hurry.wait()
             self._hurry.clear()
 
-    def poll_now(self) -> None:
-        """Do not wait for the next second: something was lost on another way."""
+    def distrust(self) -> None:
+        """Something was lost on another way: only a poll that is sent from now on counts, and the next one is at once.
+
+        Until then no copy counts and no replica is read: floors may lack what other nodes were answered for.
+        """
+        self._trusted_ns = boottime_ns()
+        self._database.board.set_polled(0)
         self._hurry.set()
 
     async def _poll(self, began: float) -> None:
@@ -174,7 +180,8 @@ class Follower:
                 database.landed(changed, poll.position)
                 if poll.changes:
                     self._told(poll.changes)
-        database.board.set_polled(sent_ns)
+        if sent_ns >= self._trusted_ns:
+            database.board.set_polled(sent_ns)
         self._polled_at = began
         self.polls += 1
 

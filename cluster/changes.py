@@ -82,7 +82,7 @@ class Landing(Protocol):
 
 
 class Learner:
-    """A relay's side. on_forget: what else is to happen when anything may have changed."""
+    """A relay's side. on_forget: makes the outbox tell, before anything counts again (`Follower.distrust`)."""
 
     def __init__(self, database: Landing, on_forget: Callable[[], None]) -> None:
         self._database = database

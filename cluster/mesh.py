@@ -153,6 +153,7 @@ class Mesh:
         self.out: deque[Output] = deque()
         self.joined = False
         self.joined_at = now
+        self._ready = False
         self.draining = False
         self.ring = Ring()
         self.barrier = Barrier()
@@ -178,7 +179,8 @@ class Mesh:
         """Whether nothing that any peer was answered for can be missing here. polled_at: when the last applied poll of
         the outbox was sent: what they committed before they heard of us, no message tells.
         """
-        return self.joined and polled_at >= self.joined_at
+        self._ready = self._ready or (self.joined and polled_at >= self.joined_at)
+        return self._ready
 
     def set_members(self, node_ids: Iterable[str], now: float) -> None:
         """Who belongs to the cluster, ourselves left out."""

@@ -80,14 +80,16 @@ class Relay:
         workers: Collection[str] = (),
         operate: Operate | None = None,
         poll_now: Callable[[], None] = lambda: None,
+        distrust: Callable[[], None] = lambda: None,
     ) -> None:
         """workers: who should be there. operate: does what a peer asks of this node.
 
-        poll_now: what changed may be known to the outbox alone.
+        poll_now: the outbox may have something to tell. distrust: only the outbox knows what changed.
         """
         self._operate = operate
         self._workers = frozenset(workers)
         self._poll_now = poll_now
+        self._distrust = distrust
         self._page = page
         self._db = db
         self._learner = Learner(db, self._forgotten)
@@ -253,7 +255,7 @@ class Relay:
     def _forgotten(self) -> None:
         """No copy counts any more: every ws worker reads anew."""
         self._leave_holes()
-        self._poll_now()
+        self._distrust()
 
     def note_changes(self, poll: Poll | None) -> None:
         """What a poll of the outbox found: sockets depend on some of it. None: anything may have changed."""
@@ -303,7 +305,7 @@ class Relay:
 
     def joined(self) -> None:
         """See `Sink`. What the others committed before they heard of us, they did not tell."""
-        self._poll_now()
+        self._distrust()
 
     def moved(self, change: Move) -> None:
         """See `Sink`. Whom a dead node held has no connection there any more."""

@@ -68,6 +68,7 @@ class RelayWorker(Worker):
             + [f"ws{one}" for one in range(self.start.ws_workers)],
             operate=self._operate_for_a_peer,
             poll_now=lambda: follower.poll_now(),
+            distrust=lambda: follower.distrust(),
         )
         self.follower = follower = Follower(database, relay.note_changes)
         self.condition = condition = Condition(self.config, self.page, database, self.prober, follower, relay)

@@ -135,6 +135,7 @@ class Follower:
         self._database = database
         self._told = told
         self._hurry = asyncio.Event()
+        self._trusted_ns = self._applied_ns = 0
         self._outbox = Outbox(database)
         self._polled_at = asyncio.get_running_loop().time()
         self.polls = 0
@@ -153,8 +154,22 @@ class Follower:
                     await self._hurry.wait()
             self._hurry.clear()
 
+    @property
+    def trusted(self) -> bool:
+        """Whether a poll was applied since anything was lost."""
+        return self._applied_ns >= self._trusted_ns
+
     def poll_now(self) -> None:
-        """Do not wait for the next second: something was lost on another way."""
+        """Do not wait for the next second."""
+        self._hurry.set()
+
+    def distrust(self) -> None:
+        """Something was lost on another way: only a poll that is sent from now on counts, and the next one is at once.
+
+        Until then no copy counts and no replica is read: floors may lack what other nodes were answered for.
+        """
+        self._trusted_ns = boottime_ns()
+        self._database.board.set_polled(0)
         self._hurry.set()
 
     async def _poll(self, began: float) -> None:
@@ -174,7 +189,9 @@ class Follower:
                 database.landed(changed, poll.position)
                 if poll.changes or poll.heads:
                     self._told(poll)
-        database.board.set_polled(sent_ns)
+        self._applied_ns = sent_ns
+        if self.trusted:
+            database.board.set_polled(sent_ns)
         self._polled_at = began
         self.polls += 1
 

@@ -131,7 +131,7 @@ class Relay(Process):
         log.blind = "outbox" in world.without
         log.forget()
         self.follower._outbox = log
-        self.learner = Learner(self.database, self.follower.poll_now)
+        self.learner = Learner(self.database, self.follower.distrust)
         self.start(self._serve())
 
     async def _serve(self) -> None:

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from cluster.mesh import Mesh
+from cluster.ring import Ring
 from db import board, generation, outbox, prober
 from tests.cluster.simdb import Servers, Stale, now_ns, now_s
 from tests.cluster.simguards import GUARDS
@@ -55,13 +56,17 @@ class Cluster:
         self.promised = dict.fromkeys(KEYS, 0)
         self.nodes = [Node(self, node_id, chance.randint(1, 2)) for node_id in NODES]
         self._by_id = {node.node_id: node for node in self.nodes}
-        drop = chance.choice([0.0, 0.01, 0.1])
+        drop = chance.choice([0.0, 0.01, 0.1, 0.3])
         self.network: Network[Member] = Network(chance, NODES, LoopClock(), self._member, drop=drop, tick_s=0.1)
         self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._forgetful = chance.random() < 0.3
+        """Whether nodes keep nothing of what they send: what is lost is gone for good."""
         self._troubles = 0
         self._quiet_since = now_s()
 
     def _member(self, mesh: Mesh) -> Member:
+        if self._forgetful:
+            mesh.ring = Ring(max_messages=0)
         return Member(mesh, self._by_id[mesh.node_id])
 
     def start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:

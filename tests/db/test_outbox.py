@@ -1,17 +1,21 @@
 """The outbox: every change is told of once, whoever made it and however long it took."""
 
 import asyncio
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
 from db import outbox, preferences, statuses, users
-from db.board import Term
+from db.board import LocalBoard, Term
 from db.entities import Preference
 from db.errors import Unavailable
 from db.ids import UserId, new_id
-from db.outbox import Outbox, Poll
+from db.outbox import Follower, Outbox, Poll
 from db.pool import Database
+from tests.cluster.simdb import now_ns
 from tests.db.people import user
+from tests.rig import virtual
 from tests.rig.scale import scale
 
 
@@ -119,3 +123,31 @@ async def test_old_rows_are_trimmed(database: Database, reader: Outbox) -> None:
     assert await outbox.trim(database, 60_000) == 0
     assert await outbox.trim(database, -1000) == 1
     assert await _changes(reader) == set()
+
+
+def test_a_poll_that_was_sent_before_a_loss_does_not_count_and_the_next_one_is_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def poll(_: Outbox) -> Poll:
+        await asyncio.sleep(0.1)
+        return Poll(1, [], [])
+
+    async def follow() -> list[int]:
+        board = LocalBoard()
+        database = SimpleNamespace(board=board, dialect="postgres", landed=lambda *_: 0)
+        follower = Follower(cast(Database, database))
+        running = asyncio.create_task(follower.run())
+        await asyncio.sleep(0.15)
+        seen = [board.polled_ns()]
+        await asyncio.sleep(0.9)  # the second poll is under way
+        for wait_s in (0.0, 0.1, 0.1):
+            if not wait_s:
+                follower.distrust()
+            await asyncio.sleep(wait_s)
+            seen.append(board.polled_ns())
+        running.cancel()
+        return [round(one / 1e6) for one in seen]
+
+    monkeypatch.setattr(outbox, "boottime_ns", now_ns)
+    monkeypatch.setattr(Outbox, "poll", poll)
+    assert virtual.run(follow()) == [1_000_000, 0, 0, 1_001_100]

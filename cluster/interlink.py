@@ -53,7 +53,7 @@ class Sink(Protocol):
         """Messages of a peer are gone: anything may have changed."""
 
     def through(self, worker: str, ticket: int) -> None:
-        """All that serve know what this worker told up to this ticket."""
+        """All that serve know what this worker ("name/incarnation") told up to this ticket."""
 
     def moved(self, change: Change) -> None:
         """A peer is in another state."""
@@ -295,7 +295,7 @@ class Interlink:
         seq = self.mesh.publish(
             Kind.CHANGED, envelope.kind_class, body, now, db_gen=envelope.db_gen, position=envelope.position
         )
-        self.mesh.wait_for_all(seq, envelope.worker, envelope.seq, now)
+        self.mesh.wait_for_all(seq, f"{envelope.worker}/{envelope.incarnation}", envelope.seq, now)
         self._settle()
 
     def is_heir_of(self, node_id: str) -> bool:

@@ -185,7 +185,7 @@ class Relay:
             if self.interlink is not None:
                 self.interlink.changed(envelope, body)
             else:
-                self.through(envelope.worker, envelope.seq)
+                self.through(f"{envelope.worker}/{envelope.incarnation}", envelope.seq)
 
     def _link(self, routing_id: bytes, envelope: Envelope) -> Link | None:
         """The link this came by, made anew for a worker that is new; None for one of an earlier incarnation."""
@@ -282,10 +282,11 @@ class Relay:
                 self._send(worker, link, Kind.BEAT, Class.CONTROL, link.stamp.last, b"")
 
     def through(self, worker: str, ticket: int) -> None:
-        """See `Sink`."""
-        link = self._links.get(worker)
-        if link is not None:
-            self._send(worker, link, Kind.ACK, Class.CONTROL, ticket, b"")
+        """See `Sink`. A ticket of a worker's earlier life says nothing about those of its successor."""
+        name, _, incarnation = worker.rpartition("/")
+        link = self._links.get(name)
+        if link is not None and str(link.incarnation) == incarnation:
+            self._send(name, link, Kind.ACK, Class.CONTROL, ticket, b"")
             self._loop.call_soon(self._drain)
 
     async def asked(self, command: str, arguments: dict[str, Any]) -> dict[str, Any]:

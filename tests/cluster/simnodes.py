@@ -116,8 +116,9 @@ class Member(SimNode):
             case Lost():
                 relay.learner.forget(output.reason)
             case Through():
-                worker = self._node.workers.get(output.worker)
-                if worker is not None:
+                name, _, life = output.worker.rpartition("/")
+                worker = self._node.workers.get(name)
+                if worker is not None and str(worker.life) == life:
                     asyncio.get_running_loop().call_later(IPC_S, worker.teller.through, output.ticket)
 
 
@@ -169,9 +170,10 @@ class Relay(Process):
 class Worker(Process, Commits):
     """A process with caches: one that knows by the key what a copy depends on, one that learns it from the row."""
 
-    def __init__(self, world: World, node: "Node", number: int) -> None:
+    def __init__(self, world: World, node: "Node", number: int, life: int) -> None:
         super().__init__(world, node, number)
         self.name = f"api{number}"
+        self.life = life
         self.teller = Teller(self._tell, lambda: str(node.shared.board.term()))
         if "barrier" in world.without:
             self.teller.limit_s = 0
@@ -285,7 +287,8 @@ class Worker(Process, Commits):
         self._seq += 1
         relay = self.node.relay
         if relay is not None:
-            asyncio.get_running_loop().call_later(IPC_S, relay.told, self.name, self._seq, body, db_gen, position)
+            name = f"{self.name}/{self.life}"
+            asyncio.get_running_loop().call_later(IPC_S, relay.told, name, self._seq, body, db_gen, position)
         return self._seq
 
 
@@ -301,6 +304,7 @@ class Node:
         self.workers: dict[str, Worker] = {}
         self.hits = self.reads = 0
         self._size = workers
+        self._lives = 0
 
     @property
     def serves(self) -> bool:
@@ -332,7 +336,8 @@ class Node:
         name = f"api{number}"
         if name in self.workers:
             self._end(self.workers[name])
-        self.workers[name] = Worker(self.world, self, number)
+        self._lives += 1
+        self.workers[name] = Worker(self.world, self, number, self._lives)
 
     def kill(self) -> None:
         """kill -9, all of it."""

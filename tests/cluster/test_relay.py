@@ -1,0 +1,57 @@
+"""What the relay tells the workers of its node."""
+
+import asyncio
+from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
+
+from cluster import page
+from cluster.bus import BusEnd
+from cluster.envelope import Envelope
+from cluster.interlink import Interlink
+from cluster.page import Page
+from cluster.relay import Relay
+from db.pool import Database
+
+
+class Peers:
+    """The part of `Interlink` that is told of commits."""
+
+    def __init__(self) -> None:
+        self.told: asyncio.Queue[Envelope] = asyncio.Queue()
+
+    def changed(self, envelope: Envelope, body: bytes) -> None:
+        """See `Interlink`."""
+        del body
+        self.told.put_nowait(envelope)
+
+
+def _ignore(*_: object) -> None:
+    pass
+
+
+async def test_what_the_nodes_know_of_a_workers_earlier_life_lets_no_write_of_its_successor_through(
+    tmp_path: Path,
+) -> None:
+    page.create(tmp_path / "page")
+    address = f"ipc://{tmp_path}/bus"
+    database = cast(Database, SimpleNamespace())
+    relay = Relay(
+        address, Page(tmp_path / "page", writable=True), database, node_id="n", incarnation=1, away_after_s=300
+    )
+    peers = Peers()
+    relay.interlink = cast(Interlink, peers)
+    serving = asyncio.create_task(relay.serve())
+    bus = BusEnd(address, node_id="n", worker="api0", incarnation=2, on_message=_ignore, on_loss=_ignore)
+    bus.teller.limit_s = 10.0
+    writing = asyncio.create_task(bus.committed([1], 0))
+    ticket = (await asyncio.wait_for(peers.told.get(), 5)).seq
+    relay.through("api0/1", ticket + 1000)
+    await asyncio.sleep(0.1)
+    assert not writing.done()
+    relay.through("api0/2", ticket)
+    await asyncio.wait_for(writing, 5)
+    assert bus.teller.misses == 0
+    bus.close()
+    serving.cancel()
+    await asyncio.wait([serving])

@@ -90,7 +90,7 @@ def test_a_node_of_another_version_is_red_and_traffic_goes_on(cluster: Cluster, 
     for place in range(3):
         until(lambda: _states(cluster, place) == wanted, 10, f"{wanted} by node {place}")  # noqa: B023 (called at once)
         assert cluster.members(place)[1]["version"] == "99.0.0"
-    assert _pings(cluster) == [(200, "")] * 3
+    until(lambda: _pings(cluster) == [(200, "")] * 3, 10, "traffic to all")
     ann = new_user(cluster.nodes[1].url)
     assert cluster.client(ann, 0).get("/users/me")["id"] == ann.id
     cluster.nodes[0].ask("upgrade", begin=True)  # what `mmnode cluster upgrade begin` says

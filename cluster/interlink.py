@@ -344,7 +344,7 @@ class Interlink:
         """Everybody, this node first, as it sees them now."""
         now, mesh = now_s(), self.mesh
         mesh.about.heard_ms = {peer: max(0, round(age_s * 1000)) for peer, age_s in mesh.members.ages_s(now).items()}
-        own = Liveness.DRAINING if mesh.draining else Liveness.UP if mesh.joined else Liveness.JOINING
+        own = Liveness.DRAINING if mesh.draining else Liveness.UP if mesh.ready else Liveness.JOINING
         seen = [Seen(mesh.node_id, own, mesh.about)]
         for node_id, peer in mesh.peers.items():
             seen.append(

@@ -153,7 +153,7 @@ class Mesh:
         self.out: deque[Output] = deque()
         self.joined = False
         self.joined_at = now
-        self._ready = False
+        self.ready = False
         self.draining = False
         self.ring = Ring()
         self.barrier = Barrier()
@@ -168,7 +168,7 @@ class Mesh:
     @property
     def state(self) -> str:
         """What our beats say."""
-        return "draining" if self.draining else "up" if self.joined else "joining"
+        return "draining" if self.draining else "up" if self.ready else "joining"
 
     @property
     def tail(self) -> int:
@@ -179,8 +179,8 @@ class Mesh:
         """Whether nothing that any peer was answered for can be missing here. polled_at: when the last applied poll of
         the outbox was sent: what they committed before they heard of us, no message tells.
         """
-        self._ready = self._ready or (self.joined and polled_at >= self.joined_at)
-        return self._ready
+        self.ready = self.ready or (self.joined and polled_at >= self.joined_at)
+        return self.ready
 
     def set_members(self, node_ids: Iterable[str], now: float) -> None:
         """Who belongs to the cluster, ourselves left out."""

@@ -22,6 +22,8 @@ from db.drivers.mysql_text import format_sql, is_of_the_server, literal, transla
 from db.errors import ConnectionLost, DatabaseError, Unavailable
 from db.settings import PoolSettings
 
+ROW_WAIT_S = 3
+"""A `SET GLOBAL read_only = 1` by hand is held up as long by a transaction that waits for the lock of another one."""
 _ANSWER_S = 5.0
 _QUIT = b"\x01\x00\x00\x00\x01"
 _SQL_MODE = (
@@ -257,12 +259,13 @@ def _arguments(dsn: Dsn, settings: PoolSettings, *, multi_statements: bool) -> d
 def _session(connection: MySQLConnection, settings: PoolSettings) -> str:
     """One statement that makes a session behave as our SQL expects."""
     lock_wait_s = max(1, int(settings.query_timeout_s))
+    row_wait_s = min(ROW_WAIT_S, lock_wait_s)
     variables = {
         "sql_mode": literal(_SQL_MODE),
         "time_zone": literal("+00:00"),
         "collation_connection": literal(connection.collation),
         "lc_messages": literal("en_US"),  # the name of an index is read out of a message
-        "innodb_lock_wait_timeout": str(lock_wait_s),
+        "innodb_lock_wait_timeout": str(row_wait_s),
         "lock_wait_timeout": str(lock_wait_s),
     }
     if connection.mariadb:

@@ -5,7 +5,8 @@ an operator does both ends (read_only on the old master, the promotion of the ne
 it was done, and ends the sessions. An account that may do it has it done.
 """
 
-from collections.abc import AsyncIterator, Mapping
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from db.drivers import Facts
@@ -13,6 +14,8 @@ from db.drivers.mysql import DRIVER, read_dsn
 from db.drivers.mysql_connection import MySQLConnection
 from db.errors import DatabaseError, StatementFailed, Unavailable
 from db.settings import PoolSettings
+
+_STUCK_S = 0.3
 
 
 @asynccontextmanager
@@ -26,19 +29,35 @@ async def _connection(dsn: str, settings: PoolSettings) -> AsyncIterator[MySQLCo
 
 async def close_for_writing(dsn: str, settings: PoolSettings) -> Facts:
     """See `Switch`. Every session of our account is ended, those that hold a transaction open included."""
-    async with _connection(dsn, settings) as connection:
+    async with _connection(dsn, settings) as connection, _connection(dsn, settings) as closer:
+        spared = [int((await one.fetch("SELECT connection_id()"))[0][0]) for one in (connection, closer)]
         if (await DRIVER.facts(connection)).writable:
-            await _as_admin(connection, "SET GLOBAL read_only = 1", "SET GLOBAL read_only = 1 on the present master")
-        rows = await connection.fetch(
-            "SELECT id FROM information_schema.processlist WHERE user = substring_index(user(), '@', 1)"
-            " AND id <> connection_id()"
-        )
-        for (session,) in rows:
+            closing = asyncio.create_task(
+                _as_admin(closer, "SET GLOBAL read_only = 1", "SET GLOBAL read_only = 1 on the present master")
+            )
             try:
-                await connection.execute(f"KILL {int(session)}")
-            except StatementFailed:  # it has ended by itself
-                continue
+                # It waits for the statements under way: for one that waits for the lock of a transaction whose next
+                # statement it keeps waiting itself, until that lock's timeout, unless we end them.
+                while not (await asyncio.wait([closing], timeout=_STUCK_S))[0]:
+                    await _end_sessions(connection, spared)
+            finally:
+                closing.cancel()
+            await closing
+        await _end_sessions(connection, spared)
         return await DRIVER.facts(connection)
+
+
+async def _end_sessions(connection: MySQLConnection, spared: Sequence[int]) -> None:
+    rows = await connection.fetch(
+        "SELECT id FROM information_schema.processlist WHERE user = substring_index(user(), '@', 1)"
+    )
+    for (session,) in rows:
+        if session in spared:
+            continue
+        try:
+            await connection.execute(f"KILL {int(session)}")
+        except StatementFailed:  # it has ended by itself
+            continue
 
 
 async def open_for_writing(dsn: str, settings: PoolSettings) -> None:

@@ -57,6 +57,9 @@ class SimNode:
     def take(self, output: Output, now: float) -> None:
         """An output of the mesh."""
 
+    def renew(self, now: float) -> None:
+        """Before every tick: see `RelayWorker._renew`."""
+
 
 @dataclass
 class Recorder(SimNode):
@@ -66,6 +69,10 @@ class Recorder(SimNode):
     seen: dict[tuple[str, int], list[int]] = field(default_factory=dict)
     lost: list[Lost] = field(default_factory=list)
     moved: list[tuple[float, Moved]] = field(default_factory=list)
+
+    def renew(self, now: float) -> None:
+        """Its polls take no time."""
+        self.mesh.may_serve(now)
 
     def take(self, output: Output, now: float) -> None:
         """See `SimNode`."""
@@ -172,6 +179,7 @@ class Network(Generic[N]):
         waiting, node.inbox = node.inbox, []
         for one in waiting:
             one()
+        node.renew(self.now)
         node.mesh.tick(self.now)
         self.settle(node_id)
 

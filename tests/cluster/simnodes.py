@@ -106,6 +106,10 @@ class Member(SimNode):
         super().__init__(mesh)
         self._node = node
 
+    def renew(self, now: float) -> None:
+        """See `SimNode`."""
+        self.mesh.may_serve(self._node.polled_at)
+
     def take(self, output: Output, now: float) -> None:
         """See `SimNode`."""
         relay = self._node.relay
@@ -312,10 +316,11 @@ class Node:
         member = self.world.network.nodes.get(self.node_id)
         if member is None:
             return False
-        return member.mesh.joined if "joining" in self.world.without else member.mesh.may_serve(self._polled_at)
+        return member.mesh.joined if "joining" in self.world.without else member.mesh.ready
 
     @property
-    def _polled_at(self) -> float:
+    def polled_at(self) -> float:
+        """When the last applied poll of the outbox was sent."""
         return self.shared.board.polled_ns() / 1e9
 
     def start(self) -> None:

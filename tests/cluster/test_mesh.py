@@ -51,7 +51,7 @@ def test_a_node_serves_when_a_poll_was_sent_after_it_had_met_the_others() -> Non
     assert not mesh.may_serve(1.0)
     _met(mesh, "b", now=1.5)
     assert mesh.joined
-    assert [mesh.may_serve(polled_at) for polled_at in (1.4, 1.5)] == [False, True]
+    assert [(mesh.may_serve(polled_at), mesh.state) for polled_at in (1.4, 1.5)] == [(False, "joining"), (True, "up")]
 
 
 def test_a_node_alone_joins_when_nobody_answers_for_3_s() -> None:

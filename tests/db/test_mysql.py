@@ -1,15 +1,16 @@
 """The MySQL driver on a real server: its pool, what breaks it, what it must get right."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
 
 from db import migrate, systems
-from db.drivers import Facts
+from db.drivers import Facts, mysql_failover
 from db.drivers.mysql import DRIVER, MySQLServer, read_dsn
-from db.drivers.mysql_connection import MySQLConnection
+from db.drivers.mysql_connection import ROW_WAIT_S, MySQLConnection
 from db.errors import BadValue, ConnectionLost, Deadlock, Duplicate, StatementFailed, Unavailable, Wrong
 from db.pool import Database
 from db.settings import Dialect, PoolSettings
@@ -291,15 +292,50 @@ async def test_a_lock_that_is_not_to_be_had_is_a_deadlock_and_rolled_back(
 ) -> None:
     await systems.claim(database, "n", "v")
     impatient = await MySQLConnection.open(read_dsn(settings.dsn), settings)
-    await impatient.execute("SET innodb_lock_wait_timeout = 1")
+    began = time.monotonic()
     async with database.transaction() as tx:
         await tx.execute("UPDATE systems SET value = 'w' WHERE name = 'n'")
         with pytest.raises(Deadlock):  # noqa: PT012 (of the last line)
             async with impatient.transaction():
                 await impatient.execute("INSERT INTO systems (name, value) VALUES ('half', '')")
                 await impatient.execute("UPDATE systems SET value = 'x' WHERE name = 'n'")
+    assert time.monotonic() - began < ROW_WAIT_S + 2
     assert await systems.find(database, "half") is None
     impatient.close()
+
+
+async def test_a_master_is_closed_for_writing_while_transactions_wait_for_each_other(
+    settings: PoolSettings, mariadb: MariaDB
+) -> None:
+    """The server holds up the next statement of the first one until the second one, which waits for it, is over."""
+    name = read_dsn(settings.dsn).database
+    privileged = replace(settings, dsn=f"root:@unix({mariadb.directory}/data/s.sock)/{name}")
+    first, second = [await MySQLConnection.open(read_dsn(privileged.dsn), privileged) for _ in range(2)]
+    for one in (first, second):
+        await one.execute("SET innodb_lock_wait_timeout = 30")
+    await first.execute("INSERT INTO systems (name, value) VALUES ('n', 'v')")
+
+    async def change(one: MySQLConnection, value: str) -> None:
+        async with one.transaction():
+            await one.execute("UPDATE systems SET value = %s WHERE name = 'n'", (value,))
+            await asyncio.sleep(0.5)
+            await one.execute("INSERT INTO systems (name, value) VALUES (%s, '')", (value,))
+
+    changing = [asyncio.create_task(change(first, "a"))]
+    await asyncio.sleep(0.1)
+    changing.append(asyncio.create_task(change(second, "b")))
+    await asyncio.sleep(0.1)
+    began = time.monotonic()
+    try:
+        facts = await mysql_failover.close_for_writing(privileged.dsn, privileged)
+        assert not facts.writable
+        assert time.monotonic() - began < 5.0
+        ended = await asyncio.gather(*changing, return_exceptions=True)
+        assert all(isinstance(one, ConnectionLost) for one in ended), ended
+    finally:
+        await mysql_failover.open_for_writing(privileged.dsn, privileged)
+        for one in (first, second):
+            one.close()
 
 
 async def test_the_position_grows_with_every_commit(database: Database, connection: MySQLConnection) -> None:

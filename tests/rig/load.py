@@ -89,7 +89,7 @@ class Load:
             self.retries += 1
             self.reasons.append("no answer" if response is None else f"{response.status_code} {response.text[:200]}")
             time.sleep(_RETRY_S)
-        self.failures.append(f"no acknowledgement of {pending_id} within {_GIVE_UP_S} s")
+        self.failures.append(f"no acknowledgement of {pending_id} within {_GIVE_UP_S} s: {self.reasons[-1]}")
 
 
 def writers(url: str, count: int) -> list[tuple[Rest, str]]:

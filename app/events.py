@@ -106,6 +106,42 @@ class Admitted(msgspec.Struct, array_like=True, frozen=True, tag="admitted"):
     counts: Annotated[tuple[tuple[_Key, _Count], ...], Meta(max_length=MAX_COUNTS)]
 
 
+class Claim(msgspec.Struct, array_like=True, frozen=True, tag="claim"):
+    """A client came back to another ws worker than the one that has its connection: that one is to give it away.
+
+    seq: the number of the event that the client expects. reply_to: the address of who asks. id: of this claim.
+    """
+
+    id: str
+    reply_to: str
+    connection_id: str
+    user_id: str
+    session_id: str
+    seq: int
+
+
+class Frame(msgspec.Struct, array_like=True, frozen=True):
+    """An event of a connection that is given away."""
+
+    body: bytes
+    best_effort: bool
+
+
+class Given(msgspec.Struct, array_like=True, frozen=True, tag="given"):
+    """The answer to a claim.
+
+    given: the connection is the claimant's now, with these frames from the number asked for on, and with all events of
+    these channels up to these numbers among them or delivered before. moved_to: the address of the worker that has it
+    meanwhile.
+    """
+
+    id: str
+    given: bool
+    moved_to: str = ""
+    frames: tuple[Frame, ...] = ()
+    positions: dict[str, int] = {}
+
+
 Message = (
     Event
     | ChannelMembership
@@ -116,6 +152,8 @@ Message = (
     | Moved
     | EverySessionClosed
     | Admitted
+    | Claim
+    | Given
 )
 
 _encoder = msgspec.msgpack.Encoder()
@@ -143,7 +181,7 @@ def unbundle(data: bytes) -> list[Message]:
 
 
 def build(name: str, data: dict[str, Any], audience: Audience, seq: int = 0) -> Event:
-    """An event with its frame."""
+    """An event with its frame. A recoverable one says its number in the channel, for clients of our own."""
     body = wire.encode(
         {
             "event": name,
@@ -156,6 +194,7 @@ def build(name: str, data: dict[str, Any], audience: Audience, seq: int = 0) -> 
                 "connection_id": audience.connection_id,
                 "omit_connection_id": audience.omit_connection_id,
             },
+            **({"channel_seq": seq} if seq else {}),
         }
     )
     return Event(name, audience, seq, body[:-1])
@@ -275,9 +314,14 @@ def status_change(user_id: UserId, status: str) -> Event:
     return build("status_change", {"status": status, "user_id": user_id}, Audience(user_id=user_id))
 
 
-def hello(user_id: UserId, connection_id: str, server_version: str) -> Event:
-    """The first event of a connection."""
-    return build("hello", {"connection_id": connection_id, "server_version": server_version}, Audience(user_id=user_id))
+def hello(
+    user_id: UserId, connection_id: str, server_version: str, *, db_gen: str = "", refetch: list[str] | None = None
+) -> Event:
+    """The first event of a connection. refetch: to a client that said how far it is in its channels."""
+    data: dict[str, Any] = {"connection_id": connection_id, "server_version": server_version}
+    if refetch is not None:
+        data |= {"db_gen": db_gen, "refetch": refetch}
+    return build("hello", data, Audience(user_id=user_id))
 
 
 def active(user_id: UserId) -> Presence:

@@ -13,6 +13,12 @@ class Bus(Protocol):
     def publish(self, message: Message) -> None:
         """Send to all that need it. Never blocks; the fast path only, nothing depends on it for correctness."""
 
+    def send_to(self, address: str, message: Message) -> bool:
+        """Send to one ws worker; it may be lost, and comes back when there is nobody at that address.
+
+        False: it is too large.
+        """
+
 
 class NodeHealth(Protocol):
     """What a worker can tell of its node without asking anybody."""

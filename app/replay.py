@@ -11,7 +11,7 @@ from db import channels, posts, users
 from db.entities import ChannelInfo, Post
 from db.ids import ChannelId, UserId
 
-LIMIT = 500
+LIMIT = 100
 
 
 @dataclass(frozen=True)

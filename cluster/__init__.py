@@ -5,6 +5,7 @@
                               ▼  │                                                  │ bus.py over ipc
                           control.py <── mmnode status, config reload, drain     relay.py: events, presence
 
+addresses.py   of ws workers, in the ids of their connections
 advertise.py   the address by which other nodes reach this one
 barrier.py     sans-I/O: who waits until the other nodes know of a write
 bodies.py      what nodes say to each other directly, with limits and schemas

@@ -140,6 +140,15 @@ class BusEnd:
         if first or not isinstance(message, (Event, Presence)):
             self._flush()
 
+    def send_to(self, address: str, message: Message) -> bool:
+        """See `app.ports.Bus`."""
+        body = events.bundle([events.encode(message)])
+        if len(body) > MAX_BODY_BYTES:
+            return False
+        self._flush()  # what was published before goes first
+        self._send(Kind.TO_WORKER, Class.RELIABLE, self._stamp.next(), body, 1, request_id=address)
+        return True
+
     @property
     def wants_position(self) -> bool:
         """See `db.queryable.Commits`."""
@@ -182,9 +191,10 @@ class BusEnd:
         *,
         db_gen: str = "",
         position: str = "",
+        request_id: str = "",
     ) -> None:
         envelope = Envelope(
-            "", self._node_id, self._incarnation, seq, kind, kind_class, db_gen, position, worker=self._worker
+            "", self._node_id, self._incarnation, seq, kind, kind_class, db_gen, position, self._worker, request_id
         )
         try:
             send(self._socket, pack(envelope), body)
@@ -229,7 +239,7 @@ class BusEnd:
                 self._on_loss()
         elif envelope.kind == Kind.ACK:
             self.teller.through(envelope.seq)
-        elif envelope.kind in (Kind.MESSAGE, Kind.API_MESSAGE):
+        elif envelope.kind in (Kind.MESSAGE, Kind.API_MESSAGE, Kind.TO_WORKER):
             verdict = self._reader.see(envelope.incarnation, envelope.seq)
             if verdict is Verdict.DUPLICATE:
                 return

@@ -52,6 +52,8 @@ class Kind(StrEnum):
     """relay -> relay: good-bye."""
     API_MESSAGE = "api_message"
     """as MESSAGE, for the other api workers."""
+    TO_WORKER = "to_worker"
+    """as MESSAGE, for the one ws worker whose address is the request id; may be lost, or come back to its sender."""
 
 
 class Class(StrEnum):

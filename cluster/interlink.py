@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 import zmq
 
+from cluster import addresses
 from cluster.bodies import Beat
 from cluster.colours import Seen
 from cluster.envelope import Envelope, Kind
@@ -297,6 +298,15 @@ class Interlink:
         )
         self.mesh.wait_for_all(seq, f"{envelope.worker}/{envelope.incarnation}", envelope.seq, now)
         self._settle()
+
+    def send_to(self, address: str, body: bytes) -> bool:
+        """To one worker of a peer. False: it is of no peer that lives."""
+        live = [one for one in self.mesh.peers if self.mesh.members.liveness(one) not in _GONE]
+        peer = addresses.node_at(address, live)
+        if peer is not None:
+            self.mesh.tell(peer, Kind.TO_WORKER, body, address)
+            self._settle()
+        return peer is not None
 
     def is_heir_of(self, node_id: str) -> bool:
         """Whether this node does what is left to do of one that is gone: the first of those that live does."""

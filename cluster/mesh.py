@@ -227,6 +227,10 @@ class Mesh:
         """Answer what was Asked."""
         self._send(peer, Kind.ANSWER, 0, bodies.pack(answer), request_id)
 
+    def tell(self, peer: str, kind: Kind, body: bytes, to: str) -> None:
+        """Say something to one peer that may be lost."""
+        self._send(peer, kind, 0, body, to)
+
     def leave(self) -> None:
         """Say good-bye."""
         self.out.append(Broadcast(False, self._header(Kind.LEAVE, Class.CONTROL, self._stamp.last), b""))
@@ -316,6 +320,8 @@ class Mesh:
                 pass
             case Kind.REQUEST | Kind.ANSWER:
                 self._converse(peer_id, envelope, body)
+            case Kind.TO_WORKER:
+                self.out.append(Deliver(envelope, body))
             case _ if envelope.seq:
                 self._take(peer_id, peer, envelope, body, now)
 

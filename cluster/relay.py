@@ -19,6 +19,7 @@ import zmq
 from app import events
 from app.events import Message, Presence
 from app.presence import OFFLINE, PresenceTracker
+from cluster import addresses
 from cluster.bus import BEAT_S, class_of, kind_of, send
 from cluster.changes import Learner
 from cluster.envelope import BadEnvelope, Class, Envelope, Kind, pack, unpack
@@ -110,6 +111,7 @@ class Relay:
         self._early_bytes = 0
         """What came while workers were still finding this relay: they get it when they do."""
         self._early_until = self._loop.time() + _EARLY_S
+        self._drain_due = False
         self._context = zmq.Context(io_threads=1)
         self._socket = self._context.socket(zmq.ROUTER)
         self._socket.set(zmq.ROUTER_MANDATORY, 1)
@@ -141,6 +143,7 @@ class Relay:
         self._presence.away_after_s = seconds
 
     def _drain(self) -> None:
+        self._drain_due = False
         for _ in range(_MAX_PER_TURN):
             try:
                 frames = self._socket.recv_multipart(zmq.DONTWAIT)
@@ -148,7 +151,7 @@ class Relay:
                 break
             self._receive(frames)
         else:
-            self._loop.call_soon(self._drain)
+            self._drain_soon()
         self._page.advance(self.relayed)
 
     def _receive(self, frames: list[bytes]) -> None:
@@ -181,6 +184,8 @@ class Relay:
             self._hand_out(envelope.kind, body, envelope.kind_class, sender=envelope.worker)
             if self.interlink is not None:
                 self.interlink.publish(Kind(envelope.kind), envelope.kind_class, body)
+        elif envelope.kind == Kind.TO_WORKER:
+            self._pass_on(envelope.request_id, body, sender=envelope.worker)
         elif envelope.kind == Kind.CHANGED:
             if self.interlink is not None:
                 self.interlink.changed(envelope, body)
@@ -219,6 +224,16 @@ class Relay:
             if worker.startswith(_READERS[kind]) and (kind == Kind.MESSAGE or worker != sender):
                 self._send(worker, link, kind, kind_class, link.stamp.next(), body)
 
+    def _pass_on(self, address: str, body: bytes, sender: str = "") -> None:
+        """To the one worker it is for, here or on another node. What cannot go there comes back to its sender."""
+        worker = addresses.worker_at(address, self._node_id)
+        if worker is None and sender and self.interlink is not None and self.interlink.send_to(address, body):
+            return
+        name = worker if worker is not None and worker in self._links else sender
+        link = self._links.get(name)
+        if link is not None:
+            self._send(name, link, Kind.TO_WORKER, Class.RELIABLE, link.stamp.next(), body)
+
     def _keep_early(self, body: bytes, kind_class: str) -> None:
         if self._loop.time() >= self._early_until:
             self._early.clear()
@@ -230,7 +245,13 @@ class Relay:
 
     def _publish(self, message: Message) -> None:
         self._hand_out(kind_of(message), events.bundle([events.encode(message)]), class_of(message))
-        self._loop.call_soon(self._drain)  # the descriptor is edge-triggered: a send may have eaten the edge
+        self._drain_soon()
+
+    def _drain_soon(self) -> None:
+        """The descriptor is edge-triggered: a send outside of `_drain` may have eaten the edge."""
+        if not self._drain_due:
+            self._drain_due = True
+            self._loop.call_soon(self._drain)
 
     def is_a_worker_missing(self) -> bool:
         """Whether some worker has not been heard of for a while."""
@@ -240,11 +261,14 @@ class Relay:
 
     def deliver(self, envelope: Envelope, body: bytes) -> None:
         """See `Sink`."""
+        self._drain_soon()
         match envelope.kind:
             case Kind.MESSAGE | Kind.API_MESSAGE:
                 self._hand_out(envelope.kind, body, envelope.kind_class)
             case Kind.PRESENCE:
                 self._note_presence(f"{envelope.origin}/{envelope.worker}", body)
+            case Kind.TO_WORKER:
+                self._pass_on(envelope.request_id, body)
             case _:
                 self._learner.take(envelope, body)
 
@@ -287,7 +311,7 @@ class Relay:
         link = self._links.get(name)
         if link is not None and str(link.incarnation) == incarnation:
             self._send(name, link, Kind.ACK, Class.CONTROL, ticket, b"")
-            self._loop.call_soon(self._drain)
+            self._drain_soon()
 
     async def asked(self, command: str, arguments: dict[str, Any]) -> dict[str, Any]:
         """See `Sink`."""

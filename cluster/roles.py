@@ -13,6 +13,7 @@ from app.context import Context
 from app.events import Message as BusMessage
 from app.passwords import Hasher
 from app.ports import Upgrade
+from cluster.addresses import address_of
 from cluster.bus import BusEnd
 from cluster.channel import Body
 from cluster.page import Page, RelayWatch
@@ -179,7 +180,7 @@ class WsWorker(ServingWorker):
         from ws.server import WebSocketServer
 
         ctx, bus, _ = await self.build(self._on_message, self._on_loss, 0)
-        self.websockets = WebSocketServer(ctx)
+        self.websockets = WebSocketServer(ctx, address_of(self.start.paths.node_id, self.name))
         self.receiver = Receiver(self.inherited[0], self._adopt, self._count)
         sweeping = asyncio.create_task(self.websockets.sweep_for_ever())
         ready()

@@ -6,9 +6,11 @@
     bus ──────> hub.py: channel/user/team -> clients ──> fanout.py: one write a turn ──> sockets
 
 actions.py   what clients ask for over the socket
+claims.py    connections that change their worker
 client.py    one socket, and its connection while it has none
 close.py     close codes
 detached.py  sans-I/O: connections kept for clients that come back
+entry.py     how a socket gets its connection
 fanout.py    shared frames, dirty list, one write per socket and turn of the loop
 heads.py     sans-I/O: every event of a channel once and in its order
 hub.py       who hears what

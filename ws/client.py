@@ -15,18 +15,19 @@ from typing import Any, Protocol, cast
 from app import events, sessions
 from app.context import Context
 from app.errors import AppError
-from app.permissions import Actor
 from app.ports import Upgrade
 from db.errors import DatabaseError
-from db.ids import SessionId, TeamId, UserId, new_id
+from db.ids import SessionId, TeamId, UserId
 from ws import actions, protocol
+from ws.claims import Claims
 from ws.close import Close
 from ws.detached import Detached
+from ws.entry import Entry, Wanted, known
 from ws.fanout import Fanout, SharedFrame, text_frame
 from ws.heads import Cursors
 from ws.hub import Hub, Positions
 from ws.repairs import Repairs
-from ws.stream import Stream
+from ws.stream import MAX_QUEUED_EVENTS, Stream
 
 log = logging.getLogger(__name__)
 
@@ -48,9 +49,13 @@ class Server(Protocol):
     fanout: Fanout
     repairs: Repairs
     detached: "Detached[Client]"
+    claims: Claims
     loop: asyncio.AbstractEventLoop
     clients: "set[Client]"
     tasks: set[asyncio.Task[None]]
+
+    def find(self, connection_id: str) -> "Client | None":
+        """The client of this id."""
 
     async def read_memberships(self, user_id: str) -> tuple[Positions, list[TeamId]]:
         """Where a user belongs, and how far those channels are. Raises DatabaseError."""
@@ -65,11 +70,13 @@ class Client(asyncio.Protocol):
         now = server.loop.time()
         self._connection = protocol.Connection(now)
         self._transport: asyncio.Transport | None = None
-        self._stream = Stream()
+        self.stream = Stream()
+        self._entry = Entry(server, self)
         self._marked = False
+        self._holding = False
         self._paused_at: float | None = None
         self._ending = False
-        self._final = False
+        self.final = False
         """Whether it was we who closed: nobody comes back to that."""
         self._requests: deque[protocol.Asked] = deque()
         self._working = False
@@ -116,18 +123,18 @@ class Client(asyncio.Protocol):
             return
         self.attached = False
         hub = self._server.hub
-        if self.connection_id and not self._final:
-            self._stream.detach()
+        if self.connection_id and not self.final:
+            self.stream.detach()
             self._server.detached.add(self, self._server.loop.time())
         else:
-            self._stream.clear()
+            self.stream.clear()
             hub.leave(self)
         if self.connection_id and not hub.attached(self.user_id):
             self._server.ctx.bus.publish(events.Presence("disconnected", (self.user_id,)))
 
     def forget(self) -> None:
         """Nobody came back in time."""
-        self._stream.clear()
+        self.stream.clear()
         self._server.hub.leave(self)
 
     def pause_writing(self) -> None:
@@ -160,45 +167,19 @@ class Client(asyncio.Protocol):
         upgrade, self._upgrade = self._upgrade, None
         assert upgrade is not None
         if upgrade.session_id:
-            self._run(self._begin(SessionId(upgrade.session_id), upgrade.user_id, opened))
+            wanted = Wanted(opened.connection_id, opened.sequence) if opened.sequence is not None else None
+            self._run(self._entry.begin(SessionId(upgrade.session_id), upgrade.user_id, wanted))
 
-    async def _begin(self, session_id: SessionId, user_id: str, opened: protocol.Opened) -> None:
-        if not await self._resume(session_id, user_id, opened):
-            await self._authenticate(session_id, user_id)
-
-    async def _resume(self, session_id: SessionId, user_id: str, opened: protocol.Opened) -> bool:
-        """Go on as the connection that the client had, if that is possible; True as well when the socket is over."""
-        if opened.sequence is None or not opened.connection_id:
+    def surrender(self, user_id: str, session_id: str, seq: int) -> bool:
+        """Whether the connection may go on with another socket from this number on. It has none here any more then."""
+        if self.user_id != user_id or self.final or (self.attached and self.session_id != session_id):
             return False
-        try:
-            actor = await sessions.recheck(self._server.ctx, session_id)
-        except (AppError, DatabaseError):
-            self._abort()
-            return True
-        hub = self._server.hub
-        old = hub.of_connection(opened.connection_id)
-        if self._is_over() or not isinstance(old, Client) or old.user_id != user_id or old._final:
-            return self._is_over()
-        if old.attached:
-            if old.session_id != session_id:
-                return False
-            old.give_way()
-        self._server.detached.discard(old)
-        if old.cursors or not old._stream.resume(opened.sequence):
-            old.forget()
+        if self.attached:
+            self.give_way()
+        self._server.detached.discard(self)
+        if self.cursors or not self.stream.resume(seq):
+            self.forget()
             return False
-        first = not hub.attached(user_id)
-        self.session_id, self.user_id, self.connection_id = session_id, user_id, old.connection_id
-        self.attached = True
-        self._deadline = None
-        self._expires_at_ms = actor.session.expires_at
-        replies, self._stream = self._stream.take(), old._stream
-        if self._transport is not None and replies:
-            self._transport.write(b"".join(replies))  # the handshake
-        hub.replace(old, self)
-        self._mark()
-        if first:
-            self._server.ctx.bus.publish(events.Presence("connected", (user_id,)))
         return True
 
     def give_way(self) -> None:
@@ -230,7 +211,7 @@ class Client(asyncio.Protocol):
             await self._answer_all()
         except Exception:
             log.exception("a socket's request failed")
-            self._abort()
+            self.abort()
         finally:
             self._working = False
             if self._transport is not None:
@@ -257,52 +238,42 @@ class Client(asyncio.Protocol):
     async def _challenge(self, request: protocol.Asked) -> None:
         token = request.data.get("token")
         if not isinstance(token, str):
-            self._abort()
+            self.abort()
             return
         try:
             actor = await sessions.authenticate(self._server.ctx, token)
         except (AppError, DatabaseError):
-            self._abort()
+            self.abort()
             return
-        await self._authenticate(actor.session.id, actor.user_id)
+        await self._entry.register(actor.session.id, actor.user_id, known=known(request.data.get("positions")))
         if self.connection_id:
             self._reply(actions.ok(request.seq))
 
-    async def _authenticate(self, session_id: SessionId, user_id: str) -> None:
-        """Register, check the session (again), say hello."""
-        hub, ctx = self._server.hub, self._server.ctx
-        self.session_id, self.user_id = session_id, user_id
-        hub.watch_session(self)
-        if self._transport is None:  # it closed while its token was looked up
-            hub.leave(self)
-            return
-        listener = hub.begin_loading(user_id)
-        memberships = newcomer = None
-        try:
-            memberships = await self._server.read_memberships(user_id)
-            actor: Actor = await sessions.recheck(ctx, session_id)
-            if self._is_over():
-                return
-            if hub.attached(user_id) >= ctx.config.service_settings.maximum_web_sockets_per_user:
-                self.close(Close.POLICY_VIOLATION)
-                return
-            self._deadline = None
-            self._expires_at_ms = actor.session.expires_at
-            self.connection_id = new_id()
-            self.attached = True
-            hub.join(listener, self)
-            first = hub.attached(user_id) == 1
-            newcomer = self
-        except (AppError, DatabaseError):
-            self._abort()
-            return
-        finally:
-            hub.end_loading(listener, memberships, newcomer)
-            self._server.repairs.look()
-        hello = events.hello(UserId(user_id), self.connection_id, ctx.client_config.version_id)
-        self.send(SharedFrame(hello.frame, best_effort=False))
-        if first:
-            ctx.bus.publish(events.Presence("connected", (user_id,)))
+    def admit(self, connection_id: str, expires_at_ms: int) -> None:
+        """The session is good: events may come."""
+        self.connection_id = connection_id
+        self.attached = True
+        self._deadline = None
+        self._expires_at_ms = expires_at_ms
+
+    def go_on(self, stream: Stream) -> None:
+        """Send what a connection was to be sent, after the replies that wait."""
+        replies, self.stream = self.stream.take(), stream
+        if self._transport is not None and replies:
+            self._transport.write(b"".join(replies))
+        self._mark()
+
+    def hold(self) -> None:
+        """Write no events until `release`."""
+        self._write()
+        self._holding = True
+
+    def release(self, first: SharedFrame | None) -> None:
+        """Write events, this one before all others."""
+        self._holding = False
+        if first is not None:
+            self.stream.put_first(first)
+        self._mark()
 
     async def recheck(self) -> None:
         """Close the socket if its session has ended meanwhile."""
@@ -325,14 +296,18 @@ class Client(asyncio.Protocol):
 
     def send(self, frame: SharedFrame) -> None:
         """Queue an event. A client that does not read loses best-effort events first, then the connection."""
-        if self._final:
+        if self.final:
             return
-        if self._stream.add(frame):
+        added = self.stream.add(frame)
+        if not added and self._may_write():  # very many in one turn of the loop
+            self._write()
+            added = self.stream.add(frame)
+        if added:
             self._mark()
         elif self.attached:
             self._drop_slow("its queue is full")
         else:
-            self._final = True
+            self.final = True
             self._server.detached.discard(self)
             self._server.loop.call_soon(self.forget)  # whoever delivers to us is walking over all clients
 
@@ -343,25 +318,32 @@ class Client(asyncio.Protocol):
         """Bytes that stay in order with the events."""
         if self._ending:
             return
-        self._stream.add_bytes(data)
+        self.stream.add_bytes(data)
         self._mark()
 
     def _mark(self) -> None:
-        if not self._marked and self._stream and self._paused_at is None and self._transport is not None:
+        if not self._marked and self.stream and self._may_write():
             self._marked = True
             self._server.fanout.mark(self)
 
     def flush(self) -> None:
         """Write everything that waits, in one write, unless the client has to read first."""
         self._marked = False
-        if self._paused_at is None:
+        if self._may_write():
             self._write()
+
+    def _may_write(self) -> bool:
+        return self._transport is not None and self._paused_at is None and not self._holding
+
+    def has_room(self) -> bool:
+        """Whether many events may be queued at once."""
+        return self._may_write() and len(self.stream) < MAX_QUEUED_EVENTS // 4
 
     def _write(self) -> None:
         """Events get their numbers now."""
-        if not self._stream or self._transport is None or self._is_over():
+        if not self.stream or self._transport is None or self.is_over():
             return
-        parts = self._stream.take()
+        parts = self.stream.take()
         self._transport.write(parts[0] if len(parts) == 1 else b"".join(parts))
 
     # Ending --------------------------------------------------------------------------------------------------------
@@ -369,11 +351,11 @@ class Client(asyncio.Protocol):
     def check(self, now: float, now_ms: int) -> None:
         """Once a second: time-outs and the ping that clients depend on."""
         if self._deadline is not None and now >= self._deadline:
-            self._abort()
+            self.abort()
         elif self._expires_at_ms and now_ms >= self._expires_at_ms:
             self.close(Close.SESSION_ENDED)
         elif now - self._last_heard >= SILENT_S:
-            self._abort()
+            self.abort()
         elif self._paused_at is not None and now - self._paused_at >= STUCK_S:
             self._drop_slow("it does not read")
         elif now >= self._next_ping:
@@ -386,13 +368,13 @@ class Client(asyncio.Protocol):
             self._server.detached.discard(self)
             self.forget()
             return
-        self._final = True
+        self.final = True
         self._enqueue(self._connection.close(code))
         self._finish()
 
     def _drop_slow(self, reason: str) -> None:
         log.info("slow client closed", extra={"connection": self.connection_id, "reason": reason})
-        self._stream.clear()  # a close frame behind what the transport holds is the best that can be done
+        self.stream.clear()  # a close frame behind what the transport holds is the best that can be done
         self.close(Close.TRY_AGAIN_LATER)
 
     def _finish(self) -> None:
@@ -400,21 +382,26 @@ class Client(asyncio.Protocol):
 
         Closing with bytes of the client unread would reset the connection, and the close code would be lost with it.
         """
-        if self._transport is None or self._is_over():
+        if self._transport is None or self.is_over():
             return
         self._write()
         self._ending = True
-        if self._final:
-            self._stream.clear()
+        if self.final:
+            self.stream.clear()
         self._requests.clear()
         self._transport.resume_reading()
         self._transport.write_eof()
-        self._server.loop.call_later(LINGER_S, self._abort)
+        self._server.loop.call_later(LINGER_S, self.abort)
 
-    def _is_over(self) -> bool:
+    def is_gone(self) -> bool:
+        """Whether there is no socket."""
+        return self._transport is None
+
+    def is_over(self) -> bool:
         """Whether nothing can be written any more."""
         return self._ending or self._transport is None or self._transport.is_closing()
 
-    def _abort(self) -> None:
+    def abort(self) -> None:
+        """Close at once, without a word."""
         if self._transport is not None:
             self._transport.abort()

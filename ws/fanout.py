@@ -26,13 +26,17 @@ def text_frame(payload: bytes) -> bytes:
 
 
 class SharedFrame:
-    """An event on its way to many sockets. best_effort: dropped first when a client is slow."""
+    """An event on its way to many sockets.
 
-    __slots__ = ("_by_tail_length", "best_effort", "body")
+    best_effort: dropped first when a client is slow. channel_id: of the channel that numbers it, '' when none does.
+    """
 
-    def __init__(self, body: bytes, *, best_effort: bool) -> None:
+    __slots__ = ("_by_tail_length", "best_effort", "body", "channel_id")
+
+    def __init__(self, body: bytes, *, best_effort: bool, channel_id: str = "") -> None:
         self.body = body
         self.best_effort = best_effort
+        self.channel_id = channel_id
         self._by_tail_length: dict[int, bytes] = {}
 
     def numbered(self, seq: int) -> bytes:

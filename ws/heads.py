@@ -19,7 +19,7 @@ from app.events import Event
 
 GAP_S = 0.05
 """How long what is missing may still be on its way."""
-MAX_WAITING = 1000
+MAX_WAITING = 100
 """Events of a channel that wait behind a gap; those beyond are read when it is filled."""
 
 
@@ -227,10 +227,10 @@ class Cursors:
         cursor = self._cursors.get(channel_id)
         return cursor.seq if cursor is not None and cursor.behind else None
 
-    def catch_up(self, channel_id: str, upto: int, found: Iterable[Event], head: int) -> list[Event]:
-        """What was read for it beyond its cursor, up to this number; what is to be delivered to it now."""
+    def catch_up(self, channel_id: str, after: int, upto: int, found: Iterable[Event], head: int) -> list[Event]:
+        """What was read for it beyond `after`, up to this number; what is to be delivered to it now."""
         cursor = self._cursors.get(channel_id)
-        if cursor is None or not cursor.behind:
+        if cursor is None or not cursor.behind or cursor.seq < after:  # it was set back while that was read
             return []
         reach = min(upto, head)
         ready = [event for event in found if cursor.seq < event.seq <= reach]

@@ -29,6 +29,9 @@ class Client(Protocol):
     def send(self, frame: SharedFrame) -> None:
         """Queue an event."""
 
+    def has_room(self) -> bool:
+        """Whether many events may be queued at once."""
+
     def close(self, code: Close) -> None:
         """Close the socket."""
 
@@ -85,6 +88,21 @@ class Hub:
         self._by_connection[new.connection_id] = new
         self.watch_session(new)
         self._unwatch(old)
+
+    def rename(self, client: Client, old_id: str) -> None:
+        """The client has another connection id."""
+        del self._by_connection[old_id]
+        self._by_connection[client.connection_id] = client
+
+    def heads_of(self, user_id: str) -> dict[str, int]:
+        """How far the channels are that a user hears."""
+        listener = self._listeners.get(user_id)
+        return {one: self._heads.head(one) for one in listener.channels} if listener is not None else {}
+
+    def begin(self, client: Client, channel_id: str, seq: int) -> None:
+        """The client has all of a channel up to `seq`, whatever it was sent here: go on from there."""
+        if channel_id in self._listeners[client.user_id].channels:
+            self._begin(client, channel_id, seq)
 
     def watch_session(self, client: Client) -> None:
         """Close this client when its session ends, from now on. `leave` undoes it."""
@@ -171,9 +189,9 @@ class Hub:
 
     def deliver(self, event: Event) -> None:
         """Queue an event for everybody it is meant for."""
-        frame = SharedFrame(event.frame, best_effort=event.name in events.BEST_EFFORT)
         audience = event.audience
         numbered = audience.channel_id if event.seq else ""
+        frame = SharedFrame(event.frame, best_effort=event.name in events.BEST_EFFORT, channel_id=numbered)
         for client in self._audience(audience):
             if numbered and client.cursors is not None and not client.cursors.admits(numbered, event.seq):
                 continue

@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 READS = 4
 """At once, in a worker."""
 _RETRY_S = 0.2
+_ROOM_S = 0.05
 _CHANNELS = 1000
 
 
@@ -93,14 +94,21 @@ class Repairs:
         cursors = client.cursors
         assert cursors is not None
         while channel_id in self.heads and (cursor := cursors.behind(channel_id)) is not None:
+            if self.hub.of_connection(client.connection_id) is not client:
+                return
+            if not client.has_room():
+                await asyncio.sleep(_ROOM_S)
+                continue
             found = await self._read(channel_id, cursor)
             if found is None or channel_id not in self.heads:
                 continue
             if found.trimmed or found.upto < cursor:
                 client.close(Close.SERVICE_RESTART)
                 return
-            for event in cursors.catch_up(channel_id, found.upto, found.events, self.heads.head(channel_id)):
-                client.send(SharedFrame(event.frame, best_effort=event.name in events.BEST_EFFORT))
+            head = self.heads.head(channel_id)
+            for event in cursors.catch_up(channel_id, cursor, found.upto, found.events, head):
+                best_effort = event.name in events.BEST_EFFORT
+                client.send(SharedFrame(event.frame, best_effort=best_effort, channel_id=channel_id))
 
     async def compare(self) -> None:
         """Messages were lost, or another master reigns: ask how far every channel is. Raises DatabaseError."""

@@ -7,11 +7,12 @@ from typing import cast
 
 from app import events
 from app.context import Context
-from app.events import Changed, Message, Moved
+from app.events import Changed, Claim, Frame, Given, Message, Moved
 from app.ports import Upgrade
 from db import channels, teams
 from db.errors import DatabaseError
 from db.ids import TeamId, UserId
+from ws.claims import Claims
 from ws.client import Client
 from ws.close import Close
 from ws.detached import Detached
@@ -29,7 +30,8 @@ _RETRY_S = 0.2
 class WebSocketServer:
     """All sockets of one ws worker. `adopt` takes them, `handle` takes what the bus brings."""
 
-    def __init__(self, ctx: Context) -> None:
+    def __init__(self, ctx: Context, address: str) -> None:
+        """address: of this worker, in the ids of its connections."""
         self.ctx = ctx
         self.repairs = Repairs(ctx)
         self.hub = self.repairs.hub
@@ -37,6 +39,7 @@ class WebSocketServer:
         self.loop = asyncio.get_running_loop()
         self.clients: set[Client] = set()
         self.detached: Detached[Client] = Detached()
+        self.claims = Claims(ctx.bus, address, self._give_away, self.loop.time)
         self.tasks: set[asyncio.Task[None]] = set()
         self._draining = False
 
@@ -46,9 +49,25 @@ class WebSocketServer:
             self._look_again(message)
         elif isinstance(message, Moved):
             self.repairs.learn(message)
+        elif isinstance(message, Claim | Given):
+            self.claims.handle(message)
         else:
             self.hub.handle(message)
             self.repairs.look()
+
+    def find(self, connection_id: str) -> Client | None:
+        """The client of this id."""
+        return cast(Client | None, self.hub.of_connection(connection_id))
+
+    def _give_away(self, claim: Claim) -> Given | None:
+        """Let another worker go on with a connection."""
+        old = self.find(claim.connection_id)
+        if old is None or not old.surrender(claim.user_id, claim.session_id, claim.seq):
+            return None
+        frames = tuple(Frame(one.body, one.best_effort) for one in old.stream.events())
+        given = Given(claim.id, True, frames=frames, positions=self.hub.heads_of(old.user_id))
+        old.forget()
+        return given
 
     def _look_again(self, changed: Changed) -> None:
         """Rows that sockets depend on were changed, by us or behind our back: read them again."""

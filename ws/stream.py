@@ -8,6 +8,7 @@ reaches back that far, it gets what it lacks under the old numbers, then what wa
 """
 
 from collections import deque
+from collections.abc import Callable, Sequence
 from itertools import islice
 
 from ws.fanout import SharedFrame
@@ -70,9 +71,26 @@ class Stream:
 
     def detach(self) -> None:
         """The socket is gone: what was for it alone goes with it."""
-        events = [item for item in self._queue if not isinstance(item, bytes)]
+        events = self.events()
         self._queue = deque(events)
         self._queued_bytes = sum(len(event.body) for event in events)
+
+    def events(self) -> list[SharedFrame]:
+        """The events that are queued."""
+        return [item for item in self._queue if not isinstance(item, bytes)]
+
+    def put_first(self, frame: SharedFrame) -> None:
+        """Queue an event before all others."""
+        self._queue.appendleft(frame)
+        self._queued_bytes += len(frame.body)
+
+    def take_over(self, seq: int, frames: Sequence[SharedFrame], keep: Callable[[SharedFrame], bool]) -> None:
+        """Go on as a connection of elsewhere, with these events from this number on; what is queued here follows."""
+        here = [item for item in self._queue if isinstance(item, bytes) or keep(item)]
+        self._queue = deque([*frames, *here])
+        self._queued_bytes = sum(len(one) if isinstance(one, bytes) else len(one.body) for one in self._queue)
+        self._dead = None
+        self.seq = seq
 
     def resume(self, seq: int) -> bool:
         """Go on with the event of this number, if it is known still: what was written from there on is queued again."""

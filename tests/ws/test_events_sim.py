@@ -19,6 +19,7 @@ from app.events import Audience, ChannelMembership, Event, Moved
 from app.replay import Found
 from db import channels
 from db.errors import Unavailable
+from db.ids import new_id
 from tests.rig import virtual
 from tests.rig.scale import for_each_seed, scale
 from ws.close import Close
@@ -250,7 +251,8 @@ class Client:
 
     def __init__(self, world: World, user_id: str) -> None:
         self.world = world
-        self.user_id = self.connection_id = user_id
+        self.user_id = user_id
+        self.connection_id = new_id()
         self.session_id = f"session of {user_id}"
         self.attached = True
         self.cursors: Cursors | None = None
@@ -281,6 +283,9 @@ class Client:
 
     def _wrong(self, what: str) -> None:
         self.world.wrong = self.world.wrong or Wrong(f"{_now() - 1000:.3f}: {self.user_id} {what}")
+
+    def has_room(self) -> bool:
+        return self.world.chance.random() < 0.9
 
     def close(self, _code: Close) -> None:
         self.go()

@@ -137,10 +137,14 @@ def test_who_lacks_what_others_have_gets_it_alone_and_then_what_all_get() -> Non
     cursors = Cursors()
     assert cursors.begin("c", 2, 4) is True
     assert cursors.admits("c", 5) is False  # it is in the database, and will be read
-    assert _seqs(cursors.catch_up("c", 4, [_event(3), _event(4)], 5)) == [3, 4]
+    assert _seqs(cursors.catch_up("c", 2, 4, [_event(3), _event(4)], 5)) == [3, 4]
     assert cursors.behind("c") == 4
-    assert _seqs(cursors.catch_up("c", 7, [_event(5), _event(6), _event(7)], 5)) == [5]
+    assert _seqs(cursors.catch_up("c", 4, 7, [_event(5), _event(6), _event(7)], 5)) == [5]
     assert (cursors.behind("c"), cursors.admits("c", 6)) == (None, True)
+    cursors.begin("c", 4, 8)
+    cursors.begin("c", 2, 8)  # set back while what lies beyond 4 was read
+    assert _seqs(cursors.catch_up("c", 4, 8, [_event(5), _event(6), _event(7), _event(8)], 8)) == []
+    assert cursors.behind("c") == 2
     cursors.begin("c", 2, 4)
     cursors.end("c")
-    assert _seqs(cursors.catch_up("c", 4, [_event(3)], 4)) == []
+    assert _seqs(cursors.catch_up("c", 2, 4, [_event(3)], 4)) == []

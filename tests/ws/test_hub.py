@@ -23,6 +23,9 @@ class FakeClient:
         self.got: list[bytes] = []
         self.closed: Close | None = None
 
+    def has_room(self) -> bool:
+        return True
+
     def send(self, frame: SharedFrame) -> None:
         self.got.append(frame.body)
 

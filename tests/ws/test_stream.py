@@ -112,3 +112,25 @@ def test_connections_without_a_socket_are_kept_for_5_minutes() -> None:
         detached.add(str(number), 30.0)
     assert detached.overdue(40.0) == ["c", "0", "1", "2", "3", "4"]
     assert len(detached) == MAX_KEPT
+
+
+def test_a_connection_of_elsewhere_goes_on_with_its_own_events_first() -> None:
+    stream = Stream()
+    stream.add(_frame(1))
+    stream.take()
+    for number in (8, 9):
+        stream.add(_frame(number))
+    stream.add_bytes(b"pong")
+    stream.take_over(41, [_frame(7), _frame(8)], lambda frame: frame.body != _frame(8).body)
+    parts = stream.take()
+    assert (_written(parts[:3]), parts[3]) == ([(7, 41), (8, 42), (9, 43)], b"pong")
+    assert stream.resume(42)
+    assert _written(stream.take()) == [(8, 42), (9, 43)]
+    assert not stream.resume(40)
+
+
+def test_what_goes_first_goes_before_what_waits() -> None:
+    stream = Stream()
+    stream.add(_frame(2))
+    stream.put_first(_frame(1))
+    assert _written(stream.take()) == [(1, 0), (2, 1)]

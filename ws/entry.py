@@ -1,0 +1,196 @@
+"""How a socket gets its connection: a new one, the one that it had here, or the one that another worker has.
+
+session known ──┬─ its connection is here ──> goes on, no hello
+                ├─ it may be elsewhere ──> registered, events held ──claim──> given: goes on, no hello
+                └─ else, or not given ──> registered ──> hello
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from app import events, sessions
+from app.errors import AppError
+from app.events import Given
+from app.permissions import Actor
+from db import channels
+from db.errors import DatabaseError
+from db.ids import ChannelId, SessionId, UserId, is_id
+from ws.close import Close
+from ws.fanout import SharedFrame
+from ws.hub import Positions
+
+if TYPE_CHECKING:
+    from ws.client import Client, Server
+
+MAX_REPLAYED = 500
+"""Events of a channel that was joined while the connection was on its way from one worker to another."""
+MAX_POSITIONS = 1000
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A connection that a client had, and the number of the event that it expects."""
+
+    connection_id: str
+    seq: int
+
+
+@dataclass(frozen=True)
+class Known:
+    """How far a client of our own is in its channels, by the numbers that events carry. term: of the database then."""
+
+    term: str
+    positions: dict[str, int]
+
+
+def known(value: object) -> Known | None:
+    """What a challenge may say: {"db_gen": text, "channels": {id: number}}; None for anything else."""
+    if not isinstance(value, dict):
+        return None
+    term, positions = value.get("db_gen"), value.get("channels")
+    if not isinstance(term, str) or not isinstance(positions, dict) or len(positions) > MAX_POSITIONS:
+        return None
+    if not all(is_id(one) and type(seq) is int and 0 <= seq < 1 << 62 for one, seq in positions.items()):
+        return None
+    return Known(term, positions)
+
+
+class Entry:
+    """Of one socket."""
+
+    def __init__(self, server: "Server", client: "Client") -> None:
+        self._server = server
+        self._client = client
+
+    async def begin(self, session_id: SessionId, user_id: str, wanted: Wanted | None) -> None:
+        """The session was known at the upgrade."""
+        client, claims = self._client, self._server.claims
+        if wanted is not None:
+            old = self._server.hub.of_connection(wanted.connection_id)
+            if old is not None:
+                if await self._resume(session_id, user_id, wanted):
+                    return
+                wanted = None
+            elif not claims.may_be_elsewhere(wanted.connection_id):
+                wanted = None
+        if not client.is_over():
+            await self.register(session_id, user_id, wanted=wanted)
+
+    async def _resume(self, session_id: SessionId, user_id: str, wanted: Wanted) -> bool:
+        """Go on as the connection that is here, if that is possible; True as well when the socket is over."""
+        client, server = self._client, self._server
+        try:
+            actor = await sessions.recheck(server.ctx, session_id)
+        except (AppError, DatabaseError):
+            client.abort()
+            return True
+        old = server.find(wanted.connection_id)
+        if client.is_over() or old is None or not old.surrender(user_id, session_id, wanted.seq):
+            return client.is_over()
+        first = not server.hub.attached(user_id)
+        client.session_id, client.user_id = session_id, user_id
+        client.admit(old.connection_id, actor.session.expires_at)
+        client.go_on(old.stream)
+        server.hub.replace(old, client)
+        if first:
+            server.ctx.bus.publish(events.Presence("connected", (user_id,)))
+        return True
+
+    async def register(
+        self, session_id: SessionId, user_id: str, *, wanted: Wanted | None = None, known: Known | None = None
+    ) -> None:
+        """Register with the hub, check the session (again), then go on as the connection wanted, or say hello."""
+        client, server = self._client, self._server
+        hub, ctx = server.hub, server.ctx
+        client.session_id, client.user_id = session_id, user_id
+        hub.watch_session(client)
+        if client.is_gone():  # it closed while its token was looked up
+            hub.leave(client)
+            return
+        listener = hub.begin_loading(user_id)
+        memberships = newcomer = None
+        refetch: list[str] = []
+        try:
+            memberships = await server.read_memberships(user_id)
+            if known is not None:
+                refetch = await self._too_far_back(known, memberships[0])
+            actor: Actor = await sessions.recheck(ctx, session_id)
+            if client.is_over():
+                return
+            if hub.attached(user_id) >= ctx.config.service_settings.maximum_web_sockets_per_user:
+                client.close(Close.POLICY_VIOLATION)
+                return
+            client.admit(server.claims.new_connection_id(), actor.session.expires_at)
+            hub.join(listener, client)
+            first = hub.attached(user_id) == 1
+            newcomer = client
+        except (AppError, DatabaseError):
+            client.abort()
+            return
+        finally:
+            hub.end_loading(listener, memberships, newcomer)
+            server.repairs.look()
+        if first:
+            ctx.bus.publish(events.Presence("connected", (user_id,)))
+        if wanted is not None and await self._take_over(wanted, memberships[0]):
+            return
+        if known is not None:
+            for channel_id in known.positions.keys() - set(refetch):
+                hub.begin(client, channel_id, known.positions[channel_id])
+        self._say_hello(refetch if known is not None else None)
+
+    def _say_hello(self, refetch: list[str] | None) -> None:
+        ctx, client = self._server.ctx, self._client
+        term = str(ctx.db.board.term()) if refetch is not None else ""
+        version = ctx.client_config.version_id
+        hello = events.hello(UserId(client.user_id), client.connection_id, version, db_gen=term, refetch=refetch)
+        client.release(SharedFrame(hello.frame, best_effort=False))
+
+    async def _take_over(self, wanted: Wanted, memberships: Positions) -> bool:
+        """Go on as a connection of another worker. What comes meanwhile is held, and follows what that one had."""
+        client, server = self._client, self._server
+        client.hold()
+        given = await server.claims.ask(wanted.connection_id, client.user_id, client.session_id, wanted.seq)
+        if client.final:
+            return True
+        begins = self._begins(given, memberships) if given is not None else None
+        if given is None or begins is None:
+            if not client.attached:  # nobody knows the id by which it could be asked for
+                server.detached.discard(client)
+                client.forget()
+            return not client.attached
+        old_id, client.connection_id = client.connection_id, wanted.connection_id
+        server.hub.rename(client, old_id)
+        again = {frame.body for frame in given.frames}
+        client.stream.take_over(
+            wanted.seq,
+            [SharedFrame(frame.body, best_effort=frame.best_effort) for frame in given.frames],
+            lambda frame: frame.channel_id not in begins and frame.body not in again,
+        )
+        for channel_id, seq in begins.items():
+            server.hub.begin(client, channel_id, seq)
+        client.release(None)
+        return True
+
+    def _begins(self, given: Given, memberships: Positions) -> dict[str, int] | None:
+        """From where on the connection is to hear its channels; None: too much was joined meanwhile."""
+        begins = dict(given.positions)
+        for channel_id in memberships.keys() - given.positions.keys():
+            join_seq, head = memberships[channel_id]
+            if head - join_seq > MAX_REPLAYED:
+                return None
+            begins[channel_id] = join_seq - 1
+        return begins
+
+    async def _too_far_back(self, known: Known, memberships: Positions) -> list[str]:
+        """The channels that events cannot bring up to date: the client is to fetch them anew. Raises DatabaseError."""
+        ctx = self._server.ctx
+        if known.term != str(ctx.db.board.term()):
+            return sorted(known.positions)
+        wanted = [ChannelId(one) for one in known.positions if one in memberships]
+        seqs = await channels.find_seqs(ctx.db, wanted) if wanted else {}
+        return sorted(
+            one
+            for one, seq in known.positions.items()
+            if (found := seqs.get(ChannelId(one))) is None or not found[1] <= seq <= found[0]
+        )

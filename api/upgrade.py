@@ -7,6 +7,7 @@ handover is under way, this protocol owns the transport and reads nothing from i
 import asyncio
 import contextlib
 import logging
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from http.cookies import CookieError, SimpleCookie
@@ -22,6 +23,8 @@ from db.errors import DatabaseError
 log = logging.getLogger(__name__)
 
 PATH = b"/api/v4/websocket"
+MAX_RETRY_AFTER_S = 5
+"""Not all at once: whoever is turned away comes back."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,7 @@ class Upgrader:
             upgrade = await self._prepare(transport, request)
             sock = transport.get_extra_info("socket")
             if not await self._handover.offer(sock.fileno(), upgrade):
-                raise errors.server_busy(retry_after_s=2)
+                raise errors.server_busy(retry_after_s=1 + secrets.randbelow(MAX_RETRY_AFTER_S))
         except AppError as error:
             _answer(transport, error)
         except DatabaseError:

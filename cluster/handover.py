@@ -2,7 +2,7 @@
 
     giver (api)                        taker (ws, api)
        OFFER id, payload (+ fd)  ──>
-                                 <──   TAKE id, load          it holds a duplicate, and waits
+                                 <──   TAKE id, load          it holds a duplicate, and waits (FULL id: it does not)
        GO id                     ──>                          from here on the socket is its own
        (closes its descriptor)
 
@@ -13,6 +13,7 @@ never has two servers.
 
 import array
 import asyncio
+import contextlib
 import itertools
 import logging
 import os
@@ -48,6 +49,12 @@ class Take(msgspec.Struct, array_like=True, tag="take"):
     load: int
 
 
+class Full(msgspec.Struct, array_like=True, tag="full"):
+    """Taker: I have no room for it now."""
+
+    id: int
+
+
 class Go(msgspec.Struct, array_like=True, tag="go"):
     """Giver: it is yours alone."""
 
@@ -56,7 +63,7 @@ class Go(msgspec.Struct, array_like=True, tag="go"):
 
 _encode = msgspec.msgpack.encode
 _decode_for_taker = msgspec.msgpack.Decoder(Offer | Go).decode
-_decode_for_giver = msgspec.msgpack.Decoder(Take).decode
+_decode_for_giver = msgspec.msgpack.Decoder(Take | Full).decode
 
 
 def listen(path: Path) -> socket.socket:
@@ -85,19 +92,20 @@ class Link:
         self._path = path
         self._loop = asyncio.get_running_loop()
         self._socket: socket.socket | None = None
-        self._waiting: dict[int, asyncio.Future[None]] = {}
+        self._waiting: dict[int, asyncio.Future[bool]] = {}
         self._ids = itertools.count(1)
         self.load = 0
 
     async def offer(self, fd: int, payload: bytes) -> bool:
         """Give a duplicate of `fd`. True: it is the taker's now. False: the taker did not, and will not, have it."""
         offer_id = next(self._ids)
-        waiter: asyncio.Future[None] = self._loop.create_future()
+        waiter: asyncio.Future[bool] = self._loop.create_future()
         self._waiting[offer_id] = waiter
         try:
             self._send(_encode(Offer(offer_id, payload)), fd)
             async with asyncio.timeout(TAKE_TIMEOUT_S):
-                await waiter
+                if not await waiter:
+                    return False
             self._send(_encode(Go(offer_id)), None)
         except TimeoutError:
             return False
@@ -134,14 +142,15 @@ class Link:
         except OSError:
             data = b""
         try:
-            take = _decode_for_giver(data)
+            answer = _decode_for_giver(data)
         except msgspec.MsgspecError:  # also the empty message of a closed connection
             self.close()
             return
-        self.load = take.load
-        waiter = self._waiting.get(take.id)
+        if isinstance(answer, Take):
+            self.load = answer.load
+        waiter = self._waiting.get(answer.id)
         if waiter is not None and not waiter.done():
-            waiter.set_result(None)
+            waiter.set_result(isinstance(answer, Take))
 
     def close(self) -> None:
         """Close; offers under way fail."""
@@ -177,7 +186,8 @@ class UpgradeSender:
 class Receiver:
     """A taker's end: calls `adopt` with each socket that has become its own, and its payload.
 
-    promised: called with 1 for each socket that is taken, with -1 when it did not become ours after all.
+    promised: called with 1 for each socket that is taken, with -1 when it did not become ours after all. room: whether
+    one more is taken.
     """
 
     def __init__(
@@ -186,11 +196,13 @@ class Receiver:
         adopt: Callable[[socket.socket, bytes], Coroutine[Any, Any, None]],
         load: Callable[[], int],
         promised: Callable[[int], None] = lambda _: None,
+        room: Callable[[], bool] = lambda: True,
     ) -> None:
         self._listener = listener
         self._adopt = adopt
         self._load = load
         self._promised = promised
+        self._room = room
         self._loop = asyncio.get_running_loop()
         self._peers: dict[socket.socket, dict[int, tuple[socket.socket, bytes, asyncio.TimerHandle]]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -235,6 +247,11 @@ class Receiver:
 
     def _take(self, peer: socket.socket, offer: Offer, fd: int) -> None:
         connection = socket.socket(fileno=fd)
+        if not self._room():
+            connection.close()
+            with contextlib.suppress(OSError):  # the giver is gone, or counts this one as unanswered
+                peer.send(_encode(Full(offer.id)))
+            return
         timer = self._loop.call_later(GO_TIMEOUT_S, self._expire, peer, offer.id)
         self._peers[peer][offer.id] = (connection, offer.payload, timer)
         self._promised(1)

@@ -299,9 +299,9 @@ class Mesh:
             case Kind.HELLO:
                 peer.greeted = envelope.incarnation
                 peer.acked = self._stamp.last
-                self._send(peer_id, Kind.WELCOME, self._stamp.last)
+                self._send(peer_id, Kind.WELCOME, self._stamp.last, request_id=str(envelope.incarnation))
                 self.out.append(Met(peer_id))
-            case Kind.WELCOME:
+            case Kind.WELCOME if envelope.request_id == str(self.incarnation):  # not of an earlier life of ours
                 if envelope.incarnation >= peer.intake.incarnation and not peer.intake.synced:
                     self._deliver(peer, peer.intake.start(envelope.incarnation, envelope.seq))
                     self._look_around(now)
@@ -316,7 +316,7 @@ class Mesh:
                     self._give_up(peer_id, peer, envelope.seq, "the peer keeps them no more")
             case Kind.PROBE:
                 self._send(peer_id, Kind.ALIVE, 0)
-            case Kind.ALIVE | Kind.ACK:
+            case Kind.ALIVE | Kind.ACK | Kind.WELCOME:
                 pass
             case Kind.REQUEST | Kind.ANSWER:
                 self._converse(peer_id, envelope, body)

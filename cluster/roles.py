@@ -176,17 +176,20 @@ class WsWorker(ServingWorker):
 
     async def serve(self, ready: Callable[[], None]) -> None:
         """See `Worker`."""
+        from api import drain
         from cluster.handover import Receiver
-        from ws.server import WebSocketServer
+        from ws.server import CLOSES_S, WebSocketServer
 
         ctx, bus, _ = await self.build(self._on_message, self._on_loss, 0)
         self.websockets = WebSocketServer(ctx, address_of(self.start.paths.node_id, self.name))
-        self.receiver = Receiver(self.inherited[0], self._adopt, self._count)
+        self.receiver = Receiver(self.inherited[0], self._adopt, self._count, room=self.websockets.has_room)
         sweeping = asyncio.create_task(self.websockets.sweep_for_ever())
         ready()
         await self.stop_asked.wait()
+        grace_s = 0.0 if self.at_once else drain.grace_s(ctx.config)
+        await asyncio.sleep(grace_s / 2)  # load balancers learn of it, and clients that come back go elsewhere
         self.receiver.close()
-        await self.websockets.drain()
+        await self.websockets.drain(max(grace_s / 2, CLOSES_S))
         sweeping.cancel()
         await self.tear_down(bus)
 

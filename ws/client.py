@@ -32,6 +32,8 @@ from ws.stream import MAX_QUEUED_EVENTS, Stream
 log = logging.getLogger(__name__)
 
 AUTHENTICATION_S = 5.0
+ENTRY_S = 30.0
+"""A storm is over by then; clients do not wait for their hello as long."""
 PING_EVERY_S = 60.0
 SILENT_S = 100.0
 STUCK_S = 10.0
@@ -53,6 +55,8 @@ class Server(Protocol):
     loop: asyncio.AbstractEventLoop
     clients: "set[Client]"
     tasks: set[asyncio.Task[None]]
+    entering: int
+    turnstile: asyncio.Semaphore
 
     def find(self, connection_id: str) -> "Client | None":
         """The client of this id."""
@@ -248,6 +252,10 @@ class Client(asyncio.Protocol):
         await self._entry.register(actor.session.id, actor.user_id, known=known(request.data.get("positions")))
         if self.connection_id:
             self._reply(actions.ok(request.seq))
+
+    def enter(self) -> None:
+        """It is known who this is: from now on it is us whom they wait for."""
+        self._deadline = self._server.loop.time() + ENTRY_S
 
     def admit(self, connection_id: str, expires_at_ms: int) -> None:
         """The session is good: events may come."""

@@ -43,6 +43,14 @@ class Known:
     positions: dict[str, int]
 
 
+@dataclass(frozen=True)
+class Joined:
+    """What a client hears. refetch: the channels that events cannot bring up to date for it."""
+
+    memberships: Positions
+    refetch: list[str]
+
+
 def known(value: object) -> Known | None:
     """What a challenge may say: {"db_gen": text, "channels": {id: number}}; None for anything else."""
     if not isinstance(value, dict):
@@ -101,12 +109,33 @@ class Entry:
     ) -> None:
         """Register with the hub, check the session (again), then go on as the connection wanted, or say hello."""
         client, server = self._client, self._server
+        client.enter()
+        server.entering += 1
+        try:
+            async with server.turnstile:
+                joined = await self._join(session_id, user_id, known)
+        finally:
+            server.entering -= 1
+        if joined is None:
+            return
+        if server.hub.attached(user_id) == 1:
+            server.ctx.bus.publish(events.Presence("connected", (user_id,)))
+        if wanted is not None and await self._take_over(wanted, joined.memberships):
+            return
+        if known is not None:
+            for channel_id in known.positions.keys() - set(joined.refetch):
+                server.hub.begin(client, channel_id, known.positions[channel_id])
+        self._say_hello(joined.refetch if known is not None else None)
+
+    async def _join(self, session_id: SessionId, user_id: str, known: Known | None) -> Joined | None:
+        """The client hears what comes from now on. None: its socket is over, or closed."""
+        client, server = self._client, self._server
         hub, ctx = server.hub, server.ctx
         client.session_id, client.user_id = session_id, user_id
         hub.watch_session(client)
         if client.is_gone():  # it closed while its token was looked up
             hub.leave(client)
-            return
+            return None
         listener = hub.begin_loading(user_id)
         memberships = newcomer = None
         refetch: list[str] = []
@@ -116,28 +145,20 @@ class Entry:
                 refetch = await self._too_far_back(known, memberships[0])
             actor: Actor = await sessions.recheck(ctx, session_id)
             if client.is_over():
-                return
+                return None
             if hub.attached(user_id) >= ctx.config.service_settings.maximum_web_sockets_per_user:
                 client.close(Close.POLICY_VIOLATION)
-                return
+                return None
             client.admit(server.claims.new_connection_id(), actor.session.expires_at)
             hub.join(listener, client)
-            first = hub.attached(user_id) == 1
             newcomer = client
+            return Joined(memberships[0], refetch)
         except (AppError, DatabaseError):
             client.abort()
-            return
+            return None
         finally:
             hub.end_loading(listener, memberships, newcomer)
             server.repairs.look()
-        if first:
-            ctx.bus.publish(events.Presence("connected", (user_id,)))
-        if wanted is not None and await self._take_over(wanted, memberships[0]):
-            return
-        if known is not None:
-            for channel_id in known.positions.keys() - set(refetch):
-                hub.begin(client, channel_id, known.positions[channel_id])
-        self._say_hello(refetch if known is not None else None)
 
     def _say_hello(self, refetch: list[str] | None) -> None:
         ctx, client = self._server.ctx, self._client

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import socket
 from typing import cast
 
@@ -22,6 +23,12 @@ from ws.repairs import Repairs
 
 log = logging.getLogger(__name__)
 
+MAX_ENTERING = 1000
+ENTRIES = 16
+"""That ask the database at a time."""
+_CLOSES_EVERY_S = 0.02
+CLOSES_S = 0.8
+_CLOSES_LEAST = 20
 _DRAIN_S = 1.0
 _SWEEP_S = 1.0
 _RETRY_S = 0.2
@@ -41,6 +48,9 @@ class WebSocketServer:
         self.detached: Detached[Client] = Detached()
         self.claims = Claims(ctx.bus, address, self._give_away, self.loop.time)
         self.tasks: set[asyncio.Task[None]] = set()
+        self.entering = 0
+        """Clients that wait for their connection: for the database, most of the time."""
+        self.turnstile = asyncio.Semaphore(ENTRIES)
         self._draining = False
 
     def handle(self, message: Message) -> None:
@@ -90,6 +100,10 @@ class WebSocketServer:
             await client.recheck()
         for user_id in users:
             await self._until_read(user_id)
+
+    def has_room(self) -> bool:
+        """Whether one more client may wait for its connection."""
+        return self.entering < MAX_ENTERING
 
     async def adopt(self, sock: socket.socket, upgrade: Upgrade) -> None:
         """Serve a connected socket whose upgrade request is still unanswered."""
@@ -148,11 +162,19 @@ class WebSocketServer:
             for client in self.detached.overdue(now):
                 client.forget()
 
-    async def drain(self) -> None:
-        """Take no more sockets, close those here with 1012 and give the clients a second to hear of it."""
+    async def drain(self, seconds: float = CLOSES_S) -> None:
+        """Take no more sockets, close those here with 1012 and give the clients a second to hear of it.
+
+        Many are closed by and by, within so many seconds, as they all come back somewhere else.
+        """
         self._draining = True
-        for client in list(self.clients):
-            client.close(Close.SERVICE_RESTART)
+        clients = list(self.clients)
+        slice_ = max(_CLOSES_LEAST, math.ceil(len(clients) * _CLOSES_EVERY_S / seconds))
+        for at in range(0, len(clients), slice_):
+            if at:
+                await asyncio.sleep(_CLOSES_EVERY_S)
+            for client in clients[at : at + slice_]:
+                client.close(Close.SERVICE_RESTART)
         deadline = self.loop.time() + _DRAIN_S
         while self.clients and self.loop.time() < deadline:
             await asyncio.sleep(0.02)

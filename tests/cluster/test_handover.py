@@ -193,3 +193,28 @@ def test_all_sockets_of_a_user_go_to_one_place_others_where_there_are_fewest() -
     assert sorted(choose("somebody", [5, 5, 5])) == [0, 1, 2]
     homes = [choose(f"user{number}", [0, 0, 0, 0])[0] for number in range(400)]
     assert min(homes.count(index) for index in range(4)) > 60
+
+
+async def test_a_full_taker_says_so_at_once_and_keeps_nothing(tmp_path: Path) -> None:
+    full, other = Taker(tmp_path / "a"), Taker(tmp_path / "b")
+    full.receiver._room = lambda: False
+    sender = UpgradeSender([full.path, other.path])
+    loop = asyncio.get_running_loop()
+    client, server = socket.socketpair()
+    before = loop.time()
+    for _ in range(10):
+        assert await sender.offer(server.fileno(), UPGRADE)
+    assert loop.time() - before < handover.TAKE_TIMEOUT_S
+    await _until(lambda: len(other.got) == 10)
+    assert (full.got, full.promised) == ([], 0)
+    other.receiver._room = lambda: False
+    assert not await sender.offer(server.fileno(), UPGRADE)
+    server.close()
+    for sock, _ in other.got:
+        sock.close()
+    other.got.clear()
+    assert client.recv(1) == b"", "a duplicate was kept"
+    client.close()
+    sender.close()
+    for taker in (full, other):
+        taker.close()

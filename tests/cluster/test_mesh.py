@@ -151,6 +151,17 @@ def test_an_earlier_life_of_a_node_is_not_listened_to() -> None:
     assert mesh.peers["b"].intake.incarnation == 2
 
 
+def test_a_welcome_to_an_earlier_life_of_ours_is_not_to_us() -> None:
+    """The peer does not wait for our acknowledgements yet: it knows only the one that is dead."""
+    mesh = Mesh("a", "cluster", 2, 0.0)
+    mesh.set_members(["a", "b"], 0.0)
+    mesh.told("b", Envelope("cluster", "b", 1, 0, Kind.HELLO, Class.CONTROL), b"", 1.0)
+    _welcome(mesh, "b", 1, to=1, now=1.0)
+    assert not mesh.joined
+    _welcome(mesh, "b", 1, to=2, now=1.1)
+    assert mesh.joined
+
+
 def _storm(chance: random.Random, *, restarts: bool) -> None:
     net = SimNet(chance, NODES, drop=chance.choice([0.0, 0.02, 0.1]))
     waits: dict[tuple[str, int], tuple[int, int]] = {}
@@ -220,8 +231,14 @@ def test_streams_are_whole_again_after_restarts() -> None:
 
 def _met(mesh: Mesh, peer: str, incarnation: int = 1, now: float = 0.0) -> None:
     """The peer and this node have greeted each other."""
-    for kind in (Kind.HELLO, Kind.WELCOME):
-        mesh.told(peer, Envelope("cluster", peer, incarnation, 0, kind, Class.CONTROL), b"", now)
+    mesh.told(peer, Envelope("cluster", peer, incarnation, 0, Kind.HELLO, Class.CONTROL), b"", now)
+    _welcome(mesh, peer, incarnation, mesh.incarnation, now)
+
+
+def _welcome(mesh: Mesh, peer: str, incarnation: int, to: int, now: float) -> None:
+    """The peer's answer to a greeting of this node's life `to`."""
+    welcome = Envelope("cluster", peer, incarnation, 0, Kind.WELCOME, Class.CONTROL, request_id=str(to))
+    mesh.told(peer, welcome, b"", now)
 
 
 def _waits(mesh: Mesh) -> bool:

@@ -216,7 +216,7 @@ def test_without_a_ws_worker_that_answers_an_upgrade_is_503_and_soon(own_node: N
         Socket.open(ann)
     assert time.monotonic() - began < 2.0
     assert caught.value.response.status_code == 503
-    assert caught.value.response.headers["Retry-After"] == "2"
+    assert 1 <= int(caught.value.response.headers["Retry-After"]) <= 5
     for pid in pids:
         os.kill(pid, signal.SIGCONT)
     until(lambda: _opens(ann), what="a socket")

@@ -12,7 +12,7 @@ from app import events, sessions
 from app.errors import AppError
 from app.events import Given
 from app.permissions import Actor
-from db import channels
+from db import channels, shards
 from db.errors import DatabaseError
 from db.ids import ChannelId, SessionId, UserId, is_id
 from ws.close import Close
@@ -141,6 +141,8 @@ class Entry:
         refetch: list[str] = []
         try:
             memberships = await server.read_memberships(user_id)
+            # What the client fetches after its hello may not be older than that: no event brings it what lies between.
+            ctx.db.landed({shards.posts(ChannelId(one)) for one in hub.unheard(memberships[0])}, None)
             if known is not None:
                 refetch = await self._too_far_back(known, memberships[0])
             actor: Actor = await sessions.recheck(ctx, session_id)

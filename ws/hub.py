@@ -99,6 +99,10 @@ class Hub:
         listener = self._listeners.get(user_id)
         return {one: self._heads.head(one) for one in listener.channels} if listener is not None else {}
 
+    def unheard(self, positions: Positions) -> list[str]:
+        """The channels of which something may be committed that nobody here has heard of."""
+        return [one for one, (_, head) in positions.items() if one not in self._heads or self._heads.head(one) < head]
+
     def begin(self, client: Client, channel_id: str, seq: int) -> None:
         """The client has all of a channel up to `seq`, whatever it was sent here: go on from there."""
         if channel_id in self._listeners[client.user_id].channels:

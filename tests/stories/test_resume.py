@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 import time
 from collections.abc import Iterator
 from itertools import pairwise
@@ -170,6 +171,24 @@ def test_who_says_how_far_it_is_in_its_channels_is_brought_up_to_date(cluster: C
     assert other.ask("ping")["status"] == "OK"
     assert other.posts() == []
     other.close()
+
+
+def test_what_is_fetched_after_a_hello_lacks_nothing_that_the_socket_will_not_bring(cluster: Cluster) -> None:
+    """Also where the bus has not told this node of it, and its copies of pages count still."""
+    ann, bob, channel = _pair(cluster)
+    here = cluster.client(ann, 1)
+    Socket.open(here).close()  # its worker hears of the channel already, and keeps on doing so for a while
+    assert here.get(f"/channels/{channel}/posts")["order"]
+    with cluster.frozen([cluster.nodes[1].pid("relay")]):
+        writing = threading.Thread(target=bob.write, args=(channel, "untold"))
+        writing.start()
+        until(lambda: cluster.sql(f"SELECT 1 FROM posts WHERE channel_id = '{channel}' AND message = 'untold'"))
+        socket = Socket.open(here)
+        fetched = [post["message"] for post in here.get(f"/channels/{channel}/posts")["posts"].values()]
+    writing.join()
+    time.sleep(0.5)
+    assert fetched.count("untold") + _messages(socket).count("untold") == 1
+    socket.close()
 
 
 def _challenge(who: Rest, positions: object) -> Socket:

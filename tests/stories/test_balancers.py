@@ -20,6 +20,7 @@ from tests.rig.rest import Rest
 from tests.rig.scale import scale
 from tests.rig.socket import Socket
 from tests.rig.wait import until
+from ws.close import Close
 
 GRACE_S = 4
 
@@ -114,10 +115,12 @@ def test_requests_and_websockets_go_through_to_every_node(balancer: Balancer, cl
 
 def test_nodes_that_stop_in_turn_fail_no_request(balancer: Balancer, cluster: Cluster) -> None:
     load, readers, ann, _ = _traffic(balancer)
+    codes: list[int] = []
     with load, readers:
         for _ in range(scale(1, 5)):
             for place, node in enumerate(cluster.nodes):
                 load.expect_more(20)
+                sockets = [Socket.open(ann) for _ in range(6)]
                 direct = f"{node.url}/api/v4/system/ping"
                 assert node.process is not None
                 node.process.send_signal(signal.SIGTERM)
@@ -125,10 +128,15 @@ def test_nodes_that_stop_in_turn_fail_no_request(balancer: Balancer, cluster: Cl
                 said = requests.get(f"{node.url}/api/v4/users/me", headers=ann.session.headers, timeout=5)
                 assert (said.status_code, said.headers["Connection"]) == (200, "close")
                 assert node.process.wait(GRACE_S + 6) == 0
+                until(lambda: any(one.closed for one in sockets), 2, "a socket of that node to be closed")  # noqa: B023
+                codes += [one.closed for one in sockets if one.closed]
+                for one in sockets:
+                    one.close()
                 load.expect_more(20)
                 cluster.restart(place)
                 cluster.until_green()
     print(f"{balancer.name}: {len(load.acknowledged)} posts, {readers.done} reads")
+    assert set(codes) == {Close.SERVICE_RESTART}, "sockets were cut that the node would have closed"
     assert readers.failures == []
     assert load.failures == []
     assert load.reasons == []

@@ -10,6 +10,7 @@ client.py    one socket, and its connection while it has none
 close.py     close codes
 detached.py  sans-I/O: connections kept for clients that come back
 fanout.py    shared frames, dirty list, one write per socket and turn of the loop
+frames.py    sans-I/O: frames of clients, whole texts by a short path
 heads.py     sans-I/O: every event of a channel once and in its order
 hub.py       who hears what
 protocol.py  sans-I/O: handshake, frames, requests, limits

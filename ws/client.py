@@ -8,7 +8,6 @@ hello.
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Coroutine
 from typing import Any, Protocol, cast
 
@@ -57,7 +56,31 @@ class Server(Protocol):
 
 
 class Client(asyncio.Protocol):
-    """One socket."""
+    """One socket. Slots: there are many, and each event touches them all."""
+
+    __slots__ = (
+        "_connection",
+        "_deadline",
+        "_ending",
+        "_expires_at_ms",
+        "_final",
+        "_last_active",
+        "_last_heard",
+        "_marked",
+        "_next_ping",
+        "_paused_at",
+        "_requests",
+        "_server",
+        "_stream",
+        "_transport",
+        "_upgrade",
+        "_working",
+        "attached",
+        "connection_id",
+        "cursors",
+        "session_id",
+        "user_id",
+    )
 
     def __init__(self, server: Server, upgrade: Upgrade) -> None:
         self._server = server
@@ -71,7 +94,7 @@ class Client(asyncio.Protocol):
         self._ending = False
         self._final = False
         """Whether it was we who closed: nobody comes back to that."""
-        self._requests: deque[protocol.Asked] = deque()
+        self._requests: list[protocol.Asked] = []
         self._working = False
         self._deadline: float | None = now + AUTHENTICATION_S
         self._expires_at_ms = 0
@@ -194,7 +217,7 @@ class Client(asyncio.Protocol):
         self._expires_at_ms = actor.session.expires_at
         replies, self._stream = self._stream.take(), old._stream
         if self._transport is not None and replies:
-            self._transport.write(b"".join(replies))  # the handshake
+            self._transport.write(replies)  # the handshake
         hub.replace(old, self)
         self._mark()
         if first:
@@ -238,7 +261,7 @@ class Client(asyncio.Protocol):
 
     async def _answer_all(self) -> None:
         while self._requests:
-            request = self._requests.popleft()
+            request = self._requests.pop(0)
             await self._answer(request)
 
     async def _answer(self, request: protocol.Asked) -> None:
@@ -328,7 +351,8 @@ class Client(asyncio.Protocol):
         if self._final:
             return
         if self._stream.add(frame):
-            self._mark()
+            if not self._marked:
+                self._mark()
         elif self.attached:
             self._drop_slow("its queue is full")
         else:
@@ -347,22 +371,18 @@ class Client(asyncio.Protocol):
         self._mark()
 
     def _mark(self) -> None:
-        if not self._marked and self._stream and self._paused_at is None and self._transport is not None:
+        if not self._marked and self._paused_at is None and self._transport is not None:
             self._marked = True
             self._server.fanout.mark(self)
 
     def flush(self) -> None:
-        """Write everything that waits, in one write, unless the client has to read first."""
+        """Write everything that waits, in one write, unless the client has to read first. Events get numbers now."""
         self._marked = False
-        if self._paused_at is None:
-            self._write()
-
-    def _write(self) -> None:
-        """Events get their numbers now."""
-        if not self._stream or self._transport is None or self._is_over():
-            return
-        parts = self._stream.take()
-        self._transport.write(parts[0] if len(parts) == 1 else b"".join(parts))
+        transport = self._transport
+        if self._paused_at is None and transport is not None and not self._ending and not transport.is_closing():
+            data = self._stream.take()
+            if data:
+                transport.write(data)
 
     # Ending --------------------------------------------------------------------------------------------------------
 
@@ -402,7 +422,8 @@ class Client(asyncio.Protocol):
         """
         if self._transport is None or self._is_over():
             return
-        self._write()
+        self._paused_at = None
+        self.flush()
         self._ending = True
         if self._final:
             self._stream.clear()

@@ -4,7 +4,7 @@ An event finds its sockets through the users of its channel, never by a walk ove
 at delivery: a user just removed does not get the event that follows.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
 from app import events
@@ -174,33 +174,31 @@ class Hub:
         frame = SharedFrame(event.frame, best_effort=event.name in events.BEST_EFFORT)
         audience = event.audience
         numbered = audience.channel_id if event.seq else ""
-        for client in self._audience(audience):
-            if numbered and client.cursors is not None and not client.cursors.admits(numbered, event.seq):
+        only, but = audience.connection_id, audience.omit_connection_id
+        for listener in self._audience(audience):
+            if listener.user_id in audience.omit_users:
                 continue
-            if client.user_id not in audience.omit_users and (
-                not audience.omit_connection_id or client.connection_id != audience.omit_connection_id
-            ):
+            for client in listener.clients:
+                if (only and client.connection_id != only) or (but and client.connection_id == but):
+                    continue
+                if numbered and client.cursors is not None and not client.cursors.admits(numbered, event.seq):
+                    continue
                 client.send(frame)
 
-    def _audience(self, audience: Audience) -> Iterator[Client]:
+    def _audience(self, audience: Audience) -> Iterable[Listener]:
         """By the first of connection, user, channel, team that is set; else everybody."""
+        user_id = audience.user_id
         if audience.connection_id:
             client = self._by_connection.get(audience.connection_id)
-            if client is not None:
-                yield client
-            return
-        listeners: Iterable[Listener]
-        if audience.user_id:
-            one = self._listeners.get(audience.user_id)
-            listeners = () if one is None else (one,)
-        elif audience.channel_id:
-            listeners = self._by_channel.get(audience.channel_id, ())
-        elif audience.team_id:
-            listeners = self._by_team.get(audience.team_id, ())
-        else:
-            listeners = self._listeners.values()
-        for listener in listeners:
-            yield from listener.clients
+            user_id = "" if client is None else client.user_id
+        if user_id or audience.connection_id:
+            listener = self._listeners.get(user_id)
+            return () if listener is None else (listener,)
+        if audience.channel_id:
+            return self._by_channel.get(audience.channel_id, ())
+        if audience.team_id:
+            return self._by_team.get(audience.team_id, ())
+        return self._listeners.values()
 
     def clients_in(self, channel_id: str) -> list[Client]:
         """Who hears of the channel."""

@@ -97,6 +97,10 @@ _decode_request = msgspec.json.Decoder(_Request).decode
 class Connection:
     """The server's end of one WebSocket."""
 
+    __slots__ = (
+        "_allowance", "_allowance_at", "_frames", "_head", "_message", "_message_bytes", "_upgrade", "state",
+    )  # fmt: skip
+
     def __init__(self, now: float) -> None:
         self.state = State.HANDSHAKE
         self._upgrade: WSConnection | None = WSConnection(ConnectionType.SERVER)

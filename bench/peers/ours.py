@@ -11,12 +11,11 @@ from app import events
 from app.context import Context
 from app.events import Audience, Event
 from app.ports import Upgrade
-from bench.peers.wire import EVENT, serve_lines
+from bench.peers.wire import BODY, serve_lines
 from db.ids import new_id
 from ws.server import WebSocketServer
 
 _CHANNEL = new_id()
-_FRAME = EVENT.rpartition(b',"seq"')[0]
 
 
 class Worker:
@@ -48,12 +47,12 @@ class Worker:
         hub.join(listener, client)
         hub.end_loading(listener, ({_CHANNEL: (1, self._seq)}, ()), client)
 
-    def publish(self, count: int) -> None:
-        """So many posts of the channel, in one message of the bus."""
+    def publish(self, count: int, _numbered: bool) -> None:
+        """So many posts of the channel, in one message of the bus; always numbered."""
         posts = []
         for _ in range(count):
             self._seq += 1
-            posts.append(events.encode(Event("posted", Audience(channel_id=_CHANNEL), self._seq, _FRAME)))
+            posts.append(events.encode(Event("posted", Audience(channel_id=_CHANNEL), self._seq, BODY)))
         for message in events.unbundle(events.bundle(posts)):
             self.server.handle(message)
 

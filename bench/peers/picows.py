@@ -5,7 +5,7 @@ import asyncio
 import uvloop
 from picows import WSListener, WSMsgType, WSTransport, WSUpgradeRequest, ws_create_server
 
-from bench.peers.wire import event, serve_lines
+from bench.peers.wire import Numbers, numbered, serve_lines
 
 _clients: set[WSTransport] = set()
 
@@ -23,12 +23,13 @@ def _listen(_request: WSUpgradeRequest) -> WSListener:
 
 
 async def _main() -> None:
-    data = event().encode()
+    numbers = Numbers()
+    same = numbered(123)
 
-    def send(count: int) -> None:
+    def send(count: int, with_number: bool) -> None:
         for _ in range(count):
             for client in _clients:
-                client.send(WSMsgType.TEXT, data)
+                client.send(WSMsgType.TEXT, numbered(numbers.take(client)) if with_number else same)
 
     server = await ws_create_server(_listen, "127.0.0.1", 0)
     serve_lines(server.sockets[0].getsockname()[1], send)

@@ -6,9 +6,10 @@ from typing import Any
 import uvicorn
 import uvloop
 
-from bench.peers.wire import event, serve_lines
+from bench.peers.wire import Numbers, numbered, serve_lines
 
 _clients: set[Any] = set()
+_numbers = Numbers()
 _tasks: set[asyncio.Task[None]] = set()
 
 
@@ -21,15 +22,16 @@ async def _application(_scope: Any, receive: Any, send: Any) -> None:
     _clients.discard(send)
 
 
-async def _send(count: int) -> None:
-    message = {"type": "websocket.send", "text": event()}
+async def _send(count: int, with_number: bool) -> None:
+    same = numbered(123).decode()
     for _ in range(count):
         for send in list(_clients):
-            await send(message)
+            text = numbered(_numbers.take(send)).decode() if with_number else same
+            await send({"type": "websocket.send", "text": text})
 
 
-def _start(count: int) -> None:
-    task = asyncio.get_running_loop().create_task(_send(count))
+def _start(count: int, with_number: bool) -> None:
+    task = asyncio.get_running_loop().create_task(_send(count, with_number))
     _tasks.add(task)
     task.add_done_callback(_tasks.discard)
 

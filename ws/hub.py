@@ -12,6 +12,7 @@ from app.events import Audience, ChannelMembership, Event, EverySessionClosed, M
 from ws.close import Close
 from ws.fanout import SharedFrame
 from ws.heads import Cursors, Heads
+from ws.index import Index, Member
 
 Positions = Mapping[str, tuple[int, int]]
 """Of the channels that a user hears: (the number with which they joined, the head now)."""
@@ -33,18 +34,18 @@ class Client(Protocol):
         """Close the socket."""
 
 
-class Listener:
-    """A user with clients in this worker, and where they belong."""
+class Listener(Member):
+    """A user with clients in this worker, and where they belong: `rooms` are their channels."""
 
-    __slots__ = ("channels", "clients", "loading", "seen", "teams", "user_id")
+    __slots__ = ("clients", "loading", "seen", "teams", "user_id")
 
     def __init__(self, user_id: str) -> None:
+        super().__init__()
         self.user_id = user_id
         self.clients: list[Client] = []
-        self.channels: set[str] = set()
-        self.teams: set[str] = set()
+        self.teams: frozenset[str] = frozenset()
         self.loading = 0
-        self.seen: list[ChannelMembership | TeamMembership] = []
+        self.seen: tuple[ChannelMembership | TeamMembership, ...] = ()
         """Changes that came while memberships were being read: they hold over what was read."""
 
 
@@ -57,7 +58,7 @@ class Hub:
         self._now = now
         self._on_behind = on_behind
         self._listeners: dict[str, Listener] = {}
-        self._by_channel: dict[str, set[Listener]] = {}
+        self._channels: Index[Listener] = Index()
         self._by_team: dict[str, set[Listener]] = {}
         self._by_session: dict[str, list[Client]] = {}
         self._by_connection: dict[str, Client] = {}
@@ -117,12 +118,12 @@ class Hub:
         """
         listener.loading -= 1
         if read is not None:
-            self._place(listener, read[0], set(read[1]), newcomer)
+            self._place(listener, read[0], read[1], newcomer)
             for change in listener.seen:
                 self._apply(listener, change)
         self._heads.end_loading()
         if not listener.loading:
-            listener.seen.clear()
+            listener.seen = ()
             self._forget_if_empty(listener)
 
     def join(self, listener: Listener, client: Client) -> None:
@@ -159,7 +160,7 @@ class Hub:
                 listener = self._listeners.get(message.user_id)
                 if listener is not None:
                     if listener.loading:
-                        listener.seen.append(message)
+                        listener.seen += (message,)
                     self._apply(listener, message)
             case EverySessionClosed():
                 for clients in list(self._by_session.values()):
@@ -195,26 +196,34 @@ class Hub:
             listener = self._listeners.get(user_id)
             return () if listener is None else (listener,)
         if audience.channel_id:
-            return self._by_channel.get(audience.channel_id, ())
+            return self._channels.members(audience.channel_id)
         if audience.team_id:
             return self._by_team.get(audience.team_id, ())
         return self._listeners.values()
 
     def clients_in(self, channel_id: str) -> list[Client]:
         """Who hears of the channel."""
-        return [client for listener in self._by_channel.get(channel_id, ()) for client in listener.clients]
+        return [client for listener in self._channels.members(channel_id) for client in listener.clients]
 
-    def _place(self, listener: Listener, channels: Positions, teams: set[str], newcomer: Client | None = None) -> None:
-        for gone in listener.channels - channels.keys():
+    def _place(self, listener: Listener, channels: Positions, teams: Iterable[str], newcomer: Client | None) -> None:
+        before = set(listener.rooms)
+        for gone in before - channels.keys():
             self._leave_channel(listener, gone)
         for channel_id, (join_seq, head) in channels.items():
-            if channel_id not in listener.channels:
+            if channel_id not in before:
                 self._enter_channel(listener, channel_id, join_seq - 1, head, newcomer)
             self._heads.learn(channel_id, head, self._now())
             if newcomer is not None:
                 self._begin(newcomer, channel_id, head)
+        self._enter_teams(listener, frozenset(teams))
+
+    def _enter_teams(self, listener: Listener, teams: frozenset[str]) -> None:
+        """These teams and no others."""
         for gone in listener.teams - teams:
-            _discard(self._by_team, gone, listener)
+            listeners = self._by_team[gone]
+            listeners.discard(listener)
+            if not listeners:
+                del self._by_team[gone]
         for new in teams - listener.teams:
             self._by_team.setdefault(new, set()).add(listener)
         listener.teams = teams
@@ -225,8 +234,7 @@ class Hub:
         """The user's clients hear of the channel: a newcomer what comes after the head, others what comes after seq."""
         others = [client for client in listener.clients if client is not newcomer]
         self._heads.serve(channel_id, seq if others else head, self._now())
-        listener.channels.add(channel_id)
-        self._by_channel.setdefault(channel_id, set()).add(listener)
+        self._channels.enter(listener, channel_id)
         for client in others:
             self._begin(client, channel_id, seq)
 
@@ -240,9 +248,8 @@ class Hub:
             self._on_behind(client, channel_id)
 
     def _leave_channel(self, listener: Listener, channel_id: str) -> None:
-        listener.channels.discard(channel_id)
-        _discard(self._by_channel, channel_id, listener)
-        if channel_id not in self._by_channel:
+        self._channels.leave(listener, channel_id)
+        if channel_id not in self._channels:
             self._heads.forget(channel_id)
         for client in listener.clients:
             if client.cursors is not None:
@@ -252,24 +259,16 @@ class Hub:
         if isinstance(change, ChannelMembership):
             if not change.joined:
                 self._leave_channel(listener, change.channel_id)
-            elif change.channel_id not in listener.channels:
+            elif change.channel_id not in listener.rooms:
                 self._enter_channel(listener, change.channel_id, change.seq, change.seq)
         elif change.joined:
-            listener.teams.add(change.team_id)
-            self._by_team.setdefault(change.team_id, set()).add(listener)
+            self._enter_teams(listener, listener.teams | {change.team_id})
         else:
-            listener.teams.discard(change.team_id)
-            _discard(self._by_team, change.team_id, listener)
+            self._enter_teams(listener, listener.teams - {change.team_id})
 
     def _forget_if_empty(self, listener: Listener) -> None:
-        if not listener.clients and not listener.loading:
-            self._place(listener, {}, set())
+        if not listener.clients and not listener.loading and not listener.gone:
+            for channel_id in self._channels.leave_all(listener):
+                self._heads.forget(channel_id)
+            self._enter_teams(listener, frozenset())
             self._listeners.pop(listener.user_id, None)
-
-
-def _discard(index: dict[str, set[Listener]], key: str, listener: Listener) -> None:
-    listeners = index.get(key)
-    if listeners is not None:
-        listeners.discard(listener)
-        if not listeners:
-            del index[key]

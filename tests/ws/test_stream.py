@@ -3,6 +3,7 @@
 import json
 import random
 import re
+import tracemalloc
 
 from tests.rig.scale import for_each_seed, scale
 from ws.detached import KEPT_S, MAX_KEPT, Detached
@@ -68,6 +69,19 @@ def test_only_the_last_128_are_kept_and_nobody_knows_the_future() -> None:
     assert not stream.resume(DEAD_QUEUE + 11)
     assert stream.resume(10)
     assert [number for number, _ in _written(stream.take())] == list(range(10, DEAD_QUEUE + 10))
+
+
+def test_what_was_written_is_not_kept_for_ever() -> None:
+    stream = Stream()
+    tracemalloc.start()
+    try:
+        for number in range(20 * DEAD_QUEUE):
+            stream.add(_frame(number, size=10_000))
+            stream.take()
+        used, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert DEAD_QUEUE <= used / 10_000 <= 2.5 * DEAD_QUEUE
 
 
 def _life(chance: random.Random) -> None:

@@ -43,8 +43,14 @@ PROOF ?= docs/proof/0.1.0.txt
 prove: setup
 	@set -o pipefail; MMNODE_PROVE=1 $(BIN)/pytest --no-header -v --timeout 3600 --durations=25 | tee $(PROOF)
 
-bench: $(VENV)/.all
+# With the servers that ours are measured beside.
+$(VENV)/.bench: $(VENV)/.all bench/peers/package-lock.json
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c etc/constraints.txt -e '.[embedded,test,check,bench]'
+	cd bench/peers && npm ci --ignore-scripts --no-audit --no-fund
+	@touch $@
+
+bench: $(VENV)/.bench
 	$(BIN)/python -m bench
 
 clean:
-	rm -rf $(VENV) node-data tests/clients/js/node_modules
+	rm -rf $(VENV) node-data tests/clients/js/node_modules bench/peers/node_modules

@@ -2,9 +2,9 @@
 
 import sys
 
-from bench import cluster, http
+from bench import cluster, fanout, http
 
-BENCHMARKS = {"http": http.main, "cluster": cluster.main}
+BENCHMARKS = {"http": http.main, "cluster": cluster.main, "fanout": fanout.main}
 
 for name in sys.argv[1:] or BENCHMARKS:
     print(f"## {name}")

@@ -1,15 +1,26 @@
 """CPU time of a node's processes, by role, from /proc."""
 
 import os
+import time
 from pathlib import Path
 
 from tests.rig.node import Node
 
+_SCHEDULED = 2
 _TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 
 
-def _used_s(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+def process_s(pid: int) -> float:
+    """CPU seconds of a process, all threads, in ns: its clock, as clock_getcpuclockid(3) names it."""
+    return time.clock_gettime(~pid << 3 | _SCHEDULED)
+
+
+def _used_s(pid: int) -> float | None:
+    """None: it has ended."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
     return (int(fields[11]) + int(fields[12])) * _TICK_S
 
 
@@ -30,17 +41,15 @@ class Meter:
     """CPU seconds that each role has used since `start`. Backends that end in between are missed: keep load steady."""
 
     def __init__(self, node: Node) -> None:
-        self._pids: dict[str, list[int]] = {}
+        self._began: dict[str, dict[int, float]] = {}
         for name, child in node.children().items():
             role = name.rstrip("0123456789")
             pids = [child["pid"], *(_backends(child["pid"]) if role == "postgres" else [])]
-            self._pids.setdefault(role, []).extend(pids)
-        self._began = self._read()
-
-    def _read(self) -> dict[str, float]:
-        return {role: sum(_used_s(pid) for pid in pids) for role, pids in self._pids.items()}
+            self._began.setdefault(role, {}).update((pid, used) for pid in pids if (used := _used_s(pid)) is not None)
 
     def used_s(self) -> dict[str, float]:
         """By role: api, ws, relay, postgres."""
-        now = self._read()
-        return {role: now[role] - self._began[role] for role in now}
+        return {
+            role: sum(used - before for pid, before in began.items() if (used := _used_s(pid)) is not None)
+            for role, began in self._began.items()
+        }

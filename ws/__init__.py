@@ -12,8 +12,10 @@ close.py     close codes
 detached.py  sans-I/O: connections kept for clients that come back
 entry.py     how a socket gets its connection
 fanout.py    shared frames, dirty list, one write per socket and turn of the loop
+frames.py    sans-I/O: frames of clients, whole texts by a short path
 heads.py     sans-I/O: every event of a channel once and in its order
 hub.py       who hears what
+index.py     sans-I/O: members of rooms, both ways, in little memory
 protocol.py  sans-I/O: handshake, frames, requests, limits
 repairs.py   reads from the database what did not come
 server.py    all sockets of a worker

@@ -8,7 +8,6 @@ hello.
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Coroutine
 from typing import Any, Protocol, cast
 
@@ -66,7 +65,32 @@ class Server(Protocol):
 
 
 class Client(asyncio.Protocol):
-    """One socket."""
+    """One socket. Slots: there are many, and each event touches them all."""
+
+    __slots__ = (
+        "_connection",
+        "_deadline",
+        "_ending",
+        "_expires_at_ms",
+        "_holding",
+        "_last_active",
+        "_last_heard",
+        "_marked",
+        "_next_ping",
+        "_paused_at",
+        "_requests",
+        "_server",
+        "_transport",
+        "_upgrade",
+        "_working",
+        "attached",
+        "connection_id",
+        "cursors",
+        "final",
+        "session_id",
+        "stream",
+        "user_id",
+    )
 
     def __init__(self, server: Server, upgrade: Upgrade) -> None:
         self._server = server
@@ -75,14 +99,13 @@ class Client(asyncio.Protocol):
         self._connection = protocol.Connection(now)
         self._transport: asyncio.Transport | None = None
         self.stream = Stream()
-        self._entry = Entry(server, self)
         self._marked = False
         self._holding = False
         self._paused_at: float | None = None
         self._ending = False
         self.final = False
         """Whether it was we who closed: nobody comes back to that."""
-        self._requests: deque[protocol.Asked] = deque()
+        self._requests: list[protocol.Asked] = []
         self._working = False
         self._deadline: float | None = now + AUTHENTICATION_S
         self._expires_at_ms = 0
@@ -172,7 +195,7 @@ class Client(asyncio.Protocol):
         assert upgrade is not None
         if upgrade.session_id:
             wanted = Wanted(opened.connection_id, opened.sequence) if opened.sequence is not None else None
-            self._run(self._entry.begin(SessionId(upgrade.session_id), upgrade.user_id, wanted))
+            self._run(Entry(self._server, self).begin(SessionId(upgrade.session_id), upgrade.user_id, wanted))
 
     def surrender(self, user_id: str, session_id: str, seq: int) -> bool:
         """Whether the connection may go on with another socket from this number on. It has none here any more then."""
@@ -223,7 +246,7 @@ class Client(asyncio.Protocol):
 
     async def _answer_all(self) -> None:
         while self._requests:
-            request = self._requests.popleft()
+            request = self._requests.pop(0)
             await self._answer(request)
 
     async def _answer(self, request: protocol.Asked) -> None:
@@ -249,7 +272,8 @@ class Client(asyncio.Protocol):
         except (AppError, DatabaseError):
             self.abort()
             return
-        await self._entry.register(actor.session.id, actor.user_id, known=known(request.data.get("positions")))
+        entry, positions = Entry(self._server, self), known(request.data.get("positions"))
+        await entry.register(actor.session.id, actor.user_id, known=positions)
         if self.connection_id:
             self._reply(actions.ok(request.seq))
 
@@ -268,7 +292,7 @@ class Client(asyncio.Protocol):
         """Send what a connection was to be sent, after the replies that wait."""
         replies, self.stream = self.stream.take(), stream
         if self._transport is not None and replies:
-            self._transport.write(b"".join(replies))
+            self._transport.write(replies)
         self._mark()
 
     def hold(self) -> None:
@@ -311,7 +335,8 @@ class Client(asyncio.Protocol):
             self._write()
             added = self.stream.add(frame)
         if added:
-            self._mark()
+            if not self._marked:
+                self._mark()
         elif self.attached:
             self._drop_slow("its queue is full")
         else:
@@ -330,12 +355,12 @@ class Client(asyncio.Protocol):
         self._mark()
 
     def _mark(self) -> None:
-        if not self._marked and self.stream and self._may_write():
+        if not self._marked and self._may_write():
             self._marked = True
             self._server.fanout.mark(self)
 
     def flush(self) -> None:
-        """Write everything that waits, in one write, unless the client has to read first."""
+        """Write everything that waits, in one write, unless the client has to read first. Events get numbers now."""
         self._marked = False
         if self._may_write():
             self._write()
@@ -348,11 +373,11 @@ class Client(asyncio.Protocol):
         return self._may_write() and len(self.stream) < MAX_QUEUED_EVENTS // 4
 
     def _write(self) -> None:
-        """Events get their numbers now."""
-        if not self.stream or self._transport is None or self.is_over():
-            return
-        parts = self.stream.take()
-        self._transport.write(parts[0] if len(parts) == 1 else b"".join(parts))
+        transport = self._transport
+        if transport is not None and not self._ending and not transport.is_closing():
+            data = self.stream.take()
+            if data:
+                transport.write(data)
 
     # Ending --------------------------------------------------------------------------------------------------------
 

@@ -29,24 +29,46 @@ class SharedFrame:
     """An event on its way to many sockets.
 
     best_effort: dropped first when a client is slow. channel_id: of the channel that numbers it, '' when none does.
+    size: bytes, about. Header and body are joined once for each length of the tail; mostly there is one.
     """
 
-    __slots__ = ("_by_tail_length", "best_effort", "body", "channel_id")
+    __slots__ = ("_framed", "_others", "_start", "_tail_length", "best_effort", "channel_id", "size")
 
     def __init__(self, body: bytes, *, best_effort: bool, channel_id: str = "") -> None:
-        self.body = body
         self.best_effort = best_effort
         self.channel_id = channel_id
-        self._by_tail_length: dict[int, bytes] = {}
+        self.size = len(body)
+        self._framed = body
+        self._start = 0
+        self._tail_length = 0
+        self._others: dict[int, bytes] | None = None
+
+    @property
+    def body(self) -> bytes:
+        """The event without its number."""
+        return self._framed[self._start :]
 
     def numbered(self, seq: int) -> bytes:
         """The frame with its sequence number."""
         tail = b',"seq":%d}' % seq
-        length = len(tail)
-        shared = self._by_tail_length.get(length)
-        if shared is None:
-            shared = self._by_tail_length[length] = frame_header(len(self.body) + length) + self.body
-        return shared + tail
+        if len(tail) == self._tail_length:
+            return self._framed + tail
+        return self._frame(len(tail)) + tail
+
+    def _frame(self, tail_length: int) -> bytes:
+        """Header and body for another length of the tail than that of the last one."""
+        header = frame_header(self.size + tail_length)
+        if not self._tail_length:
+            self._framed = header + self._framed
+            self._start = len(header)
+            self._tail_length = tail_length
+            return self._framed
+        if self._others is None:
+            self._others = {}
+        framed = self._others.get(tail_length)
+        if framed is None:
+            framed = self._others[tail_length] = header + self.body
+        return framed
 
 
 class Flushable(Protocol):

@@ -4,7 +4,7 @@ An event finds its sockets through the users of its channel, never by a walk ove
 at delivery: a user just removed does not get the event that follows.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
 from app import events
@@ -12,6 +12,7 @@ from app.events import Audience, ChannelMembership, Event, EverySessionClosed, M
 from ws.close import Close
 from ws.fanout import SharedFrame
 from ws.heads import Cursors, Heads
+from ws.index import Index, Member
 
 Positions = Mapping[str, tuple[int, int]]
 """Of the channels that a user hears: (the number with which they joined, the head now)."""
@@ -36,18 +37,18 @@ class Client(Protocol):
         """Close the socket."""
 
 
-class Listener:
-    """A user with clients in this worker, and where they belong."""
+class Listener(Member):
+    """A user with clients in this worker, and where they belong: `rooms` are their channels."""
 
-    __slots__ = ("channels", "clients", "loading", "seen", "teams", "user_id")
+    __slots__ = ("clients", "loading", "seen", "teams", "user_id")
 
     def __init__(self, user_id: str) -> None:
+        super().__init__()
         self.user_id = user_id
         self.clients: list[Client] = []
-        self.channels: set[str] = set()
-        self.teams: set[str] = set()
+        self.teams: frozenset[str] = frozenset()
         self.loading = 0
-        self.seen: list[ChannelMembership | TeamMembership] = []
+        self.seen: tuple[ChannelMembership | TeamMembership, ...] = ()
         """Changes that came while memberships were being read: they hold over what was read."""
 
 
@@ -60,7 +61,7 @@ class Hub:
         self._now = now
         self._on_behind = on_behind
         self._listeners: dict[str, Listener] = {}
-        self._by_channel: dict[str, set[Listener]] = {}
+        self._channels: Index[Listener] = Index()
         self._by_team: dict[str, set[Listener]] = {}
         self._by_session: dict[str, list[Client]] = {}
         self._by_connection: dict[str, Client] = {}
@@ -97,7 +98,7 @@ class Hub:
     def heads_of(self, user_id: str) -> dict[str, int]:
         """How far the channels are that a user hears."""
         listener = self._listeners.get(user_id)
-        return {one: self._heads.head(one) for one in listener.channels} if listener is not None else {}
+        return {one: self._heads.head(one) for one in listener.rooms} if listener is not None else {}
 
     def unheard(self, positions: Positions) -> list[str]:
         """The channels of which something may be committed that nobody here has heard of."""
@@ -105,7 +106,7 @@ class Hub:
 
     def begin(self, client: Client, channel_id: str, seq: int) -> None:
         """The client has all of a channel up to `seq`, whatever it was sent here: go on from there."""
-        if channel_id in self._listeners[client.user_id].channels:
+        if channel_id in self._listeners[client.user_id].rooms:
             self._begin(client, channel_id, seq)
 
     def watch_session(self, client: Client) -> None:
@@ -139,12 +140,12 @@ class Hub:
         """
         listener.loading -= 1
         if read is not None:
-            self._place(listener, read[0], set(read[1]), newcomer)
+            self._place(listener, read[0], read[1], newcomer)
             for change in listener.seen:
                 self._apply(listener, change)
         self._heads.end_loading()
         if not listener.loading:
-            listener.seen.clear()
+            listener.seen = ()
             self._forget_if_empty(listener)
 
     def join(self, listener: Listener, client: Client) -> None:
@@ -181,7 +182,7 @@ class Hub:
                 listener = self._listeners.get(message.user_id)
                 if listener is not None:
                     if listener.loading:
-                        listener.seen.append(message)
+                        listener.seen += (message,)
                     self._apply(listener, message)
             case EverySessionClosed():
                 for clients in list(self._by_session.values()):
@@ -196,49 +197,55 @@ class Hub:
         audience = event.audience
         numbered = audience.channel_id if event.seq else ""
         frame = SharedFrame(event.frame, best_effort=event.name in events.BEST_EFFORT, channel_id=numbered)
-        for client in self._audience(audience):
-            if numbered and client.cursors is not None and not client.cursors.admits(numbered, event.seq):
+        only, but = audience.connection_id, audience.omit_connection_id
+        for listener in self._audience(audience):
+            if listener.user_id in audience.omit_users:
                 continue
-            if client.user_id not in audience.omit_users and (
-                not audience.omit_connection_id or client.connection_id != audience.omit_connection_id
-            ):
+            for client in listener.clients:
+                if (only and client.connection_id != only) or (but and client.connection_id == but):
+                    continue
+                if numbered and client.cursors is not None and not client.cursors.admits(numbered, event.seq):
+                    continue
                 client.send(frame)
 
-    def _audience(self, audience: Audience) -> Iterator[Client]:
+    def _audience(self, audience: Audience) -> Iterable[Listener]:
         """By the first of connection, user, channel, team that is set; else everybody."""
+        user_id = audience.user_id
         if audience.connection_id:
             client = self._by_connection.get(audience.connection_id)
-            if client is not None:
-                yield client
-            return
-        listeners: Iterable[Listener]
-        if audience.user_id:
-            one = self._listeners.get(audience.user_id)
-            listeners = () if one is None else (one,)
-        elif audience.channel_id:
-            listeners = self._by_channel.get(audience.channel_id, ())
-        elif audience.team_id:
-            listeners = self._by_team.get(audience.team_id, ())
-        else:
-            listeners = self._listeners.values()
-        for listener in listeners:
-            yield from listener.clients
+            user_id = "" if client is None else client.user_id
+        if user_id or audience.connection_id:
+            listener = self._listeners.get(user_id)
+            return () if listener is None else (listener,)
+        if audience.channel_id:
+            return self._channels.members(audience.channel_id)
+        if audience.team_id:
+            return self._by_team.get(audience.team_id, ())
+        return self._listeners.values()
 
     def clients_in(self, channel_id: str) -> list[Client]:
         """Who hears of the channel."""
-        return [client for listener in self._by_channel.get(channel_id, ()) for client in listener.clients]
+        return [client for listener in self._channels.members(channel_id) for client in listener.clients]
 
-    def _place(self, listener: Listener, channels: Positions, teams: set[str], newcomer: Client | None = None) -> None:
-        for gone in listener.channels - channels.keys():
+    def _place(self, listener: Listener, channels: Positions, teams: Iterable[str], newcomer: Client | None) -> None:
+        before = set(listener.rooms)
+        for gone in before - channels.keys():
             self._leave_channel(listener, gone)
         for channel_id, (join_seq, head) in channels.items():
-            if channel_id not in listener.channels:
+            if channel_id not in before:
                 self._enter_channel(listener, channel_id, join_seq - 1, head, newcomer)
             self._heads.learn(channel_id, head, self._now())
             if newcomer is not None:
                 self._begin(newcomer, channel_id, head)
+        self._enter_teams(listener, frozenset(teams))
+
+    def _enter_teams(self, listener: Listener, teams: frozenset[str]) -> None:
+        """These teams and no others."""
         for gone in listener.teams - teams:
-            _discard(self._by_team, gone, listener)
+            listeners = self._by_team[gone]
+            listeners.discard(listener)
+            if not listeners:
+                del self._by_team[gone]
         for new in teams - listener.teams:
             self._by_team.setdefault(new, set()).add(listener)
         listener.teams = teams
@@ -249,8 +256,7 @@ class Hub:
         """The user's clients hear of the channel: a newcomer what comes after the head, others what comes after seq."""
         others = [client for client in listener.clients if client is not newcomer]
         self._heads.serve(channel_id, seq if others else head, self._now())
-        listener.channels.add(channel_id)
-        self._by_channel.setdefault(channel_id, set()).add(listener)
+        self._channels.enter(listener, channel_id)
         for client in others:
             self._begin(client, channel_id, seq)
 
@@ -264,9 +270,8 @@ class Hub:
             self._on_behind(client, channel_id)
 
     def _leave_channel(self, listener: Listener, channel_id: str) -> None:
-        listener.channels.discard(channel_id)
-        _discard(self._by_channel, channel_id, listener)
-        if channel_id not in self._by_channel:
+        self._channels.leave(listener, channel_id)
+        if channel_id not in self._channels:
             self._heads.forget(channel_id)
         for client in listener.clients:
             if client.cursors is not None:
@@ -276,24 +281,16 @@ class Hub:
         if isinstance(change, ChannelMembership):
             if not change.joined:
                 self._leave_channel(listener, change.channel_id)
-            elif change.channel_id not in listener.channels:
+            elif change.channel_id not in listener.rooms:
                 self._enter_channel(listener, change.channel_id, change.seq, change.seq)
         elif change.joined:
-            listener.teams.add(change.team_id)
-            self._by_team.setdefault(change.team_id, set()).add(listener)
+            self._enter_teams(listener, listener.teams | {change.team_id})
         else:
-            listener.teams.discard(change.team_id)
-            _discard(self._by_team, change.team_id, listener)
+            self._enter_teams(listener, listener.teams - {change.team_id})
 
     def _forget_if_empty(self, listener: Listener) -> None:
-        if not listener.clients and not listener.loading:
-            self._place(listener, {}, set())
+        if not listener.clients and not listener.loading and not listener.gone:
+            for channel_id in self._channels.leave_all(listener):
+                self._heads.forget(channel_id)
+            self._enter_teams(listener, frozenset())
             self._listeners.pop(listener.user_id, None)
-
-
-def _discard(index: dict[str, set[Listener]], key: str, listener: Listener) -> None:
-    listeners = index.get(key)
-    if listeners is not None:
-        listeners.discard(listener)
-        if not listeners:
-            del index[key]

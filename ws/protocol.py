@@ -1,7 +1,7 @@
 """The WebSocket protocol, sans-I/O: handshake, frames, requests, limits.
 
-Bytes in, outputs out; nothing here waits or writes. wsproto keeps the RFC; on top of it come Mattermost's requests
-(`{"seq":n,"action":A,"data":{}}`) and our limits: 8 KiB a message, 30 messages a second, text only.
+Bytes in, outputs out; nothing here waits or writes. wsproto keeps the RFC (`frames.py`); on top of it come Mattermost's
+requests (`{"seq":n,"action":A,"data":{}}`) and our limits: 8 KiB a message, 30 messages a second, text only.
 
     HANDSHAKE ──accepted──> OPEN ──close from either side──> CLOSED
         └────────refused───────────────────────────────────────┘
@@ -29,6 +29,7 @@ from wsproto.utilities import LocalProtocolError, RemoteProtocolError
 
 from db.ids import is_id
 from ws.close import Close
+from ws.frames import Frames
 
 MAX_MESSAGE_BYTES = 8192
 MAX_HEAD_BYTES = 32_768
@@ -96,9 +97,14 @@ _decode_request = msgspec.json.Decoder(_Request).decode
 class Connection:
     """The server's end of one WebSocket."""
 
+    __slots__ = (
+        "_allowance", "_allowance_at", "_frames", "_head", "_message", "_message_bytes", "_upgrade", "state",
+    )  # fmt: skip
+
     def __init__(self, now: float) -> None:
         self.state = State.HANDSHAKE
-        self._ws = WSConnection(ConnectionType.SERVER)
+        self._upgrade: WSConnection | None = WSConnection(ConnectionType.SERVER)
+        self._frames = Frames()
         self._head = b""
         self._message: list[str] = []
         self._message_bytes = 0
@@ -108,13 +114,13 @@ class Connection:
     def receive(self, data: bytes, now: float) -> list[Output]:
         """Bytes of the client at time `now` (s, monotonic); what is to be done, in order."""
         outputs: list[Output] = []
-        if self.state is State.HANDSHAKE:
-            data = self._handshake(data, outputs, now)
-        if data:
+        if self._upgrade is not None:
+            data = self._handshake(self._upgrade, data, outputs)
+        if data and self.state is State.OPEN:
             self._feed(data, outputs, now)
         return outputs
 
-    def _handshake(self, data: bytes, outputs: list[Output], now: float) -> bytes:
+    def _handshake(self, upgrade: WSConnection, data: bytes, outputs: list[Output]) -> bytes:
         """Complete the handshake if its request is whole; what follows it, which wsproto would drop."""
         self._head += data
         end = self._head.find(_END_OF_HEAD)
@@ -123,34 +129,31 @@ class Connection:
         end = len(self._head) if end < 0 else end + len(_END_OF_HEAD)
         head, rest = self._head[:end], self._head[end:]
         self._head = b""
-        self._feed(head, outputs, now)
-        if self.state is State.HANDSHAKE:  # no upgrade request after all
-            self._reject(outputs, None)
+        self._upgrade = None
+        try:
+            upgrade.receive_data(head)
+            request = next(upgrade.events(), None)
+        except (RemoteProtocolError, UnicodeDecodeError) as error:  # the latter: headers that are not ASCII
+            self._reject(upgrade, outputs, getattr(error, "event_hint", None))
+            return b""
+        if isinstance(request, Request):
+            self._open(upgrade, request, outputs)
+        else:
+            self._reject(upgrade, outputs, None)
         return rest
 
     def _feed(self, data: bytes, outputs: list[Output], now: float) -> None:
-        if self._over():
-            return
-        try:
-            self._ws.receive_data(data)
-            for event in self._ws.events():
-                self._handle(event, outputs, now)
-                if self._over():
-                    break
-        except (RemoteProtocolError, UnicodeDecodeError) as error:  # the latter: headers that are not ASCII
-            hint = getattr(error, "event_hint", None)
-            if self.state is State.HANDSHAKE:
-                self._reject(outputs, hint)
-            else:
-                code = hint.code if isinstance(hint, CloseConnection) else Close.PROTOCOL_ERROR
-                self._close(outputs, code, "protocol error")
+        for event in self._frames.receive(data):
+            self._handle(event, outputs, now)
+            if self._over():
+                return
 
     def _over(self) -> bool:
         return self.state is State.CLOSED
 
     def ping(self) -> bytes:
         """A ping to send; b'' when the connection is not open."""
-        return self._ws.send(Ping(b"")) if self.state is State.OPEN else b""
+        return self._frames.send(Ping(b"")) if self.state is State.OPEN else b""
 
     def close(self, code: Close) -> bytes:
         """A close frame to send before the transport is closed; b'' when the connection is not open."""
@@ -161,24 +164,24 @@ class Connection:
 
     def _handle(self, event: object, outputs: list[Output], now: float) -> None:
         match event:
-            case Request():
-                self._open(event, outputs)
+            case str():
+                self._ask(event, outputs, now)
             case TextMessage() | BytesMessage():
                 self._take(event, outputs, now)
             case Ping():
-                outputs.append(Write(self._ws.send(event.response())))
+                outputs.append(Write(self._frames.send(event.response())))
             case Pong():
                 outputs.append(PongReceived())
-            case CloseConnection():
+            case CloseConnection():  # the client's, or wsproto's because the client broke the RFC
                 self.state = State.CLOSED
-                outputs.append(Write(self._ws.send(event.response())))
-                outputs.append(Ended("closed by the client"))
+                outputs.append(Write(self._frames.send(event.response())))
+                outputs.append(Ended("closed by the client, or for what it sent"))
 
-    def _open(self, request: Request, outputs: list[Output]) -> None:
+    def _open(self, upgrade: WSConnection, request: Request, outputs: list[Output]) -> None:
         query = parse_qs(urlsplit(request.target).query, keep_blank_values=True)
         connection_id = query.get("connection_id", [""])[0]
         number = query.get("sequence_number", [""])[0]
-        outputs.append(Write(self._ws.send(AcceptConnection())))
+        outputs.append(Write(upgrade.send(AcceptConnection())))
         if connection_id and (not is_id(connection_id) or not number.isdecimal() or not number.isascii()):
             # websocket.md, reliable reconnect, case 2: closed without a frame.
             self.state = State.CLOSED
@@ -187,11 +190,11 @@ class Connection:
         self.state = State.OPEN
         outputs.append(Opened(connection_id, int(number[:18]) if connection_id else None))
 
-    def _reject(self, outputs: list[Output], hint: object) -> None:
+    def _reject(self, upgrade: WSConnection, outputs: list[Output], hint: object) -> None:
         hint = hint if isinstance(hint, RejectConnection) else RejectConnection()
         try:
             headers = [*hint.headers, (b"content-length", b"0"), (b"connection", b"close")]
-            response = self._ws.send(RejectConnection(status_code=hint.status_code, headers=headers))
+            response = upgrade.send(RejectConnection(status_code=hint.status_code, headers=headers))
         except LocalProtocolError:
             response = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
         self.state = State.CLOSED
@@ -213,6 +216,10 @@ class Connection:
         text = "".join(self._message)
         self._message.clear()
         self._message_bytes = 0
+        self._ask(text, outputs, now)
+
+    def _ask(self, text: str, outputs: list[Output], now: float) -> None:
+        """A whole message."""
         if not self._allow(now):
             self._close(outputs, Close.POLICY_VIOLATION, "too many messages")
             return
@@ -232,6 +239,6 @@ class Connection:
 
     def _close(self, outputs: list[Output], code: int, reason: str) -> None:
         with contextlib.suppress(LocalProtocolError):  # the client has closed already
-            outputs.append(Write(self._ws.send(CloseConnection(code))))
+            outputs.append(Write(self._frames.send(CloseConnection(code))))
         self.state = State.CLOSED
         outputs.append(Ended(reason))

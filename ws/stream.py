@@ -7,9 +7,7 @@ A client whose socket breaks comes back with its connection id and the number th
 reaches back that far, it gets what it lacks under the old numbers, then what was queued meanwhile, and no hello.
 """
 
-from collections import deque
 from collections.abc import Callable, Sequence
-from itertools import islice
 
 from ws.fanout import SharedFrame
 
@@ -19,14 +17,17 @@ DEAD_QUEUE = 128
 
 
 class Stream:
-    """Of one connection id. seq: the number of the event that is written next."""
+    """Of one connection id. seq: the number of the event that is written next.
+
+    Lists, because an empty deque takes ten times the memory, and there is one of each for every socket.
+    """
 
     __slots__ = ("_dead", "_queue", "_queued_bytes", "seq")
 
     def __init__(self) -> None:
-        self._queue: deque[SharedFrame | bytes] = deque()
+        self._queue: list[SharedFrame | bytes] = []
         self._queued_bytes = 0
-        self._dead: deque[SharedFrame] | None = None
+        self._dead: list[SharedFrame] = []
         self.seq = 0
 
     def __len__(self) -> int:
@@ -41,7 +42,7 @@ class Stream:
             if count >= MAX_QUEUED_EVENTS or size >= MAX_QUEUED_BYTES:
                 return False
         self._queue.append(frame)
-        self._queued_bytes += len(frame.body)
+        self._queued_bytes = size + frame.size
         return True
 
     def add_bytes(self, data: bytes) -> None:
@@ -54,26 +55,28 @@ class Stream:
         self._queue.clear()
         self._queued_bytes = 0
 
-    def take(self) -> list[bytes]:
+    def take(self) -> bytes:
         """All that is queued, as it is to be written now."""
-        if self._dead is None:
-            self._dead = deque(maxlen=DEAD_QUEUE)
-        parts: list[bytes] = []
-        for item in self._queue:
-            if isinstance(item, bytes):
-                parts.append(item)
+        queue, dead, seq = self._queue, self._dead, self.seq
+        if len(dead) >= 2 * DEAD_QUEUE:
+            del dead[:-DEAD_QUEUE]
+        parts = []
+        for item in queue:
+            if isinstance(item, SharedFrame):
+                parts.append(item.numbered(seq))
+                dead.append(item)
+                seq += 1
             else:
-                parts.append(item.numbered(self.seq))
-                self._dead.append(item)
-                self.seq += 1
-        self.clear()
-        return parts
+                parts.append(item)
+        self.seq = seq
+        self._queued_bytes = 0
+        queue.clear()
+        return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def detach(self) -> None:
         """The socket is gone: what was for it alone goes with it."""
-        events = self.events()
-        self._queue = deque(events)
-        self._queued_bytes = sum(len(event.body) for event in events)
+        self._queue = [item for item in self._queue if not isinstance(item, bytes)]
+        self._queued_bytes = _size(self._queue)
 
     def events(self) -> list[SharedFrame]:
         """The events that are queued."""
@@ -81,27 +84,28 @@ class Stream:
 
     def put_first(self, frame: SharedFrame) -> None:
         """Queue an event before all others."""
-        self._queue.appendleft(frame)
-        self._queued_bytes += len(frame.body)
+        self._queue.insert(0, frame)
+        self._queued_bytes += frame.size
 
     def take_over(self, seq: int, frames: Sequence[SharedFrame], keep: Callable[[SharedFrame], bool]) -> None:
         """Go on as a connection of elsewhere, with these events from this number on; what is queued here follows."""
-        here = [item for item in self._queue if isinstance(item, bytes) or keep(item)]
-        self._queue = deque([*frames, *here])
-        self._queued_bytes = sum(len(one) if isinstance(one, bytes) else len(one.body) for one in self._queue)
-        self._dead = None
+        self._queue = [*frames, *(item for item in self._queue if isinstance(item, bytes) or keep(item))]
+        self._queued_bytes = _size(self._queue)
+        self._dead = []
         self.seq = seq
 
     def resume(self, seq: int) -> bool:
         """Go on with the event of this number, if it is known still: what was written from there on is queued again."""
-        dead = self._dead or deque()
         back = self.seq - seq
-        if not 0 <= back <= len(dead):
+        if not 0 <= back <= min(len(self._dead), DEAD_QUEUE):
             return False
-        again = list(islice(dead, len(dead) - back, None))
-        for _ in again:
-            dead.pop()
-        self._queue.extendleft(reversed(again))
-        self._queued_bytes += sum(len(event.body) for event in again)
-        self.seq = seq
+        if back:
+            self._queue[:0] = self._dead[-back:]
+            del self._dead[-back:]
+            self._queued_bytes = _size(self._queue)
+            self.seq = seq
         return True
+
+
+def _size(queue: list[SharedFrame | bytes]) -> int:
+    return sum(len(item) if isinstance(item, bytes) else item.size for item in queue)

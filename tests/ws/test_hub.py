@@ -183,3 +183,13 @@ def _random_history(chance: random.Random) -> None:
 
 def test_whoever_belongs_hears_whatever_the_history() -> None:
     for_each_seed(scale(1_500, 100_000), _random_history)
+
+
+def test_a_channel_that_nobody_hears_any_more_is_not_served() -> None:
+    heads = Heads()
+    hub = Hub(heads, lambda: 0.0, lambda *_: None)
+    ann, bob = _join(hub, "ann", "a", ("c", "d")), _join(hub, "bob", "b", ("c",))
+    hub.leave(ann)
+    assert heads.channel_ids() == ["c"]
+    hub.leave(bob)
+    assert not heads.channel_ids()

@@ -2,6 +2,8 @@
 
 import json
 import random
+import re
+import tracemalloc
 
 from tests.rig.scale import for_each_seed, scale
 from ws.detached import KEPT_S, MAX_KEPT, Detached
@@ -13,9 +15,9 @@ def _frame(number: int, *, best_effort: bool = False, size: int = 0) -> SharedFr
     return SharedFrame(b'{"n":%d%s' % (number, b" " * size), best_effort=best_effort)
 
 
-def _written(parts: list[bytes]) -> list[tuple[int, int]]:
-    """(event, number) of each part."""
-    found = [json.loads(part[part.index(b"{") :]) for part in parts]
+def _written(data: bytes) -> list[tuple[int, int]]:
+    """(event, number) of each frame."""
+    found = [json.loads(one) for one in re.findall(rb"\{[^}]*\}", data)]
     return [(one["n"], one["seq"]) for one in found]
 
 
@@ -24,7 +26,7 @@ def test_events_are_numbered_as_they_are_written() -> None:
     for number in (7, 8):
         assert stream.add(_frame(number))
     assert _written(stream.take()) == [(7, 0), (8, 1)]
-    assert stream.take() == []
+    assert stream.take() == b""
 
 
 def test_half_full_sheds_best_effort_and_full_says_so() -> None:
@@ -53,7 +55,7 @@ def test_who_comes_back_gets_what_was_not_read_under_the_old_numbers() -> None:
     assert stream.resume(3)
     assert _written(stream.take()) == [(3, 3), (4, 4), (5, 5), (6, 6)]
     assert stream.resume(7)
-    assert stream.take() == []
+    assert stream.take() == b""
     assert stream.resume(0)
     assert _written(stream.take())[0] == (0, 0)
 
@@ -67,6 +69,19 @@ def test_only_the_last_128_are_kept_and_nobody_knows_the_future() -> None:
     assert not stream.resume(DEAD_QUEUE + 11)
     assert stream.resume(10)
     assert [number for number, _ in _written(stream.take())] == list(range(10, DEAD_QUEUE + 10))
+
+
+def test_what_was_written_is_not_kept_for_ever() -> None:
+    stream = Stream()
+    tracemalloc.start()
+    try:
+        for number in range(20 * DEAD_QUEUE):
+            stream.add(_frame(number, size=10_000))
+            stream.take()
+        used, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert DEAD_QUEUE <= used / 10_000 <= 2.5 * DEAD_QUEUE
 
 
 def _life(chance: random.Random) -> None:
@@ -122,8 +137,9 @@ def test_a_connection_of_elsewhere_goes_on_with_its_own_events_first() -> None:
         stream.add(_frame(number))
     stream.add_bytes(b"pong")
     stream.take_over(41, [_frame(7), _frame(8)], lambda frame: frame.body != _frame(8).body)
-    parts = stream.take()
-    assert (_written(parts[:3]), parts[3]) == ([(7, 41), (8, 42), (9, 43)], b"pong")
+    data = stream.take()
+    assert _written(data) == [(7, 41), (8, 42), (9, 43)]
+    assert data.endswith(b"}pong")
     assert stream.resume(42)
     assert _written(stream.take()) == [(8, 42), (9, 43)]
     assert not stream.resume(40)

@@ -15,7 +15,7 @@ from typing import Any, Protocol, cast
 from app import events, sessions
 from app.context import Context
 from app.errors import AppError
-from app.permissions import Actor
+from app.permissions import Actor, can
 from app.ports import Upgrade
 from db.errors import DatabaseError
 from db.ids import SessionId, TeamId, UserId, new_id
@@ -83,6 +83,8 @@ class Client(asyncio.Protocol):
         self.connection_id = ""
         self.attached = False
         """Whether there is a socket; without one, events wait for the client to come back."""
+        self.administrator = False
+        """Whether the user gets the copies of events that are for system administrators."""
         self.cursors: Cursors | None = None
 
     # Transport -----------------------------------------------------------------------------------------------------
@@ -191,7 +193,7 @@ class Client(asyncio.Protocol):
         self.session_id, self.user_id, self.connection_id = session_id, user_id, old.connection_id
         self.attached = True
         self._deadline = None
-        self._expires_at_ms = actor.session.expires_at
+        self._judge(actor)
         replies, self._stream = self._stream.take(), old._stream
         if self._transport is not None and replies:
             self._transport.write(b"".join(replies))  # the handshake
@@ -287,7 +289,7 @@ class Client(asyncio.Protocol):
                 self.close(Close.POLICY_VIOLATION)
                 return
             self._deadline = None
-            self._expires_at_ms = actor.session.expires_at
+            self._judge(actor)
             self.connection_id = new_id()
             self.attached = True
             hub.join(listener, self)
@@ -304,12 +306,17 @@ class Client(asyncio.Protocol):
         if first:
             ctx.bus.publish(events.Presence("connected", (user_id,)))
 
+    def _judge(self, actor: Actor) -> None:
+        """What the session and the user's roles say of this client."""
+        self._expires_at_ms = actor.session.expires_at
+        self.administrator = can(actor, "manage_system")
+
     async def recheck(self) -> None:
-        """Close the socket if its session has ended meanwhile."""
+        """The session or the user has changed: close the socket if the session has ended, else judge anew."""
         if not self.connection_id:
             return
         try:
-            await sessions.recheck(self._server.ctx, SessionId(self.session_id))
+            self._judge(await sessions.recheck(self._server.ctx, SessionId(self.session_id)))
         except AppError:
             self.close(Close.SESSION_ENDED)
         except DatabaseError:

@@ -8,6 +8,8 @@ import asyncio
 from collections import deque
 from typing import Protocol
 
+from app.events import BEST_EFFORT, Event
+
 _YIELD_EVERY = 256
 
 
@@ -43,6 +45,21 @@ class SharedFrame:
         if shared is None:
             shared = self._by_tail_length[length] = frame_header(len(self.body) + length) + self.body
         return shared + tail
+
+
+class Copies:
+    """The two frames of an event, which are one and the same unless administrators get more than others."""
+
+    __slots__ = ("_frame", "_sensitive")
+
+    def __init__(self, event: Event) -> None:
+        best_effort = event.name in BEST_EFFORT
+        self._frame = SharedFrame(event.frame, best_effort=best_effort)
+        self._sensitive = SharedFrame(event.sensitive, best_effort=best_effort) if event.sensitive else self._frame
+
+    def of(self, *, administrator: bool) -> SharedFrame:
+        """The one that somebody gets."""
+        return self._sensitive if administrator else self._frame
 
 
 class Flushable(Protocol):

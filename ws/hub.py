@@ -7,10 +7,9 @@ at delivery: a user just removed does not get the event that follows.
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Protocol
 
-from app import events
 from app.events import Audience, ChannelMembership, Event, EverySessionClosed, Message, SessionClosed, TeamMembership
 from ws.close import Close
-from ws.fanout import SharedFrame
+from ws.fanout import Copies, SharedFrame
 from ws.heads import Cursors, Heads
 
 Positions = Mapping[str, tuple[int, int]]
@@ -24,6 +23,7 @@ class Client(Protocol):
     session_id: str
     connection_id: str
     attached: bool
+    administrator: bool
     cursors: Cursors | None
 
     def send(self, frame: SharedFrame) -> None:
@@ -171,7 +171,7 @@ class Hub:
 
     def deliver(self, event: Event) -> None:
         """Queue an event for everybody it is meant for."""
-        frame = SharedFrame(event.frame, best_effort=event.name in events.BEST_EFFORT)
+        copies = Copies(event)
         audience = event.audience
         numbered = audience.channel_id if event.seq else ""
         for client in self._audience(audience):
@@ -180,7 +180,7 @@ class Hub:
             if client.user_id not in audience.omit_users and (
                 not audience.omit_connection_id or client.connection_id != audience.omit_connection_id
             ):
-                client.send(frame)
+                client.send(copies.of(administrator=client.administrator))
 
     def _audience(self, audience: Audience) -> Iterator[Client]:
         """By the first of connection, user, channel, team that is set; else everybody."""

@@ -5,14 +5,14 @@ import logging
 from collections.abc import Coroutine, Iterable
 from typing import Any
 
-from app import events, replay
+from app import replay
 from app.context import Context
 from app.events import Moved
 from db import channels
 from db.errors import DatabaseError
 from db.ids import ChannelId
 from ws.close import Close
-from ws.fanout import SharedFrame
+from ws.fanout import Copies
 from ws.heads import Heads
 from ws.hub import Client, Hub
 
@@ -100,7 +100,7 @@ class Repairs:
                 client.close(Close.SERVICE_RESTART)
                 return
             for event in cursors.catch_up(channel_id, found.upto, found.events, self.heads.head(channel_id)):
-                client.send(SharedFrame(event.frame, best_effort=event.name in events.BEST_EFFORT))
+                client.send(Copies(event).of(administrator=client.administrator))
 
     async def compare(self) -> None:
         """Messages were lost, or another master reigns: ask how far every channel is. Raises DatabaseError."""

@@ -21,7 +21,7 @@ from tests.rig.scale import PROVING, scale
 LIMIT = 300_000  # ServiceSettings.MaximumPayloadSizeBytes
 TABLES = (
     "users", "sessions", "preferences", "teams", "team_members", "channels", "channel_members", "channel_events",
-    "posts", "post_mentions",
+    "posts", "post_mentions", "post_versions", "reactions",
 )  # fmt: skip
 NOT_JSON = [
     b"{",

@@ -253,6 +253,7 @@ class Client:
         self.user_id = self.connection_id = user_id
         self.session_id = f"session of {user_id}"
         self.attached = True
+        self.administrator = False
         self.cursors: Cursors | None = None
         self.member_of: set[str] = set()
         self.starts: dict[str, int] = {}

@@ -19,6 +19,7 @@ class FakeClient:
         self.connection_id = connection_id
         self.session_id = session_id or f"session of {connection_id}"
         self.attached = True
+        self.administrator = False
         self.cursors: Cursors | None = None
         self.got: list[bytes] = []
         self.closed: Close | None = None

@@ -396,14 +396,12 @@ async def _live(chance: random.Random, without: frozenset[str], monkeypatch: pyt
 
 
 def test_nothing_is_lost_doubled_late_or_out_of_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    delivered = repaired = 0
 
-    def live(chance: random.Random) -> None:
-        nonlocal delivered, repaired
-        found = virtual.run(_live(chance, frozenset(), monkeypatch))
-        delivered, repaired = delivered + found[0], repaired + found[1]
+    def live(chance: random.Random) -> tuple[int, int]:
+        return virtual.run(_live(chance, frozenset(), monkeypatch))
 
-    for_each_seed(scale(150, 10_000), live)
+    found = for_each_seed(scale(150, 10_000), live)
+    delivered, repaired = sum(one[0] for one in found), sum(one[1] for one in found)
     assert delivered > 100 * scale(150, 10_000)
     assert repaired > delivered / 100, "hardly anything had to be repaired: the test shows nothing"
 

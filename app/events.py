@@ -204,7 +204,7 @@ def post_deleted(post: Post, reactions: Sequence[Reaction], deleted_by: UserId, 
     """
     data = {"post": wire.encode(wire.post(post, reactions=reactions)).decode()}
     audience = Audience(channel_id=post.channel_id)
-    sensitive = build("post_deleted", data | {"delete_by": deleted_by}, audience).frame
+    sensitive = build("post_deleted", data | {"delete_by": deleted_by}, audience, seq).frame
     return msgspec.structs.replace(build("post_deleted", data, audience, seq), sensitive=sensitive)
 
 

@@ -37,7 +37,7 @@ class Event(msgspec.Struct, array_like=True, frozen=True, tag="event"):
     """An event for clients. seq: its number in the channel when it is recoverable, else 0.
 
     sensitive: the frame that system administrators get in place of the other one; empty when all get the same. Both
-    copies are one event with one number, so that nobody gets both and nobody none (decision 0017).
+    copies are one event with one number, so that nobody gets both and nobody none (decision 0018).
     """
 
     name: str

@@ -168,8 +168,11 @@ def test_edits_come_with_since(ann: Rest, channel: dict[str, Any], post: Post) -
     assert found["posts"][post["id"]]["message"] == "after"
 
 
-def test_times_of_changes_only_grow(ann: Rest, channel: dict[str, Any], post: Post) -> None:
-    times = []
+def test_times_of_changes_only_grow(node: Node, ann: Rest, channel: dict[str, Any], post: Post) -> None:
+    """Also where the clock stands far behind what it showed before."""
+    ahead = post["create_at"] + 10_000_000
+    node.sql("UPDATE channel_heads SET last_update_at = %s WHERE channel_id = %s", ahead, channel["id"])
+    times = [ahead]
     for number in range(5):
         times.append(_patch(ann, post, message=str(number))["update_at"])
         times.append(ann.write(channel["id"], "x")["create_at"])

@@ -9,6 +9,7 @@ join channels, leave them and go. Leaving out a guard must make seeds fail.
 """
 
 import asyncio
+import itertools
 import json
 import logging
 import random
@@ -52,8 +53,9 @@ Picture = dict[int, tuple[str, bool]]
 
 @dataclass(frozen=True)
 class Row:
-    """A change of a channel. at: when it was committed. ref: the number of the post that is meant."""
+    """A change of a channel. id: like no other's. at: when it was committed. ref: the number of the post it is of."""
 
+    id: int
     at: float
     kind: str
     ref: int
@@ -76,6 +78,15 @@ class Truth:
 
     def __init__(self) -> None:
         self.rows: list[Row] = []
+        self._ids = itertools.count(1)
+
+    def add(self, at: float, kind: str, ref: int = 0, text: str = "") -> None:
+        """Commit a change."""
+        self.rows.append(Row(next(self._ids), at, kind, ref, text))
+
+    def id_of(self, seq: int) -> int:
+        """Of the change that has this number; 0: none."""
+        return self.rows[seq - 1].id if 0 < seq <= self.head else 0
 
     @property
     def head(self) -> int:
@@ -105,7 +116,7 @@ class Truth:
         if kind == "reaction":
             kind = "reaction_removed" if there[ref][1] else "reaction_added"
         text = f"{kind} {seq}" if kind in ("posted", "post_edited") else ""
-        self.rows.append(Row(at, kind, ref, text))
+        self.add(at, kind, ref, text)
         return seq
 
 
@@ -124,6 +135,8 @@ class World:
         self.told: dict[str, int] = {}
         """What the last poll saw; nothing of another master."""
         self.number = 0
+        self.mistaken = 0
+        """Channels of clients who know of commits that are lost."""
 
     # The database --------------------------------------------------------------------------------------------------
 
@@ -245,6 +258,8 @@ class World:
         try:
             await self._query()
             read = {one: (1, self.truth[one].head) for one in client.member_of}
+            client.pictures = {one: self.truth[one].picture(head) for one, (_, head) in read.items()}
+            client.ids = {one: {head: self.truth[one].id_of(head)} for one, (_, head) in read.items()}
             await self._query()
             hub.join(listener, client)
         except Unavailable:
@@ -255,7 +270,6 @@ class World:
         if not client.ended:
             assert read is not None
             client.starts = {one: head for one, (_, head) in read.items()}
-            client.pictures = {one: self.truth[one].picture(head) for one, head in client.starts.items()}
             self.clients.append(client)
 
     def _join(self, client: "Client") -> None:
@@ -264,9 +278,10 @@ class World:
             return
         channel_id = self.chance.choice(absent)
         truth = self.truth[channel_id]
-        truth.rows.append(Row(_now(), "user_added", 0, ""))
+        truth.add(_now(), "user_added")
         client.member_of.add(channel_id)
         client.starts[channel_id] = truth.head - 1
+        client.ids[channel_id] = {truth.head - 1: truth.id_of(truth.head - 1)}
         client.pictures[channel_id] = truth.picture(truth.head - 1)
         client.got[channel_id] = []
         client.joined_at[channel_id] = _now()
@@ -283,8 +298,8 @@ class World:
 
     # The whole -----------------------------------------------------------------------------------------------------
 
-    async def run(self) -> tuple[int, int]:
-        """(delivered, of these repaired). Raises Wrong."""
+    async def run(self) -> tuple[int, int, int]:
+        """(delivered, of these repaired, channels of clients who know of commits that are lost). Raises Wrong."""
         jobs: list[Coroutine[Any, Any, None]] = [self.write(), self.poll(), self.fail(), self.come_and_go()]
         tasks = [asyncio.get_running_loop().create_task(job) for job in jobs]
         done, _ = await asyncio.wait(tasks, timeout=LENGTH_S, return_when=asyncio.FIRST_EXCEPTION)
@@ -301,7 +316,8 @@ class World:
         for client in self.clients:
             if not client.ended:
                 client.check_all()
-        return sum(len(got) for client in self.clients for got in client.got.values()), self.repairs.heads.repaired
+        delivered = sum(len(got) for client in self.clients for got in client.got.values())
+        return delivered, self.repairs.heads.repaired, self.mistaken
 
 
 class Client:
@@ -317,6 +333,8 @@ class Client:
         self.member_of: set[str] = set()
         self.starts: dict[str, int] = {}
         self.pictures: dict[str, Picture] = {}
+        self.ids: dict[str, dict[int, int]] = {}
+        """By channel: the changes that the client knows of, by their numbers."""
         self.joined_at: dict[str, float] = {}
         self.got: dict[str, list[int]] = {one: [] for one in CHANNELS}
         self.ended = False
@@ -338,6 +356,7 @@ class Client:
         elif data.get("delete_by", False) != (self.administrator and whole["event"] == "post_deleted"):
             self._wrong(f"got the wrong copy of {channel_id}/{seq}")
         got.append(seq)
+        self.ids[channel_id][seq] = data["id"]
         _apply(self.pictures[channel_id], whole["event"], data["ref"], data["text"], data["reacted"])
 
     def _is_late(self, at: float) -> bool:
@@ -362,7 +381,11 @@ class Client:
             wanted = set(range(start + 1, truth.head + 1)) - truth.gone()
             if wanted - set(got):
                 raise Wrong(f"{self.user_id} never got {channel_id}/{sorted(wanted - set(got))}")
-            if self.pictures[channel_id] != truth.picture(truth.head):
+            # A failover lost commits, and their numbers were given out again before the heads were compared: that is not
+            # noticed (decision 0016, "Open").
+            if any(truth.id_of(seq) != one for seq, one in self.ids[channel_id].items()):
+                self.world.mistaken += 1
+            elif self.pictures[channel_id] != truth.picture(truth.head):
                 raise Wrong(f"{self.user_id} sees in {channel_id} what is not there")
 
 
@@ -370,7 +393,7 @@ def _event(channel_id: str, truth: Truth, seq: int, picture: Picture) -> Event:
     """As published, or, with what posts say by now, as built anew."""
     row = truth.rows[seq - 1]
     text, reacted = picture.get(row.ref, ("", False))
-    data = {"number": seq, "ref": row.ref, "text": text, "reacted": reacted}
+    data = {"id": row.id, "number": seq, "ref": row.ref, "text": text, "reacted": reacted}
     audience = Audience(channel_id=channel_id)
     event = events.build(row.kind, data, audience, seq)
     if row.kind != "post_deleted":
@@ -383,7 +406,9 @@ def quiet(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.ERROR, "ws.repairs")
 
 
-async def _live(chance: random.Random, without: frozenset[str], monkeypatch: pytest.MonkeyPatch) -> tuple[int, int]:
+async def _live(
+    chance: random.Random, without: frozenset[str], monkeypatch: pytest.MonkeyPatch
+) -> tuple[int, int, int]:
     world = World(chance, without)
     monkeypatch.setattr(replay, "read", world.read)
     monkeypatch.setattr(channels, "find_seqs", world.find_seqs)
@@ -397,12 +422,13 @@ async def _live(chance: random.Random, without: frozenset[str], monkeypatch: pyt
 
 def test_nothing_is_lost_doubled_late_or_out_of_order(monkeypatch: pytest.MonkeyPatch) -> None:
 
-    def live(chance: random.Random) -> tuple[int, int]:
+    def live(chance: random.Random) -> tuple[int, int, int]:
         return virtual.run(_live(chance, frozenset(), monkeypatch))
 
     found = for_each_seed(scale(150, 10_000), live)
     delivered, repaired = sum(one[0] for one in found), sum(one[1] for one in found)
     assert delivered > 100 * scale(150, 10_000)
+    assert sum(one[2] for one in found) < len(found) / 20
     assert repaired > delivered / 100, "hardly anything had to be repaired: the test shows nothing"
 
 

@@ -94,7 +94,7 @@ def test_reactions_come_with_their_post(ann: Rest, bob: Rest, channel: dict[str,
 
 
 def test_the_last_reaction_that_is_taken_back_leaves_none(
-    ann: Rest, bob: Rest, channel: dict[str, Any], post: Post
+    node: Node, ann: Rest, bob: Rest, channel: dict[str, Any], post: Post
 ) -> None:
     _react(ann, post)
     _react(bob, post)
@@ -105,6 +105,8 @@ def test_the_last_reaction_that_is_taken_back_leaves_none(
     assert found["metadata"] == {}
     assert "has_reactions" not in found
     assert ann.get(f"/posts/{post['id']}/reactions") == []
+    (row,) = node.sql("SELECT has_reactions FROM posts WHERE id = %s", post["id"])
+    assert not row[0], "or every list would ask for them"
 
 
 def test_reactions_are_heard_once_each_however_often_they_are_asked_for(

@@ -17,6 +17,7 @@ params.py    parts of the path and of the query
 pages.py     the web pages: every path outside /api
 posts.py     posts
 proxies.py   where requests come from when proxies of ours stand in between
+reactions.py reactions to posts
 replies.py   answers and errors in Mattermost's form
 server.py    uvicorn on its inherited socket: limits, timeouts, drain
 sessions.py  sessions, what administrators decide over users, presence

@@ -11,6 +11,7 @@ from api.channels import Channels
 from api.members import Members
 from api.pages import Pages
 from api.posts import Posts
+from api.reactions import Reactions
 from api.sessions import Sessions
 from api.system import System
 from api.teams import Teams
@@ -44,7 +45,7 @@ def create_app(ctx: Context) -> App[Request, Response]:
 def routes(ctx: Context) -> list[tuple[str, object, str | None]]:
     """Path template, resource and method suffix of every operation."""
     users, teams, channels, posts, system = Users(ctx), Teams(ctx), Channels(ctx), Posts(ctx), System(ctx)
-    sessions, members = Sessions(ctx), Members(ctx)
+    sessions, members, reactions = Sessions(ctx), Members(ctx), Reactions(ctx)
     return [
         (f"{V4}/users", users, None),
         (f"{V4}/users/login", users, "login"),
@@ -81,9 +82,17 @@ def routes(ctx: Context) -> list[tuple[str, object, str | None]]:
         (f"{V4}/channels/{{channel_id}}", channels, "one"),
         (f"{V4}/channels/{{channel_id}}/members", channels, "members"),
         (f"{V4}/channels/{{channel_id}}/posts", channels, "posts"),
+        (f"{V4}/channels/{{channel_id}}/pinned", channels, "pinned"),
         (f"{V4}/channels/members/{{user_id}}/view", channels, "view"),
         (f"{V4}/posts", posts, None),
         (f"{V4}/posts/{{post_id}}", posts, "one"),
+        (f"{V4}/posts/{{post_id}}/patch", posts, "patch"),
+        (f"{V4}/posts/{{post_id}}/pin", posts, "pin"),
+        (f"{V4}/posts/{{post_id}}/unpin", posts, "unpin"),
+        (f"{V4}/reactions", reactions, None),
+        (f"{V4}/posts/{{post_id}}/reactions", reactions, "of_post"),
+        (f"{V4}/posts/ids/reactions", reactions, "of_posts"),
+        (f"{V4}/users/{{user_id}}/posts/{{post_id}}/reactions/{{emoji_name}}", reactions, "one"),
         (f"{V4}/system/ping", system, "ping"),
         ("/api/v3/general/ping", system, "ping_v3"),
         (f"{V4}/websocket", system, "websocket"),

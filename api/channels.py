@@ -63,6 +63,12 @@ class Channels:
         times = await channels.view(self._ctx, wanted, body.channel_id, body.prev_channel_id)
         replies.send(resp, {"status": "OK", "last_viewed_at_times": times})
 
+    async def on_get_pinned(self, req: Request, resp: Response, channel_id: str) -> None:
+        """GET /channels/{channel_id}/pinned: the pinned posts, for its members."""
+        actor = await self._auth.actor(req)
+        found = await posts.pinned(self._ctx, actor, params.channel_id(channel_id))
+        replies.send(resp, found.json())
+
     async def on_get_posts(self, req: Request, resp: Response, channel_id: str) -> None:
         """GET /channels/{channel_id}/posts: a page, or `since` a time, or `before` or `after` a post."""
         actor = await self._auth.actor(req)

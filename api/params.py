@@ -2,7 +2,7 @@
 
 from falcon.asgi import Request
 
-from app import errors
+from app import errors, validate
 from app.permissions import Actor
 from app.postlists import Threads
 from db.ids import ChannelId, PostId, TeamId, UserId, is_id
@@ -42,6 +42,13 @@ def name(value: str, what: str) -> str:
     """A name in the path: printable, at most 64 characters. Raises 400."""
     if not 1 <= len(value) <= 64 or not value.isprintable():
         raise errors.invalid_url(what)
+    return value
+
+
+def emoji_name(value: str) -> str:
+    """The name of an emoji. Raises 400."""
+    if not validate.is_emoji_name(value):
+        raise errors.invalid_url("emoji_name")
     return value
 
 

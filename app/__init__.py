@@ -15,6 +15,7 @@ clusterconfig.py what ClusterSettings must satisfy; the secret in a file
 config.py       the sections of config.json, their defaults, what a reload may change
 configfile.py   reading config.json: environment overrides, validation
 context.py      everything a verb needs, built once per process
+edits.py        posts that change: edited, pinned, deleted
 errors.py       AppError: Mattermost's error ids, texts and statuses
 events.py       what clients are told, built once and encoded once
 filestore.py    where files lie
@@ -27,6 +28,7 @@ postlists.py    the lists of posts that clients ask for
 posts.py        posts
 presence.py     sans-I/O: who is online, from connections coming and going
 ratelimit.py    sans-I/O: GCRA, with what other workers admitted
+reactions.py    reactions to posts
 replay.py       events built anew from the database
 roles.py        Mattermost's roles and the permissions they carry
 sessions.py     log in, log out, who is asking

@@ -49,6 +49,8 @@ class ServiceSettings(Section, frozen=True):
     enable_developer: bool = False
     enable_user_typing_messages: bool = True
     enable_post_username_override: bool = False
+    post_edit_time_limit: Annotated[int, Meta(ge=-1)] = -1
+    """Seconds for which a message may be edited; -1: always."""
     maximum_web_sockets_per_user: Positive = 20
 
 

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Meta
 
 from app import wire
-from db.entities import ChannelInfo, ChannelType, Post, User
+from db.entities import ChannelInfo, ChannelType, Post, Reaction, User
 from db.ids import ChannelId, SessionId, TeamId, UserId
 
 # Shed first when a client is slow, and never repaired.
@@ -34,12 +34,17 @@ class Audience(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Event(msgspec.Struct, array_like=True, frozen=True, tag="event"):
-    """An event for clients. seq: its number in the channel when it is recoverable, else 0."""
+    """An event for clients. seq: its number in the channel when it is recoverable, else 0.
+
+    sensitive: the frame that system administrators get in place of the other one; empty when all get the same. Both
+    copies are one event with one number, so that nobody gets both and nobody none (decision 0018).
+    """
 
     name: str
     audience: Audience
     seq: int
     frame: bytes
+    sensitive: bytes = b""
 
 
 class ChannelMembership(msgspec.Struct, array_like=True, frozen=True, tag="channel_membership"):
@@ -207,6 +212,7 @@ def posted(
     *,
     set_online: bool,
     sender_name: str,
+    reactions: Sequence[Reaction] = (),
 ) -> Event:
     """A new post, to the members of its channel."""
     sender_name = f"@{sender_name}"
@@ -214,7 +220,7 @@ def posted(
         "channel_display_name": sender_name if channel.type == ChannelType.DIRECT else channel.display_name,
         "channel_name": channel.name,
         "channel_type": channel.type,
-        "post": wire.encode(wire.post(post)).decode(),
+        "post": wire.encode(wire.post(post, reactions=reactions)).decode(),
         "sender_name": sender_name,
         "set_online": set_online,
         "team_id": channel.team_id,
@@ -222,6 +228,38 @@ def posted(
     if mentions:
         data["mentions"] = wire.encode(mentions).decode()
     return build("posted", data, Audience(channel_id=channel.id), post.seq)
+
+
+def post_edited(post: Post, reactions: Sequence[Reaction], seq: int) -> Event:
+    """A post says something else, or was pinned or unpinned, to the members of its channel."""
+    data = {"post": wire.encode(wire.post(post, reactions=reactions)).decode()}
+    return build("post_edited", data, Audience(channel_id=post.channel_id), seq)
+
+
+def post_deleted(post: Post, reactions: Sequence[Reaction], deleted_by: UserId, seq: int) -> Event:
+    """A post is gone, and its replies with it, to the members of its channel; administrators learn who deleted it.
+
+    post: as it was.
+    """
+    data = {"post": wire.encode(wire.post(post, reactions=reactions)).decode()}
+    audience = Audience(channel_id=post.channel_id)
+    sensitive = build("post_deleted", data | {"delete_by": deleted_by}, audience, seq).frame
+    return msgspec.structs.replace(build("post_deleted", data, audience, seq), sensitive=sensitive)
+
+
+def reaction_added(channel_id: ChannelId, reaction: Reaction, seq: int) -> Event:
+    """Somebody reacted to a post, to the members of its channel."""
+    return _reaction("reaction_added", channel_id, reaction, seq)
+
+
+def reaction_removed(channel_id: ChannelId, reaction: Reaction, seq: int) -> Event:
+    """Somebody took a reaction back, to the members of its channel."""
+    return _reaction("reaction_removed", channel_id, reaction, seq)
+
+
+def _reaction(name: str, channel_id: ChannelId, reaction: Reaction, seq: int) -> Event:
+    data = {"reaction": wire.encode(wire.reaction(reaction)).decode()}
+    return build(name, data, Audience(channel_id=channel_id), seq)
 
 
 def typing(user_id: UserId, channel_id: ChannelId, parent_id: str) -> Event:

@@ -1,14 +1,15 @@
 """The lists of posts that clients ask for, as they are sent."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from app import errors, wire
 from app.errors import AppError
-from db import channels, posts
+from db import channels, posts, reactions
 from db.entities import Post
 from db.ids import ChannelId, PostId, UserId, is_id
 from db.queryable import Queryable
+from db.reactions import Reactions
 
 MAX_SINCE = 1000
 
@@ -21,14 +22,17 @@ class PostList:
     extra: list[Post]
     next_post_id: str = ""
     prev_post_id: str = ""
-    participants: dict[str, list[UserId]] | None = None
+    participants: Mapping[str, list[UserId]] = field(default_factory=dict)
+    reactions: Reactions = field(default_factory=dict)
 
     def json(self) -> wire.Json:
         """Mattermost's PostList."""
-        people = self.participants or {}
         return {
             "order": [post.id for post in self.order],
-            "posts": {post.id: wire.post(post, people.get(post.id)) for post in (*self.order, *self.extra)},
+            "posts": {
+                post.id: wire.post(post, self.participants.get(post.id), self.reactions.get(post.id, ()))
+                for post in (*self.order, *self.extra)
+            },
             "next_post_id": self.next_post_id,
             "prev_post_id": self.prev_post_id,
         }
@@ -59,10 +63,13 @@ async def since(db: Queryable, channel_id: ChannelId, since_ms: int, threads: Th
     When there are more, `prev_post_id` names the next older post, so that a client can page on.
     """
     found = await posts.find_since(db, channel_id, since_ms, limit=MAX_SINCE, roots_only=threads.collapsed)
-    if len(found) < MAX_SINCE:
-        extra = await posts.find_threads(db, found, replies=threads.replies)
-        return PostList(found, extra, participants=await _participants(db, found, threads))
-    return await _complete(db, channel_id, found, threads)
+    return await _complete(db, channel_id, found, threads, neighbours=len(found) == MAX_SINCE)
+
+
+async def pinned(db: Queryable, channel_id: ChannelId) -> PostList:
+    """The pinned posts, in Mattermost's order: oldest first."""
+    found = await posts.find_pinned(db, channel_id)
+    return PostList(found, [], reactions=await reactions.find(db, found))
 
 
 async def beside(
@@ -96,19 +103,24 @@ async def around_unread(
     return await _complete(db, channel_id, newest, threads)
 
 
-async def _complete(db: Queryable, channel_id: ChannelId, found: list[Post], threads: Threads) -> PostList:
-    """Add threads and the ids of the neighbours to a run of posts."""
+async def _complete(
+    db: Queryable, channel_id: ChannelId, found: list[Post], threads: Threads, *, neighbours: bool = True
+) -> PostList:
+    """Add threads, reactions and the ids of the neighbours to a run of posts."""
     if not found:
         return PostList([], [])
     extra = await posts.find_threads(db, found, replies=threads.replies)
-    newer, older = await posts.find_neighbour_ids(
-        db, channel_id, found[0].seq, found[-1].seq, roots_only=threads.collapsed
-    )
-    return PostList(found, extra, newer, older, await _participants(db, found, threads))
+    newer = older = ""
+    if neighbours:
+        newer, older = await posts.find_neighbour_ids(
+            db, channel_id, found[0].seq, found[-1].seq, roots_only=threads.collapsed
+        )
+    participants = await _participants(db, found, threads)
+    return PostList(found, extra, newer, older, participants, await reactions.find(db, (*found, *extra)))
 
 
-async def _participants(db: Queryable, found: Sequence[Post], threads: Threads) -> dict[str, list[UserId]] | None:
+async def _participants(db: Queryable, found: Sequence[Post], threads: Threads) -> dict[str, list[UserId]]:
     roots = [post.id for post in found if post.reply_count]
     if not threads.collapsed or not roots:
-        return None
+        return {}
     return await posts.find_participants(db, roots)

@@ -1,12 +1,15 @@
 """Posts: writing them, and who may read them."""
 
+from collections.abc import Mapping
+
 import msgspec
 
-from app import errors, events, mentions, validate, wire
+from app import errors, events, mentions, postlists, validate, wire
 from app.context import Context
 from app.errors import AppError
 from app.permissions import Actor, can, can_in_channel, can_in_team, can_read_channel, require
-from db import channels, posts, users
+from app.postlists import PostList
+from db import channels, posts, reactions, users
 from db.channels import Access
 from db.entities import ChannelInfo, ChannelType, Post, User
 from db.ids import ChannelId, PostId, UserId, is_id, new_id
@@ -103,12 +106,9 @@ async def _access_for_writing(ctx: Context, actor: Actor, draft: Draft) -> Acces
         raise errors.invalid_body("channel_id")
     if len(draft.pending_post_id) > MAX_PENDING_ID:
         raise errors.invalid_body("pending_post_id")
-    if len(draft.message) > validate.MAX_POST_RUNES:
-        raise AppError("model.post.is_valid.msg.app_error", 400)
     if not validate.is_custom_post_type(draft.type):
         raise AppError("model.post.is_valid.type.app_error", 400)
-    if sum(len(name) + len(bytes(value)) + 6 for name, value in draft.props.items()) > validate.MAX_PROPS_BYTES:
-        raise AppError("model.post.is_valid.props.app_error", 400)
+    check_content(draft.message, draft.props)
     access = await ctx.caches.access.get((ChannelId(draft.channel_id), actor.user_id))
     if access is None:
         raise errors.forbidden()
@@ -119,6 +119,14 @@ async def _access_for_writing(ctx: Context, actor: Actor, draft: Draft) -> Acces
     if access.channel.delete_at:
         raise AppError("api.post.create_post.can_not_post_to_deleted.error", 400)
     return access
+
+
+def check_content(message: str, props: Mapping[str, msgspec.Raw]) -> None:
+    """Raises 400 for a message or props that are too long."""
+    if len(message) > validate.MAX_POST_RUNES:
+        raise AppError("model.post.is_valid.msg.app_error", 400)
+    if sum(len(name) + len(bytes(value)) + 6 for name, value in props.items()) > validate.MAX_PROPS_BYTES:
+        raise AppError("model.post.is_valid.props.app_error", 400)
 
 
 async def _check_root(ctx: Context, draft: Draft) -> None:
@@ -204,6 +212,33 @@ async def get_for(ctx: Context, actor: Actor, post_id: PostId) -> Post:
     access = await ctx.caches.access.get((post.channel_id, actor.user_id))
     require(access is not None and can_read_channel(actor, access))
     return post
+
+
+async def find_for(ctx: Context, actor: Actor, post_id: PostId, permission: str = "") -> tuple[Post, Access]:
+    """A post and its channel, for who has this permission there; a deleted post still, as it is judged by its channel.
+
+    Raises 403, also for a post that is not there: only administrators learn of that, by 404.
+    """
+    post = await posts.find(ctx.db, post_id)
+    access = None if post is None else await ctx.caches.access.get((post.channel_id, actor.user_id))
+    if post is None or access is None:
+        require(can(actor, permission or "manage_system"))
+        raise AppError("app.post.get.app_error", 404)
+    require(not permission or can_in_channel(actor, access, permission))
+    return post, access
+
+
+async def shown(ctx: Context, post: Post) -> wire.Json:
+    """The post as clients get it, with its reactions."""
+    given = await reactions.find(ctx.db, [post])
+    return wire.post(post, reactions=given.get(post.id, ()))
+
+
+async def pinned(ctx: Context, actor: Actor, channel_id: ChannelId) -> PostList:
+    """The channel's pinned posts, for its members. Raises 403."""
+    access = await readable(ctx, actor, channel_id)
+    require(can_in_channel(actor, access, "read_channel"))
+    return await postlists.pinned(ctx.db, channel_id)
 
 
 async def readable(ctx: Context, actor: Actor, channel_id: ChannelId) -> Access:

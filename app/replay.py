@@ -7,11 +7,25 @@ import msgspec
 from app import events
 from app.context import Context
 from app.events import Event
-from db import channels, posts, users
-from db.entities import ChannelInfo, Post
-from db.ids import ChannelId, UserId
+from db import channels, posts, reactions, users
+from db.entities import ChannelInfo, Post, Reaction
+from db.ids import ChannelId, PostId, UserId
+from db.reactions import Reactions
 
 LIMIT = 100
+ChangeRow = tuple[int, str, str, str]
+"""seq, kind, ref, payload: of `channel_events`."""
+
+
+class _Deletion(msgspec.Struct):
+    deleted_by: UserId
+    update_at: int
+
+
+class _Reaction(msgspec.Struct):
+    user_id: UserId
+    emoji_name: str
+    create_at: int
 
 
 @dataclass(frozen=True)
@@ -45,27 +59,51 @@ async def read(ctx: Context, channel_id: ChannelId, after: int, limit: int = LIM
         upto = min(upto, found_posts[-1].seq)
     if len(found_events) == limit:
         upto = min(upto, found_events[-1][0])
-    built = [event for row in found_events if (event := _of_change(channel, *row)) is not None]
+    changed = await _changed_posts(ctx, found_events)
+    given = await reactions.find(ctx.db, [*found_posts, *changed.values()], by_master=True)
+    built = [event for row in found_events if (event := _of_change(channel, changed, given, *row)) is not None]
     names = {user.id: user.username for user in await users.find_many(ctx.db, [post.user_id for post in found_posts])}
     override = ctx.config.service_settings.enable_post_username_override
-    built += [_of_post(post, channel, names, override=override) for post in found_posts]
+    built += [_of_post(post, channel, names, given, override=override) for post in found_posts]
     built = sorted((one for one in built if one.seq <= upto), key=lambda one: one.seq)
     return Found(upto, end, tuple(built), trimmed=after < trimmed)
 
 
-def _of_post(post: Post, channel: ChannelInfo, names: dict[UserId, str], *, override: bool) -> Event:
+async def _changed_posts(ctx: Context, rows: list[ChangeRow]) -> dict[str, Post]:
+    """The posts as they are now that these changes name."""
+    ids = {PostId(ref) for _, kind, ref, _ in rows if kind in ("post_edited", "post_deleted")}
+    return {post.id: post for post in await posts.find_many(ctx.db, list(ids))}
+
+
+def _of_post(post: Post, channel: ChannelInfo, names: dict[UserId, str], given: Reactions, *, override: bool) -> Event:
+    """As it was posted, but with what it says now."""
     system = post.type.startswith("system_")
     name = "System" if system else names.get(post.user_id, "")
     other_name = msgspec.json.decode(post.props).get("override_username")
     if override and not system and isinstance(other_name, str) and other_name:
         name = other_name
     mentions = [UserId(one) for one in msgspec.json.decode(post.mentions, type=list[str])]
-    return events.posted(post, channel, mentions, set_online=not system, sender_name=name)
+    reacted = given.get(post.id, ())
+    return events.posted(post, channel, mentions, set_online=not system, sender_name=name, reactions=reacted)
 
 
-def _of_change(channel: ChannelInfo, seq: int, kind: str, ref: str, payload: str) -> Event | None:
-    """None: a kind of a later version."""
+def _of_change(
+    channel: ChannelInfo, changed: dict[str, Post], given: Reactions, seq: int, kind: str, ref: str, payload: str
+) -> Event | None:
+    """None: a kind of a later version, or an edit of a post that is deleted now (its deletion tells all)."""
+    post = changed.get(ref)
     match kind:
+        case "post_edited" if post is not None and not post.delete_at:
+            return events.post_edited(post, given.get(post.id, ()), seq)
+        case "post_deleted" if post is not None:
+            said = msgspec.json.decode(payload, type=_Deletion)
+            as_it_was = msgspec.structs.replace(post, delete_at=0, update_at=said.update_at)
+            return events.post_deleted(as_it_was, given.get(post.id, ()), said.deleted_by, seq)
+        case "reaction_added" | "reaction_removed":
+            told = msgspec.json.decode(payload, type=_Reaction)
+            reaction = Reaction(PostId(ref), told.user_id, told.emoji_name, told.create_at)
+            build = events.reaction_added if kind == "reaction_added" else events.reaction_removed
+            return build(channel.id, reaction, seq)
         case "user_added":
             return events.user_added(UserId(ref), channel, seq)
         case "user_removed":

@@ -14,10 +14,12 @@ _CHANNEL_NAME = re.compile(r"[a-z0-9](?:[a-z0-9_-]*[a-z0-9])")
 _DIRECT_NAME = re.compile(r"[a-z0-9]{26}__[a-z0-9]{26}")
 _LOCALE = re.compile(r"[a-z]{2}(?:-[A-Z]{2})?")
 _POST_TYPE = re.compile(r"custom_[A-Za-z0-9_.-]{1,19}")
+_EMOJI_NAME = re.compile(r"[A-Za-z0-9_+-]{1,64}")
 
 MAX_EMAIL = 128
 MAX_POST_RUNES = 16_383
 MAX_PROPS_BYTES = 8_000
+MAX_EMOJI_NAME = 64
 
 
 def is_username(text: str) -> bool:
@@ -58,6 +60,11 @@ def is_direct_channel_name(text: str) -> bool:
 def is_custom_post_type(text: str) -> bool:
     """Clients may set '' or a type of their own; the others are the server's."""
     return text == "" or _POST_TYPE.fullmatch(text) is not None
+
+
+def is_emoji_name(text: str) -> bool:
+    """1 to 64 of a-zA-Z0-9_+-, whether there is such an emoji or not: clients have their own."""
+    return _EMOJI_NAME.fullmatch(text) is not None
 
 
 def is_in_domains(email: str, domains: str) -> bool:

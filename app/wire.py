@@ -4,13 +4,13 @@ Each function gives a dict in Mattermost's field names; JSON that the database k
 (`msgspec.Raw`). `encode` makes the bytes.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
 
 from app.permissions import channel_roles, team_roles
-from db.entities import Channel, ChannelMember, Post, Session, Status, Team, TeamMember, User
+from db.entities import Channel, ChannelMember, Post, Reaction, Session, Status, Team, TeamMember, User
 from db.ids import UserId
 
 Json = dict[str, Any]
@@ -134,7 +134,7 @@ def channel_member(member: ChannelMember) -> Json:
     }
 
 
-def post(which: Post, participants: Iterable[UserId] | None = None) -> Json:
+def post(which: Post, participants: Iterable[UserId] | None = None, reactions: Sequence[Reaction] = ()) -> Json:
     """A post. `participants`: authors of its replies, where collapsed threads ask for them."""
     result: Json = {
         "id": which.id,
@@ -156,11 +156,26 @@ def post(which: Post, participants: Iterable[UserId] | None = None) -> Json:
         "reply_count": which.reply_count,
         "last_reply_at": which.last_reply_at,
         "participants": [{"id": user_id} for user_id in participants] if participants is not None else None,
-        "metadata": {},
+        "metadata": {"reactions": [reaction(one) for one in reactions]} if reactions else {},
     }
+    if reactions:
+        result["has_reactions"] = True
     if which.file_ids != "[]":
         result["file_ids"] = msgspec.Raw(which.file_ids.encode())
     return result
+
+
+def reaction(which: Reaction) -> Json:
+    """A reaction to a post."""
+    return {
+        "user_id": which.user_id,
+        "post_id": which.post_id,
+        "emoji_name": which.emoji_name,
+        "create_at": which.create_at,
+        "update_at": which.create_at,
+        "delete_at": 0,
+        "remote_id": None,
+    }
 
 
 def status(which: Status) -> Json:

@@ -13,9 +13,11 @@
 batch.py        natural batching: what queued while a write was under way goes as the next write
 board.py        what the prober found out about the servers, for every process of the node
 cache.py        copies of what was read, and the proof at each hit that they are still true
+changes.py      the number and time of a change in a channel, and its recoverable event
 channels.py     channels, their members and their heads
 clock.py        the database's clock, as an expression of SQL
 drivers/        what is particular to one database server
+edits.py        posts that change or go
 entities.py     the rows as typed structs
 errors.py       what can go wrong below, in a few kinds
 failover.py     a planned change of the master
@@ -35,6 +37,7 @@ posts.py        posts and the statement that writes a batch of them
 preferences.py  preferences of users
 prober.py       who is the master, how far the replicas are: asked every 250 ms
 queryable.py    what the functions of this folder work with: the pool, or a transaction
+reactions.py    reactions to posts
 routing.py      which server serves a read, sans-I/O
 schema/         the numbered SQL, a folder a driver
 sessions.py     sessions, looked up by the hash of their token

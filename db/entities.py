@@ -184,6 +184,16 @@ class Post(msgspec.Struct, frozen=True):
     pending_post_id: str | None
     reply_count: int
     last_reply_at: int
+    has_reactions: bool = False
+
+
+class Reaction(msgspec.Struct, frozen=True):
+    """Somebody's emoji on a post."""
+
+    post_id: PostId
+    user_id: UserId
+    emoji_name: str
+    create_at: int
 
 
 class Status(msgspec.Struct, frozen=True):

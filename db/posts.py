@@ -13,7 +13,8 @@ from db.queryable import Queryable
 
 COLUMNS = (
     "id, channel_id, seq, create_at, update_at, edit_at, delete_at, is_pinned, user_id, root_id, original_id, "
-    "message, type, props, hashtags, file_ids, mentions, pending_post_id, reply_count, last_reply_at"
+    "message, type, props, hashtags, file_ids, mentions, pending_post_id, reply_count, last_reply_at, "
+    "has_reactions"
 )
 _SELECT = f"SELECT {COLUMNS} FROM posts"  # noqa: S608 (a constant)
 _ROOTS_ONLY = "AND root_id = ''"
@@ -195,6 +196,12 @@ async def find(db: Queryable, post_id: PostId) -> Post | None:
     return Post(*row) if row else None
 
 
+async def find_many(db: Queryable, post_ids: Sequence[PostId]) -> list[Post]:
+    """Those of these posts that are there, deleted ones included, as the master says."""
+    rows = await db.fetch(f"{_SELECT} WHERE id = ANY(%s)", (list(post_ids),)) if post_ids else []
+    return [Post(*row) for row in rows]
+
+
 async def find_page(db: Queryable, channel_id: ChannelId, *, offset: int, limit: int, roots_only: bool) -> list[Post]:
     """A page of the channel's posts, newest first."""
     roots = _ROOTS_ONLY if roots_only else ""
@@ -250,6 +257,16 @@ async def find_range(db: Queryable, channel_id: ChannelId, after: int, upto: int
     rows = await db.fetch(
         f"{_SELECT} WHERE channel_id = %s AND seq > %s AND seq <= %s AND delete_at = 0 ORDER BY seq LIMIT %s",
         (channel_id, after, upto, limit),
+    )
+    return [Post(*row) for row in rows]
+
+
+async def find_pinned(db: Queryable, channel_id: ChannelId) -> list[Post]:
+    """The channel's pinned posts, oldest first."""
+    rows = await db.fetch(
+        f"{_SELECT} WHERE channel_id = %s AND is_pinned AND delete_at = 0 ORDER BY seq",
+        (channel_id,),
+        on=(shards.posts(channel_id),),
     )
     return [Post(*row) for row in rows]
 

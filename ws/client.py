@@ -14,6 +14,7 @@ from typing import Any, Protocol, cast
 from app import events, sessions
 from app.context import Context
 from app.errors import AppError
+from app.permissions import Actor, can
 from app.ports import Upgrade
 from db.errors import DatabaseError
 from db.ids import SessionId, TeamId, UserId
@@ -83,6 +84,7 @@ class Client(asyncio.Protocol):
         "_transport",
         "_upgrade",
         "_working",
+        "administrator",
         "attached",
         "connection_id",
         "cursors",
@@ -116,6 +118,8 @@ class Client(asyncio.Protocol):
         self.session_id = ""
         self.connection_id = ""
         self.attached = False
+        self.administrator = False
+        """Whether the user gets the copies of events that are for system administrators."""
         """Whether there is a socket; without one, events wait for the client to come back."""
         self.cursors: Cursors | None = None
 
@@ -281,12 +285,12 @@ class Client(asyncio.Protocol):
         """It is known who this is: from now on it is us whom they wait for."""
         self._deadline = self._server.loop.time() + ENTRY_S
 
-    def admit(self, connection_id: str, expires_at_ms: int) -> None:
+    def admit(self, connection_id: str, actor: Actor) -> None:
         """The session is good: events may come."""
         self.connection_id = connection_id
         self.attached = True
         self._deadline = None
-        self._expires_at_ms = expires_at_ms
+        self._judge(actor)
 
     def go_on(self, stream: Stream) -> None:
         """Send what a connection was to be sent, after the replies that wait."""
@@ -307,12 +311,17 @@ class Client(asyncio.Protocol):
             self.stream.put_first(first)
         self._mark()
 
+    def _judge(self, actor: Actor) -> None:
+        """What the session and the user's roles say of this client."""
+        self._expires_at_ms = actor.session.expires_at
+        self.administrator = can(actor, "manage_system")
+
     async def recheck(self) -> None:
-        """Close the socket if its session has ended meanwhile."""
+        """The session or the user has changed: close the socket if the session has ended, else judge anew."""
         if not self.connection_id:
             return
         try:
-            await sessions.recheck(self._server.ctx, SessionId(self.session_id))
+            self._judge(await sessions.recheck(self._server.ctx, SessionId(self.session_id)))
         except AppError:
             self.close(Close.SESSION_ENDED)
         except DatabaseError:

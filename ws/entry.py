@@ -97,7 +97,7 @@ class Entry:
             return client.is_over()
         first = not server.hub.attached(user_id)
         client.session_id, client.user_id = session_id, user_id
-        client.admit(old.connection_id, actor.session.expires_at)
+        client.admit(old.connection_id, actor)
         client.go_on(old.stream)
         server.hub.replace(old, client)
         if first:
@@ -151,7 +151,7 @@ class Entry:
             if hub.attached(user_id) >= ctx.config.service_settings.maximum_web_sockets_per_user:
                 client.close(Close.POLICY_VIOLATION)
                 return None
-            client.admit(server.claims.new_connection_id(), actor.session.expires_at)
+            client.admit(server.claims.new_connection_id(), actor)
             hub.join(listener, client)
             newcomer = client
             return Joined(memberships[0], refetch)

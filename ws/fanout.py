@@ -8,6 +8,8 @@ import asyncio
 from collections import deque
 from typing import Protocol
 
+from app.events import BEST_EFFORT, Event
+
 _YIELD_EVERY = 256
 
 
@@ -69,6 +71,22 @@ class SharedFrame:
         if framed is None:
             framed = self._others[tail_length] = header + self.body
         return framed
+
+
+class Copies:
+    """The two frames of an event, which are one and the same unless administrators get more than others."""
+
+    __slots__ = ("frame", "sensitive")
+
+    def __init__(self, event: Event) -> None:
+        self.frame = self.sensitive = _shared(event, event.frame)
+        if event.sensitive:
+            self.sensitive = _shared(event, event.sensitive)
+
+
+def _shared(event: Event, body: bytes) -> SharedFrame:
+    channel_id = event.audience.channel_id if event.seq else ""
+    return SharedFrame(body, best_effort=event.name in BEST_EFFORT, channel_id=channel_id)
 
 
 class Flushable(Protocol):

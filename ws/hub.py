@@ -7,10 +7,9 @@ at delivery: a user just removed does not get the event that follows.
 from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
-from app import events
 from app.events import Audience, ChannelMembership, Event, EverySessionClosed, Message, SessionClosed, TeamMembership
 from ws.close import Close
-from ws.fanout import SharedFrame
+from ws.fanout import Copies, SharedFrame
 from ws.heads import Cursors, Heads
 from ws.index import Index, Member
 
@@ -25,6 +24,7 @@ class Client(Protocol):
     session_id: str
     connection_id: str
     attached: bool
+    administrator: bool
     cursors: Cursors | None
 
     def send(self, frame: SharedFrame) -> None:
@@ -196,7 +196,8 @@ class Hub:
         """Queue an event for everybody it is meant for."""
         audience = event.audience
         numbered = audience.channel_id if event.seq else ""
-        frame = SharedFrame(event.frame, best_effort=event.name in events.BEST_EFFORT, channel_id=numbered)
+        copies = Copies(event)
+        frame, sensitive = copies.frame, copies.sensitive
         only, but = audience.connection_id, audience.omit_connection_id
         for listener in self._audience(audience):
             if listener.user_id in audience.omit_users:
@@ -206,7 +207,7 @@ class Hub:
                     continue
                 if numbered and client.cursors is not None and not client.cursors.admits(numbered, event.seq):
                     continue
-                client.send(frame)
+                client.send(sensitive if client.administrator else frame)
 
     def _audience(self, audience: Audience) -> Iterable[Listener]:
         """By the first of connection, user, channel, team that is set; else everybody."""

@@ -5,14 +5,14 @@ import logging
 from collections.abc import Coroutine, Iterable
 from typing import Any
 
-from app import events, replay
+from app import replay
 from app.context import Context
 from app.events import Moved
 from db import channels
 from db.errors import DatabaseError
 from db.ids import ChannelId
 from ws.close import Close
-from ws.fanout import SharedFrame
+from ws.fanout import Copies
 from ws.heads import Heads
 from ws.hub import Client, Hub
 
@@ -107,8 +107,8 @@ class Repairs:
                 return
             head = self.heads.head(channel_id)
             for event in cursors.catch_up(channel_id, cursor, found.upto, found.events, head):
-                best_effort = event.name in events.BEST_EFFORT
-                client.send(SharedFrame(event.frame, best_effort=best_effort, channel_id=channel_id))
+                copies = Copies(event)
+                client.send(copies.sensitive if client.administrator else copies.frame)
 
     async def compare(self) -> None:
         """Messages were lost, or another master reigns: ask how far every channel is. Raises DatabaseError."""

@@ -14,6 +14,7 @@ from dataclasses import replace
 from db.drivers import Migration
 from db.drivers.mysql_connection import MySQLConnection
 from db.drivers.mysql_dsn import Dsn
+from db.errors import StatementFailed
 from db.settings import PoolSettings
 
 log = logging.getLogger(__name__)
@@ -21,6 +22,8 @@ log = logging.getLogger(__name__)
 _LOCK = "concat('mmnode_migrate_', sha1(database()))"
 _LOCK_WAIT_S = 10
 _NO_LIMIT_S = 86_400.0
+_COLUMN_IS_THERE = "42S21"
+"""MySQL has no ADD COLUMN IF NOT EXISTS: a statement that adds columns was run before if they are there."""
 _TABLES = (
     """
     CREATE TABLE IF NOT EXISTS schema_migrations (
@@ -66,7 +69,11 @@ async def _apply(connection: MySQLConnection, migration: Migration) -> None:
     for step, statement in enumerate(statements(migration.sql)):
         if step in done:
             continue
-        await connection.execute(statement.replace("{collation}", connection.collation))
+        try:
+            await connection.execute(statement.replace("{collation}", connection.collation))
+        except StatementFailed as error:
+            if error.sqlstate != _COLUMN_IS_THERE:
+                raise
         await connection.execute(
             "INSERT INTO schema_migration_steps (version, step) VALUES (%s, %s)", (migration.version, step)
         )

@@ -9,7 +9,8 @@ import sys
 import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, cast
+from types import UnionType
+from typing import Any, cast, get_args
 
 import msgspec
 import requests
@@ -44,8 +45,14 @@ class Operation:
     def fields(self) -> dict[str, Any]:
         """The fields of the body with their types; none for a body that is an array."""
         if isinstance(self.body, type) and issubclass(self.body, msgspec.Struct):
-            return {field.encode_name: field.type for field in msgspec.structs.fields(self.body)}
+            return {field.encode_name: _given(field.type) for field in msgspec.structs.fields(self.body)}
         return {}
+
+
+def _given(wanted: Any) -> Any:
+    """The type of a field where it is given."""
+    types = [one for one in get_args(wanted) if one is not msgspec.UnsetType]
+    return types[0] if isinstance(wanted, UnionType) and len(types) == 1 else wanted
 
 
 def operations() -> list[Operation]:
@@ -84,6 +91,7 @@ ENDING = frozenset(
         ("PUT", "/channels/{channel_id}/members/{user_id}/schemeRoles"),
         ("PUT", "/teams/{team_id}/members/{user_id}/roles"),
         ("PUT", "/teams/{team_id}/members/{user_id}/schemeRoles"),
+        ("DELETE", "/posts/{post_id}"),
     )
 )
 ALL = [operation for operation in EVERY if operation.name not in ENDING]
@@ -165,6 +173,15 @@ def _new_post(world: World, _: Rest) -> Example:
     return Example({}, body)
 
 
+def _edit(world: World, _: Rest) -> dict[str, Any]:
+    return {"message": unique("an edited post "), "is_pinned": False, "props": {"key": "value"}}
+
+
+def _reaction(world: World, who: Rest) -> Example:
+    user_id = who.user.get("id", world.member.id)
+    return Example({}, {"user_id": user_id, "post_id": world.post["id"], "emoji_name": unique("emoji")})
+
+
 def _user(_: World, who: Rest) -> dict[str, str]:
     return {"user_id": who.user.get("id", "me")}
 
@@ -221,6 +238,19 @@ _EXAMPLES: dict[str, Callable[[World, Rest], Example]] = {
     ),
     "POST /api/v4/posts": _new_post,
     "GET /api/v4/posts/{post_id}": lambda world, _: Example({"post_id": world.post["id"]}),
+    "PUT /api/v4/posts/{post_id}": lambda world, who: Example(
+        {"post_id": world.post["id"]}, {"id": world.post["id"], **_edit(world, who)}
+    ),
+    "PUT /api/v4/posts/{post_id}/patch": lambda world, who: Example({"post_id": world.post["id"]}, _edit(world, who)),
+    "POST /api/v4/posts/{post_id}/pin": lambda world, _: Example({"post_id": world.post["id"]}),
+    "POST /api/v4/posts/{post_id}/unpin": lambda world, _: Example({"post_id": world.post["id"]}),
+    "GET /api/v4/channels/{channel_id}/pinned": lambda world, _: Example({"channel_id": world.private["id"]}),
+    "POST /api/v4/reactions": _reaction,
+    "GET /api/v4/posts/{post_id}/reactions": lambda world, _: Example({"post_id": world.post["id"]}),
+    "POST /api/v4/posts/ids/reactions": lambda world, _: Example({}, [world.post["id"]]),
+    "DELETE /api/v4/users/{user_id}/posts/{post_id}/reactions/{emoji_name}": lambda world, who: Example(
+        {**_user(world, who), "post_id": world.post["id"], "emoji_name": "+1"}
+    ),
     "GET /api/v4/system/ping": lambda _, __: Example({}),
     "HEAD /api/v4/system/ping": lambda _, __: Example({}),
     "GET /api/v3/general/ping": lambda _, __: Example({}),

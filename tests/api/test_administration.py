@@ -79,6 +79,10 @@ _ACTS: dict[str, tuple[Act, tuple[int, ...]]] = {
         ),
         (401, 403, 403, 403, 200, 200),
     ),
+    "DELETE /api/v4/posts/{post_id}": (
+        lambda _, w, v: ("DELETE", f"/posts/{v.write(w.private['id'], 'deleted soon')['id']}", None),
+        (401, 403, 403, 403, 200, 200),
+    ),
 }
 
 

@@ -52,6 +52,15 @@ MATRIX: dict[str, Expected] = {
     "POST /api/v4/channels/members/{user_id}/view": (401, 200, 200, 200, 200, 200),
     "POST /api/v4/posts": (401, 403, 403, 201, 201, 201),
     "GET /api/v4/posts/{post_id}": (401, 403, 403, 200, 200, 200),
+    "PUT /api/v4/posts/{post_id}": (401, 403, 403, 403, 200, 200),
+    "PUT /api/v4/posts/{post_id}/patch": (401, 403, 403, 403, 200, 200),
+    "POST /api/v4/posts/{post_id}/pin": (401, 403, 403, 200, 200, 200),
+    "POST /api/v4/posts/{post_id}/unpin": (401, 403, 403, 200, 200, 200),
+    "GET /api/v4/channels/{channel_id}/pinned": (401, 403, 403, 200, 200, 200),
+    "POST /api/v4/reactions": (401, 403, 403, 200, 200, 200),
+    "GET /api/v4/posts/{post_id}/reactions": (401, 403, 403, 200, 200, 200),
+    "POST /api/v4/posts/ids/reactions": (401, 403, 403, 200, 200, 200),
+    "DELETE /api/v4/users/{user_id}/posts/{post_id}/reactions/{emoji_name}": (401, 403, 403, 200, 200, 200),
     "GET /api/v4/system/ping": OPEN,
     "HEAD /api/v4/system/ping": OPEN,
     "GET /api/v3/general/ping": OPEN,
@@ -76,6 +85,7 @@ FOR_OTHERS: dict[str, Expected] = {
     "GET /api/v4/users/{user_id}/teams/{team_id}/channels/members": (401, 403, 403, 0, 403, 200),
     "GET /api/v4/users/{user_id}/channels/{channel_id}/posts/unread": (401, 403, 403, 0, 403, 200),
     "POST /api/v4/channels/members/{user_id}/view": (401, 403, 403, 0, 403, 200),
+    "DELETE /api/v4/users/{user_id}/posts/{post_id}/reactions/{emoji_name}": (401, 403, 403, 0, 403, 200),
 }
 # The same with the public channel in place of the private one: where that is another answer.
 IN_PUBLIC: dict[str, Expected] = {
@@ -85,6 +95,7 @@ IN_PUBLIC: dict[str, Expected] = {
     "GET /api/v4/channels/{channel_id}/members": (401, 403, 200, 200, 200, 200),
     "POST /api/v4/channels/{channel_id}/members": (401, 403, 403, 201, 201, 201),
     "GET /api/v4/channels/{channel_id}/posts": (401, 403, 200, 200, 200, 200),
+    "GET /api/v4/channels/{channel_id}/pinned": (401, 403, 403, 200, 200, 200),
 }
 ERRORS = {401: "session", 403: "permissions"}
 

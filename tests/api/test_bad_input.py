@@ -21,7 +21,7 @@ from tests.rig.scale import PROVING, scale
 LIMIT = 300_000  # ServiceSettings.MaximumPayloadSizeBytes
 TABLES = (
     "users", "sessions", "preferences", "teams", "team_members", "channels", "channel_members", "channel_events",
-    "posts", "post_mentions",
+    "posts", "post_mentions", "post_versions", "reactions",
 )  # fmt: skip
 NOT_JSON = [
     b"{",
@@ -276,6 +276,8 @@ MALFORMED_IDS = [
     "x", "a" * 25, "a" * 27, "A" * 26, "a" * 25 + "-", "a" * 25 + "%20", "%00" * 26, "%C3%A4" * 26, "%FF" * 26,
     "%D9%A1" * 26, "1" * 5000, "'%20OR%201=1--", "null", "undefined", "%25s", "Me", "me%20", "a" * 26 + "%0A",
 ]  # fmt: skip
+# Taking back what was never given is no error, in Mattermost as here: no reaction of this name, or of this user.
+MAY_BE_NOTHING = frozenset({"emoji_name", "user_id"})
 MALFORMED_NAMES = ["%00", "%FF%FE", "a" * 65, "a" * 5000, "%0A", "%E2%80%A8", "a%00b", "%ED%A0%80"]
 
 
@@ -300,6 +302,8 @@ def test_ids_and_names_that_nothing_has_are_refused(world: World, operation: Ope
     good = example(operation, world, who)
     for name in operation.parameters:
         response = send(who, operation, good.parameters | {name: new_id()}, json=good.body)
+        if operation.template.endswith("/{emoji_name}") and name in MAY_BE_NOTHING and response.status_code == 200:
+            continue
         assert refused(response)["status_code"] in (400, 403, 404)
 
 
@@ -310,6 +314,8 @@ def test_ids_and_names_that_nothing_has_are_refused_to_the_administrator(world: 
     good = example(operation, world, world.team_admin)
     for name in operation.parameters:
         response = send(who, operation, good.parameters | {name: new_id()}, json=good.body)
+        if operation.template.endswith("/{emoji_name}") and name in MAY_BE_NOTHING and response.status_code == 200:
+            continue
         assert refused(response)["status_code"] in (400, 403, 404)
 
 

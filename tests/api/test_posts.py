@@ -534,7 +534,7 @@ def test_the_sender_is_called_by_another_name_where_a_setting_allows_it(add: Add
 def test_a_post_is_read_by_who_may_read_its_channel(world: World) -> None:
     path = f"/posts/{world.post['id']}"
     for role in ("member", "team_admin", "system_admin"):
-        assert world.who(role).get(path)["message"] == world.post["message"]
+        assert world.who(role).get(path)["user_id"] == world.post["user_id"]
     for role in ("stranger", "teammate"):
         refused(world.who(role).call("GET", path), 403, "permissions")
 

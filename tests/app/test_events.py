@@ -67,10 +67,21 @@ def test_typing_leaves_out_who_types() -> None:
     assert event.name in events.BEST_EFFORT
 
 
+def test_an_event_of_a_version_that_knew_of_one_copy_is_understood() -> None:
+    event = Event("e", Audience(channel_id="c"), 7, b"{frame")
+    old = msgspec.msgpack.encode(["event", "e", ["", "c", "", [], "", ""], 7, b"{frame"])
+    assert events.unbundle(events.bundle([old])) == [event]
+
+
+def test_of_an_event_of_a_later_version_what_is_unknown_is_left_out() -> None:
+    new = msgspec.msgpack.encode(["event", "e", ["", "c", "", [], "", ""], 7, b"{frame", b"{sensitive", "unknown"])
+    assert events.unbundle(events.bundle([new])) == [Event("e", Audience(channel_id="c"), 7, b"{frame", b"{sensitive")]
+
+
 _texts = st.text(max_size=20)
 _audiences = st.builds(Audience, _texts, _texts, _texts, st.lists(_texts, max_size=3).map(tuple), _texts, _texts)
 _messages = st.one_of(
-    st.builds(Event, _texts, _audiences, st.integers(0, 2**53), st.binary(max_size=100)),
+    st.builds(Event, _texts, _audiences, st.integers(0, 2**53), st.binary(max_size=100), st.binary(max_size=100)),
     st.builds(ChannelMembership, _texts, _texts, st.booleans()),
     st.builds(TeamMembership, _texts, _texts, st.booleans()),
     st.builds(SessionClosed, _texts),

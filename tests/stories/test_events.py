@@ -1,10 +1,12 @@
 """Live events of three real nodes: every committed post reaches every socket of its channel once and in order."""
 
+import json
 import os
 import random
 import signal
 import time
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
@@ -50,6 +52,67 @@ def test_a_post_that_nobody_told_of_is_heard_everywhere_and_in_its_place(cluster
         socket.expect_post("after")
         assert [post["message"] for post in socket.posts()][-3:] == ["before", "unheard", "after"]
         socket.close()
+
+
+def _heard_of(socket: Socket, post_id: str) -> list[tuple[str, object]]:
+    """What somebody heard of a post, in order: (event, what tells it from others of its name)."""
+    heard: list[tuple[str, object]] = []
+    for event in list(socket.events):
+        name, data = event["event"], event["data"]
+        if name in ("posted", "post_edited", "post_deleted") and (post := json.loads(data["post"]))["id"] == post_id:
+            told: object = data.get("delete_by") if name == "post_deleted" else (post["message"], post["is_pinned"])
+            heard.append((name, told))
+        elif name.startswith("reaction_") and (reaction := json.loads(data["reaction"]))["post_id"] == post_id:
+            heard.append((name, reaction["emoji_name"]))
+    return heard
+
+
+def test_a_change_whose_message_is_lost_is_heard_on_another_node_once(cluster: Cluster) -> None:
+    """Kind by kind, with no way between the node that makes the change and the one that has the listeners."""
+    ann, bob = new_user(cluster.nodes[0].url), new_user(cluster.nodes[1].url)
+    team = new_team(ann, bob)
+    channel = new_channel(ann, team, bob)
+    for where, member in (("teams", "team_id"), ("channels", "channel_id")):
+        place = team if where == "teams" else channel
+        ann.post(f"/{where}/{place['id']}/members", {member: place["id"], "user_id": cluster.admin.id})
+    near = Socket.open(ann)
+    far, far_admin = (Socket.open(cluster.client(who, 1)) for who in (bob, cluster.admin))
+    post = ann.write(channel["id"], "before")
+    path = f"/posts/{post['id']}"
+    far.expect_post("before")
+    kinds: list[tuple[str, str, object, tuple[str, object]]] = [
+        ("PUT", f"{path}/patch", {"message": "after"}, ("post_edited", ("after", False))),
+        ("POST", f"{path}/pin", {}, ("post_edited", ("after", True))),
+        (
+            "POST",
+            "/reactions",
+            {"user_id": ann.id, "post_id": post["id"], "emoji_name": "+1"},
+            ("reaction_added", "+1"),
+        ),
+        ("DELETE", f"/users/me{path}/reactions/+1", None, ("reaction_removed", "+1")),
+        ("DELETE", path, None, ("post_deleted", None)),
+    ]
+    expected: list[tuple[str, object]] = [("posted", ("before", False))]
+    cluster.cut(0, 1)
+    for method, where, body, event in kinds:
+        before = time.monotonic()
+        for _ in range(2 if method != "DELETE" else 1):  # again, as after an answer that was lost
+            assert ann.call(method, where, body).status_code == 200
+        expected.append(event)
+        until(partial(_has_come, far, post["id"], expected), LATE_S, f"{event} on the other side")
+        assert time.monotonic() - before <= LATE_S
+    cluster.heal()
+    cluster.until_green()
+    ann.write(channel["id"], "after all")
+    sensitive = [*expected[:-1], ("post_deleted", ann.id)]
+    for socket, wanted in ((near, expected), (far, expected), (far_admin, sensitive)):
+        socket.expect_post("after all")
+        assert _heard_of(socket, post["id"]) == wanted
+        socket.close()
+
+
+def _has_come(socket: Socket, post_id: str, expected: list[tuple[str, object]]) -> bool:
+    return _heard_of(socket, post_id) == expected
 
 
 def test_whatever_is_killed_frozen_or_cut_sockets_that_stay_open_miss_nothing(cluster: Cluster) -> None:

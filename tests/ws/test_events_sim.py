@@ -1,16 +1,23 @@
 """The real heads, hub and repairs under a virtual clock: whatever is lost, every client gets every event once, in order.
 
+And what clients make of the events that they get (posts, edits, deletions, reactions) is in the end what the database
+holds, whether an event came by the bus, as it was, or was built anew from rows that had changed meanwhile.
+
 One worker; writers that commit and publish, or die between the two; a bus that loses, doubles and delays; polls of the
 heads; a database that is slow, gone for a while, and fails over with the loss of its last commits; clients that come,
 join channels, leave them and go. Leaving out a guard must make seeds fail.
 """
 
 import asyncio
+import itertools
+import json
 import logging
 import random
 from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass
 from typing import Any, cast
 
+import msgspec
 import pytest
 
 from app import events, replay
@@ -41,16 +48,77 @@ class Wrong(Exception):
     """An event was lost, doubled, late or out of order."""
 
 
+Picture = dict[int, tuple[str, bool]]
+"""Posts by their number: what each says, and whether somebody reacted to it."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A change of a channel. id: like no other's. at: when it was committed. ref: the number of the post it is of."""
+
+    id: int
+    at: float
+    kind: str
+    ref: int
+    text: str
+
+
+def _apply(picture: Picture, kind: str, ref: int, text: str, reacted: bool) -> None:
+    """What a client makes of an event."""
+    match kind:
+        case "posted" | "post_edited":
+            picture[ref] = (text, reacted)
+        case "post_deleted":
+            picture.pop(ref, None)
+        case "reaction_added" | "reaction_removed" if ref in picture:
+            picture[ref] = (picture[ref][0], kind == "reaction_added")
+
+
 class Truth:
-    """A channel in the database. at: when each number was committed. gone: what was deleted since."""
+    """A channel in the database."""
 
     def __init__(self) -> None:
-        self.at: list[float] = []
-        self.gone: set[int] = set()
+        self.rows: list[Row] = []
+        self._ids = itertools.count(1)
+
+    def add(self, at: float, kind: str, ref: int = 0, text: str = "") -> None:
+        """Commit a change."""
+        self.rows.append(Row(next(self._ids), at, kind, ref, text))
+
+    def id_of(self, seq: int) -> int:
+        """Of the change that has this number; 0: none."""
+        return self.rows[seq - 1].id if 0 < seq <= self.head else 0
 
     @property
     def head(self) -> int:
-        return len(self.at)
+        return len(self.rows)
+
+    def picture(self, upto: int) -> Picture:
+        """The posts as they were when the channel had come so far."""
+        found: Picture = {}
+        for row in self.rows[:upto]:
+            _apply(found, row.kind, row.ref, row.text, found.get(row.ref, ("", False))[1])
+        return found
+
+    def gone(self) -> set[int]:
+        """Numbers of what is not told again: the posts that are deleted, and their edits."""
+        deleted = {row.ref for row in self.rows if row.kind == "post_deleted"}
+        return {
+            seq for seq, row in enumerate(self.rows, 1) if row.kind in ("posted", "post_edited") and row.ref in deleted
+        }
+
+    def commit(self, at: float, chance: random.Random) -> int:
+        """Something happens; its number."""
+        seq = self.head + 1
+        there = self.picture(self.head)
+        kinds = ["posted"] * 4 + ["post_edited", "post_edited", "post_deleted", "reaction"]
+        kind = chance.choice(kinds) if there else "posted"
+        ref = seq if kind == "posted" else chance.choice(list(there))
+        if kind == "reaction":
+            kind = "reaction_removed" if there[ref][1] else "reaction_added"
+        text = f"{kind} {seq}" if kind in ("posted", "post_edited") else ""
+        self.add(at, kind, ref, text)
+        return seq
 
 
 class World:
@@ -68,6 +136,8 @@ class World:
         self.told: dict[str, int] = {}
         """What the last poll saw; nothing of another master."""
         self.number = 0
+        self.mistaken = 0
+        """Channels of clients who know of commits that are lost."""
 
     # The database --------------------------------------------------------------------------------------------------
 
@@ -82,7 +152,8 @@ class World:
         truth = self.truth[channel_id]
         end, upto = truth.head, min(truth.head, after + self.chance.choice([2, 500]))
         await self._query()  # the rows are read after the head
-        found = [_event(channel_id, seq) for seq in range(after + 1, upto + 1) if seq not in truth.gone]
+        gone, now = truth.gone(), truth.picture(truth.head)
+        found = [_event(channel_id, truth, seq, now) for seq in range(after + 1, upto + 1) if seq not in gone]
         await self._query()
         return Found(upto, end, tuple(found))
 
@@ -120,11 +191,9 @@ class World:
                 continue
             channel_id = self.chance.choice(CHANNELS)
             truth = self.truth[channel_id]
-            truth.at.append(_now())
-            if self.chance.random() < 0.05:
-                truth.gone.add(self.chance.randint(1, truth.head))
+            seq = truth.commit(_now(), self.chance)
             if self.chance.random() < 0.95:  # else it dies before it can tell anybody
-                self.publish(_event(channel_id, truth.head))
+                self.publish(_event(channel_id, truth, seq, truth.picture(seq)))
 
     async def poll(self) -> None:
         while True:
@@ -149,8 +218,7 @@ class World:
             await asyncio.sleep(self.chance.uniform(0.1, 3.0))
             if self.chance.random() < 0.5:
                 for truth in self.truth.values():
-                    del truth.at[max(0, truth.head - self.chance.randint(0, 3)) :]
-                    truth.gone = {seq for seq in truth.gone if seq <= truth.head}
+                    del truth.rows[max(0, truth.head - self.chance.randint(0, 3)) :]
             self.up = True
             self.told.clear()
             # The first poll of another master leaves a hole, and the worker compares.
@@ -185,11 +253,14 @@ class World:
         self.number += 1
         client = Client(self, f"u{self.number}")
         client.member_of = {one for one in CHANNELS if self.chance.random() < 0.7}
+        client.administrator = self.chance.random() < 0.3
         listener = hub.begin_loading(client.user_id)
         read = None
         try:
             await self._query()
             read = {one: (1, self.truth[one].head) for one in client.member_of}
+            client.pictures = {one: self.truth[one].picture(head) for one, (_, head) in read.items()}
+            client.ids = {one: {head: self.truth[one].id_of(head)} for one, (_, head) in read.items()}
             await self._query()
             hub.join(listener, client)
         except Unavailable:
@@ -208,25 +279,28 @@ class World:
             return
         channel_id = self.chance.choice(absent)
         truth = self.truth[channel_id]
-        truth.at.append(_now())
+        truth.add(_now(), "user_added")
         client.member_of.add(channel_id)
         client.starts[channel_id] = truth.head - 1
+        client.ids[channel_id] = {truth.head - 1: truth.id_of(truth.head - 1)}
+        client.pictures[channel_id] = truth.picture(truth.head - 1)
         client.got[channel_id] = []
         client.joined_at[channel_id] = _now()
         # Membership is repaired elsewhere: here its message always comes; the event of it is one like all others.
         self._arrive(ChannelMembership(client.user_id, channel_id, joined=True, seq=truth.head - 1))
-        self.publish(_event(channel_id, truth.head))
+        self.publish(_event(channel_id, truth, truth.head, {}))
 
     def _leave(self, client: "Client", channel_id: str) -> None:
         if channel_id in client.member_of:
             client.member_of.discard(channel_id)
             client.starts.pop(channel_id, None)
+            client.pictures.pop(channel_id, None)
             self._arrive(ChannelMembership(client.user_id, channel_id, joined=False))
 
     # The whole -----------------------------------------------------------------------------------------------------
 
-    async def run(self) -> tuple[int, int]:
-        """(delivered, of these repaired). Raises Wrong."""
+    async def run(self) -> tuple[int, int, int]:
+        """(delivered, of these repaired, channels of clients who know of commits that are lost). Raises Wrong."""
         jobs: list[Coroutine[Any, Any, None]] = [self.write(), self.poll(), self.fail(), self.come_and_go()]
         tasks = [asyncio.get_running_loop().create_task(job) for job in jobs]
         done, _ = await asyncio.wait(tasks, timeout=LENGTH_S, return_when=asyncio.FIRST_EXCEPTION)
@@ -243,7 +317,8 @@ class World:
         for client in self.clients:
             if not client.ended:
                 client.check_all()
-        return sum(len(got) for client in self.clients for got in client.got.values()), self.repairs.heads.repaired
+        delivered = sum(len(got) for client in self.clients for got in client.got.values())
+        return delivered, self.repairs.heads.repaired, self.mistaken
 
 
 class Client:
@@ -255,27 +330,36 @@ class Client:
         self.connection_id = new_id()
         self.session_id = f"session of {user_id}"
         self.attached = True
+        self.administrator = False
         self.cursors: Cursors | None = None
         self.member_of: set[str] = set()
         self.starts: dict[str, int] = {}
+        self.pictures: dict[str, Picture] = {}
+        self.ids: dict[str, dict[int, int]] = {}
+        """By channel: the changes that the client knows of, by their numbers."""
         self.joined_at: dict[str, float] = {}
         self.got: dict[str, list[int]] = {one: [] for one in CHANNELS}
         self.ended = False
 
     def send(self, frame: SharedFrame) -> None:
-        channel_id, _, number = frame.body.partition(b'"number":"')[2].partition(b'"')[0].decode().partition("/")
+        whole = json.loads(frame.body + b"}")
+        channel_id, data = whole["broadcast"]["channel_id"], whole["data"]
         if self.ended or channel_id not in self.starts:
             return
-        seq, got, truth = int(number), self.got[channel_id], self.world.truth[channel_id]
+        seq, got, truth = data["number"], self.got[channel_id], self.world.truth[channel_id]
         last = got[-1] if got else self.starts[channel_id]
-        missed = set(range(last + 1, seq)) - truth.gone
+        missed = set(range(last + 1, seq)) - truth.gone()
         if seq <= last:
             self._wrong(f"got {channel_id}/{seq} after {last}")
         elif missed:
             self._wrong(f"got {channel_id}/{seq} and not {sorted(missed)}")
-        elif seq <= truth.head and self._is_late(max(truth.at[seq - 1], self.joined_at.get(channel_id, 0.0))):
+        elif seq <= truth.head and self._is_late(max(truth.rows[seq - 1].at, self.joined_at.get(channel_id, 0.0))):
             self._wrong(f"got {channel_id}/{seq} too late")
+        elif data.get("delete_by", False) != (self.administrator and whole["event"] == "post_deleted"):
+            self._wrong(f"got the wrong copy of {channel_id}/{seq}")
         got.append(seq)
+        self.ids[channel_id][seq] = data["id"]
+        _apply(self.pictures[channel_id], whole["event"], data["ref"], data["text"], data["reacted"])
 
     def _is_late(self, at: float) -> bool:
         excused = any(began - LATE_S <= at <= ended for began, ended in self.world.outages)
@@ -299,13 +383,27 @@ class Client:
         """Nothing is missing at the end."""
         for channel_id, start in self.starts.items():
             truth, got = self.world.truth[channel_id], self.got[channel_id]
-            wanted = set(range(start + 1, truth.head + 1)) - truth.gone
+            wanted = set(range(start + 1, truth.head + 1)) - truth.gone()
             if wanted - set(got):
                 raise Wrong(f"{self.user_id} never got {channel_id}/{sorted(wanted - set(got))}")
+            # A failover lost commits, and their numbers were given out again before the heads were compared: that is not
+            # noticed (decision 0016, "Open").
+            if any(truth.id_of(seq) != one for seq, one in self.ids[channel_id].items()):
+                self.world.mistaken += 1
+            elif self.pictures[channel_id] != truth.picture(truth.head):
+                raise Wrong(f"{self.user_id} sees in {channel_id} what is not there")
 
 
-def _event(channel_id: str, seq: int) -> Event:
-    return events.build("posted", {"number": f"{channel_id}/{seq}"}, Audience(channel_id=channel_id), seq)
+def _event(channel_id: str, truth: Truth, seq: int, picture: Picture) -> Event:
+    """As published, or, with what posts say by now, as built anew."""
+    row = truth.rows[seq - 1]
+    text, reacted = picture.get(row.ref, ("", False))
+    data = {"id": row.id, "number": seq, "ref": row.ref, "text": text, "reacted": reacted}
+    audience = Audience(channel_id=channel_id)
+    event = events.build(row.kind, data, audience, seq)
+    if row.kind != "post_deleted":
+        return event
+    return msgspec.structs.replace(event, sensitive=events.build(row.kind, data | {"delete_by": True}, audience).frame)
 
 
 @pytest.fixture(autouse=True)
@@ -313,7 +411,9 @@ def quiet(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.ERROR, "ws.repairs")
 
 
-async def _live(chance: random.Random, without: frozenset[str], monkeypatch: pytest.MonkeyPatch) -> tuple[int, int]:
+async def _live(
+    chance: random.Random, without: frozenset[str], monkeypatch: pytest.MonkeyPatch
+) -> tuple[int, int, int]:
     world = World(chance, without)
     monkeypatch.setattr(replay, "read", world.read)
     monkeypatch.setattr(channels, "find_seqs", world.find_seqs)
@@ -326,15 +426,14 @@ async def _live(chance: random.Random, without: frozenset[str], monkeypatch: pyt
 
 
 def test_nothing_is_lost_doubled_late_or_out_of_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    delivered = repaired = 0
 
-    def live(chance: random.Random) -> None:
-        nonlocal delivered, repaired
-        found = virtual.run(_live(chance, frozenset(), monkeypatch))
-        delivered, repaired = delivered + found[0], repaired + found[1]
+    def live(chance: random.Random) -> tuple[int, int, int]:
+        return virtual.run(_live(chance, frozenset(), monkeypatch))
 
-    for_each_seed(scale(150, 10_000), live)
+    found = for_each_seed(scale(150, 10_000), live)
+    delivered, repaired = sum(one[0] for one in found), sum(one[1] for one in found)
     assert delivered > 100 * scale(150, 10_000)
+    assert sum(one[2] for one in found) < len(found) / 20
     assert repaired > delivered / 100, "hardly anything had to be repaired: the test shows nothing"
 
 

@@ -19,6 +19,7 @@ class FakeClient:
         self.connection_id = connection_id
         self.session_id = session_id or f"session of {connection_id}"
         self.attached = True
+        self.administrator = False
         self.cursors: Cursors | None = None
         self.got: list[bytes] = []
         self.closed: Close | None = None
@@ -61,6 +62,28 @@ def test_a_channels_event_goes_to_all_sockets_of_its_members() -> None:
     ann1, ann2, bob = _join(hub, "ann", "a1", ("c",)), _join(hub, "ann", "a2", ("c",)), _join(hub, "bob", "b", ("d",))
     frame = _send(hub, Audience(channel_id="c"))
     assert (ann1.got, ann2.got, bob.got) == ([frame], [frame], [])
+
+
+def test_everybody_gets_one_of_the_two_copies() -> None:
+    """Administrators the sensitive one, all others the other one; both are one event with one number."""
+    hub = _hub()
+    ann, bob = _join(hub, "ann", "a", ("c",)), _join(hub, "bob", "b", ("c",))
+    bob.administrator = True
+    event = Event("e", Audience(channel_id="c"), 1, b"{sanitised", b"{sensitive")
+    for _ in range(2):
+        hub.handle(event)
+    assert (ann.got, bob.got) == ([b"{sanitised"], [b"{sensitive"])
+    hub.handle(Event("e", Audience(channel_id="c"), 2, b"{same"))
+    assert (ann.got[1:], bob.got[1:]) == ([b"{same"], [b"{same"])
+
+
+def test_who_becomes_an_administrator_gets_the_other_copy_from_then_on() -> None:
+    hub = _hub()
+    ann = _join(hub, "ann", "a", ("c",))
+    for seq, administrator in ((1, False), (2, True), (3, False)):
+        ann.administrator = administrator
+        hub.handle(Event("e", Audience(channel_id="c"), seq, b"{sanitised", b"{sensitive"))
+    assert ann.got == [b"{sanitised", b"{sensitive", b"{sanitised"]
 
 
 def test_the_first_part_of_an_audience_that_is_set_counts() -> None:

@@ -1,0 +1,131 @@
+"""Posts that change: edited, pinned, unpinned, deleted. Each change takes the next number of its channel."""
+
+import msgspec
+from msgspec import UNSET, UnsetType
+from msgspec.structs import replace
+
+from app import errors, events, posts, validate, wire
+from app.context import Context
+from app.errors import AppError
+from app.permissions import Actor, can_in_channel, require
+from db import changes, edits, reactions
+from db.changes import Place
+from db.entities import Post
+from db.ids import PostId
+from db.queryable import Transaction
+
+Props = dict[str, msgspec.Raw]
+
+
+class Update(msgspec.Struct, kw_only=True):
+    """PUT /posts/{post_id}: what is left out becomes empty. Mattermost's other fields are not a client's to change."""
+
+    id: str = ""
+    message: str = ""
+    is_pinned: bool = False
+    props: Props = {}
+
+
+class Patch(msgspec.Struct, kw_only=True):
+    """PUT /posts/{post_id}/patch: what is left out stays."""
+
+    message: str | UnsetType = UNSET
+    is_pinned: bool | UnsetType = UNSET
+    props: Props | UnsetType = UNSET
+
+
+async def update(ctx: Context, actor: Actor, post_id: PostId, body: Update) -> wire.Json:
+    """Replace what a post says. Raises 400, 403, 404."""
+    if body.id != post_id:
+        raise errors.invalid_body("id")
+    post, access = await posts.find_for(ctx, actor, post_id, "edit_post")
+    require(post.user_id == actor.user_id or can_in_channel(actor, access, "edit_others_posts"))
+    if access.channel.delete_at:
+        raise AppError("api.post.update_post.can_not_update_post_in_deleted.error", 400)
+    patch = Patch(message=body.message, is_pinned=body.is_pinned, props=body.props)
+    return await _change(ctx, actor, post, patch)
+
+
+async def patch(ctx: Context, actor: Actor, post_id: PostId, body: Patch) -> wire.Json:
+    """Change a part of a post. Raises 400, 403, 404."""
+    post, access = await posts.find_for(ctx, actor, post_id)
+    own = post.user_id == actor.user_id
+    require(can_in_channel(actor, access, "edit_post" if own else "edit_others_posts"))
+    if access.channel.delete_at:
+        raise AppError("api.post.patch_post.can_not_update_post_in_deleted.error", 400)
+    return await _change(ctx, actor, post, body)
+
+
+async def pin(ctx: Context, actor: Actor, post_id: PostId, *, pinned: bool) -> None:
+    """Pin a post to its channel, or unpin it. Raises 400, 403, 404."""
+    post, access = await posts.find_for(ctx, actor, post_id, "read_channel")
+    if access.channel.delete_at:
+        raise AppError("api.post.patch_post.can_not_update_post_in_deleted.error", 400)
+    await _change(ctx, actor, post, Patch(is_pinned=pinned))
+
+
+async def delete(ctx: Context, actor: Actor, post_id: PostId) -> None:
+    """Delete a post; a root with its replies. Raises 400, 403, and 404 when it is deleted already."""
+    post, access = await posts.find_for(ctx, actor, post_id)
+    own = post.user_id == actor.user_id
+    require(can_in_channel(actor, access, "delete_post" if own else "delete_others_posts"))
+    if access.channel.delete_at:
+        raise AppError("api.post.delete_post.can_not_delete_post_in_deleted.error", 400)
+    async with ctx.db.transaction() as tx:
+        place, post = await lock(tx, post)
+        given = await reactions.find(tx, [post])
+        await edits.delete(tx, post, place, actor.user_id)
+        payload = wire.encode({"deleted_by": actor.user_id, "update_at": post.update_at}).decode()
+        await changes.record(tx, place, "post_deleted", post.id, payload)
+    ctx.bus.publish(events.post_deleted(post, given.get(post.id, ()), actor.user_id, place.seq))
+
+
+async def lock(tx: Transaction, post: Post) -> tuple[Place, Post]:
+    """The next number of the post's channel, and the post as it is now. Raises 404."""
+    place = await changes.begin(tx, post.channel_id)
+    current = await edits.find(tx, post.id)
+    if place is None or current is None:
+        raise AppError("app.post.get.app_error", 404)
+    return place, current
+
+
+async def _change(ctx: Context, actor: Actor, post: Post, patch: Patch) -> wire.Json:
+    """What leaves the post as it is, such as a retry, takes no number and is no event."""
+    if patch.message is not UNSET or patch.props is not UNSET:
+        posts.check_content(patch.message or "", patch.props or {})
+    if post.type.startswith("system_"):
+        raise AppError("api.post.update_post.system_message.app_error", 400)
+    async with ctx.db.transaction() as tx:
+        place, before = await lock(tx, post)
+        given = (await reactions.find(tx, [before])).get(before.id, ())
+        after = _patched(before, patch, place.at)
+        if after == before:
+            return wire.post(before, reactions=given)
+        limit_s = ctx.config.service_settings.post_edit_time_limit
+        if limit_s >= 0 and after.message != before.message and place.at > before.create_at + limit_s * 1000:
+            raise AppError("api.post.update_post.permissions_time_limit.app_error", 400, timeLimit=limit_s)
+        after = replace(after, update_at=place.at)
+        await edits.replace(tx, before, after, place, actor.user_id)
+        await changes.record(tx, place, "post_edited", post.id)
+    ctx.bus.publish(events.post_edited(after, given, place.seq))
+    return wire.post(after, reactions=given)
+
+
+def _patched(post: Post, patch: Patch, now_ms: int) -> Post:
+    """The post as it is to be. Its time of editing moves with its message and attachments, and with nothing else."""
+    message = post.message if patch.message is UNSET else patch.message
+    props = post.props if patch.props is UNSET else wire.encode(patch.props).decode()
+    edited = message != post.message or _attachments(props) != _attachments(post.props)
+    return replace(
+        post,
+        message=message,
+        hashtags=validate.hashtags(message),
+        props=props,
+        is_pinned=post.is_pinned if patch.is_pinned is UNSET else patch.is_pinned,
+        edit_at=now_ms if edited else post.edit_at,
+    )
+
+
+def _attachments(props: str) -> bytes | None:
+    found = msgspec.json.decode(props, type=Props).get("attachments")
+    return None if found is None else bytes(found)

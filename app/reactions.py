@@ -1,0 +1,93 @@
+"""Reactions to posts: giving them, taking them back, reading them."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from app import errors, events, posts, validate, wire
+from app.context import Context
+from app.edits import lock
+from app.errors import AppError
+from app.permissions import Actor, can, can_in_channel, require
+from db import changes, reactions
+from db import posts as posts_db
+from db.entities import Reaction
+from db.ids import PostId, UserId, is_id
+
+
+class NewReaction(msgspec.Struct, kw_only=True):
+    """POST /reactions. user_id: oneself."""
+
+    user_id: str = ""
+    post_id: str = ""
+    emoji_name: str = ""
+
+
+async def add(ctx: Context, actor: Actor, new: NewReaction) -> Reaction:
+    """React to a post. What is there already is answered as it is, takes no number and is no event.
+
+    Raises 400, 403, 404.
+    """
+    if not (is_id(new.user_id) and is_id(new.post_id) and 0 < len(new.emoji_name) <= validate.MAX_EMOJI_NAME):
+        raise AppError("api.reaction.save_reaction.invalid.app_error", 400)
+    if new.user_id != actor.user_id:
+        raise AppError("api.reaction.save_reaction.user_id.app_error", 403)
+    if not validate.is_emoji_name(new.emoji_name):
+        raise AppError("model.reaction.is_valid.emoji_name.app_error", 400)
+    post, access = await posts.find_for(ctx, actor, PostId(new.post_id), "add_reaction")
+    if access.channel.delete_at:
+        raise AppError("api.reaction.save.archived_channel.app_error", 403)
+    async with ctx.db.transaction() as tx:
+        place, _ = await lock(tx, post)
+        reaction = Reaction(post.id, actor.user_id, new.emoji_name, place.at)
+        there = await reactions.add(tx, reaction)
+        if there is not None:
+            return there
+        await changes.record(tx, place, "reaction_added", post.id, _payload(reaction))
+    ctx.bus.publish(events.reaction_added(post.channel_id, reaction, place.seq))
+    return reaction
+
+
+async def remove(ctx: Context, actor: Actor, user_id: UserId, post_id: PostId, emoji_name: str) -> None:
+    """Take a reaction back, one's own or, as an administrator, another's. One that is not there is no error.
+
+    Raises 403, 404.
+    """
+    post, access = await posts.find_for(ctx, actor, post_id, "remove_reaction")
+    require(user_id == actor.user_id or can(actor, "remove_others_reactions"))
+    if access.channel.delete_at:
+        raise AppError("api.reaction.delete.archived_channel.app_error", 403)
+    async with ctx.db.transaction() as tx:
+        place, _ = await lock(tx, post)
+        if not await reactions.remove(tx, place, post.id, user_id, emoji_name):
+            return
+        reaction = Reaction(post.id, user_id, emoji_name, place.at)
+        await changes.record(tx, place, "reaction_removed", post.id, _payload(reaction))
+    ctx.bus.publish(events.reaction_removed(post.channel_id, reaction, place.seq))
+
+
+async def of_post(ctx: Context, actor: Actor, post_id: PostId) -> list[wire.Json]:
+    """The reactions to a post, in the order in which they were given. Raises 403, 404."""
+    post, _ = await posts.find_for(ctx, actor, post_id, "read_channel")
+    given = await reactions.find(ctx.db, [post])
+    return [wire.reaction(one) for one in given.get(post.id, ())]
+
+
+async def of_posts(ctx: Context, actor: Actor, ids: Sequence[str]) -> dict[str, list[wire.Json]]:
+    """The same of many posts. Raises 400 for what is no id, 403 if any is not the actor's to read."""
+    if not all(is_id(one) for one in ids):
+        raise errors.invalid_body("post_ids")
+    found = await posts_db.find_many(ctx.db, [PostId(one) for one in dict.fromkeys(ids)])
+    require(len(found) == len(set(ids)) or can(actor, "read_channel"))
+    for channel_id in {post.channel_id for post in found}:
+        access = await ctx.caches.access.get((channel_id, actor.user_id))
+        require(access is not None and can_in_channel(actor, access, "read_channel"))
+    given = await reactions.find(ctx.db, found)
+    return {one: [wire.reaction(reaction) for reaction in given.get(PostId(one), ())] for one in ids}
+
+
+def _payload(reaction: Reaction) -> str:
+    """What `app/replay.py` makes the event of, beside the post's id."""
+    return wire.encode(
+        {"user_id": reaction.user_id, "emoji_name": reaction.emoji_name, "create_at": reaction.create_at}
+    ).decode()

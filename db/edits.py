@@ -1,0 +1,54 @@
+"""Posts that change or go: SQL of `posts` and `post_versions`. All of it under the lock of the channel's head."""
+
+from db.changes import Place
+from db.entities import Post
+from db.ids import PostId, UserId
+from db.posts import COLUMNS
+from db.queryable import Transaction
+
+
+async def find(tx: Transaction, post_id: PostId) -> Post | None:
+    """The post as it is now; None when it is not there or deleted."""
+    row = await tx.fetch_one(f"SELECT {COLUMNS} FROM posts WHERE id = %s AND delete_at = 0", (post_id,))  # noqa: S608
+    return Post(*row) if row else None
+
+
+async def replace(tx: Transaction, before: Post, after: Post, place: Place, by: UserId) -> None:
+    """Write what a post says now; keep what it said."""
+    await tx.execute(
+        "UPDATE posts SET update_at = %s, edit_at = %s, is_pinned = %s, message = %s, props = %s, hashtags = %s"
+        " WHERE id = %s",
+        (after.update_at, after.edit_at, after.is_pinned, after.message, after.props, after.hashtags, after.id),
+    )
+    if (before.message, before.props) != (after.message, after.props):
+        await _keep(tx, before, place, by)
+
+
+async def delete(tx: Transaction, post: Post, place: Place, by: UserId) -> None:
+    """Mark a post as deleted, a root with its replies; a reply is counted no more."""
+    at = (place.at, place.at)
+    await tx.execute("UPDATE posts SET delete_at = %s, update_at = %s WHERE id = %s", (*at, post.id))
+    await _keep(tx, post, place, by)
+    if not post.root_id:
+        await tx.execute(
+            "UPDATE posts SET delete_at = %s, update_at = %s WHERE root_id = %s AND root_id <> '' AND delete_at = 0",
+            (*at, post.id),
+        )
+        return
+    rows = await tx.fetch(
+        "SELECT count(*), coalesce(max(create_at), 0) FROM posts"
+        " WHERE root_id = %s AND root_id <> '' AND delete_at = 0",
+        (post.root_id,),
+    )
+    await tx.execute(
+        "UPDATE posts SET reply_count = %s, last_reply_at = %s, update_at = %s WHERE id = %s",
+        (int(rows[0][0]), int(rows[0][1]), place.at, post.root_id),
+    )
+
+
+async def _keep(tx: Transaction, post: Post, place: Place, by: UserId) -> None:
+    await tx.execute(
+        "INSERT INTO post_versions (post_id, seq, ended_at, ended_by, update_at, edit_at, message, props)"
+        " VALUES (%s, %s, %s, %s, %s, %s, %s, %s)",
+        (post.id, place.seq, place.at, by, post.update_at, post.edit_at, post.message, post.props),
+    )

@@ -1,0 +1,207 @@
+"""What the database tells of a channel is what was published: kind by kind, on each kind of database."""
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any, cast
+
+import pytest
+
+from app import edits, posts, reactions, replay
+from app.config import Config
+from app.context import Context
+from app.edits import Patch
+from app.errors import AppError
+from app.events import Event, Message
+from app.permissions import Actor
+from app.posts import Draft
+from app.reactions import NewReaction
+from app.replay import Found
+from db import batch, channels, users
+from db.batch import PostWriter
+from db.entities import Channel, Post, Session
+from db.ids import ChannelId, PostId, TeamId, UserId, new_id
+from db.pool import Database
+from tests.db.people import user
+
+
+class FakeBus:
+    """Collects what is published."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+
+    def publish(self, message: Message) -> None:
+        if isinstance(message, Event) and message.seq:
+            self.events.append(message)
+
+
+class Chat:
+    """A channel with one member who does everything. It has come to number 1: they have joined."""
+
+    def __init__(self, ctx: Context, bus: FakeBus, actor: Actor, channel_id: ChannelId) -> None:
+        self.ctx, self.bus, self.actor, self.channel_id = ctx, bus, actor, channel_id
+
+    async def write(self, message: str, root_id: str = "") -> Post:
+        return await posts.create(
+            self.ctx, self.actor, Draft(channel_id=self.channel_id, message=message, root_id=root_id)
+        )
+
+    async def edit(self, post: Post, message: str) -> None:
+        await edits.patch(self.ctx, self.actor, post.id, Patch(message=message))
+
+    async def delete(self, post: Post) -> None:
+        await edits.delete(self.ctx, self.actor, post.id)
+
+    async def react(self, post: Post, emoji_name: str = "+1") -> None:
+        new = NewReaction(user_id=self.actor.user_id, post_id=post.id, emoji_name=emoji_name)
+        await reactions.add(self.ctx, self.actor, new)
+
+    async def take_back(self, post: Post, emoji_name: str = "+1") -> None:
+        await reactions.remove(self.ctx, self.actor, self.actor.user_id, post.id, emoji_name)
+
+    async def read(self, after: int, limit: int = replay.LIMIT) -> Found:
+        return await replay.read(self.ctx, self.channel_id, after, limit)
+
+    async def head(self) -> int:
+        return (await channels.find_seqs(self.ctx.db, [self.channel_id]))[self.channel_id][0]
+
+
+@pytest.fixture
+async def chat(database: Database) -> AsyncIterator[Chat]:
+    bus, author = FakeBus(), user("ann")
+    await users.insert(database, author)
+    channel = Channel(ChannelId(new_id()), 1, 1, 0, TeamId(new_id()), "O", "C", "c", "", "", "", 0)
+    async with database.transaction() as tx:
+        await channels.insert(tx, channel)
+        await channels.add_member(tx, channel.id, author.id, notify_props="{}", admin=False)
+    writer = PostWriter(lambda: batch.connect(database))
+    nothing = cast(Any, None)
+    ctx = Context(Config(), database, writer, cast(Any, bus), nothing, nothing, nothing)
+    yield Chat(ctx, bus, Actor(cast(Session, None), author), channel.id)
+    await writer.close()
+
+
+def _seen(event: Event) -> tuple[str, int, dict[str, Any], dict[str, Any] | None]:
+    """An event as clients see it: for most, and for administrators where that is another copy."""
+    return event.name, event.seq, _data(event.frame), _data(event.sensitive) if event.sensitive else None
+
+
+def _data(frame: bytes) -> dict[str, Any]:
+    whole = json.loads(frame + b"}")
+    assert whole["broadcast"]["channel_id"]
+    data: dict[str, Any] = whole["data"]
+    return {key: json.loads(value) if key in ("post", "reaction") else value for key, value in data.items()}
+
+
+def _kinds(found: Found) -> list[tuple[str, int]]:
+    return [(event.name, event.seq) for event in found.events]
+
+
+async def test_an_edit_is_told_again_as_it_was(chat: Chat) -> None:
+    post = await chat.write("before")
+    await chat.react(post)
+    await chat.edit(post, "after")
+    found = await chat.read(3)
+    assert [_seen(event) for event in found.events] == [_seen(chat.bus.events[-1])]
+    assert _kinds(found) == [("post_edited", 4)]
+
+
+async def test_a_pin_is_told_again_as_an_edit(chat: Chat) -> None:
+    post = await chat.write("post")
+    await edits.pin(chat.ctx, chat.actor, post.id, pinned=True)
+    found = await chat.read(2)
+    assert [_seen(event) for event in found.events] == [_seen(chat.bus.events[-1])]
+    assert _data(found.events[0].frame)["post"]["is_pinned"] is True
+
+
+async def test_reactions_are_told_again_as_they_were(chat: Chat) -> None:
+    post = await chat.write("post")
+    await chat.react(post)
+    await chat.take_back(post)
+    found = await chat.read(2)
+    assert [_seen(event) for event in found.events] == [_seen(event) for event in chat.bus.events[-2:]]
+    assert _kinds(found) == [("reaction_added", 3), ("reaction_removed", 4)]
+
+
+async def test_a_deletion_is_told_again_in_both_copies(chat: Chat) -> None:
+    post = await chat.write("post")
+    await chat.react(post)
+    await chat.delete(post)
+    found = await chat.read(3)
+    assert [_seen(event) for event in found.events] == [_seen(chat.bus.events[-1])]
+    (_, _, seen, sensitive) = _seen(found.events[0])
+    assert sensitive == seen | {"delete_by": chat.actor.user_id}
+    assert "delete_by" not in seen
+    assert seen["post"]["delete_at"] == 0, "as it was"
+
+
+async def test_an_edited_post_is_told_with_what_it_says_now(chat: Chat) -> None:
+    post = await chat.write("before")
+    await chat.edit(post, "after")
+    await chat.react(post)
+    found = await chat.read(1)
+    assert _kinds(found) == [("posted", 2), ("post_edited", 3), ("reaction_added", 4)]
+    told = [_data(event.frame)["post"] for event in found.events[:2]]
+    assert told[0] == told[1]
+    assert (told[0]["message"], len(told[0]["metadata"]["reactions"])) == ("after", 1)
+
+
+async def test_of_a_deleted_post_only_its_deletion_is_told(chat: Chat) -> None:
+    root = await chat.write("root")
+    await chat.write("reply", root.id)
+    await chat.edit(root, "edited")
+    await chat.delete(root)
+    await chat.write("later")
+    found = await chat.read(1)
+    assert _kinds(found) == [("post_deleted", 5), ("posted", 6)]
+    assert found.upto == found.end == await chat.head() == 6
+
+
+async def test_what_changes_nothing_takes_no_number(chat: Chat) -> None:
+    post = await chat.write("post")
+    await chat.react(post)
+    before = await chat.head()
+    await chat.react(post)
+    await chat.edit(post, "post")
+    await chat.take_back(post, "smile")
+    await edits.pin(chat.ctx, chat.actor, post.id, pinned=False)
+    assert await chat.head() == before == 3
+    assert len(chat.bus.events) == 2
+    await chat.delete(post)
+    with pytest.raises(AppError, match=r"app\.post\.get"):
+        await chat.delete(post)
+    assert (await chat.head(), len(chat.bus.events)) == (4, 3)
+
+
+async def test_a_part_of_what_is_missing_ends_where_posts_or_changes_end(chat: Chat) -> None:
+    written = [await chat.write(str(number)) for number in range(3)]
+    for post in written:
+        await chat.edit(post, f"{post.message} after")
+    assert _kinds(await chat.read(1, limit=2)) == [("posted", 2), ("posted", 3)]
+    assert _kinds(await chat.read(3, limit=2)) == [("posted", 4), ("post_edited", 5), ("post_edited", 6)]
+    assert _kinds(await chat.read(6, limit=2)) == [("post_edited", 7)]
+
+
+async def test_a_change_of_what_is_gone_or_unknown_is_left_out_and_the_head_goes_on(chat: Chat) -> None:
+    post = await chat.write("post")
+    await chat.edit(post, "after")
+    await chat.ctx.db.execute("UPDATE channel_events SET ref = %s WHERE kind = 'post_edited'", (new_id(),))
+    await chat.react(post)
+    await chat.ctx.db.execute("UPDATE channel_events SET kind = 'of_a_later_version' WHERE kind = 'reaction_added'")
+    found = await chat.read(1)
+    assert (_kinds(found), found.upto) == ([("posted", 2)], 4)
+
+
+async def test_a_change_that_fails_leaves_no_event(chat: Chat) -> None:
+    """Nothing is told of what was not done."""
+    post = await chat.write("post")
+    nobody = Actor(chat.actor.session, user("nobody"))
+    for work in (
+        edits.patch(chat.ctx, nobody, post.id, Patch(message="x")),
+        edits.delete(chat.ctx, nobody, post.id),
+        edits.delete(chat.ctx, chat.actor, PostId(new_id())),
+        reactions.remove(chat.ctx, chat.actor, UserId(new_id()), post.id, "+1"),
+    ):
+        with pytest.raises(AppError, match="permissions"):
+            await work
+    assert _kinds(await chat.read(1)) == [("posted", 2)]

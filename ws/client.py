@@ -59,10 +59,28 @@ class Client(asyncio.Protocol):
     """One socket. Slots: there are many, and each event touches them all."""
 
     __slots__ = (
-        "_connection", "_deadline", "_ending", "_expires_at_ms", "_final", "_last_active", "_last_heard", "_marked",
-        "_next_ping", "_paused_at", "_requests", "_server", "_stream", "_transport", "_upgrade", "_working",
-        "attached", "connection_id", "cursors", "session_id", "user_id",
-    )  # fmt: skip
+        "_connection",
+        "_deadline",
+        "_ending",
+        "_expires_at_ms",
+        "_final",
+        "_last_active",
+        "_last_heard",
+        "_marked",
+        "_next_ping",
+        "_paused_at",
+        "_requests",
+        "_server",
+        "_stream",
+        "_transport",
+        "_upgrade",
+        "_working",
+        "attached",
+        "connection_id",
+        "cursors",
+        "session_id",
+        "user_id",
+    )
 
     def __init__(self, server: Server, upgrade: Upgrade) -> None:
         self._server = server

@@ -7,4 +7,7 @@ fanout.py  one event to 1,000 sockets, beside other WebSocket servers (`peers/`)
 http.py    requests: ping, users/me, a page of posts, creating posts
 limits.py  descriptors
 load.py    many keep-alive connections with one request each under way
+population.py users with sessions and 100 channels each, written straight into the database
+sockets.py 10,000 sockets on one ws worker of a whole node: memory, a storm, slow clients, typing
+swarm.py   many clients of client.py in one process
 """

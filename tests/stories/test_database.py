@@ -24,7 +24,7 @@ from tests.rig.node import Node
 from tests.rig.people import new_channel, new_team, new_user
 from tests.rig.pgcluster import PgCluster
 from tests.rig.rest import Rest, unique
-from tests.rig.scale import scale
+from tests.rig.scale import bound_s, scale
 from tests.rig.wait import until
 
 
@@ -149,7 +149,7 @@ def test_an_update_by_hand_is_seen_by_every_worker_within_2_s(tier: Tier) -> Non
     until(lambda: all(_uncached(next(turns))["nickname"] == "changed" for _ in range(6)), 4)
     took_s = time.monotonic() - changed_at
     print(f"an UPDATE by hand was seen by all after {took_s:.2f} s")
-    assert took_s <= 2.0
+    assert took_s <= bound_s(2.0)
 
 
 class Reader:
@@ -545,7 +545,7 @@ def test_a_database_that_is_gone_gives_503_and_is_used_again_within_2_s(tier: Ti
     tier.cluster.master.start()
     back_at = time.monotonic()
     until(lambda: _writes(ann), 5, "a write")
-    assert time.monotonic() - back_at <= 2.0
+    assert time.monotonic() - back_at <= bound_s(2.0)
 
 
 def _writes(who: Rest) -> bool:

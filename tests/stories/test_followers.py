@@ -11,7 +11,7 @@ from tests.rig.follower import Follower
 from tests.rig.load import Load, assert_exactly_once
 from tests.rig.people import new_channel, new_team, new_user
 from tests.rig.pgcluster import PgCluster
-from tests.rig.scale import PROVING, scale
+from tests.rig.scale import bound_s, scale
 from tests.rig.wait import until
 
 LATE_S = 2.5
@@ -69,7 +69,7 @@ def test_every_client_has_every_post_once_and_in_order_whatever_dies(cluster: Cl
         f" p50 {delays[len(delays) // 2] * 1000:.0f} ms, p99 {delays[len(delays) * 99 // 100] * 1000:.0f} ms, the latest"
         f" {delays[-1]:.2f} s; {resumed} times a connection went on, {begun} times one was new"
     )
-    assert delays[-1] <= (LATE_S if PROVING else 2 * LATE_S)
+    assert delays[-1] <= bound_s(LATE_S)
 
 
 def _known(follower: Follower) -> set[str]:

@@ -13,7 +13,7 @@ from bench.population import Population, populate
 from bench.sockets import Writer
 from bench.swarm import Swarm, until
 from tests.rig.node import Node
-from tests.rig.scale import scale
+from tests.rig.scale import bound_s, scale
 
 SOCKETS = scale(200, 2000)
 READERS, SLOW = scale(100, 500), scale(10, 50)
@@ -69,7 +69,7 @@ async def test_all_are_back_soon_after_they_were_cut_at_once(full: tuple[Node, P
         await until(lambda: all(one.delays for one in swarm.members), 5, "the post that was written meanwhile")
     assert set(readers.statuses) == {200}
     assert [one.hellos for one in swarm.members] == hellos, "a connection did not go on"
-    assert took <= BACK_S
+    assert took <= bound_s(BACK_S)
     assert [len(one.delays) for one in swarm.members] == [1] * SOCKETS
     print(f"{SOCKETS} back after {took:.1f} s, {len(readers.statuses)} requests meanwhile")
     swarm.close()
@@ -96,7 +96,7 @@ async def test_who_does_not_read_is_closed_soon_and_nobody_else_loses_anything(f
         await asyncio.sleep(0.02)
     took = time.monotonic() - began
     await until(lambda: all(len(one.delays) == posts for one in reading), 10, "every post at those who read")
-    assert took <= CLOSED_S
+    assert took <= bound_s(CLOSED_S)
     delays = sorted(chain.from_iterable(one.delays for one in reading))
     print(
         f"{SLOW} of {READERS} closed after {took:.1f} s; the others' p99 {delays[len(delays) * 99 // 100] * 1000:.0f} ms"

@@ -153,4 +153,5 @@ def test_every_statement_of_a_migration_is_harmless_when_run_again() -> None:
     for migration in available("mysql"):
         for statement in statements(migration.sql):
             code = "\n".join(line for line in statement.splitlines() if not line.startswith("--"))
-            assert " IF NOT EXISTS " in code.split("(")[0], statement
+            column = code.startswith("ALTER TABLE ") and " ADD COLUMN " in code  # the runner takes 42S21 for done
+            assert column or " IF NOT EXISTS " in code.split("(")[0], statement

@@ -121,7 +121,8 @@ def test_a_killed_node_is_red_until_it_is_back(cluster: Cluster) -> None:
     cluster.kill(2)
     until(lambda: not cluster.members(0)[2]["is_alive"], 5)
     assert time.monotonic() - began <= 3.5 + 1.0  # the status itself is asked for by HTTP
-    for place in (0, 1):
+    for place in (0, 1):  # one hears of the other's silence by its next beat
+        until(lambda: not cluster.members(place)[2]["is_alive"], 3)  # noqa: B023
         members = cluster.members(place)
         assert (members[2]["state"], members[2]["reasons"]) == ("red", ["down"])
         assert [members[one]["state"] for one in (0, 1)] == ["green", "green"]

@@ -153,7 +153,8 @@ class World:
         end, upto = truth.head, min(truth.head, after + self.chance.choice([2, 500]))
         await self._query()  # the rows are read after the head
         gone, now = truth.gone(), truth.picture(truth.head)
-        found = [_event(channel_id, truth, seq, now) for seq in range(after + 1, upto + 1) if seq not in gone]
+        there = min(upto, truth.head)  # another master may lack some of what the head said
+        found = [_event(channel_id, truth, seq, now) for seq in range(after + 1, there + 1) if seq not in gone]
         await self._query()
         return Found(upto, end, tuple(found))
 

@@ -26,7 +26,7 @@ async def leave_channel(ctx: Context, actor: Actor, channel_id: ChannelId, user_
     if channel.name == channels.DEFAULT_CHANNELS[0][0]:
         raise AppError("api.channel.remove.default.app_error", 400, Channel=channel.name)
     async with ctx.db.transaction() as tx:
-        seq = await members.remove(tx, channel_id, user_id, ctx.now_ms(), actor.user_id)
+        seq = await members.remove(tx, channel_id, user_id, actor.user_id)
     if seq is None:
         raise AppError("app.channel.get_member.missing.app_error", 404)
     _tell_left(ctx, channel, user_id, actor.user_id, seq)
@@ -44,7 +44,7 @@ async def leave_team(ctx: Context, actor: Actor, team_id: TeamId, user_id: UserI
         if not await teams.remove_member(tx, team_id, user_id, ctx.now_ms()):
             raise AppError("app.team.get_member.missing.app_error", 404)
         for channel_id in await members.find_channel_ids(tx, team_id, user_id):
-            seq = await members.remove(tx, channel_id, user_id, ctx.now_ms(), actor.user_id)
+            seq = await members.remove(tx, channel_id, user_id, actor.user_id)
             access = await channels_db.find_access(tx, channel_id, user_id)
             if seq is not None and access is not None:
                 left.append((access.channel, seq))

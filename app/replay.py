@@ -10,6 +10,7 @@ from app.events import Event
 from db import channels, posts, reactions, users
 from db.entities import ChannelInfo, Post, Reaction
 from db.ids import ChannelId, PostId, UserId
+from db.numbers import term_in
 from db.reactions import Reactions
 
 LIMIT = 100
@@ -34,12 +35,14 @@ class Found:
 
     upto: all events beyond what was asked for, up to this number, are here; what is not is gone for good.
     trimmed: some were there once and are kept no more: who needs them is to fetch the channel anew.
+    lost: this master never had the number that was asked for, and perhaps others before it.
     """
 
     upto: int
     end: int
     events: tuple[Event, ...] = ()
     trimmed: bool = False
+    lost: bool = False
 
 
 async def read(ctx: Context, channel_id: ChannelId, after: int, limit: int = LIMIT) -> Found:
@@ -52,6 +55,8 @@ async def read(ctx: Context, channel_id: ChannelId, after: int, limit: int = LIM
     if channel_id not in seqs or channel is None:
         return Found(after, after)
     end, trimmed = seqs[channel_id]
+    if end < after or await _went_on_from_before(ctx, channel_id, after, end, trimmed):
+        return Found(end, end, lost=True)
     upto = end
     found_posts = await posts.find_range(ctx.db, channel_id, after, end, limit)
     found_events = await channels.find_events(ctx.db, channel_id, after, end, limit)
@@ -67,6 +72,12 @@ async def read(ctx: Context, channel_id: ChannelId, after: int, limit: int = LIM
     built += [_of_post(post, channel, names, given, override=override) for post in found_posts]
     built = sorted((one for one in built if one.seq <= upto), key=lambda one: one.seq)
     return Found(upto, end, tuple(built), trimmed=after < trimmed)
+
+
+async def _went_on_from_before(ctx: Context, channel_id: ChannelId, after: int, end: int, trimmed: int) -> bool:
+    """Whether a later master than that which gave out `after` was without it."""
+    may = term_in(after) < term_in(end) and after > trimmed
+    return may and not await channels.has_change(ctx.db, channel_id, after)
 
 
 async def _changed_posts(ctx: Context, rows: list[ChangeRow]) -> dict[str, Post]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from db import shards
 from db.clock import NOW_MS
 from db.ids import ChannelId
+from db.numbers import BEFORE
 from db.queryable import Transaction
 from db.settings import Dialect
 
@@ -32,8 +33,8 @@ class Place:
 async def begin(tx: Transaction, channel_id: ChannelId) -> Place | None:
     """Lock the head and take the next number; None when there is no such channel."""
     row = await tx.fetch_one(
-        f"SELECT seq + 1, greatest({NOW_MS[tx.dialect]}, last_update_at + 1) FROM channel_heads"  # noqa: S608 (constants)
-        f" WHERE channel_id = %s {_LOCK[tx.dialect]}",
+        f"SELECT greatest(seq, {BEFORE[tx.dialect]}) + 1, greatest({NOW_MS[tx.dialect]}, last_update_at + 1)"  # noqa: S608 (constants)
+        f" FROM channel_heads WHERE channel_id = %s {_LOCK[tx.dialect]}",
         (channel_id,),
     )
     return Place(channel_id, int(row[0]), int(row[1])) if row else None

@@ -15,6 +15,7 @@ from db.entities import Channel, ChannelInfo, ChannelMember, Head, Membership, T
 from db.ids import ChannelId, TeamId, UserId
 from db.loader import Key, Lookup, lookup_by
 from db.mysql import channels as mysql
+from db.numbers import BEFORE
 from db.queryable import Queryable
 from db.settings import Dialect
 from db.teams import MEMBER_COLUMNS as TEAM_MEMBER_COLUMNS
@@ -195,6 +196,16 @@ async def find_events(
     return [(int(row[0]), row[1], row[2], row[3]) for row in rows]
 
 
+async def has_change(db: Queryable, channel_id: ChannelId, seq: int) -> bool:
+    """Whether a change of the channel has this number, as the master says; one that was trimmed is not found."""
+    row = await db.fetch_one(
+        "SELECT EXISTS(SELECT 1 FROM posts WHERE channel_id = %s AND seq = %s)"
+        " OR EXISTS(SELECT 1 FROM channel_events WHERE channel_id = %s AND seq = %s)",
+        (channel_id, seq, channel_id, seq),
+    )
+    return bool(row and row[0])
+
+
 async def count_of_team(db: Queryable, team_id: TeamId) -> int:
     """How many channels the team has, archived ones left out."""
     row = await db.fetch_one(
@@ -285,9 +296,10 @@ async def add_member(
         f"""
         WITH joined AS (
             INSERT INTO channel_members ({MEMBER_COLUMNS})
-            SELECT h.channel_id, %s, '', TRUE, %s, FALSE, %s, {_NOW_MS}, h.seq + 1, h.seq + 1, {_NOW_MS},
+            SELECT h.channel_id, %s, '', TRUE, %s, FALSE, %s, {_NOW_MS}, n.seq, n.seq, {_NOW_MS},
                    h.total_msg_count, h.total_msg_count_root
-            FROM channel_heads h WHERE h.channel_id = %s
+            FROM channel_heads h CROSS JOIN LATERAL (SELECT greatest(h.seq, {BEFORE["postgres"]}) + 1 AS seq) n
+            WHERE h.channel_id = %s
             ON CONFLICT (channel_id, user_id) DO NOTHING
             RETURNING {MEMBER_COLUMNS}
         ), head AS (

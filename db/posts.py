@@ -9,6 +9,7 @@ from db.drivers.pipeline import Statement
 from db.entities import Post
 from db.ids import ChannelId, PostId, UserId
 from db.loader import lookup_by
+from db.numbers import BEFORE
 from db.queryable import Queryable
 
 COLUMNS = (
@@ -66,7 +67,7 @@ LOCK, WRITE, POSITION = "lock_heads", "write_posts", "position"
 _LOCK_SQL = "SELECT channel_id FROM channel_heads WHERE channel_id = ANY($1) ORDER BY channel_id FOR NO KEY UPDATE"
 # known:  the same idempotency key, or the same id (an earlier try of ours whose answer was lost)
 # placed: the new ones with their place. now = GREATEST(clock, last change + 1 ms): times in a channel only grow.
-_WRITE_SQL = """
+_WRITE_SQL = f"""
 WITH input AS (
     SELECT * FROM unnest($1::int[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
         $8::text[], $9::text[], $10::text[], $11::text[], $12::bool[], $13::bool[])
@@ -78,7 +79,7 @@ WITH input AS (
     UNION
     SELECT i.n, p.id, p.seq, p.create_at FROM input i JOIN posts p ON p.id = i.id
 ), placed AS (
-    SELECT i.*, h.seq + row_number() OVER earlier AS seq,
+    SELECT i.*, greatest(h.seq, clock.before) + row_number() OVER earlier AS seq,
         greatest((extract(epoch FROM clock.now) * 1000)::bigint, h.last_update_at + 1)
             + row_number() OVER earlier - 1 AS create_at,
         h.total_msg_count + count(*) FILTER (WHERE i.counts) OVER earlier AS total,
@@ -86,7 +87,7 @@ WITH input AS (
     FROM input i
         JOIN channels c ON c.id = i.channel_id AND c.delete_at = 0
         JOIN channel_heads h ON h.channel_id = i.channel_id
-        CROSS JOIN (SELECT clock_timestamp() AS now OFFSET 0) clock
+        CROSS JOIN (SELECT clock_timestamp() AS now, {BEFORE["postgres"]} AS before OFFSET 0) clock
     WHERE NOT EXISTS (SELECT FROM known k WHERE k.n = i.n)
         AND (NOT i.member_required OR EXISTS (
             SELECT FROM channel_members m WHERE m.channel_id = i.channel_id AND m.user_id = i.user_id))
@@ -119,7 +120,7 @@ WITH input AS (
         FROM placed WHERE mentions <> '[]') each
 )
 SELECT n, id, seq, create_at, TRUE FROM placed UNION ALL SELECT n, id, seq, create_at, FALSE FROM known
-"""
+"""  # noqa: S608 (constants)
 STATEMENTS = {
     LOCK: Statement(_LOCK_SQL, (pipeline.TEXT_ARRAY_OID,)),
     POSITION: Statement(postgres.POSITION_SQL),

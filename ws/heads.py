@@ -16,6 +16,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from app.events import Event
+from db.numbers import first_of_term, term_in
 
 GAP_S = 0.05
 """How long what is missing may still be on its way."""
@@ -47,6 +48,7 @@ class Heads:
         self._early: dict[str, int] = {}
         """What came of channels that nobody hears yet, while somebody is finding out which ones they hear."""
         self._loading = 0
+        self._term = 1
         self.repaired = 0
         """Events that did not come by the bus."""
 
@@ -65,6 +67,10 @@ class Heads:
         self._loading -= 1
         if not self._loading:
             self._early.clear()
+
+    def begin_term(self, number: int) -> None:
+        """Another master reigns. An event of an earlier one may tell of a commit that is lost: it is looked up."""
+        self._term = max(self._term, number)
 
     def serve(self, channel_id: str, head: int, now: float) -> None:
         """Somebody hears of this channel from now on; all up to `head` is theirs by other means."""
@@ -94,6 +100,9 @@ class Heads:
                 self._early[channel_id] = max(event.seq, self._early.get(channel_id, 0))
             return ()
         if event.seq <= channel.head:
+            return ()
+        if term_in(event.seq) < self._term:
+            self.learn(channel_id, event.seq, now)
             return ()
         if event.seq == channel.head + 1 and not channel.waiting:
             channel.head = event.seq
@@ -131,6 +140,14 @@ class Heads:
         ]
         return min(times, default=None)
 
+    def is_lost(self, channel_id: str, seq: int, end: int) -> bool:
+        """Whether no commit has this number, or may have none, as `due` was answered that the channel is at `end`.
+
+        A failover lost it; of what is beyond the head and of an earlier term than `end` only what was found is certain.
+        """
+        channel = self._channels[channel_id]
+        return end < seq <= channel.asked or channel.head < seq < first_of_term(end)
+
     def fill(self, channel_id: str, upto: int, found: Iterable[Event], now: float, *, end: int) -> Sequence[Event]:
         """What the database has beyond the head that `due` told, up to this number: what is not there is gone.
 
@@ -141,8 +158,10 @@ class Heads:
             return ()
         channel.reading = False
         channel.gap_at = None
-        if end < channel.asked:  # commits were lost: there is no such event any more
-            channel.waiting = {seq: event for seq, event in channel.waiting.items() if not end < seq <= channel.asked}
+        channel.waiting = {
+            seq: event for seq, event in channel.waiting.items() if not self.is_lost(channel_id, seq, end)
+        }
+        if end < channel.asked:
             channel.known = max([end, *channel.waiting])
         events = {event.seq: event for event in found if channel.head < event.seq <= upto}
         self.repaired += sum(seq not in channel.waiting for seq in events)
@@ -226,6 +245,11 @@ class Cursors:
         """From where on the connection lacks what others have; None: it does not."""
         cursor = self._cursors.get(channel_id)
         return cursor.seq if cursor is not None and cursor.behind else None
+
+    def ahead(self, channel_id: str) -> int | None:
+        """Up to where the connection knows what others have not heard yet; None: it does not."""
+        cursor = self._cursors.get(channel_id)
+        return cursor.seq if cursor is not None and not cursor.behind else None
 
     def catch_up(self, channel_id: str, after: int, upto: int, found: Iterable[Event], head: int) -> list[Event]:
         """What was read for it beyond `after`, up to this number; what is to be delivered to it now."""

@@ -60,11 +60,12 @@ class Repairs:
         found = await self._read(channel_id, head)
         if found is None:
             self.heads.failed(channel_id, self._loop.time())
-        elif found.upto < head:
-            self._begin_anew(channel_id, found.upto)
+        elif found.lost:
+            self._begin_anew(channel_id, found.end)
         else:
             if found.trimmed:
                 self._begin_anew(channel_id, found.upto)
+            self._end_who_heard_of_lost(channel_id, found.end)
             for event in self.heads.fill(channel_id, found.upto, found.events, self._loop.time(), end=found.end):
                 self.hub.deliver(event)
         self.look()
@@ -86,6 +87,13 @@ class Repairs:
             client.close(Close.SERVICE_RESTART)
         self.heads.rewind(channel_id, head)
 
+    def _end_who_heard_of_lost(self, channel_id: str, end: int) -> None:
+        """They came with a position beyond the head, read from a master whose last commits are lost."""
+        for client in self.hub.clients_in(channel_id):
+            ahead = client.cursors.ahead(channel_id) if client.cursors is not None else None
+            if ahead is not None and self.heads.is_lost(channel_id, ahead, end):
+                client.close(Close.SERVICE_RESTART)
+
     def _catch_up(self, client: Client, channel_id: str) -> None:
         self._start(self._bring_up(client, channel_id))
 
@@ -102,7 +110,7 @@ class Repairs:
             found = await self._read(channel_id, cursor)
             if found is None or channel_id not in self.heads:
                 continue
-            if found.trimmed or found.upto < cursor:
+            if found.trimmed or found.lost:
                 client.close(Close.SERVICE_RESTART)
                 return
             head = self.heads.head(channel_id)
@@ -112,6 +120,7 @@ class Repairs:
 
     async def compare(self) -> None:
         """Messages were lost, or another master reigns: ask how far every channel is. Raises DatabaseError."""
+        self.heads.begin_term(self._ctx.db.board.term().number)
         for part in _parts(self.heads.channel_ids()):
             before = {one: self.heads.head(one) for one in part if one in self.heads}
             seqs = await channels.find_seqs(self._ctx.db, [ChannelId(one) for one in before])

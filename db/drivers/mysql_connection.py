@@ -275,7 +275,9 @@ def _session(connection: MySQLConnection, settings: PoolSettings) -> str:
     else:
         variables["transaction_isolation"] = literal("READ-COMMITTED")
         variables["max_execution_time"] = str(int(settings.query_timeout_s * 1000))
-    return "SET " + ", ".join(f"SESSION {name} = {value}" for name, value in variables.items())
+    # As `Facts.server`: what `db/numbers.py` compares with the mark of the term.
+    server = "concat(@@gtid_domain_id, '-', @@server_id)" if connection.mariadb else "@@server_uuid"
+    return f"SET {''.join(f'SESSION {name} = {value}, ' for name, value in variables.items())}@mmnode_server = {server}"
 
 
 def _abort(raw: RawConnection) -> None:

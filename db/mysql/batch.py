@@ -19,6 +19,7 @@ from db.drivers.mysql_text import literal, values
 from db.generation import Generation
 from db.ids import PostId
 from db.mysql.tables import NOW_MS
+from db.numbers import BEFORE
 from db.pool import Database
 from db.posts import NewPost, Written, mentions_json
 
@@ -107,8 +108,8 @@ def _questions(batch: Sequence[NewPost]) -> list[str]:
         posts += f" UNION ALL SELECT id, user_id, pending_post_id, seq, create_at FROM posts WHERE {keys}"
     return [
         "START TRANSACTION",
-        "SELECT channel_id, seq, last_update_at, total_msg_count, total_msg_count_root FROM channel_heads"
-        f" WHERE channel_id IN ({channels}) ORDER BY channel_id FOR UPDATE",
+        f"SELECT channel_id, greatest(seq, {BEFORE['mysql']}), last_update_at, total_msg_count, total_msg_count_root"
+        f" FROM channel_heads WHERE channel_id IN ({channels}) ORDER BY channel_id FOR UPDATE",
         f"SELECT id FROM channels WHERE id IN ({channels}) AND delete_at = 0",
         f"SELECT channel_id, user_id FROM channel_members WHERE {authors}",
         posts,

@@ -8,6 +8,7 @@ from db import shards
 from db.entities import ChannelMember
 from db.ids import ChannelId, UserId
 from db.mysql.tables import NOW_MS, table_of, transact
+from db.numbers import BEFORE
 from db.queryable import Queryable, Transaction
 
 _COLUMNS = ChannelMember.__struct_fields__[:13]
@@ -19,7 +20,8 @@ async def add_member(
 ) -> ChannelMember | None:
     """See `db.channels.add_member`. Must run in a transaction, as there."""
     head = await db.fetch_one(
-        "SELECT seq, total_msg_count, total_msg_count_root FROM channel_heads WHERE channel_id = %s FOR UPDATE",
+        f"SELECT greatest(seq, {BEFORE['mysql']}) + 1, total_msg_count, total_msg_count_root"  # noqa: S608 (constants)
+        " FROM channel_heads WHERE channel_id = %s FOR UPDATE",
         (channel_id,),
     )
     if head is None:
@@ -31,7 +33,7 @@ async def add_member(
     now_ms, is_member = rows[0]
     if is_member:
         return None
-    seq, total, total_root = head[0] + 1, head[1], head[2]
+    seq, total, total_root = head
     member = ChannelMember(
         channel_id, user_id, "", True, admin, False, notify_props, now_ms, seq, seq, now_ms, total, total_root
     )

@@ -205,3 +205,18 @@ async def test_a_change_that_fails_leaves_no_event(chat: Chat) -> None:
         with pytest.raises(AppError, match="permissions"):
             await work
     assert _kinds(await chat.read(1)) == [("posted", 2)]
+
+
+async def test_a_number_that_the_present_master_never_had_is_lost(chat: Chat) -> None:
+    """The channel went on from an earlier one under a later term."""
+    for _ in range(3):
+        await chat.write("under the first master")
+    await chat.ctx.db.execute("DELETE FROM posts WHERE channel_id = %s AND seq = 4", (chat.channel_id,))
+    await chat.ctx.db.execute("INSERT INTO systems (name, value) VALUES ('db_generation', '1 another/1')")
+    assert not (await chat.read(4)).lost, "all of one term"
+    await chat.write("under the second")
+    head = await chat.head()
+    assert await chat.read(4) == Found(head, head, lost=True)
+    found = await chat.read(3)
+    assert (found.lost, [event.seq for event in found.events]) == (False, [head])
+    assert (await chat.read(head + 1)).lost

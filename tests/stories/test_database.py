@@ -17,6 +17,7 @@ import pytest
 
 from db import migrate
 from db.drivers import postgres_failover
+from db.numbers import term_in
 from db.settings import PoolSettings
 from tests.rig.load import Load, assert_exactly_once, writers
 from tests.rig.mariadb import MariaCluster
@@ -25,7 +26,11 @@ from tests.rig.people import new_channel, new_team, new_user
 from tests.rig.pgcluster import PgCluster
 from tests.rig.rest import Rest, unique
 from tests.rig.scale import bound_s, scale
+from tests.rig.socket import Socket
 from tests.rig.wait import until
+from ws.close import Close
+
+LATE_S = 2.5
 
 
 class Tier:
@@ -507,6 +512,38 @@ def test_a_failover_to_a_server_that_lacks_acknowledged_posts_is_refused_with_a_
     assert answer["ok"] is False
     assert f"lacks posts of 1 channels (--force goes on): {channel['id']} after 2" in answer["error"]
     ann.write(channel["id"], "still writing")
+
+
+def test_after_a_failover_that_lost_posts_every_client_has_what_is_there_and_all_of_it(tier: Tier) -> None:
+    """The heir never had two posts that a socket has heard of, and at once gets more than that."""
+    ann, bob = new_user(tier.node.url), new_user(tier.node.url)
+    channel = new_channel(ann, new_team(ann, bob), bob)
+    ann.write(channel["id"], "kept")
+    tier.cluster.catch_up()
+    heir = tier.cluster.replicas[0]
+    heir.set("primary_conninfo", "")
+    until(lambda: tier.sql("SELECT count(*) FROM pg_stat_replication") == [(1,)], what="the replica to be cut off")
+    before = Socket.open(bob)
+    for number in range(2):
+        ann.write(channel["id"], f"lost {number}")
+        before.expect_post(f"lost {number}")
+    tier.cluster.master.crash()
+    heir.promote()
+    tier.configure(heir.dsn(tier.name))
+    assert tier.node.ask("reload")["ok"]
+    assert tier.node.ask("recycle")["ok"]
+    for number in range(4):
+        ann.write(channel["id"], f"new {number}")
+    assert before.expect_closed(bound_s(LATE_S)) == Close.SERVICE_RESTART
+    after = Socket.open(bob)
+    page = bob.get(f"/channels/{channel['id']}/posts")
+    messages = [page["posts"][one]["message"] for one in reversed(page["order"]) if not page["posts"][one]["type"]]
+    assert messages == ["kept", "new 0", "new 1", "new 2", "new 3"]
+    ann.write(channel["id"], "and on")
+    after.expect_post("and on")
+    after.close()
+    numbers = [row[0] for row in tier.sql(f"SELECT seq FROM posts WHERE channel_id = '{channel['id']}'", heir)]
+    assert [term_in(seq) for seq in sorted(numbers)] == [1] * (len(numbers) - 5) + [2] * 5
 
 
 def test_an_old_master_that_returns_is_refused(tier: Tier) -> None:

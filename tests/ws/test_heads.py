@@ -2,6 +2,7 @@
 
 from app import events
 from app.events import Audience, Event
+from db.numbers import TERM_BITS
 from ws.heads import GAP_S, Cursors, Heads
 
 
@@ -148,3 +149,32 @@ def test_who_lacks_what_others_have_gets_it_alone_and_then_what_all_get() -> Non
     cursors.begin("c", 2, 4)
     cursors.end("c")
     assert _seqs(cursors.catch_up("c", 2, 4, [_event(3)], 4)) == []
+
+
+def _of_term(number: int, seq: int) -> int:
+    return (number - 1 << TERM_BITS) + seq
+
+
+def test_an_event_of_an_earlier_master_is_looked_up_not_believed() -> None:
+    heads = _serving(7)
+    heads.begin_term(2)
+    assert _seqs(heads.take(_event(8), 0.0)) == []
+    assert heads.due(GAP_S) == [("c", 7)]
+    assert _seqs(heads.fill("c", 7, [], 0.1, end=7)) == []
+    assert heads.next_due() is None
+    assert _seqs(heads.take(_event(9), 1.0)) == []
+    assert heads.due(1.0 + GAP_S) == [("c", 7)]
+    assert _seqs(heads.fill("c", 9, [_event(8), _event(9)], 1.1, end=9)) == [8, 9], "there they were all the same"
+
+
+def test_what_waits_from_an_earlier_master_is_not_sent_unless_it_is_found() -> None:
+    heads = _serving(7)
+    heads.take(_event(9), 0.0)
+    heads.take(_event(10), 0.0)
+    first = _of_term(2, 1)
+    heads.take(_event(first), 0.0)
+    assert heads.due(GAP_S) == [("c", 7)]
+    assert _seqs(heads.fill("c", 9, [_event(8), _event(9)], 0.1, end=first)) == [8, 9], "10 is lost, or read later"
+    assert heads.due(0.1 + GAP_S) == [("c", 9)]
+    assert _seqs(heads.fill("c", first, [_event(first)], 0.2, end=first)) == [first]
+    assert _seqs(heads.take(_event(first + 1), 0.2)) == [first + 1]

@@ -83,6 +83,10 @@ class Changed(msgspec.Struct, array_like=True, frozen=True, tag="changed"):
     pairs: tuple[tuple[str, str], ...]
 
 
+OF_SOCKETS = frozenset({"session", "user", "user_channels", "user_teams"})
+"""The namespaces that `Changed` tells of: what sockets depend on."""
+
+
 class Moved(msgspec.Struct, array_like=True, frozen=True, tag="moved"):
     """How far channels have come, by the database: (channel id, seq). From a relay to its workers."""
 

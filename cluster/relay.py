@@ -47,7 +47,6 @@ _GONE_S = 3.0
 _LATE_S = 1.0
 _START_S = 5.0
 _PRESENCE_BATCH = 500
-_OF_SOCKETS = frozenset({"session", "user", "user_channels", "user_teams"})
 _PAIRS = 1000
 _READERS: dict[str, str] = {Kind.MESSAGE: "ws", Kind.API_MESSAGE: "api"}
 """Which workers get the bundles of a kind."""
@@ -288,7 +287,7 @@ class Relay:
             return
         for at in range(0, len(poll.heads), _PAIRS):
             self._publish(events.Moved(tuple(poll.heads[at : at + _PAIRS])))
-        pairs = [change for change in poll.changes if change[0] in _OF_SOCKETS]
+        pairs = [change for change in poll.changes if change[0] in events.OF_SOCKETS]
         for at in range(0, len(pairs), _PAIRS):
             self._publish(events.Changed(tuple(pairs[at : at + _PAIRS])))
         users = [UserId(key) for namespace, key in poll.changes if namespace == "status"]

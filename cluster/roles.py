@@ -173,18 +173,19 @@ class WsWorker(ServingWorker):
 
     websockets: "WebSocketServer | None" = None
     receiver: "Receiver | None" = None
-    _reloading: "asyncio.Task[None] | None" = None
 
     async def serve(self, ready: Callable[[], None]) -> None:
         """See `Worker`."""
         from api import drain
         from cluster.handover import Receiver
+        from ws.lookout import Lookout
         from ws.server import CLOSES_S, WebSocketServer
 
         ctx, bus, _ = await self.build(self._on_message, self._on_loss, 0)
         self.websockets = WebSocketServer(ctx, address_of(self.start.paths.node_id, self.name))
         self.receiver = Receiver(self.inherited[0], self._adopt, self._count, room=self.websockets.has_room)
         sweeping = asyncio.create_task(self.websockets.sweep_for_ever())
+        looking = asyncio.create_task(Lookout(ctx.db, self.websockets.note).run())
         ready()
         await self.stop_asked.wait()
         grace_s = 0.0 if self.at_once else drain.grace_s(ctx.config)
@@ -192,6 +193,7 @@ class WsWorker(ServingWorker):
         self.receiver.close()
         await self.websockets.drain(max(grace_s / 2, CLOSES_S))
         sweeping.cancel()
+        looking.cancel()
         await self.tear_down(bus)
 
     async def _adopt(self, sock: socket.socket, payload: bytes) -> None:
@@ -211,8 +213,7 @@ class WsWorker(ServingWorker):
             return
         log.warning("messages of the bus were lost: reading memberships and sessions anew")
         self.ctx.bus.publish(self.websockets.held())
-        if self._reloading is None or self._reloading.done():
-            self._reloading = asyncio.create_task(self.websockets.reload())
+        self.websockets.reload_soon()
 
     def status(self) -> Body:
         """See `Worker`."""

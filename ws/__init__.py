@@ -16,6 +16,7 @@ frames.py    sans-I/O: frames of clients, whole texts by a short path
 heads.py     sans-I/O: every event of a channel once and in its order
 hub.py       who hears what
 index.py     sans-I/O: members of rooms, both ways, in little memory
+lookout.py   polls the outbox while the relay does not
 protocol.py  sans-I/O: handshake, frames, requests, limits
 repairs.py   reads from the database what did not come
 server.py    all sockets of a worker

@@ -118,9 +118,9 @@ class Client(asyncio.Protocol):
         self.session_id = ""
         self.connection_id = ""
         self.attached = False
+        """Whether there is a socket; without one, events wait for the client to come back."""
         self.administrator = False
         """Whether the user gets the copies of events that are for system administrators."""
-        """Whether there is a socket; without one, events wait for the client to come back."""
         self.cursors: Cursors | None = None
 
     # Transport -----------------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from app.ports import Upgrade
 from db import channels, teams
 from db.errors import DatabaseError
 from db.ids import TeamId, UserId
+from db.outbox import Poll
 from ws.claims import Claims
 from ws.client import Client
 from ws.close import Close
@@ -54,6 +55,7 @@ class WebSocketServer:
         """Clients that wait for their connection: for the database, most of the time."""
         self.turnstile = asyncio.Semaphore(ENTRIES)
         self._draining = False
+        self._reloading: asyncio.Task[None] | None = None
 
     def handle(self, message: Message) -> None:
         """A message of the bus."""
@@ -66,6 +68,14 @@ class WebSocketServer:
         else:
             self.hub.handle(message)
             self.repairs.look()
+
+    def note(self, poll: Poll | None) -> None:
+        """What a poll of our own found; None: anything may have changed."""
+        if poll is None:
+            self.reload_soon()
+            return
+        self.handle(Changed(tuple(change for change in poll.changes if change[0] in events.OF_SOCKETS)))
+        self.handle(Moved(tuple(poll.heads)))
 
     def find(self, connection_id: str) -> Client | None:
         """The client of this id."""
@@ -117,8 +127,13 @@ class WebSocketServer:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT_BYTES)
         await self.loop.connect_accepted_socket(lambda: Client(self, upgrade), sock)
 
-    async def reload(self) -> None:
-        """Messages of the bus were lost: read again where everybody belongs and whether their sessions live."""
+    def reload_soon(self) -> None:
+        """Messages of the bus were lost: read anew what sockets depend on, unless that is under way."""
+        if self._reloading is None or self._reloading.done():
+            self._reloading = self.loop.create_task(self._reload())
+
+    async def _reload(self) -> None:
+        """Where everybody belongs, whether their sessions live, how far their channels are."""
         for user_id in self.hub.users():
             await self._until_read(user_id)
         for client in (*self.clients, *self.detached):

@@ -22,13 +22,14 @@ class Follower:
     """nodes: the same user on each node; a broken socket goes to the next one, with its connection id.
 
     posts: ids by channel in the order in which they were learned: by event, or by REST after a hello with another id.
-    delays: of each post that came by event on a socket that was open when it was made, in s. resumed, begun: how often.
+    delays: of each post that came by event on a socket that was open when it was made, in s, and when it was made.
+    resumed, begun: how often.
     faults: what no client may see.
     """
 
     def __init__(self, nodes: Sequence[Rest], first: int, channel_ids: Sequence[str]) -> None:
         self.posts: dict[str, list[str]] = {one: [] for one in channel_ids}
-        self.delays: list[float] = []
+        self.delays: list[tuple[float, float]] = []
         self.faults: list[str] = []
         self.resumed = self.begun = 0
         self._nodes = nodes
@@ -96,7 +97,8 @@ class Follower:
                 self.faults.append(f"{post['id']} came twice")
             self._by_event.add(post["id"])
             if post["create_at"] >= self._opened_ms:
-                self.delays.append(time.time() - post["create_at"] / 1000)
+                made = post["create_at"] / 1000
+                self.delays.append((time.time() - made, made))
             self._learn(post)
 
     def _begin_anew(self, node: Rest, hello: dict[str, Any]) -> None:

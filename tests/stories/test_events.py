@@ -162,6 +162,41 @@ def _heard(socket: Socket) -> set[str]:
     return {post["id"] for post in socket.posts()}
 
 
+def test_behind_a_frozen_relay_posts_are_late_by_the_bound_and_who_was_removed_hears_none(cluster: Cluster) -> None:
+    """Frozen for nearly as long as the supervisor puts up with it: no message of the bus comes, and none is missed."""
+    ann, bob, eve = (new_user(cluster.nodes[0].url) for _ in range(3))
+    channel = new_channel(ann, new_team(ann, bob, eve), bob, eve)
+    behind, removed = (Socket.open(cluster.client(who, 1)) for who in (bob, eve))
+    far, near = cluster.client(ann, 2), cluster.client(ann, 1)
+    far.write(channel["id"], "before")
+    for socket in (behind, removed):
+        socket.expect_post("before")
+    with cluster.frozen([cluster.nodes[1].pid("relay")]):
+        frozen_at = time.monotonic()
+        for number in range(2):
+            made = time.monotonic()
+            for who in (far, near):
+                who.write(channel["id"], f"{number} of {who.url}")
+            for who in (far, near):
+                behind.expect_post(f"{number} of {who.url}", bound_s(LATE_S))
+            assert time.monotonic() - made <= bound_s(LATE_S)
+            if not number:
+                answer = far.call("DELETE", f"/channels/{channel['id']}/members/{eve.id}")
+                assert answer.status_code == 200
+                time.sleep(max(0.0, min(2.0, frozen_at + 3.5 - time.monotonic())))
+        assert time.monotonic() - frozen_at < 5.0, "the supervisor may have ended the relay"
+    far.write(channel["id"], "after")
+    behind.expect_post("after")
+    wanted = ["before", f"0 of {far.url}", f"0 of {near.url}", f"1 of {far.url}", f"1 of {near.url}", "after"]
+    heard = [post["message"] for post in behind.posts() if not post["type"]]
+    assert sorted(heard[1:3]) == sorted(wanted[1:3])
+    assert sorted(heard[3:5]) == sorted(wanted[3:5])
+    assert (len(heard), heard[0], heard[-1]) == (6, "before", "after")
+    assert {"after", wanted[3], wanted[4]}.isdisjoint(post["message"] for post in removed.posts())
+    for socket in (behind, removed):
+        socket.close()
+
+
 def test_who_joins_a_channel_hears_what_comes_after_and_only_that(cluster: Cluster) -> None:
     ann, bob = new_user(cluster.nodes[0].url), new_user(cluster.nodes[1].url)
     channel = new_channel(ann, new_team(ann, bob))

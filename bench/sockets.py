@@ -209,7 +209,7 @@ def main(
     typing: int = TYPING,
 ) -> None:
     """Print a table."""
-    allow_descriptors(2 * sockets + 2000)
+    allow_descriptors(sockets + 2000)
     environment = {"MM_TEAMSETTINGS_MAXUSERSPERTEAM": "100000"}
     with Node(workers=1, ws_workers=1, environment=environment) as node:
         people = populate(node, sockets)

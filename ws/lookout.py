@@ -2,7 +2,8 @@
 
 A relay that is frozen is killed after 5 s; until then no message of the bus comes, and nobody says that any is missing.
 The board tells how old its last poll is. In quiet times the worker's own cursor is only moved on now and then, so that
-there is one to begin from: what is told twice does no harm.
+there is one to begin from; what that finds is held, for the relay may have fallen silent before it saw as much. What is
+told twice does no harm.
 """
 
 import asyncio
@@ -26,6 +27,7 @@ class Lookout:
         self._database = database
         self._told = told
         self._outbox = Outbox(database)
+        self._held: Poll | None = None
 
     async def run(self) -> None:
         """Look until cancelled."""
@@ -35,13 +37,18 @@ class Lookout:
             silent = boottime_ns() - self._database.board.polled_ns() > SILENT_NS
             if silent or loop.time() >= move_at:
                 move_at = loop.time() + _MOVE_EVERY_S
-                await self._look(tell=silent)
+                await self._look(silent=silent)
             await asyncio.sleep(_LOOK_EVERY_S)
 
-    async def _look(self, *, tell: bool) -> None:
+    async def _look(self, *, silent: bool) -> None:
         try:
             poll = await self._outbox.poll()
         except DatabaseError:  # the relay's prober says so; without the database there is nothing to tell
             return
-        if tell:
-            self._told(poll)
+        if not silent:
+            self._held = poll
+            return
+        if self._held is not None:
+            self._told(self._held)
+            self._held = None
+        self._told(poll)

@@ -30,6 +30,7 @@ members.py      memberships of channels that end or change
 migrate.py      numbered SQL, run by exactly one of several nodes
 mysql/          what has to be said to MySQL and MariaDB in other statements
 nodes.py        the nodes of the cluster, as they registered
+numbers.py      numbers of changes, never given out twice
 outbox.py       what changed since the last poll, whoever changed it
 place.py        where a connection string leads, without secrets
 pool.py         the connection pool

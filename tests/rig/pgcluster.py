@@ -251,6 +251,13 @@ class PgCluster:
         """Commits wait for these standbys, in PostgreSQL's words ('' for none)."""
         self.master.set("synchronous_standby_names", standbys)
 
+    def by_progress(self) -> list[PgServer]:
+        """The replicas of a master that died, first the one that has most: the others can follow it, not it them."""
+        for replica in self.replicas:
+            until(lambda: not replica.execute("SELECT FROM pg_stat_wal_receiver WHERE status = 'streaming'"))  # noqa: B023 (called at once)
+        received = "SELECT pg_last_wal_receive_lsn() - '0/0'::pg_lsn"
+        return sorted(self.replicas, key=lambda replica: replica.execute(received)[0][0], reverse=True)
+
     def multihost(self, database: str) -> str:
         """A connection string that finds the master among all of them."""
         servers = (self.master, *self.replicas)

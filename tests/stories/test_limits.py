@@ -74,7 +74,7 @@ def _spray(urls: Sequence[str], seconds: float, pause_s: float, connections: int
     return seen
 
 
-@pytest.mark.parametrize("pause_s", [0.0, 0.05])
+@pytest.mark.parametrize("pause_s", [0.0, 0.03])
 def test_a_client_that_sprays_over_all_nodes_gets_one_budget(cluster: Cluster, pause_s: float) -> None:
     seconds = scale(5, 20)
     seen = _spray([node.url for node in cluster.nodes], seconds, pause_s)

@@ -1,5 +1,9 @@
-"""MariaDB servers of the tests' own, on free ports, alone or as a master with replicas by GTID."""
+"""MariaDB servers of the tests' own, on free ports, alone or as a master with replicas by GTID.
 
+One `mariadb-install-db` a session; every server is a copy of what it made, with the account of clients in it.
+"""
+
+import atexit
 import itertools
 import os
 import pwd
@@ -7,6 +11,7 @@ import shutil
 import signal
 import socket
 import subprocess
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +29,28 @@ def _account() -> dict[str, Any]:
     return {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
 
 
+@cache
+def _template() -> Path:
+    """A data directory with the account of clients in it, of a server that was stopped."""
+    server = MariaDB()
+    subprocess.run(
+        ["mariadb-install-db", "--no-defaults", f"--datadir={server.data}", f"--tmpdir={server.directory}", "--skip-test-db", "--skip-name-resolve",
+         "--auth-root-authentication-method=normal", "--innodb-log-file-size=8M"],
+        check=True, stdout=subprocess.DEVNULL, cwd="/", **_account(),
+    )  # fmt: skip
+    server.start()
+    for host in ("127.0.0.1", "localhost"):
+        server.root(
+            f"CREATE USER {USER}@'{host}' IDENTIFIED BY '{PASSWORD}'",
+            f"GRANT ALL ON *.* TO {USER}@'{host}'",
+            f"REVOKE SUPER, READ_ONLY ADMIN ON *.* FROM {USER}@'{host}'",  # read_only is to hold for it
+        )
+    server.root("RESET MASTER")  # accounts are each server's own
+    server.end()
+    atexit.register(shutil.rmtree, server.directory, ignore_errors=True)
+    return server.data
+
+
 class MariaDB:
     """A running server; `new_database` gives each test one of its own."""
 
@@ -31,30 +58,25 @@ class MariaDB:
         self.server_id = server_id
         self.name = f"server{server_id}"
         self.directory = new_directory()
+        if os.getuid() == 0:
+            shutil.chown(self.directory, "mysql")
+        self.data = self.directory / "data"
         self._numbers = itertools.count(1)
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = int(free.getsockname()[1])
         self.process: subprocess.Popen[bytes] | None = None
-        self._set_up = False
         self._read_only = 0
         """Also when it starts again."""
 
     def start(self) -> "MariaDB":
         """Start and wait until it takes connections."""
-        data = self.directory / "data"
+        if not self.data.exists():
+            subprocess.run(["cp", "-a", _template(), self.data], check=True)
         # tmpdir: a server that starts removes the temporary tables of others from a common one.
-        if not data.exists():
-            if os.getuid() == 0:
-                shutil.chown(self.directory, "mysql")
-            subprocess.run(
-                ["mariadb-install-db", "--no-defaults", f"--datadir={data}", f"--tmpdir={self.directory}", "--skip-test-db", "--skip-name-resolve",
-                 "--auth-root-authentication-method=normal", "--innodb-log-file-size=8M"],
-                check=True, stdout=subprocess.DEVNULL, cwd="/", **_account(),
-            )  # fmt: skip
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                ["mariadbd", "--no-defaults", f"--datadir={data}", f"--tmpdir={self.directory}", f"--port={self.port}", "--bind-address=127.0.0.1",
-                 f"--socket={data}/s.sock", f"--pid-file={data}/pid", f"--server-id={self.server_id}", "--log-bin=bin",
+                ["mariadbd", "--no-defaults", f"--datadir={self.data}", f"--tmpdir={self.directory}", f"--port={self.port}", "--bind-address=127.0.0.1",
+                 f"--socket={self.data}/s.sock", f"--pid-file={self.data}/pid", f"--server-id={self.server_id}", "--log-bin=bin",
                  "--binlog-format=ROW", "--log-slave-updates", "--gtid-strict-mode=1", "--gtid-domain-id=0",
                  "--character-set-server=utf8mb4", "--collation-server=utf8mb4_unicode_ci",
                  "--innodb-buffer-pool-size=32M", "--innodb-log-file-size=8M", "--innodb-flush-log-at-trx-commit=2",
@@ -64,15 +86,6 @@ class MariaDB:
                 stdout=log, stderr=log, cwd="/", start_new_session=True, **_account(),
             )  # fmt: skip
         until(self._ready, 30, "a ready MariaDB")
-        if not self._set_up:
-            for host in ("127.0.0.1", "localhost"):
-                self.root(
-                    f"CREATE USER {USER}@'{host}' IDENTIFIED BY '{PASSWORD}'",
-                    f"GRANT ALL ON *.* TO {USER}@'{host}'",
-                    f"REVOKE SUPER, READ_ONLY ADMIN ON *.* FROM {USER}@'{host}'",  # read_only is to hold for it
-                )
-            self.root("RESET MASTER")  # accounts are each server's own
-            self._set_up = True
         return self
 
     def _ready(self) -> bool:
@@ -87,11 +100,11 @@ class MariaDB:
     def root(self, *statements: str) -> None:
         """Run statements as root, each on a connection of its own."""
         for statement in statements:
-            sql.rows("mysql", f"root:@unix({self.directory}/data/s.sock)/mysql", statement)
+            sql.rows("mysql", f"root:@unix({self.data}/s.sock)/mysql", statement)
 
     def execute(self, query: str, database: str = "mysql") -> list[tuple[Any, ...]]:
         """Run a statement as root; its rows."""
-        return sql.rows("mysql", f"root:@unix({self.directory}/data/s.sock)/{database}", query)
+        return sql.rows("mysql", f"root:@unix({self.data}/s.sock)/{database}", query)
 
     def new_database(self) -> str:
         """Connection string of a new, empty database."""
@@ -105,7 +118,7 @@ class MariaDB:
 
     def socket_dsn(self, name: str) -> str:
         """For clients in other network namespaces."""
-        return f"{USER}:{PASSWORD}@unix({self.directory}/data/s.sock)/{name}?charset=utf8mb4,utf8"
+        return f"{USER}:{PASSWORD}@unix({self.data}/s.sock)/{name}?charset=utf8mb4,utf8"
 
     def follow(self, master: "MariaDB") -> None:
         """Become a replica of it."""
@@ -136,12 +149,16 @@ class MariaDB:
         self._read_only = 0
         self.root("STOP SLAVE", "RESET SLAVE ALL", "SET GLOBAL read_only = 0")
 
-    def stop(self) -> None:
-        """Stop it in good order, and remove its files."""
+    def end(self) -> None:
+        """Stop in good order."""
         assert self.process is not None
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             self.process.wait(20)
+
+    def stop(self) -> None:
+        """Stop in good order, and remove its files."""
+        self.end()
         shutil.rmtree(self.directory)
 
     def crash(self) -> None:

@@ -8,7 +8,7 @@ it also tells of commits, and waits until the other nodes know of them.
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 
 import msgspec
 import zmq
@@ -90,14 +90,14 @@ class BusEnd:
         node_id: str,
         worker: str,
         incarnation: int,
-        on_message: Callable[[Message], None],
+        on_messages: Callable[[Sequence[Message]], None],
         on_loss: Callable[[], None],
         term: Callable[[], str] = str,
     ) -> None:
         self._node_id = node_id
         self._worker = worker
         self._incarnation = incarnation
-        self._on_message = on_message
+        self._on_messages = on_messages
         self._on_loss = on_loss
         self._outgoing = Outgoing()
         self._in_turn = False
@@ -211,23 +211,28 @@ class BusEnd:
 
     def _drain(self) -> None:
         self._look_due = False
+        messages: list[Message] = []
         for _ in range(_MAX_PER_TURN):
             if self._socket.closed:
-                return
+                break
             try:
                 frames = self._socket.recv_multipart(zmq.DONTWAIT)
             except zmq.Again:
-                return
-            self._receive(frames)
-        self._loop.call_soon(self._drain)
+                break
+            messages.extend(self._receive(frames))
+        else:
+            self._loop.call_soon(self._drain)
+        if messages:
+            self._on_messages(messages)
 
-    def _receive(self, frames: list[bytes]) -> None:
+    def _receive(self, frames: list[bytes]) -> Sequence[Message]:
+        """What it says to us."""
         try:
             header, body = frames
             envelope = unpack(header)
         except (ValueError, BadEnvelope):
             log.warning("the bus brought something that is no envelope")
-            return
+            return ()
         if envelope.kind == Kind.WELCOME:
             again = self._welcomed
             self._welcomed = True
@@ -242,13 +247,11 @@ class BusEnd:
         elif envelope.kind in (Kind.MESSAGE, Kind.API_MESSAGE, Kind.TO_WORKER):
             verdict = self._reader.see(envelope.incarnation, envelope.seq)
             if verdict is Verdict.DUPLICATE:
-                return
+                return ()
             if verdict is Verdict.GAP:
                 self._on_loss()
             try:
-                messages = events.unbundle(body)
+                return events.unbundle(body)
             except msgspec.MsgspecError:
                 log.warning("the bus brought messages that cannot be read")
-                return
-            for message in messages:
-                self._on_message(message)
+        return ()

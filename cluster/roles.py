@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -43,13 +43,13 @@ class ServingWorker(Worker):
     bus: BusEnd | None = None
 
     async def build(
-        self, on_message: Callable[[BusMessage], None], on_loss: Callable[[], None], batch_connections: int
+        self, on_messages: Callable[[Sequence[BusMessage]], None], on_loss: Callable[[], None], batch_connections: int
     ) -> tuple[Context, BusEnd, RelayWatch]:
         """Wait for the schema, then build the context."""
         await migrate.wait(self.settings)
         page = Page(self.start.paths.page)
         database = await self.open_database(page, batch_connections + loader.CONNECTIONS)
-        bus = self.bus = self.bus_end(page, on_message, on_loss)
+        bus = self.bus = self.bus_end(page, on_messages, on_loss)
         cluster = self.start.config.cluster_settings
         if cluster.enable:
             bus.teller.limit_s = cluster.write_barrier_ms / 1000
@@ -114,7 +114,7 @@ class ApiWorker(ServingWorker):
         from cluster.handover import Receiver, UpgradeSender
         from cluster.loads import PageLoads, PeerSender
 
-        ctx, bus, watch = await self.build(self._on_message, lambda: None, BATCH_CONNECTIONS)
+        ctx, bus, watch = await self.build(self._on_messages, lambda: None, BATCH_CONNECTIONS)
         if ctx.config.rate_limit_settings.enable:
             self.throttle = Throttle(ctx, await self._installation(ctx.db))
         paths, index = self.start.paths, int(self.name.removeprefix("api"))
@@ -152,9 +152,10 @@ class ApiWorker(ServingWorker):
             except DatabaseError:
                 await asyncio.sleep(_RETRY_S)
 
-    def _on_message(self, message: BusMessage) -> None:
+    def _on_messages(self, messages: Sequence[BusMessage]) -> None:
         if self.throttle is not None:
-            self.throttle.handle(message)
+            for message in messages:
+                self.throttle.handle(message)
 
     async def _adopt(self, sock: socket.socket, payload: bytes) -> None:
         assert self.server is not None
@@ -181,7 +182,7 @@ class WsWorker(ServingWorker):
         from ws.lookout import Lookout
         from ws.server import CLOSES_S, WebSocketServer
 
-        ctx, bus, _ = await self.build(self._on_message, self._on_loss, 0)
+        ctx, bus, _ = await self.build(self._on_messages, self._on_loss, 0)
         self.websockets = WebSocketServer(ctx, address_of(self.start.paths.node_id, self.name))
         self.receiver = Receiver(self.inherited[0], self._adopt, self._count, room=self.websockets.has_room)
         sweeping = asyncio.create_task(self.websockets.sweep_for_ever())
@@ -203,9 +204,9 @@ class WsWorker(ServingWorker):
     def _count(self) -> int:
         return len(self.websockets.clients) if self.websockets is not None else 0
 
-    def _on_message(self, message: BusMessage) -> None:
+    def _on_messages(self, messages: Sequence[BusMessage]) -> None:
         if self.websockets is not None:
-            self.websockets.handle(message)
+            self.websockets.take(messages)
 
     def _on_loss(self) -> None:
         """Messages were lost, or the relay is a new one: say whom we hold, read everything anew."""

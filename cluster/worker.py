@@ -7,7 +7,7 @@ import os
 import signal
 import socket
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import uvloop
@@ -130,14 +130,16 @@ class Worker(ABC):
             replicas=tuple(body["replicas"]),
         )
 
-    def bus_end(self, page: Page, on_message: Callable[[BusMessage], None], on_loss: Callable[[], None]) -> BusEnd:
+    def bus_end(
+        self, page: Page, on_messages: Callable[[Sequence[BusMessage]], None], on_loss: Callable[[], None]
+    ) -> BusEnd:
         """This worker's end of the bus."""
         return BusEnd(
             self.start.paths.bus,
             node_id=self.start.paths.node_id,
             worker=self.name,
             incarnation=self.start.incarnation,
-            on_message=on_message,
+            on_messages=on_messages,
             on_loss=on_loss,
             term=lambda: str(page.term()),
         )

@@ -8,6 +8,7 @@ hello.
 
 import asyncio
 import logging
+import socket
 from collections.abc import Coroutine
 from typing import Any, Protocol, cast
 
@@ -81,6 +82,7 @@ class Client(asyncio.Protocol):
         "_paused_at",
         "_requests",
         "_server",
+        "_socket",
         "_transport",
         "_upgrade",
         "_working",
@@ -88,18 +90,23 @@ class Client(asyncio.Protocol):
         "attached",
         "connection_id",
         "cursors",
+        "direct",
         "final",
         "session_id",
         "stream",
         "user_id",
     )
 
-    def __init__(self, server: Server, upgrade: Upgrade) -> None:
+    def __init__(self, server: Server, upgrade: Upgrade, sock: socket.socket) -> None:
+        """sock: what the transport will own; it takes the descriptor out of it when it closes."""
         self._server = server
         self._upgrade: Upgrade | None = upgrade
         now = server.loop.time()
         self._connection = protocol.Connection(now)
         self._transport: asyncio.Transport | None = None
+        self._socket = sock
+        self.direct: socket.socket | None = None
+        """Where an event may be written past the transport, as nothing waits before it; None: it is to be queued."""
         self.stream = Stream()
         self._marked = False
         self._holding = False
@@ -145,6 +152,7 @@ class Client(asyncio.Protocol):
         """The socket is gone."""
         self._server.clients.discard(self)
         self._transport = None
+        self.direct = None
         self._requests.clear()
         self._detach()
 
@@ -216,6 +224,7 @@ class Client(asyncio.Protocol):
     def give_way(self) -> None:
         """The client has another socket: this one was broken and nobody had noticed."""
         transport, self._transport = self._transport, None
+        self.direct = None
         self._server.clients.discard(self)
         self._requests.clear()
         self._detach()
@@ -303,6 +312,7 @@ class Client(asyncio.Protocol):
         """Write no events until `release`."""
         self._write()
         self._holding = True
+        self.direct = None
 
     def release(self, first: SharedFrame | None) -> None:
         """Write events, this one before all others."""
@@ -353,6 +363,16 @@ class Client(asyncio.Protocol):
             self._server.detached.discard(self)
             self._server.loop.call_soon(self.forget)  # whoever delivers to us is walking over all clients
 
+    def number(self, frame: SharedFrame) -> bytes:
+        """An event that is written to `direct` now."""
+        return self.stream.number(frame)
+
+    def finish_write(self, rest: bytes) -> None:
+        """What `direct` did not take, because it is full or broken: the transport finds out which."""
+        self.direct = None
+        if self._transport is not None:
+            self._transport.write(rest)
+
     def _reply(self, payload: bytes) -> None:
         self._enqueue(text_frame(payload))
 
@@ -364,6 +384,7 @@ class Client(asyncio.Protocol):
         self._mark()
 
     def _mark(self) -> None:
+        self.direct = None
         if not self._marked and self._may_write():
             self._marked = True
             self._server.fanout.mark(self)
@@ -387,6 +408,7 @@ class Client(asyncio.Protocol):
             data = self.stream.take()
             if data:
                 transport.write(data)
+            self.direct = None if self._marked or transport.get_write_buffer_size() else self._socket
 
     # Ending --------------------------------------------------------------------------------------------------------
 
@@ -428,6 +450,7 @@ class Client(asyncio.Protocol):
             return
         self._write()
         self._ending = True
+        self.direct = None
         if self.final:
             self.stream.clear()
         self._requests.clear()
@@ -445,5 +468,6 @@ class Client(asyncio.Protocol):
 
     def abort(self) -> None:
         """Close at once, without a word."""
+        self.direct = None
         if self._transport is not None:
             self._transport.abort()

@@ -4,11 +4,12 @@ import asyncio
 import logging
 import math
 import socket
+from collections.abc import Sequence
 from typing import cast
 
 from app import events
 from app.context import Context
-from app.events import Changed, Claim, Frame, Given, Message, Moved
+from app.events import Changed, Claim, Event, Frame, Given, Message, Moved
 from app.ports import Upgrade
 from db import channels, teams
 from db.errors import DatabaseError
@@ -38,7 +39,7 @@ _UNSENT_BYTES = 65_536
 
 
 class WebSocketServer:
-    """All sockets of one ws worker. `adopt` takes them, `handle` takes what the bus brings."""
+    """All sockets of one ws worker. `adopt` takes them, `take` takes what the bus brings."""
 
     def __init__(self, ctx: Context, address: str) -> None:
         """address: of this worker, in the ids of its connections."""
@@ -57,8 +58,14 @@ class WebSocketServer:
         self._draining = False
         self._reloading: asyncio.Task[None] | None = None
 
-    def handle(self, message: Message) -> None:
-        """A message of the bus."""
+    def take(self, messages: Sequence[Message]) -> None:
+        """What the bus brought in one turn of the loop."""
+        alone = sum(isinstance(message, Event) for message in messages) == 1
+        for message in messages:
+            self.handle(message, alone=alone)
+
+    def handle(self, message: Message, *, alone: bool = False) -> None:
+        """A message of the bus. alone: no event comes with it."""
         if isinstance(message, Changed):
             self._look_again(message)
         elif isinstance(message, Moved):
@@ -66,7 +73,7 @@ class WebSocketServer:
         elif isinstance(message, Claim | Given):
             self.claims.handle(message)
         else:
-            self.hub.handle(message)
+            self.hub.handle(message, alone=alone)
             self.repairs.look()
 
     def note(self, poll: Poll | None) -> None:
@@ -125,7 +132,7 @@ class WebSocketServer:
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT_BYTES)
-        await self.loop.connect_accepted_socket(lambda: Client(self, upgrade), sock)
+        await self.loop.connect_accepted_socket(lambda: Client(self, upgrade, sock), sock)
 
     def reload_soon(self) -> None:
         """Messages of the bus were lost: read anew what sockets depend on, unless that is under way."""

@@ -45,6 +45,15 @@ class Stream:
         self._queued_bytes = size + frame.size
         return True
 
+    def number(self, frame: SharedFrame) -> bytes:
+        """An event as it is to be written now, while nothing is queued."""
+        dead, seq = self._dead, self.seq
+        if len(dead) >= 2 * DEAD_QUEUE:
+            del dead[:-DEAD_QUEUE]
+        dead.append(frame)
+        self.seq = seq + 1
+        return frame.numbered(seq)
+
     def add_bytes(self, data: bytes) -> None:
         """Queue something without a number, in its place between the events."""
         self._queue.append(data)

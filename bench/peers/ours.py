@@ -53,8 +53,7 @@ class Worker:
         for _ in range(count):
             self._seq += 1
             posts.append(events.encode(Event("posted", Audience(channel_id=_CHANNEL), self._seq, BODY)))
-        for message in events.unbundle(events.bundle(posts)):
-            self.server.handle(message)
+        self.server.take(events.unbundle(events.bundle(posts)))
 
 
 async def _main() -> None:

@@ -42,7 +42,7 @@ async def test_what_the_nodes_know_of_a_workers_earlier_life_lets_no_write_of_it
     peers = Peers()
     relay.interlink = cast(Interlink, peers)
     serving = asyncio.create_task(relay.serve())
-    bus = BusEnd(address, node_id="n", worker="api0", incarnation=2, on_message=_ignore, on_loss=_ignore)
+    bus = BusEnd(address, node_id="n", worker="api0", incarnation=2, on_messages=_ignore, on_loss=_ignore)
     bus.teller.limit_s = 10.0
     writing = asyncio.create_task(bus.committed([1], 0))
     ticket = (await asyncio.wait_for(peers.told.get(), 5)).seq

@@ -14,6 +14,7 @@ import logging
 import random
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
+from socket import socket
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -202,7 +203,7 @@ class World:
         if "heads" in self.without and isinstance(message, Event):
             self.repairs.hub.deliver(message)
             return
-        self.repairs.hub.handle(message)
+        self.repairs.hub.handle(message, alone=self.chance.random() < 0.5)
         self.repairs.look()
 
     async def write(self) -> None:
@@ -345,8 +346,15 @@ class World:
         return delivered, self.repairs.heads.repaired
 
 
+class _Full:
+    """A socket that takes nothing now."""
+
+    def send(self, _data: bytes) -> int:
+        return 0
+
+
 class Client:
-    """What a socket gets."""
+    """What a socket gets. What is to be written directly comes by `finish_write`."""
 
     def __init__(self, world: World, user_id: str) -> None:
         self.world = world
@@ -356,6 +364,8 @@ class Client:
         self.attached = True
         self.administrator = False
         self.cursors: Cursors | None = None
+        self.direct: socket | None = cast(socket, _Full())
+        self.numbered: SharedFrame | None = None
         self.member_of: set[str] = set()
         self.starts: dict[str, int] = {}
         self.pictures: dict[str, Picture] = {}
@@ -381,6 +391,15 @@ class Client:
             self._wrong(f"got the wrong copy of {channel_id}/{seq}")
         got.append(seq)
         _apply(self.pictures[channel_id], whole["event"], data["ref"], data["text"], data["reacted"])
+
+    def number(self, frame: SharedFrame) -> bytes:
+        self.numbered = frame
+        return frame.body
+
+    def finish_write(self, _rest: bytes) -> None:
+        assert self.numbered is not None
+        self.send(self.numbered)
+        self.numbered = None
 
     def _is_late(self, at: float) -> bool:
         excused = any(began - LATE_S <= at <= ended for began, ended in self.world.outages)

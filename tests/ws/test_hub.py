@@ -1,10 +1,16 @@
 """Who hears what: audiences, memberships that change, sessions that end."""
 
+import contextlib
 import random
+import socket
+from collections.abc import Iterator
+
+import pytest
 
 from app import events
 from app.events import Audience, ChannelMembership, Event, SessionClosed, TeamMembership
 from tests.rig.scale import for_each_seed, scale
+from ws import hub as hub_module
 from ws.close import Close
 from ws.fanout import SharedFrame
 from ws.heads import Cursors, Heads
@@ -21,6 +27,9 @@ class FakeClient:
         self.attached = True
         self.administrator = False
         self.cursors: Cursors | None = None
+        self.direct: socket.socket | None = None
+        self.written = 0
+        self.unwritten = b""
         self.got: list[bytes] = []
         self.closed: Close | None = None
 
@@ -29,6 +38,13 @@ class FakeClient:
 
     def send(self, frame: SharedFrame) -> None:
         self.got.append(frame.body)
+
+    def number(self, frame: SharedFrame) -> bytes:
+        self.written += 1
+        return frame.numbered(self.written - 1)
+
+    def finish_write(self, rest: bytes) -> None:
+        self.unwritten += rest
 
     def close(self, code: Close) -> None:
         self.closed = code
@@ -216,3 +232,76 @@ def test_a_channel_that_nobody_hears_any_more_is_not_served() -> None:
     assert heads.channel_ids() == ["c"]
     hub.leave(bob)
     assert not heads.channel_ids()
+
+
+# Events that are alone --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def pairs() -> Iterator[list[tuple[socket.socket, socket.socket]]]:
+    """100 pairs of connected sockets that do not wait."""
+    made = [socket.socketpair() for _ in range(100)]
+    for one in (one for pair in made for one in pair):
+        one.setblocking(False)
+    yield made
+    for one in (one for pair in made for one in pair):
+        one.close()
+
+
+def _event(seq: int = 0) -> Event:
+    return Event("e", Audience(channel_id="c"), seq, b'{"n":%d' % seq)
+
+
+def test_an_event_that_is_alone_is_written_at_once(pairs: list[tuple[socket.socket, socket.socket]]) -> None:
+    hub = _hub()
+    clients = [_join(hub, f"u{at}", f"c{at}", ("c",)) for at in range(len(pairs))]
+    for client, (ours, _) in zip(clients, pairs, strict=True):
+        client.direct = ours
+    clients[50].direct = None  # something waits before it
+    hub.handle(_event(1), alone=True)
+    for at, (client, (_, theirs)) in enumerate(zip(clients, pairs, strict=True)):
+        if at == 50:
+            assert client.got == [b'{"n":1']
+        else:
+            assert theirs.recv(100)[2:] == b'{"n":1,"seq":0}'
+            assert not client.got
+            assert not client.unwritten
+    hub.handle(_event(2))
+    assert [client.got[-1] for client in clients] == [b'{"n":2'] * len(pairs)
+
+
+def test_events_that_were_waiting_behind_a_gap_are_not_alone(pairs: list[tuple[socket.socket, socket.socket]]) -> None:
+    hub = _hub()
+    ann = _join(hub, "ann", "a", ("c",))
+    ann.direct = pairs[0][0]
+    hub.handle(_event(2), alone=True)
+    hub.handle(_event(1), alone=True)
+    assert ann.got == [b'{"n":1', b'{"n":2']
+
+
+def test_what_a_socket_does_not_take_is_left_to_the_transport(
+    pairs: list[tuple[socket.socket, socket.socket]],
+) -> None:
+    hub = _hub()
+    ann, bob, eve = (_join(hub, name, name, ("c",)) for name in ("ann", "bob", "eve"))
+    (full, _), (broken, peer), (good, theirs) = pairs[:3]
+    ann.direct, bob.direct, eve.direct = full, broken, good
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            full.send(b"x" * 65536)
+    peer.close()
+    hub.handle(_event(1), alone=True)
+    assert ann.unwritten == bob.unwritten == theirs.recv(100) == b'\x81\x0f{"n":1,"seq":0}'
+
+
+def test_beyond_so_many_sockets_an_event_is_queued(
+    pairs: list[tuple[socket.socket, socket.socket]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub_module, "AT_ONCE", 40)
+    hub = _hub()
+    clients = [_join(hub, f"u{at}", f"c{at}", ("c",)) for at in range(len(pairs))]
+    for client, (ours, _) in zip(clients, pairs, strict=True):
+        client.direct = ours
+    hub.handle(_event(1), alone=True)
+    assert [client.written for client in clients] == [1] * 40 + [0] * 60
+    assert [len(client.got) for client in clients] == [0] * 40 + [1] * 60

@@ -134,7 +134,18 @@ async def test_an_event_that_is_alone_is_there_before_the_turn_ends() -> None:
         assert reader.got[-1]["n"] == 5
 
 
-@pytest.mark.parametrize("how", ["hold", "reply", "final", "lost", "abort"])
+async def test_an_event_that_is_alone_follows_more_than_a_queue_holds() -> None:
+    worker = _Worker()
+    async with worker.connected() as (_, reader):
+        worker.publish(MAX_QUEUED_EVENTS + 10)
+        worker.publish(1)
+        await asyncio.sleep(0.01)
+        while reader.read():
+            pass
+        assert [one["n"] for one in reader.got] == list(range(1, MAX_QUEUED_EVENTS + 12))
+
+
+@pytest.mark.parametrize("how", ["hold", "reply", "final", "ended", "lost", "abort"])
 async def test_nothing_is_written_past_what_has_to_come_first(how: str) -> None:
     worker = _Worker()
     async with worker.connected() as (client, reader):
@@ -147,6 +158,8 @@ async def test_nothing_is_written_past_what_has_to_come_first(how: str) -> None:
                 client._reply(b'{"n":0,"seq_reply":1}')
             case "final":
                 client.close(Close.SERVICE_RESTART)
+            case "ended":
+                client._finish()
             case "lost":
                 reader.socket.close()
                 await asyncio.sleep(0.05)

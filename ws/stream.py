@@ -19,7 +19,8 @@ DEAD_QUEUE = 128
 class Stream:
     """Of one connection id. seq: the number of the event that is written next.
 
-    Lists, because an empty deque takes ten times the memory, and there is one of each for every socket.
+    Lists, because an empty deque takes ten times the memory, and there is one of each for every socket. The dead queue is
+    a ring once it is full: event `seq` is at `seq % DEAD_QUEUE`; None is in the place of one that is not known.
     """
 
     __slots__ = ("_dead", "_queue", "_queued_bytes", "seq")
@@ -27,7 +28,7 @@ class Stream:
     def __init__(self) -> None:
         self._queue: list[SharedFrame | bytes] = []
         self._queued_bytes = 0
-        self._dead: list[SharedFrame] = []
+        self._dead: list[SharedFrame | None] = []
         self.seq = 0
 
     def __len__(self) -> int:
@@ -47,12 +48,17 @@ class Stream:
 
     def number(self, frame: SharedFrame) -> bytes:
         """An event as it is to be written now, while nothing is queued."""
-        dead, seq = self._dead, self.seq
-        if len(dead) >= 2 * DEAD_QUEUE:
-            del dead[:-DEAD_QUEUE]
-        dead.append(frame)
+        seq = self.seq
+        self._keep(frame, seq)
         self.seq = seq + 1
         return frame.numbered(seq)
+
+    def _keep(self, frame: SharedFrame, seq: int) -> None:
+        dead = self._dead
+        if len(dead) < DEAD_QUEUE:
+            dead.append(frame)
+        else:
+            dead[seq % DEAD_QUEUE] = frame
 
     def add_bytes(self, data: bytes) -> None:
         """Queue something without a number, in its place between the events."""
@@ -66,14 +72,12 @@ class Stream:
 
     def take(self) -> bytes:
         """All that is queued, as it is to be written now."""
-        queue, dead, seq = self._queue, self._dead, self.seq
-        if len(dead) >= 2 * DEAD_QUEUE:
-            del dead[:-DEAD_QUEUE]
+        queue, seq = self._queue, self.seq
         parts = []
         for item in queue:
             if isinstance(item, SharedFrame):
                 parts.append(item.numbered(seq))
-                dead.append(item)
+                self._keep(item, seq)
                 seq += 1
             else:
                 parts.append(item)
@@ -100,19 +104,23 @@ class Stream:
         """Go on as a connection of elsewhere, with these events from this number on; what is queued here follows."""
         self._queue = [*frames, *(item for item in self._queue if isinstance(item, bytes) or keep(item))]
         self._queued_bytes = _size(self._queue)
-        self._dead = []
+        self._dead = [None] * min(seq, DEAD_QUEUE)
         self.seq = seq
 
     def resume(self, seq: int) -> bool:
         """Go on with the event of this number, if it is known still: what was written from there on is queued again."""
-        back = self.seq - seq
-        if not 0 <= back <= min(len(self._dead), DEAD_QUEUE):
+        if not 0 <= self.seq - seq <= len(self._dead):
             return False
-        if back:
-            self._queue[:0] = self._dead[-back:]
-            del self._dead[-back:]
-            self._queued_bytes = _size(self._queue)
-            self.seq = seq
+        unread = [self._dead[one % DEAD_QUEUE] for one in range(seq, self.seq)]
+        again = [frame for frame in unread if frame is not None]
+        if len(again) < len(unread):
+            return False
+        for one in range(seq, self.seq):
+            self._dead[one % DEAD_QUEUE] = None
+        del self._dead[seq:]
+        self._queue[:0] = again
+        self._queued_bytes = _size(self._queue)
+        self.seq = seq
         return True
 
 

@@ -1,7 +1,8 @@
 """Shared frames, the dirty list, one write per socket and turn of the loop.
 
 An event's body is shared by all sockets; only the frame header's length and the tail `,"seq":N}` differ. Sockets with
-something to send are put on a list once, and at the end of the turn each gets one write with all its frames.
+something to send are put on a list once, and at the end of the turn each gets one write with all its frames. An event
+that comes alone is written at once (`write_all`).
 """
 
 import asyncio

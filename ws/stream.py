@@ -19,8 +19,8 @@ DEAD_QUEUE = 128
 class Stream:
     """Of one connection id. seq: the number of the event that is written next.
 
-    Lists, because an empty deque takes ten times the memory, and there is one of each for every socket. The dead queue is
-    a ring once it is full: event `seq` is at `seq % DEAD_QUEUE`; None is in the place of one that is not known.
+    Lists, because an empty deque takes ten times the memory, and there is one of each for every socket. The dead queue
+    is a ring once it is full: event `seq` is at `seq % DEAD_QUEUE`; None is in the place of one that is not known.
     """
 
     __slots__ = ("_dead", "_queue", "_queued_bytes", "seq")

@@ -363,10 +363,6 @@ class Client(asyncio.Protocol):
             self._server.detached.discard(self)
             self._server.loop.call_soon(self.forget)  # whoever delivers to us is walking over all clients
 
-    def number(self, frame: SharedFrame) -> bytes:
-        """An event that is written to `direct` now."""
-        return self.stream.number(frame)
-
     def finish_write(self, rest: bytes) -> None:
         """What `direct` did not take, because it is full or broken: the transport finds out which."""
         self.direct = None

@@ -4,7 +4,7 @@ An event finds its sockets through the users of its channel, never by a walk ove
 at delivery: a user just removed does not get the event that follows.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from socket import socket
 from typing import Protocol
 
@@ -13,6 +13,7 @@ from ws.close import Close
 from ws.fanout import BATCH, Copies, SharedFrame, Write, write_all
 from ws.heads import Cursors, Heads
 from ws.index import Index, Member
+from ws.stream import Stream
 
 Positions = Mapping[str, tuple[int, int]]
 """Of the channels that a user hears: (the number with which they joined, the head now)."""
@@ -32,12 +33,11 @@ class Client(Protocol):
     administrator: bool
     cursors: Cursors | None
     direct: socket | None
+    stream: Stream
+    """Numbers what is written to `direct`."""
 
     def send(self, frame: SharedFrame) -> None:
         """Queue an event."""
-
-    def number(self, frame: SharedFrame) -> bytes:
-        """An event that is written to `direct` now."""
 
     def finish_write(self, rest: bytes) -> None:
         """What `direct` did not take."""
@@ -74,6 +74,8 @@ class Hub:
         self._on_behind = on_behind
         self._listeners: dict[str, Listener] = {}
         self._channels: Index[Listener] = Index()
+        self._heard: dict[str, tuple[Client, ...]] = {}
+        """The clients in a channel, from its first event until they change: fewer objects to touch at each delivery."""
         self._by_team: dict[str, set[Listener]] = {}
         self._by_session: dict[str, list[Client]] = {}
         self._by_connection: dict[str, Client] = {}
@@ -97,7 +99,7 @@ class Hub:
     def replace(self, old: Client, new: Client) -> None:
         """The new client goes on as the old one, under its id."""
         listener = self._listeners[old.user_id]
-        listener.clients = tuple(new if one is old else one for one in listener.clients)
+        self._set_clients(listener, tuple(new if one is old else one for one in listener.clients))
         self._by_connection[new.connection_id] = new
         self.watch_session(new)
         self._unwatch(old)
@@ -162,7 +164,7 @@ class Hub:
 
     def join(self, listener: Listener, client: Client) -> None:
         """The client gets events from now on."""
-        listener.clients += (client,)
+        self._set_clients(listener, (*listener.clients, client))
         self._by_connection[client.connection_id] = client
 
     def leave(self, client: Client) -> None:
@@ -172,8 +174,13 @@ class Hub:
             return
         del self._by_connection[client.connection_id]
         listener = self._listeners[client.user_id]
-        listener.clients = tuple(one for one in listener.clients if one is not client)
+        self._set_clients(listener, tuple(one for one in listener.clients if one is not client))
         self._forget_if_empty(listener)
+
+    def _set_clients(self, listener: Listener, clients: tuple[Client, ...]) -> None:
+        listener.clients = clients
+        for channel_id in listener.rooms:
+            self._heard.pop(channel_id, None)
 
     def _unwatch(self, client: Client) -> None:
         watching = self._by_session.get(client.session_id)
@@ -216,46 +223,47 @@ class Hub:
         numbered = audience.channel_id if event.seq else ""
         copies = Copies(event)
         frame, sensitive = copies.frame, copies.sensitive
-        only, but, omitted = audience.connection_id, audience.omit_connection_id, audience.omit_users
+        but, omitted = audience.omit_connection_id, audience.omit_users
         left = AT_ONCE if alone else 0
         batch: list[Write] = []
-        for listener in self._audience(audience):
-            if omitted and listener.user_id in omitted:
+        for client in self._audience(audience):
+            if (omitted and client.user_id in omitted) or (but and client.connection_id == but):
                 continue
-            for client in listener.clients:
-                if (only and client.connection_id != only) or (but and client.connection_id == but):
-                    continue
-                if numbered and client.cursors is not None and not client.cursors.admits(numbered, event.seq):
-                    continue
-                copy = sensitive if client.administrator else frame
-                if left and client.direct is not None:
-                    left -= 1
-                    batch.append((client, client.direct, client.number(copy)))
-                else:
-                    client.send(copy)
-            if len(batch) >= BATCH:
-                write_all(batch)
-                batch = []
+            if numbered and client.cursors is not None and not client.cursors.admits(numbered, event.seq):
+                continue
+            copy = sensitive if client.administrator else frame
+            if left and client.direct is not None:
+                left -= 1
+                batch.append((client, client.direct, client.stream.number(copy)))
+                if len(batch) == BATCH:
+                    write_all(batch)
+                    batch.clear()
+            else:
+                client.send(copy)
         write_all(batch)
 
-    def _audience(self, audience: Audience) -> Iterable[Listener]:
+    def _audience(self, audience: Audience) -> Sequence[Client]:
         """By the first of connection, user, channel, team that is set; else everybody."""
-        user_id = audience.user_id
         if audience.connection_id:
             client = self._by_connection.get(audience.connection_id)
-            user_id = "" if client is None else client.user_id
-        if user_id or audience.connection_id:
-            listener = self._listeners.get(user_id)
-            return () if listener is None else (listener,)
+            return () if client is None else (client,)
+        if audience.user_id:
+            listener = self._listeners.get(audience.user_id)
+            return () if listener is None else listener.clients
         if audience.channel_id:
-            return self._channels.members(audience.channel_id)
+            return self.clients_in(audience.channel_id)
         if audience.team_id:
-            return self._by_team.get(audience.team_id, ())
-        return self._listeners.values()
+            return _clients_of(self._by_team.get(audience.team_id, ()))
+        return tuple(self._by_connection.values())
 
-    def clients_in(self, channel_id: str) -> list[Client]:
+    def clients_in(self, channel_id: str) -> tuple[Client, ...]:
         """Who hears of the channel."""
-        return [client for listener in self._channels.members(channel_id) for client in listener.clients]
+        clients = self._heard.get(channel_id)
+        if clients is None:
+            clients = _clients_of(self._channels.members(channel_id))
+            if clients:
+                self._heard[channel_id] = clients
+        return clients
 
     def _place(self, listener: Listener, channels: Positions, teams: Iterable[str], newcomer: Client | None) -> None:
         before = set(listener.rooms)
@@ -287,6 +295,7 @@ class Hub:
         others = [client for client in listener.clients if client is not newcomer]
         self._heads.serve(channel_id, seq if others else head, self._now())
         self._channels.enter(listener, channel_id)
+        self._heard.pop(channel_id, None)
         for client in others:
             self._begin(client, channel_id, seq)
 
@@ -301,6 +310,7 @@ class Hub:
 
     def _leave_channel(self, listener: Listener, channel_id: str) -> None:
         self._channels.leave(listener, channel_id)
+        self._heard.pop(channel_id, None)
         if channel_id not in self._channels:
             self._heads.forget(channel_id)
         for client in listener.clients:
@@ -324,3 +334,7 @@ class Hub:
                 self._heads.forget(channel_id)
             self._enter_teams(listener, frozenset())
             self._listeners.pop(listener.user_id, None)
+
+
+def _clients_of(listeners: Iterable[Listener]) -> tuple[Client, ...]:
+    return tuple([client for listener in listeners for client in listener.clients])

@@ -47,18 +47,15 @@ class Stream:
         return True
 
     def number(self, frame: SharedFrame) -> bytes:
-        """An event as it is to be written now, while nothing is queued."""
+        """An event as it is to be written now, kept in the dead queue."""
         seq = self.seq
-        self._keep(frame, seq)
         self.seq = seq + 1
-        return frame.numbered(seq)
-
-    def _keep(self, frame: SharedFrame, seq: int) -> None:
         dead = self._dead
         if len(dead) < DEAD_QUEUE:
             dead.append(frame)
         else:
             dead[seq % DEAD_QUEUE] = frame
+        return frame.numbered(seq)
 
     def add_bytes(self, data: bytes) -> None:
         """Queue something without a number, in its place between the events."""
@@ -72,18 +69,9 @@ class Stream:
 
     def take(self) -> bytes:
         """All that is queued, as it is to be written now."""
-        queue, seq = self._queue, self.seq
-        parts = []
-        for item in queue:
-            if isinstance(item, SharedFrame):
-                parts.append(item.numbered(seq))
-                self._keep(item, seq)
-                seq += 1
-            else:
-                parts.append(item)
-        self.seq = seq
+        parts = [self.number(item) if isinstance(item, SharedFrame) else item for item in self._queue]
+        self._queue.clear()
         self._queued_bytes = 0
-        queue.clear()
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def detach(self) -> None:

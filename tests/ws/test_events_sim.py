@@ -36,6 +36,7 @@ from ws.close import Close
 from ws.fanout import SharedFrame
 from ws.heads import Cursors
 from ws.repairs import Repairs
+from ws.stream import Stream
 
 LENGTH_S = 30.0
 LATE_S = 2.5
@@ -365,7 +366,8 @@ class Client:
         self.administrator = False
         self.cursors: Cursors | None = None
         self.direct: socket | None = cast(socket, _Full())
-        self.numbered: SharedFrame | None = None
+        self.stream = Stream()
+        self.written = 0
         self.member_of: set[str] = set()
         self.starts: dict[str, int] = {}
         self.pictures: dict[str, Picture] = {}
@@ -374,7 +376,15 @@ class Client:
         self.ended = False
 
     def send(self, frame: SharedFrame) -> None:
-        whole = json.loads(frame.body + b"}")
+        self._take(json.loads(frame.body + b"}"))
+
+    def finish_write(self, rest: bytes) -> None:
+        whole = json.loads(rest[4 if rest[1] == 126 else 2 :])
+        assert whole["seq"] == self.written
+        self.written += 1
+        self._take(whole)
+
+    def _take(self, whole: dict[str, Any]) -> None:
         channel_id, data = whole["broadcast"]["channel_id"], whole["data"]
         if self.ended or channel_id not in self.starts:
             return
@@ -391,15 +401,6 @@ class Client:
             self._wrong(f"got the wrong copy of {channel_id}/{seq}")
         got.append(seq)
         _apply(self.pictures[channel_id], whole["event"], data["ref"], data["text"], data["reacted"])
-
-    def number(self, frame: SharedFrame) -> bytes:
-        self.numbered = frame
-        return frame.body
-
-    def finish_write(self, _rest: bytes) -> None:
-        assert self.numbered is not None
-        self.send(self.numbered)
-        self.numbered = None
 
     def _is_late(self, at: float) -> bool:
         excused = any(began - LATE_S <= at <= ended for began, ended in self.world.outages)

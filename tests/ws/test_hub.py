@@ -15,6 +15,7 @@ from ws.close import Close
 from ws.fanout import SharedFrame
 from ws.heads import Cursors, Heads
 from ws.hub import Hub
+from ws.stream import Stream
 
 
 class FakeClient:
@@ -28,7 +29,7 @@ class FakeClient:
         self.administrator = False
         self.cursors: Cursors | None = None
         self.direct: socket.socket | None = None
-        self.written = 0
+        self.stream = Stream()
         self.unwritten = b""
         self.got: list[bytes] = []
         self.closed: Close | None = None
@@ -38,10 +39,6 @@ class FakeClient:
 
     def send(self, frame: SharedFrame) -> None:
         self.got.append(frame.body)
-
-    def number(self, frame: SharedFrame) -> bytes:
-        self.written += 1
-        return frame.numbered(self.written - 1)
 
     def finish_write(self, rest: bytes) -> None:
         self.unwritten += rest
@@ -122,6 +119,9 @@ def test_omitted_users_and_connections_get_nothing() -> None:
     ann1, ann2, bob = _join(hub, "ann", "a1", ("c",)), _join(hub, "ann", "a2", ("c",)), _join(hub, "bob", "b", ("c",))
     _send(hub, Audience(channel_id="c", omit_users=("ann",)))
     assert (len(ann1.got), len(ann2.got), len(bob.got)) == (0, 0, 1)
+    _send(hub, Audience(connection_id="a2"))
+    assert (len(ann1.got), len(ann2.got), len(bob.got)) == (0, 1, 1)
+    ann2.got.clear()
     _send(hub, Audience(channel_id="c", omit_connection_id="a1"))
     assert (len(ann1.got), len(ann2.got), len(bob.got)) == (0, 1, 2)
 
@@ -179,6 +179,7 @@ def test_nothing_is_left_of_those_who_leave() -> None:
     hub.leave(ann1)
     assert (hub.users(), hub.attached("ann")) == (["ann"], 1)
     hub.leave(ann2)
+    _send(hub, Audience(channel_id="c"))
     assert hub.users() == []
     assert len(hub) == 0
     leftovers = [index for index in vars(hub).values() if isinstance(index, dict) and index]
@@ -193,7 +194,7 @@ def _random_history(chance: random.Random) -> None:
     loading: list[tuple[str, object, list[str]]] = []
     for number in range(40):
         user, channel = chance.choice("abc"), chance.choice("xyz")
-        match chance.randrange(6):
+        match chance.randrange(7):
             case 0:
                 here.append(_join(hub, user, str(number), tuple(truth[user])))
             case 1 if here:
@@ -208,6 +209,10 @@ def _random_history(chance: random.Random) -> None:
             case 5 if loading:
                 user, listener, read = loading.pop(chance.randrange(len(loading)))
                 hub.end_loading(listener, (_read(*read), []))  # type: ignore[arg-type]
+            case 6 if here:
+                old = here.pop(chance.randrange(len(here)))
+                here.append(FakeClient(old.user_id, old.connection_id))
+                hub.replace(old, here[-1])
         if loading:
             continue
         for one in "xyz":
@@ -303,5 +308,5 @@ def test_beyond_so_many_sockets_an_event_is_queued(
     for client, (ours, _) in zip(clients, pairs, strict=True):
         client.direct = ours
     hub.handle(_event(1), alone=True)
-    assert [client.written for client in clients] == [1] * 40 + [0] * 60
+    assert [client.stream.seq for client in clients] == [1] * 40 + [0] * 60
     assert [len(client.got) for client in clients] == [0] * 40 + [1] * 60

@@ -35,7 +35,7 @@ SERVERS = {
 COLUMNS = {"the same bytes to all": (1, False), "numbered": (1, True), "four at once, numbered": (4, True)}
 SOCKETS = 1000
 SECONDS = 3.0
-ROUNDS = 3
+ROUNDS = 7
 _SENDING_S = 20e-6
 _TYPING = b'{"seq":12,"action":"user_typing","data":{"channel_id":"%s","parent_id":""}}' % (b"c" * 26)
 
@@ -129,9 +129,9 @@ def main(sockets: int = SOCKETS, seconds: float = SECONDS, rounds: int = ROUNDS)
     if not (PEERS / "node_modules").is_dir():
         sys.exit("npm ws is missing: `make bench` installs it")
     found: dict[tuple[str, str], list[float]] = {}
-    for _ in range(rounds):
-        for name, command in SERVERS.items():
-            run = Run(command, sockets)
+    for nth in range(rounds):
+        for name in sorted(SERVERS, reverse=nth % 2 == 1):
+            run = Run(SERVERS[name], sockets)
             try:
                 for column, (events, numbered) in COLUMNS.items():
                     found.setdefault((name, column), []).append(run.measure(events, seconds, numbered=numbered))

@@ -3,6 +3,7 @@ SHELL  := bash
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+unexport PYTHONDONTWRITEBYTECODE
 export MM_SERVICESETTINGS_LISTENADDRESS ?= 127.0.0.1:8065
 
 .PHONY: run demo setup check unit test prove bench clean
@@ -32,11 +33,16 @@ check: $(VENV)/.all
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# Two a core: stories wait while simulations compute. What is run by hand, `.venv/bin/pytest tests/…`, runs one by one.
+WORKERS ?= $(shell echo $$((2 * $$(nproc))))
+PYTEST  := $(BIN)/pytest -n $(WORKERS) --dist loadgroup
+
+# The tests that start no server.
 unit: $(VENV)/.all
-	$(BIN)/pytest -m 'not node and not database'
+	$(PYTEST) -m 'not (node or postgres or mariadb or browser or namespaces)'
 
 test: setup
-	$(BIN)/pytest
+	$(PYTEST)
 
 # The same tests at their full counts; what they said is kept.
 PROOF ?= docs/proof/0.1.0.txt

@@ -66,7 +66,7 @@ def _reads(nodes: list[Node], token: str, seconds: float = 4.0) -> tuple[float, 
 
 def main() -> None:
     """Print a table."""
-    with Node(workers=1, ws_workers=1) as alone:
+    with Node(database="embedded", workers=1, ws_workers=1) as alone:
         rest_alone = _at_rest(alone)
     with PgCluster(1) as servers, Cluster(servers) as cluster:
         ann = new_user(cluster.nodes[0].url)

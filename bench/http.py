@@ -36,7 +36,7 @@ def _measure(node: Node, make: Callable[[], bytes], seconds: float) -> tuple[flo
 def main(seconds: float = 4.0) -> None:
     """Print a table."""
     environment = {"MM_TEAMSETTINGS_MAXUSERSPERTEAM": "1000"}
-    with Node(workers=2, ws_workers=1, environment=environment) as node:
+    with Node(database="embedded", workers=2, ws_workers=1, environment=environment) as node:
         people = [new_user(node.url) for _ in range(8)]
         owner = people[0]
         team = new_team(owner, *people[1:])

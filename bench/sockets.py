@@ -211,7 +211,7 @@ def main(
     """Print a table."""
     allow_descriptors(sockets + 2000)
     environment = {"MM_TEAMSETTINGS_MAXUSERSPERTEAM": "100000"}
-    with Node(workers=1, ws_workers=1, environment=environment) as node:
+    with Node(database="embedded", workers=1, ws_workers=1, environment=environment) as node:
         people = populate(node, sockets)
         print(f"| {sockets} sockets on one ws worker, 100 channels a user | figure |\n|---|---|")
         uvloop.run(_run(node, people, cut, readers, slow, seconds, typing))

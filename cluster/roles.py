@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -60,7 +61,7 @@ class ServingWorker(Worker):
             db=database,
             posts=batch.PostWriter(lambda: batch.connect(database), connections=BATCH_CONNECTIONS),
             bus=bus,
-            hasher=Hasher(),
+            hasher=Hasher.of(os.environ),
             health=watch,
             operator=self.operator,
         )

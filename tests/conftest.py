@@ -1,30 +1,29 @@
 """Fixtures shared by all tests."""
 
+import os
+import sys
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from db import migrate
 from db.pool import Database
-from db.settings import Dialect, PoolSettings
+from db.settings import PoolSettings
+from tests.plugins.drivers import Driver
+from tests.plugins.resources import uses
 from tests.provision import PARTS, Provision, may_skip
+from tests.rig import backends
+from tests.rig.backends import Backend
 from tests.rig.mariadb import MariaDB
+from tests.rig.mariadb import shared as shared_mariadb
 from tests.rig.node import Node
 from tests.rig.people import new_user
 from tests.rig.pgcluster import PgCluster
-from tests.rig.postgres import Postgres
 from tests.rig.require import Require
 from tests.rig.rest import Rest
 
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark whatever runs a node or a database, so that `make unit` can leave it out."""
-    for item in items:
-        fixtures = set(getattr(item, "fixturenames", ()))
-        if fixtures & {"node", "own_node"}:
-            item.add_marker(pytest.mark.node)
-        if fixtures & {"postgres", "mariadb", "dsn", "pg_cluster"}:
-            item.add_marker(pytest.mark.database)
+# Else every process of every node compiles our modules anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 
 @pytest.fixture(scope="session")
@@ -34,60 +33,60 @@ def require() -> Require:
 
 
 @pytest.fixture(scope="session")
-def node() -> Iterator[Node]:
+def driver(request: pytest.FixtureRequest) -> Driver:
+    """The database of this test: see tests/plugins/drivers.py."""
+    chosen: Driver = request.param
+    return chosen
+
+
+@pytest.fixture(scope="session")
+def backend(driver: Driver, require: Require) -> Iterator[Backend]:
+    """The servers of this kind of database, which all tests of this process share."""
+    if driver == "mysql":
+        require("MariaDB")
+    with backends.start(driver) as backend:
+        yield backend
+
+
+@pytest.fixture(scope="session")
+@uses("node")
+def node(backend: Backend) -> Iterator[Node]:
     """A node that all tests share: they make users, teams and channels of their own, and break nothing."""
-    with Node(workers=2, ws_workers=2) as running:
+    with backend.node(workers=2, ws_workers=2) as running:
         admin = new_user(running.url, "admin")
         admin.close()
         running.admin_name = admin.user["username"]
         yield running
+        backend.check(running)
         assert "Traceback" not in running.log, running.log
 
 
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[Postgres]:
-    """A database server that tests share; each takes a database of its own."""
-    server = Postgres().start()
-    yield server
-    server.stop()
-
-
-@pytest.fixture(scope="session")
-def mariadb(require: Require) -> Iterator[MariaDB]:
-    """A database server that tests share; each takes a database of its own."""
-    require("MariaDB")
-    server = MariaDB().start()
-    yield server
-    server.stop()
-
-
-@pytest.fixture(params=["postgres", "mysql"])
-def driver(request: pytest.FixtureRequest) -> Dialect:
-    """The kind of database: a test that uses one runs on each, unless it parametrizes `driver` itself."""
-    chosen: Dialect = request.param
-    return chosen
-
-
 @pytest.fixture
+@uses("postgres")
 def pg_cluster() -> Iterator[PgCluster]:
     """A master and two replicas of the test's own, to be broken."""
     with PgCluster(2) as cluster:
         yield cluster
 
 
+@pytest.fixture(scope="session")
+@uses("mariadb")
+def mariadb(require: Require) -> MariaDB:
+    """The server that tests share; each takes a database of its own."""
+    require("MariaDB")
+    return shared_mariadb()
+
+
 @pytest.fixture
-def dsn(driver: Dialect, request: pytest.FixtureRequest) -> str:
+def dsn(backend: Backend) -> str:
     """A new, empty database."""
-    server = request.getfixturevalue({"postgres": "postgres", "mysql": "mariadb"}[driver])
-    return str(server.new_database())
+    return backend.new_database()
 
 
 @pytest.fixture
-async def settings(driver: Dialect, dsn: str) -> PoolSettings:
+def settings(backend: Backend) -> PoolSettings:
     """How to reach a new database with our schema in it."""
-    settings = PoolSettings(dsn, driver=driver)
-    await migrate.run(settings)
-    return settings
+    return PoolSettings(backend.new_database(schema=True), driver=backend.dialect)
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.plugins.resources import uses
 from tests.rig.node import Node
 
 ROOT = Path(__file__).parents[1]
@@ -14,6 +15,7 @@ DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").
 
 
 @pytest.fixture
+@uses("node")
 def own_node() -> Iterator[Node]:
     with Node(workers=1) as node:
         yield node

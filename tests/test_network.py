@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.plugins.resources import uses
 from tests.rig import network as rig
 from tests.rig.network import Loopback, Namespaces, Unavailable, namespaces_available, remove_stale
 from tests.rig.require import Require
@@ -74,6 +75,7 @@ class Talk:
 
 
 @pytest.fixture
+@uses("namespaces")
 def net(require: Require) -> Iterator[Namespaces]:
     require("network namespaces")
     net = Namespaces(3)
@@ -153,6 +155,7 @@ def test_a_connection_outlives_a_cut(net: Namespaces) -> None:
             process.communicate()
 
 
+@pytest.mark.namespaces
 def test_what_a_killed_run_leaves_is_removed_with_its_processes(require: Require) -> None:
     require("network namespaces")
     script = (
@@ -181,6 +184,7 @@ def _namespaces() -> list[str]:
     return [line.split()[0] for line in subprocess.check_output(["ip", "netns", "list"], text=True).splitlines()]
 
 
+@pytest.mark.namespaces
 def test_closing_leaves_nothing(require: Require) -> None:
     require("network namespaces")
     before = len(os.listdir("/proc/self/fd"))

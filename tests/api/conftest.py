@@ -2,12 +2,16 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import pytest
 
 from tests.api import world as worlds
+from tests.api.ledger import Ledger
 from tests.api.world import World
+from tests.plugins.resources import uses
+from tests.rig.backends import Backend
 from tests.rig.node import Node
 from tests.rig.people import sign_up
 from tests.rig.rest import PASSWORD, Rest, unique
@@ -25,9 +29,10 @@ def world(node: Node) -> Iterator[World]:
 
 
 @pytest.fixture(scope="session")
-def own_node() -> Iterator[Node]:
+@uses("node")
+def own_node(backend: Backend) -> Iterator[Node]:
     """A second node, for tests of what settings do: use `configure`. It is closed: `add` makes users."""
-    with Node(workers=1, ws_workers=1, environment={"MM_TEAMSETTINGS_ENABLEOPENSERVER": "false"}) as node:
+    with backend.node(workers=1, ws_workers=1, environment={"MM_TEAMSETTINGS_ENABLEOPENSERVER": "false"}) as node:
         node.admin_name = sign_up(node.url, "admin")["username"]
         yield node
 
@@ -67,3 +72,54 @@ def configure(own_node: Node) -> Iterator[Configure]:
 
     yield reload
     reload({})
+
+
+TABLES = (
+    "users", "sessions", "preferences", "teams", "team_members", "channels", "channel_members", "channel_events",
+    "posts", "post_mentions", "post_versions", "reactions",
+)  # fmt: skip
+
+
+def _processes(node: Node) -> dict[str, int]:
+    return {name: child["pid"] for name, child in node.children().items()}
+
+
+def _state(node: Node) -> tuple[dict[str, int], dict[str, int]]:
+    counts = node.sql("SELECT " + ", ".join(f"(SELECT count(*) FROM {table})" for table in TABLES))
+    return _processes(node), dict(zip(TABLES, counts[0], strict=True))
+
+
+@pytest.fixture(scope="module")
+def unchanged(node: Node, world: World) -> Iterator[Ledger[Any]]:
+    """No row is added and no process dies while the module's tests run: every one of them must use `untouched`."""
+    ledger = Ledger(lambda: _state(node))
+    yield ledger
+    ledger.settle()
+
+
+@pytest.fixture(scope="module")
+def no_death(node: Node, world: World) -> Iterator[Ledger[Any]]:
+    """No process dies while the module's tests run."""
+    ledger = Ledger(lambda: _processes(node))
+    yield ledger
+    ledger.settle()
+
+
+@pytest.fixture
+def untouched(request: pytest.FixtureRequest, unchanged: Ledger[Any]) -> Iterator[None]:
+    """The test leaves no row behind and every process alive."""
+    yield
+    unchanged.enter(request.node.nodeid, _again(request))
+
+
+@pytest.fixture
+def alive(request: pytest.FixtureRequest, no_death: Ledger[Any]) -> Iterator[None]:
+    """The test leaves every process alive."""
+    yield
+    no_death.enter(request.node.nodeid, _again(request))
+
+
+def _again(request: pytest.FixtureRequest) -> Callable[[], object]:
+    """The test as a function: its arguments must be of a wider scope than its own."""
+    item = request.node
+    return partial(item.obj, **{name: item.funcargs[name] for name in item._fixtureinfo.argnames})

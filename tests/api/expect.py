@@ -9,6 +9,8 @@ from app.errors import MESSAGES
 from db.ids import is_id
 from tests.rig.raw import Reply
 
+NOBODYS_ID = "n" * 26
+"""Of nothing; the same in each run, as the name of a test must be."""
 ERROR_FIELDS = {"id", "message", "detailed_error", "request_id", "status_code"}
 CONTEXT = {
     "session": "api.context.session_expired.app_error",

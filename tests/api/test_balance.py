@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.plugins.resources import uses
 from tests.rig.node import Node
 from tests.rig.wait import until
 
@@ -12,6 +13,7 @@ CONNECTIONS, WORKERS, ROUNDS = 64, 4, 5
 
 
 @pytest.fixture(scope="module")
+@uses("node")
 def own_node() -> Iterator[Node]:
     with Node(workers=WORKERS, ws_workers=1) as node:
         yield node

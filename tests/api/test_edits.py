@@ -10,10 +10,13 @@ from db.ids import new_id
 from tests.api.conftest import Add, Configure
 from tests.api.expect import refused
 from tests.api.world import World
+from tests.plugins.drivers import drivers
 from tests.rig.node import Node
 from tests.rig.people import new_channel, new_team, new_user
 from tests.rig.rest import Rest, unique
 from tests.rig.socket import Socket
+
+pytestmark = drivers("all")
 
 Post = dict[str, Any]
 

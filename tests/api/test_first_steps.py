@@ -1,9 +1,12 @@
 """Sign-up, team, channel, post, live events: the path every client takes first."""
 
+from tests.plugins.drivers import drivers
 from tests.rig.node import Node
 from tests.rig.people import new_channel, new_team
 from tests.rig.rest import Rest
 from tests.rig.socket import Socket
+
+pytestmark = drivers("all")
 
 
 def test_two_users_talk(node: Node, ann: Rest, bob: Rest) -> None:

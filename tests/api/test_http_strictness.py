@@ -12,6 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import pytest
 
 from tests.api.expect import refused
+from tests.plugins.resources import uses
 from tests.rig.node import Node
 from tests.rig.raw import Raw
 
@@ -251,6 +252,7 @@ def test_a_client_that_waits_for_100_continue_gets_it(node: Node) -> None:
 
 
 @pytest.fixture(scope="module")
+@uses("node")
 def own_node() -> Iterator[Node]:
     """A node without patience."""
     names = ("HEADERTIMEOUT", "IDLETIMEOUT", "READTIMEOUT")

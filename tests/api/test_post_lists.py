@@ -7,9 +7,12 @@ import pytest
 
 from tests.api.expect import refused
 from tests.api.world import World
+from tests.plugins.drivers import drivers
 from tests.rig.node import Node
 from tests.rig.people import new_channel, new_team, new_user
 from tests.rig.rest import Rest
+
+pytestmark = drivers("all")
 
 List = dict[str, Any]
 
@@ -447,7 +450,8 @@ def test_a_public_channel_is_read_by_the_team(world: World) -> None:
 
 def test_a_private_channel_is_read_by_its_members_only(world: World) -> None:
     path = f"/channels/{world.private['id']}/posts"
-    assert world.post["id"] in world.member.get(path)["posts"]
+    post = world.team_admin.write(world.private["id"], "for members")
+    assert post["id"] in world.member.get(path)["posts"]
     for who in (world.teammate, world.stranger):
         refused(who.call("GET", path), 403, "permissions")
 

@@ -11,10 +11,13 @@ import requests
 from db.ids import new_id
 from tests.api.expect import is_time_ms, refused
 from tests.api.world import World
+from tests.plugins.drivers import drivers
 from tests.rig.node import Node
 from tests.rig.people import new_channel, new_team, new_user
 from tests.rig.rest import Rest
 from tests.rig.socket import Socket
+
+pytestmark = drivers("all")
 
 Post = dict[str, Any]
 

@@ -9,13 +9,18 @@ from typing import Any
 import pytest
 import requests
 
+from app.passwords import CHEAP_VARIABLE
 from db.ids import is_id, new_id, token_hash
 from tests.api.conftest import Add, Configure
 from tests.api.expect import refused
+from tests.plugins.drivers import drivers
+from tests.plugins.resources import uses
 from tests.rig.node import Node
 from tests.rig.people import new_channel, new_team, new_user, sign_up
 from tests.rig.rest import PASSWORD, Rest
 from tests.rig.socket import Socket
+
+pytestmark = drivers("all")
 
 BROWSER = {"X-Requested-With": "XMLHttpRequest"}
 WRONG = "api.user.login.invalid_credentials_email_username"
@@ -473,8 +478,23 @@ def test_locking_one_account_leaves_others_alone(node: Node, person: dict[str, A
     assert _guess(node, person, PASSWORD).status_code == 200
 
 
-def test_a_flood_of_logins_is_told_to_come_back_while_others_are_served(node: Node, ann: Rest) -> None:
+@pytest.fixture(scope="module")
+@uses("node")
+def costly_node() -> Iterator[Node]:
+    """A node that hashes passwords as nodes do; those of other tests hash them cheaply."""
+    with Node(workers=2, environment={CHEAP_VARIABLE: ""}) as node:
+        yield node
+
+
+def test_a_password_is_stored_as_owasp_says(costly_node: Node) -> None:
+    user = sign_up(costly_node.url)
+    ((stored,),) = costly_node.sql("SELECT password FROM users WHERE id = %s", user["id"])
+    assert stored.startswith("$argon2id$v=19$m=19456,t=2,p=1$")
+
+
+def test_a_flood_of_logins_is_told_to_come_back_while_others_are_served(costly_node: Node) -> None:
     """Passwords are costly: more than 32 that wait in a worker are not even tried (here: 50 in each of 2)."""
+    node, ann = costly_node, new_user(costly_node.url)
     channel = new_channel(ann, new_team(ann))
     together = threading.Barrier(101)
 

@@ -9,8 +9,11 @@ import requests
 from tests.api import operations
 from tests.api.expect import is_time_ms, refused
 from tests.api.world import World
+from tests.plugins.drivers import drivers
 from tests.rig.node import Node
 from tests.rig.rest import Rest
+
+pytestmark = drivers("all")
 
 APP_VERSIONS = {
     "AndroidLatestVersion",

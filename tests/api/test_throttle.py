@@ -17,6 +17,7 @@ from app.context import Context
 from app.ratelimit import Verdict
 from db.ids import is_id, new_id
 from tests.api.expect import refused
+from tests.plugins.resources import uses
 from tests.rig.node import Node
 from tests.rig.people import new_user
 from tests.rig.raw import Raw
@@ -243,6 +244,7 @@ LIMITS = {
 
 
 @pytest.fixture(scope="module")
+@uses("node")
 def limited_node() -> Iterator[Node]:
     with Node(workers=2, ws_workers=1, config=LIMITS) as node:
         yield node

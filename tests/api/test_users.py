@@ -11,10 +11,13 @@ from db.ids import is_id, new_id
 from tests.api.conftest import Add, Configure
 from tests.api.expect import is_time_ms, refused
 from tests.api.world import World
+from tests.plugins.drivers import drivers
 from tests.rig.node import Node
 from tests.rig.people import new_channel, new_team, sign_up
 from tests.rig.rest import PASSWORD, Rest, unique
 from tests.rig.socket import Socket
+
+pytestmark = drivers("all")
 
 # What everybody sees of a user, with its type.
 PUBLIC = {

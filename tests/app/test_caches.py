@@ -16,6 +16,9 @@ from db.ids import ChannelId, SessionId, TeamId, new_id
 from db.outbox import Follower
 from db.pool import Database
 from tests.db.people import user
+from tests.plugins.drivers import drivers
+
+pytestmark = drivers("postgres", "mysql")
 
 
 class World:

@@ -22,6 +22,9 @@ from db.entities import Channel, Post, Session
 from db.ids import ChannelId, PostId, TeamId, UserId, new_id
 from db.pool import Database
 from tests.db.people import user
+from tests.plugins.drivers import drivers
+
+pytestmark = drivers("postgres", "mysql")
 
 
 class FakeBus:

@@ -6,10 +6,13 @@ from typing import Any
 
 import pytest
 
+from tests.plugins.drivers import drivers
 from tests.provision import JS
 from tests.rig.node import Node
 from tests.rig.require import Require
 from ws.close import Close
+
+pytestmark = drivers("all")
 
 _ALL_S = 90.0  # talk.mjs gives up sooner, and says where
 

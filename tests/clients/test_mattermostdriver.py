@@ -12,10 +12,13 @@ from mattermostdriver import Driver
 from mattermostdriver.exceptions import NoAccessTokenProvided
 from websockets.asyncio.client import ClientConnection
 
+from tests.plugins.drivers import drivers
 from tests.rig.node import Node
 from tests.rig.rest import PASSWORD, unique
 from tests.rig.wait import until
 from ws.close import Close
+
+pytestmark = drivers("all")
 
 Json = dict[str, Any]
 _END_S = 10.0

@@ -11,6 +11,8 @@ import pytest
 
 from app.version import VERSION
 
+pytestmark = pytest.mark.node
+
 
 def _mmnode(*arguments: object, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
     clean = {name: value for name, value in os.environ.items() if not name.startswith("MM_")}

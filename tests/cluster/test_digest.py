@@ -82,7 +82,7 @@ def test_passwords_of_data_sources_may_differ_and_nothing_else_of_them() -> None
 
 
 @pytest.mark.parametrize(
-    ("driver", "dsn", "expected"),
+    ("kind", "dsn", "expected"),
     [
         ("postgres", "postgres://mm:p@ss:w0rd@a,b:1/mm", "postgres://mm@a,b:1/mm"),
         ("postgres", "postgres://mm@a/mm?password=hunter2&x=1", "postgres://mm@a/mm?password&x=1"),
@@ -92,8 +92,8 @@ def test_passwords_of_data_sources_may_differ_and_nothing_else_of_them() -> None
         ("mysql", "mm@tcp(db)/mm", "mm@tcp(db)/mm"),
     ],
 )
-def test_connection_strings_lose_their_password(driver: str, dsn: str, expected: str) -> None:
-    assert without_password(driver, dsn) == expected
+def test_connection_strings_lose_their_password(kind: str, dsn: str, expected: str) -> None:
+    assert without_password(kind, dsn) == expected
 
 
 def test_the_order_of_nodes_and_replicas_and_the_form_of_an_entry_do_not_matter() -> None:

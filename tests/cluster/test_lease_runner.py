@@ -10,6 +10,9 @@ from db import leases
 from db.errors import Fenced
 from db.leases import Fence
 from db.pool import Database
+from tests.plugins.drivers import drivers
+
+pytestmark = drivers("postgres", "mysql")
 
 TIMES = LeaseTimes(lease_s=1.5, renew_s=0.3, stop_s=0.8, retry_s=0.1, ask_s=0.3)
 

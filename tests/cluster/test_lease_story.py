@@ -10,7 +10,10 @@ import pytest
 
 from db.pool import Database
 from db.settings import PoolSettings
+from tests.plugins.drivers import drivers
 from tests.rig.scale import scale
+
+pytestmark = drivers("postgres", "mysql")
 
 TABLE = {
     "postgres": "CREATE TABLE story (id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY, token BIGINT, holder VARCHAR(8))",

@@ -15,6 +15,9 @@ from db.leases import Fence
 from db.pool import Database
 from db.queryable import Queryable
 from tests.db.people import user
+from tests.plugins.drivers import drivers
+
+pytestmark = drivers("postgres", "mysql")
 
 HOUR_MS = 3_600_000
 

@@ -9,6 +9,9 @@ from db import leases, systems
 from db.errors import DatabaseError, Fenced
 from db.leases import Fence
 from db.pool import Database
+from tests.plugins.drivers import drivers
+
+pytestmark = drivers("postgres", "mysql")
 
 LONG_MS, SHORT_MS = 60_000, 50
 

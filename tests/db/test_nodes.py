@@ -8,6 +8,9 @@ from db import nodes
 from db.entities import ClusterNode
 from db.outbox import Outbox
 from db.pool import Database
+from tests.plugins.drivers import drivers
+
+pytestmark = drivers("postgres", "mysql")
 
 KEY = "k" * 40
 

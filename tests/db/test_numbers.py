@@ -11,6 +11,9 @@ from db.ids import ChannelId, PostId, TeamId, UserId, new_id
 from db.numbers import TERM_BITS, term_in
 from db.pool import Database
 from db.posts import NewPost
+from tests.plugins.drivers import drivers
+
+pytestmark = drivers("postgres", "mysql")
 
 ANN, BOB = UserId("a" * 26), UserId("b" * 26)
 

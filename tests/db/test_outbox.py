@@ -15,8 +15,11 @@ from db.outbox import Follower, Outbox, Poll
 from db.pool import Database
 from tests.cluster.simdb import now_ns
 from tests.db.people import user
+from tests.plugins.drivers import drivers
 from tests.rig import virtual
 from tests.rig.scale import scale
+
+pytestmark = drivers("postgres", "mysql")
 
 
 async def _changes(reader: Outbox) -> set[tuple[str, str]]:

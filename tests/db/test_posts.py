@@ -16,6 +16,9 @@ from db.ids import ChannelId, PostId, TeamId, UserId, new_id
 from db.pool import Database
 from db.posts import NewPost, Written
 from db.settings import PoolSettings
+from tests.plugins.drivers import drivers
+
+pytestmark = drivers("postgres", "mysql")
 
 ANN, BOB = UserId("a" * 26), UserId("b" * 26)
 
@@ -194,7 +197,7 @@ async def test_a_nul_fails_alone(database: Database, writer: PostWriter) -> None
     assert (await _head(database, channel_id)).total_msg_count == 2
 
 
-@pytest.mark.parametrize("driver", ["postgres"])
+@drivers("postgres")
 async def test_the_writer_goes_on_when_its_connections_are_ended(database: Database, writer: PostWriter) -> None:
     channel_id = await _channel(database, ANN)
     await writer.write(_post(channel_id))
@@ -207,7 +210,7 @@ async def test_the_writer_goes_on_when_its_connections_are_ended(database: Datab
     assert (await _head(database, channel_id)).total_msg_count == 21
 
 
-@pytest.mark.parametrize("driver", ["postgres"])
+@drivers("postgres")
 async def test_a_pipeline_survives_errors_and_ends_with_its_connection(settings: PoolSettings) -> None:
     connection = await PipelineConnection.open(settings, posts.STATEMENTS)
     bad = _post("c" * 26, message="\0")

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import requests
 
-from tests.rig.network import free_block
-from tests.rig.node import new_directory
+from tests.rig.directories import new_directory
+from tests.rig.ports import free_port
 from tests.rig.wait import until
 
 _ETC = Path(__file__).parents[2] / "etc"
@@ -34,7 +34,7 @@ class Balancer:
         self.name = name
         self._nodes = [url.removeprefix("http://") for url in nodes]
         self.directory = new_directory()
-        self.port = free_block(1)
+        self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._process: subprocess.Popen[bytes]
 

@@ -3,20 +3,23 @@
 One `mariadb-install-db` a session; every server is a copy of what it made, with the account of clients in it.
 """
 
+import asyncio
 import atexit
 import itertools
 import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from tests.rig import sql
-from tests.rig.node import new_directory
+from db import migrate
+from db.settings import PoolSettings
+from tests.rig import lateness, sql
+from tests.rig.directories import new_directory
+from tests.rig.ports import free_port
 from tests.rig.wait import until
 
 USER, PASSWORD = "chat", "p@ss/w:rd"
@@ -62,14 +65,14 @@ class MariaDB:
             shutil.chown(self.directory, "mysql")
         self.data = self.directory / "data"
         self._numbers = itertools.count(1)
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = int(free.getsockname()[1])
+        self.port = free_port()
         self.process: subprocess.Popen[bytes] | None = None
         self._read_only = 0
         """Also when it starts again."""
 
     def start(self) -> "MariaDB":
         """Start and wait until it takes connections."""
+        lateness.start()
         if not self.data.exists():
             subprocess.run(["cp", "-a", _template(), self.data], check=True)
         # tmpdir: a server that starts removes the temporary tables of others from a common one.
@@ -106,10 +109,12 @@ class MariaDB:
         """Run a statement as root; its rows."""
         return sql.rows("mysql", f"root:@unix({self.data}/s.sock)/{database}", query)
 
-    def new_database(self) -> str:
-        """Connection string of a new, empty database."""
+    def new_database(self, *, schema: bool = False) -> str:
+        """Connection string of a new database: an empty one, or one with our schema."""
         name = f"test{next(self._numbers)}"
         self.root(f"CREATE DATABASE {name}")
+        if schema:
+            asyncio.run(migrate.run(PoolSettings(self.dsn(name), driver="mysql")))
         return self.dsn(name)
 
     def dsn(self, name: str) -> str:
@@ -171,6 +176,14 @@ class MariaDB:
     def log(self) -> Path:
         """The server's log."""
         return self.directory / "mariadb.log"
+
+
+@cache
+def shared() -> MariaDB:
+    """The server that the tests of this process share; it ends with it."""
+    server = MariaDB().start()
+    atexit.register(server.stop)
+    return server
 
 
 class MariaCluster:

@@ -17,7 +17,6 @@ import random
 import re
 import select
 import signal
-import socket
 import struct
 import subprocess
 import threading
@@ -27,12 +26,14 @@ from functools import cache
 from pathlib import Path
 from typing import Protocol
 
+from tests.rig.ports import free_port, mine
 from tests.rig.wait import until
 
 _PREFIX = "mmr"
 _HTTP, _INTER_NODE = 8065, 8075
 _TUNSETIFF, _TUN_WITHOUT_HEADER = 0x400454CA, 0x0001 | 0x1000
 _MTU = 1500
+_SUBNETS = 10
 _numbers = itertools.count()
 
 
@@ -87,7 +88,7 @@ class Loopback:
     """Free ports of 127.0.0.1. Nothing can be cut."""
 
     def __init__(self, places: int) -> None:
-        self._ports = [free_block(3) for _ in range(places)]
+        self._ports = [free_port(3) for _ in range(places)]
 
     def http(self, place: int) -> str:
         """See `Net`: any free port; the node says which."""
@@ -114,18 +115,6 @@ class Loopback:
 
     def close(self) -> None:
         """Nothing is left."""
-
-
-def free_block(count: int) -> int:
-    """The first of so many ports in a row that nobody listens on, outside of where the kernel takes its own from."""
-    for _ in range(200):
-        first = random.randrange(10_000, 30_000)
-        with contextlib.suppress(OSError), contextlib.ExitStack() as stack:
-            for port in range(first, first + count):
-                one = stack.enter_context(socket.socket())
-                one.bind(("127.0.0.1", port))
-            return first
-    raise Unavailable(f"no {count} free ports in a row")
 
 
 @dataclass(frozen=True)
@@ -162,7 +151,8 @@ class Namespaces:
     def _make_bridge(self) -> str:
         _ip("link", "add", self._bridge, "type", "bridge")
         taken = set(re.findall(r"\b10\.77\.(\d+)\.", _ip("-4", "address")))
-        number = random.choice([one for one in range(250) if str(one) not in taken])
+        first = _SUBNETS * mine().index  # those of this process, as its ports are
+        number = next(one for one in range(first, first + _SUBNETS) if str(one) not in taken)
         subnet = f"10.77.{number}"
         _ip("address", "add", f"{subnet}.254/24", "dev", self._bridge)
         _ip("link", "set", self._bridge, "up")

@@ -1,4 +1,7 @@
-"""A real node as a process of its own: started by the command that operators use, on a free port."""
+"""A real node as a process of its own: started by the command that operators use, on a free port.
+
+Its passwords are hashed cheaply, because nothing that it tests is about them; tests/stories/test_passwords.py is.
+"""
 
 import json
 import os
@@ -6,34 +9,35 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import requests
 
+from app.passwords import CHEAP_VARIABLE
 from cluster import control, paths
-from tests.rig import sql
+from tests.rig import lateness, postgres, sql
+from tests.rig.directories import new_directory
 from tests.rig.wait import until
 
 READY_S = 40.0
-
-
-def new_directory() -> Path:
-    """A directory that PostgreSQL's own account can get to (pytest's are closed to others)."""
-    directory = Path(tempfile.mkdtemp(prefix="mmnode-test-"))
-    directory.chmod(0o755)
-    return directory
+POLL_S = 1.0
+"""How often a node polls the outbox."""
 
 
 class Node:
-    """One node. Use as a context manager: it is stopped, and its directory removed, at the end."""
+    """One node. Use as a context manager: it is stopped, and its directory removed, at the end.
+
+    database: "shared" is a new database of the server that tests share; "embedded" the node's own PostgreSQL;
+    "configured" whatever config or environment name.
+    """
 
     def __init__(
         self,
         *,
+        database: Literal["shared", "embedded", "configured"] = "shared",
         workers: int = 2,
         ws_workers: int = 1,
         config: Mapping[str, Mapping[str, Any]] | None = None,
@@ -50,10 +54,16 @@ class Node:
         self._environment = {
             "MM_SERVICESETTINGS_LISTENADDRESS": "127.0.0.1:0",
             "MM_TEAMSETTINGS_ENABLEOPENSERVER": "true",
+            CHEAP_VARIABLE: "1",
             **(environment or {}),
         }
+        if database == "shared":
+            self._environment["MM_SQLSETTINGS_DATASOURCE"] = postgres.shared().new_database(schema=True)
         self.write_config(config or {})
         self.process: subprocess.Popen[bytes] | None = None
+        self._first = ("", dict(self._environment))
+        """config.json and environment of the first start."""
+        self._log_from = 0
         self.url = ""
         self.admin_name = ""
 
@@ -67,8 +77,8 @@ class Node:
 
     @property
     def log(self) -> str:
-        """What the node has logged so far."""
-        return (self.directory / "node.log").read_text(errors="replace")
+        """What the node has logged since its start, or since `restore`."""
+        return (self.directory / "node.log").read_bytes()[self._log_from :].decode(errors="replace")
 
     def start(self) -> "Node":
         """Start and wait until it says that it is ready."""
@@ -82,6 +92,9 @@ class Node:
 
     def launch(self) -> None:
         """Start without waiting."""
+        lateness.start()
+        if self.process is None:
+            self._first = (self.config_path.read_text(), dict(self._environment))
         with (self.directory / "node.log").open("ab") as log:
             self.process = subprocess.Popen(
                 [
@@ -107,6 +120,26 @@ class Node:
             return False
         self.url = status["url"]
         return bool(status["state"] == "up")
+
+    def restore(self) -> None:
+        """Run under the configuration and the environment of the first start, whatever has become of it."""
+        self._log_from = (self.directory / "node.log").stat().st_size
+        config, environment = self._first
+        runs = self.process is not None and self.process.poll() is None
+        same = self.config_path.read_text() == config
+        self.config_path.write_text(config)
+        if runs and environment == self._environment and (same or self._returns_live()):
+            return
+        if runs:
+            self.stop(timeout_s=60)
+        self._environment = dict(environment)
+        self.start()
+
+    def _returns_live(self) -> bool:
+        """Whether what config.json says can be had without a restart."""
+        if self.ask("reload").get("restart_needed"):
+            return False
+        return not self.status()["recycle_needed"] or bool(self.ask("recycle")["ok"])
 
     def ask(self, command: str, **arguments: Any) -> dict[str, Any]:
         """Send a command to the control socket."""
@@ -155,12 +188,20 @@ class Node:
 
     def master_dsn(self) -> str:
         """Where its PostgreSQL is."""
-        return str(self.status()["database"]["master"])
+        return self._environment.get("MM_SQLSETTINGS_DATASOURCE") or str(self.status()["database"]["master"])
 
     def polled(self) -> None:
         """Wait for a poll of the outbox that is sent after now."""
         since = time.monotonic()
-        until(lambda: time.monotonic() - since > self.ask("database")["outbox_age_s"] + 0.001, what="a poll")
+
+        def has_come() -> bool:
+            age_s = self.ask("database")["outbox_age_s"]
+            if time.monotonic() - since > age_s + 0.001:
+                return True
+            time.sleep(max(0.0, POLL_S - age_s))  # each question is put to every worker
+            return False
+
+        until(has_come, what="a poll")
 
     def touch(self, channel_id: str, seq: str = "seq + 1") -> None:
         """Move the head of a channel, as everything does that changes what its lists show."""

@@ -1,7 +1,7 @@
 """A PostgreSQL master with streaming replicas, on 127.0.0.1, for tests that break servers.
 
-One `initdb` a session; every server is a cold copy of it, so that a replica needs no base backup. Clients come as the
-role `mmnode`, which is no superuser; the rig itself as `rig`.
+One `initdb` a process; every server is a cold copy of it, so that a replica needs no base backup. Clients come as the
+role `mmnode`, which is no superuser; the rig itself as `rig`. Nothing is synced to the disk: what dies here is processes.
 """
 
 import atexit
@@ -10,7 +10,6 @@ import itertools
 import os
 import shutil
 import signal
-import socket
 import subprocess
 from functools import cache, partial
 from pathlib import Path
@@ -19,7 +18,9 @@ from typing import Any
 import psycopg
 
 from cluster import embedded, paths, spawn
-from tests.rig.node import new_directory
+from tests.rig import lateness
+from tests.rig.directories import new_directory
+from tests.rig.ports import free_port
 from tests.rig.wait import until
 
 _OPTIONS = """
@@ -75,13 +76,6 @@ def _run(found: embedded.Embedded, program: str, *arguments: str | Path, stdin: 
     )
 
 
-def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
-
-
 class PgServer:
     """One server; `execute` and the rest act as the superuser on the database `postgres`."""
 
@@ -101,6 +95,7 @@ class PgServer:
 
     def start(self) -> "PgServer":
         """Start and wait until it takes connections."""
+        lateness.start()
         command = [str(self._found.binaries / "postgres"), "-D", str(self.data)]
         self.process = spawn.start_postgres(command, self._found.environment, self._found.account, self.log)
         until(self._answers, 20, f"{self.name} to answer")
@@ -233,10 +228,10 @@ class PgCluster:
         found = self.master.execute("SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'")
         return bool(found[0][0] == len(self.replicas))
 
-    def new_database(self) -> str:
-        """The name of a new, empty database, which every replica has."""
-        name = f"test{next(self._numbers)}"
-        self.master.execute(f"CREATE DATABASE {name} OWNER mmnode")
+    def new_database(self, name: str = "", template: str = "template1") -> str:
+        """The name of a new database, which every replica has: a copy of `template`, which is empty by default."""
+        name = name or f"test{next(self._numbers)}"
+        self.master.execute(f"CREATE DATABASE {name} OWNER mmnode TEMPLATE {template} STRATEGY FILE_COPY")
         self.catch_up()
         return name
 

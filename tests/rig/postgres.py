@@ -1,66 +1,52 @@
-"""A PostgreSQL server of the tests' own, from the embedded wheel, on a unix socket."""
+"""The PostgreSQL server that the tests of a process share: one that never syncs, with a database for each who asks.
 
-import itertools
-import os
-import signal
-import subprocess
-from pathlib import Path
+A new database is a copy of an empty one, or of one with our schema in it, which is made once.
+"""
 
-import psycopg
+import asyncio
+import atexit
+from functools import cache
 
-from cluster import embedded, paths, spawn
-from tests.rig.node import new_directory
-from tests.rig.wait import until
+from db import migrate
+from db.settings import PoolSettings
+from tests.rig.pgcluster import PgCluster
+
+_SCHEMA = "with_schema"
 
 
 class Postgres:
-    """A running server; `new_database` gives each test one of its own."""
+    """A running server."""
 
     def __init__(self) -> None:
-        self.directory = new_directory()
-        self._lock = paths.lock(self.directory / "data")
-        self._paths = paths.prepare(self.directory / "data")
-        self.embedded = embedded.prepare(self._paths)
-        self._numbers = itertools.count(1)
-        self.process: subprocess.Popen[bytes] | None = None
+        self._cluster = PgCluster(0)
+        self._has_schema = False
 
     def start(self) -> "Postgres":
         """Start and wait until it takes connections."""
-        self.process = process = spawn.start_postgres(
-            self.embedded.command(100), self.embedded.environment, self.embedded.account, self.embedded.log
-        )
-        until(lambda: self.embedded.ready(process.pid), 20, "a ready PostgreSQL")
+        self._cluster.__enter__()
         return self
 
     def stop(self) -> None:
         """Stop it in good order, and remove its files."""
-        assert self.process is not None
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGINT)
-            self.process.wait(10)
-        paths.clean_up(self._paths)
-        os.close(self._lock)
-        subprocess.run(["rm", "-rf", str(self.directory)], check=True)
+        self._cluster.__exit__()
 
-    def crash(self) -> None:
-        """kill -9 the postmaster; its backends notice and end."""
-        assert self.process is not None
-        self.process.kill()
-        self.process.wait()
+    def new_database(self, *, schema: bool = False) -> str:
+        """Connection string of a new database: an empty one, or one with our schema."""
+        if not schema:
+            return self.dsn(self._cluster.new_database())
+        if not self._has_schema:
+            asyncio.run(migrate.run(PoolSettings(self.dsn(self._cluster.new_database(_SCHEMA)))))
+            self._has_schema = True
+        return self.dsn(self._cluster.new_database(template=_SCHEMA))
 
-    @property
-    def dsn(self) -> str:
-        """Of the database `mmnode`."""
-        return self.embedded.dsn
+    def dsn(self, name: str) -> str:
+        """Connection string of a database, by its unix socket."""
+        return self._cluster.master.socket_dsn(name)
 
-    def new_database(self) -> str:
-        """Connection string of a new, empty database."""
-        name = f"test{next(self._numbers)}"
-        with psycopg.connect(self.dsn, autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name}".encode())
-        return self.dsn.replace(f"dbname={embedded.DATABASE}", f"dbname={name}")
 
-    @property
-    def log(self) -> Path:
-        """The server's log."""
-        return self.embedded.log
+@cache
+def shared() -> Postgres:
+    """The server of this process; it ends with it."""
+    server = Postgres().start()
+    atexit.register(server.stop)
+    return server

@@ -19,11 +19,6 @@ def scale(small: int, full: int) -> int:
     return full if PROVING else small
 
 
-def bound_s(seconds: float) -> float:
-    """A bound on real processes: as it is where it is proved, twice as much where others may be using the machine."""
-    return seconds if PROVING else 2 * seconds
-
-
 def for_each_seed(count: int, simulate: Callable[[random.Random], T], processes: int = PROCESSES) -> list[T]:
     """Run a simulation with seeds 0 to count - 1; what it returned for each. A failure names its seed.
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import requests
 
+from tests.plugins.resources import uses
 from tests.rig.balancer import Balancer
 from tests.rig.cluster import Cluster
 from tests.rig.load import Load, assert_exactly_once
@@ -26,6 +27,7 @@ GRACE_S = 4
 
 
 @pytest.fixture(scope="module")
+@uses("node", "namespaces")
 def cluster() -> Iterator[Cluster]:
     """Three nodes that say for a while that they stop."""
     with PgCluster(0) as servers, Cluster(servers, config={"ClusterSettings": {"DrainGraceS": GRACE_S}}) as cluster:

@@ -10,18 +10,22 @@ from collections.abc import Iterator
 import pytest
 import requests
 
-from tests.rig.cluster import SECRET, Cluster
+from tests.plugins.resources import uses
+from tests.rig.cluster import SECRET, Cluster, Kept
+from tests.rig.lateness import idle_s
 from tests.rig.node import Node
 from tests.rig.people import new_channel, new_team, new_user
-from tests.rig.pgcluster import PgCluster, free_port
+from tests.rig.pgcluster import PgCluster
+from tests.rig.ports import free_port
 from tests.rig.rest import PASSWORD, Rest
-from tests.rig.scale import bound_s, scale
+from tests.rig.scale import scale
 from tests.rig.socket import Socket
 from tests.rig.wait import until
 from ws.close import Close
 
 
 @pytest.fixture(scope="module")
+@uses("postgres")
 def servers() -> Iterator[PgCluster]:
     """A master and two replicas."""
     with PgCluster(2) as cluster:
@@ -29,35 +33,36 @@ def servers() -> Iterator[PgCluster]:
 
 
 @pytest.fixture(scope="module")
-def shared(servers: PgCluster) -> Iterator[Cluster]:
-    """Three nodes for stories that leave them as they were."""
-    with Cluster(servers) as cluster:
-        yield cluster
+def kept(servers: PgCluster) -> Iterator[Kept]:
+    """Where `cluster` comes from."""
+    with Kept(lambda: Cluster(servers)) as kept:
+        yield kept
 
 
 @pytest.fixture
-def cluster(servers: PgCluster) -> Iterator[Cluster]:
-    """Three nodes of the story's own."""
-    with Cluster(servers) as cluster:
-        yield cluster
+@uses("node", "namespaces")
+def cluster(kept: Kept) -> Iterator[Cluster]:
+    """Three nodes, as they were at the beginning whatever the last story did to them."""
+    yield kept.take()
+    kept.give_back()
 
 
-def test_a_login_on_one_node_is_valid_on_every_other_at_once(shared: Cluster) -> None:
+def test_a_login_on_one_node_is_valid_on_every_other_at_once(cluster: Cluster) -> None:
     for number in range(scale(30, 300)):
-        ann = new_user(shared.nodes[number % 3].url)
+        ann = new_user(cluster.nodes[number % 3].url)
         for place in range(3):
-            assert shared.client(ann, place).get("/users/me")["id"] == ann.id
+            assert cluster.client(ann, place).get("/users/me")["id"] == ann.id
 
 
-def test_what_was_written_on_one_node_is_read_on_every_other_at_once(shared: Cluster, servers: PgCluster) -> None:
-    ann = new_user(shared.nodes[0].url)
+def test_what_was_written_on_one_node_is_read_on_every_other_at_once(cluster: Cluster, servers: PgCluster) -> None:
+    ann = new_user(cluster.nodes[0].url)
     team = new_team(ann)
     channel = new_channel(ann, team)
-    here = [shared.client(ann, place) for place in range(3)]
+    here = [cluster.client(ann, place) for place in range(3)]
     for replica in servers.replicas:
         replica.delay_replay(2)
     stale: list[tuple[str, int]] = []
-    missed = _missed(shared)
+    missed = _missed(cluster)
     excused = 0
     try:
         for number in range(scale(150, 1700)):
@@ -70,7 +75,7 @@ def test_what_was_written_on_one_node_is_read_on_every_other_at_once(shared: Clu
                 stale.append(("list", number))
             if reader.get(f"/channels/{channel['id']}")["total_msg_count"] != number + 1:
                 stale.append(("count", number))
-            if len(stale) > before and (now := _missed(shared)) > missed:
+            if len(stale) > before and (now := _missed(cluster)) > missed:
                 del stale[before:]  # this machine was so busy that a node did not acknowledge within WriteBarrierMs
                 missed, excused = now, excused + 1
     finally:
@@ -90,10 +95,10 @@ def _is_out(rest: Rest) -> bool:
     return rest.call("GET", "/users/me").status_code == 401
 
 
-def test_a_session_that_ends_on_one_node_has_ended_on_every_other(shared: Cluster) -> None:
+def test_a_session_that_ends_on_one_node_has_ended_on_every_other(cluster: Cluster) -> None:
     for number in range(scale(20, 500)):
-        ann = new_user(shared.nodes[number % 3].url)
-        others = [shared.client(ann, place) for place in range(3) if place != number % 3]
+        ann = new_user(cluster.nodes[number % 3].url)
+        others = [cluster.client(ann, place) for place in range(3) if place != number % 3]
         socket = Socket.open(others[0])
         for one in others:
             one.get("/users/me")
@@ -102,17 +107,17 @@ def test_a_session_that_ends_on_one_node_has_ended_on_every_other(shared: Cluste
         assert socket.expect_closed(2.0) == Close.SESSION_ENDED
 
 
-def test_the_status_is_the_same_from_every_node(shared: Cluster) -> None:
-    seen = [shared.members(place) for place in range(3)]
+def test_the_status_is_the_same_from_every_node(cluster: Cluster) -> None:
+    seen = [cluster.members(place) for place in range(3)]
     for key in ("id", "version", "schema_version", "config_hash", "ipaddress", "hostname", "state", "is_alive"):
         assert len({tuple(members[place][key] for place in range(3)) for members in seen}) == 1, key
     assert {one["state"] for one in seen[0].values()} == {"green"}
     assert all(len(one["links"]) == 2 for one in seen[0].values())
 
 
-def test_a_purge_of_the_cluster_has_a_result_of_each_node(shared: Cluster) -> None:
-    answer = shared.admin.post("/caches/invalidate?cluster=true", {})
-    ids = {one["id"] for one in shared.members().values()}
+def test_a_purge_of_the_cluster_has_a_result_of_each_node(cluster: Cluster) -> None:
+    answer = cluster.admin.post("/caches/invalidate?cluster=true", {})
+    ids = {one["id"] for one in cluster.members().values()}
     assert answer == {"status": "OK", "nodes": {node_id: {"result": "ok"} for node_id in ids}}
 
 
@@ -120,7 +125,7 @@ def test_a_killed_node_is_red_until_it_is_back(cluster: Cluster) -> None:
     began = time.monotonic()
     cluster.kill(2)
     until(lambda: not cluster.members(0)[2]["is_alive"], 5)
-    assert time.monotonic() - began <= 3.5 + 1.0  # the status itself is asked for by HTTP
+    assert idle_s(began) <= 3.5 + 1.0  # the status itself is asked for by HTTP
     for place in (0, 1):  # one hears of the other's silence by its next beat
         until(lambda: not cluster.members(place)[2]["is_alive"], 3)  # noqa: B023
         members = cluster.members(place)
@@ -142,7 +147,7 @@ def test_a_session_that_ends_while_the_bus_is_cut_has_ended_everywhere_within_2_
     ended = time.monotonic()
     until(lambda: _is_out(there), 3)
     assert socket.expect_closed(3.0) == Close.SESSION_ENDED
-    assert time.monotonic() - ended <= bound_s(2.0) + 0.5
+    assert idle_s(ended) <= 2.0 + 0.5
 
 
 @pytest.mark.parametrize("one_way", [False, True])
@@ -179,8 +184,8 @@ def test_presence_is_the_same_on_every_node_and_right_soon_after_a_kill(cluster:
     seen: set[str] = set()
     while _statuses(cluster, ann, (0, 1)) != {"offline"}:
         seen |= _statuses(cluster, bob, (0, 1))
-        assert time.monotonic() - killed < 15
-    took_s = time.monotonic() - killed
+        assert idle_s(killed) < 15
+    took_s = idle_s(killed)
     until_time = time.monotonic() + 3
     while time.monotonic() < until_time:
         seen |= _statuses(cluster, bob, (0, 1))
@@ -263,19 +268,21 @@ def _age_of_answer(rest: Rest, channel_id: str, acknowledged: list[tuple[float, 
     return asked - lacking[0] if lacking else 0.0
 
 
-def test_garbage_on_its_ports_is_harmless(shared: Cluster) -> None:
-    address, _, first = shared.network.inter_node(0).rpartition(":")
+def test_garbage_on_its_ports_is_harmless(cluster: Cluster) -> None:
+    address, _, first = cluster.network.inter_node(0).rpartition(":")
     for port in range(int(first), int(first) + 3):
         for data in (b"GET / HTTP/1.1\r\n\r\n", os.urandom(4096), b"\xff" + bytes(8) + b"\x7f\x03" + bytes(52)):
             with contextlib.suppress(OSError), socket.create_connection((address, port), 2) as connection:
                 connection.sendall(data)
                 connection.settimeout(0.3)
                 connection.recv(100)
-    ann = new_user(shared.nodes[0].url)
-    assert shared.client(ann, 1).get("/users/me")["id"] == ann.id
-    assert shared.is_green()
+    ann = new_user(cluster.nodes[0].url)
+    assert cluster.client(ann, 1).get("/users/me")["id"] == ann.id
+    assert cluster.is_green()
 
 
+@pytest.mark.node
+@pytest.mark.namespaces
 def test_a_node_with_another_secret_gets_nowhere_and_is_named(servers: PgCluster) -> None:
     with Cluster(servers, 2, spare=1) as cluster:
         stranger = cluster.add()
@@ -291,6 +298,8 @@ def test_a_node_with_another_secret_gets_nowhere_and_is_named(servers: PgCluster
         cluster.nodes.pop().__exit__()
 
 
+@pytest.mark.node
+@pytest.mark.namespaces
 def test_a_node_joins_and_leaves_without_a_failed_request(servers: PgCluster) -> None:
     with Cluster(servers, 2, spare=1) as cluster, _in_use(cluster) as failed:
         third = cluster.add().start()
@@ -335,7 +344,14 @@ def _in_use(cluster: Cluster) -> Iterator[list[str]]:
     assert min(done) > 50
 
 
-def test_the_secret_is_replaced_while_the_nodes_serve(cluster: Cluster) -> None:
+@pytest.mark.node
+@pytest.mark.namespaces
+def test_the_secret_is_replaced_while_the_nodes_serve(servers: PgCluster) -> None:
+    with Cluster(servers) as cluster:
+        _replace_the_secret(cluster)
+
+
+def _replace_the_secret(cluster: Cluster) -> None:
     old, new = SECRET, "the second secret of this cluster, long enough"
     steps = [{"Secret": old, "SecretNext": new}, {"Secret": new, "SecretNext": old}, {"Secret": new}]
     for step in steps:
@@ -350,13 +366,13 @@ def test_the_secret_is_replaced_while_the_nodes_serve(cluster: Cluster) -> None:
     cluster.until_green()
 
 
-def test_wrong_passwords_are_counted_over_all_nodes(shared: Cluster) -> None:
-    ann = new_user(shared.nodes[0].url)
+def test_wrong_passwords_are_counted_over_all_nodes(cluster: Cluster) -> None:
+    ann = new_user(cluster.nodes[0].url)
     answers: list[str] = []
 
     def guess(place: int) -> None:
         for number in range(8):
-            rest = Rest(shared.nodes[place].url)
+            rest = Rest(cluster.nodes[place].url)
             body = {"login_id": ann.user["username"], "password": f"wrong password {number}"}
             answers.append(rest.call("POST", "/users/login", body).json()["id"])
 
@@ -369,12 +385,13 @@ def test_wrong_passwords_are_counted_over_all_nodes(shared: Cluster) -> None:
     assert len(answers) == 24
     assert len(looked_at) <= 10  # ServiceSettings.MaximumLoginAttempts, whichever node is asked
     right = {"login_id": ann.user["username"], "password": PASSWORD}
-    locked = [Rest(node.url).call("POST", "/users/login", right).json()["id"] for node in shared.nodes]
+    locked = [Rest(node.url).call("POST", "/users/login", right).json()["id"] for node in cluster.nodes]
     assert locked == ["api.user.check_user_login_attempts.too_many.app_error"] * 3
 
 
+@pytest.mark.node
 def test_without_high_availability_no_port_is_open_to_other_nodes() -> None:
-    port = free_port()
+    port = free_port(3)
     with Node(workers=1, config={"ClusterSettings": {"InterNodeListenAddress": f"127.0.0.1:{port}"}}) as node:
         admin = new_user(node.url, "admin")
         assert admin.get("/cluster/status") == []

@@ -13,12 +13,13 @@ from typing import Any
 import pytest
 import requests
 
+from tests.plugins.resources import uses
 from tests.rig import sql
 from tests.rig.cluster import family
+from tests.rig.directories import new_directory
 from tests.rig.load import Load, assert_exactly_once
-from tests.rig.network import free_block
-from tests.rig.node import new_directory
 from tests.rig.people import new_channel, new_team, new_user
+from tests.rig.ports import free_port
 from tests.rig.rest import Rest
 from tests.rig.wait import until
 
@@ -30,7 +31,7 @@ class Demo:
 
     def __init__(self) -> None:
         self.directory = new_directory()
-        self.port_base = free_block(213)
+        self.port_base = free_port(213)
         self._said = self.directory / "said"
         environment = {name: value for name, value in os.environ.items() if not name.startswith("MM_")}
         with self._said.open("wb") as said:
@@ -68,6 +69,7 @@ class Demo:
 
 
 @pytest.fixture
+@uses("node")
 def demo() -> Iterator[Demo]:
     demo = Demo()
     try:
@@ -178,10 +180,11 @@ def test_a_demo_that_is_killed_leaves_no_process_and_the_next_one_removes_its_fi
     assert demo.left() == []
 
 
+@pytest.mark.node
 def test_a_port_that_is_taken_is_named_and_nothing_stays() -> None:
     directory = new_directory()
     try:
-        port = free_block(213)
+        port = free_port(213)
         with socket.create_server(("127.0.0.1", port + 100)):
             done = subprocess.run(
                 [MMNODE, "demo", "--port-base", str(port)],

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
+from tests.plugins.resources import uses
 from tests.rig.cluster import Cluster
 from tests.rig.pgcluster import PgCluster
 from tests.rig.rest import Rest
@@ -29,6 +30,7 @@ _NUMBERS = itertools.count()
 
 
 @pytest.fixture(scope="module")
+@uses("postgres")
 def servers() -> Iterator[PgCluster]:
     """One server is enough."""
     with PgCluster(0) as cluster:
@@ -36,6 +38,7 @@ def servers() -> Iterator[PgCluster]:
 
 
 @pytest.fixture(scope="module")
+@uses("node", "namespaces")
 def cluster(servers: PgCluster) -> Iterator[Cluster]:
     """Three nodes of two api workers."""
     with Cluster(servers, workers=2, config=LIMITS) as cluster:

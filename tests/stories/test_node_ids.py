@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.plugins.resources import uses
 from tests.rig.cluster import Cluster
 from tests.rig.node import Node, processes_of
 from tests.rig.pgcluster import PgCluster
@@ -15,6 +16,7 @@ FATAL = 78
 
 
 @pytest.fixture(scope="module")
+@uses("postgres")
 def servers() -> Iterator[PgCluster]:
     """One server is enough."""
     with PgCluster(0) as cluster:
@@ -22,6 +24,7 @@ def servers() -> Iterator[PgCluster]:
 
 
 @pytest.fixture
+@uses("node", "namespaces")
 def cluster(servers: PgCluster) -> Iterator[Cluster]:
     """One node and a place for its copy."""
     with Cluster(servers, 1, spare=1) as cluster:

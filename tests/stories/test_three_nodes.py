@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
-from tests.rig.cluster import Cluster
+from tests.plugins.drivers import Driver, drivers
+from tests.plugins.resources import uses
+from tests.rig.cluster import Cluster, Kept
 from tests.rig.load import Load, assert_exactly_once
 from tests.rig.mariadb import MariaCluster
 from tests.rig.network import Loopback, Unavailable
@@ -18,26 +20,35 @@ from tests.rig.rest import Rest
 from tests.rig.scale import scale
 from tests.rig.wait import until
 
+pytestmark = drivers("postgres", "mysql")
 
-@pytest.fixture(params=["postgres", "mysql"], scope="module")
-def servers(request: pytest.FixtureRequest, require: Require) -> Iterator[PgCluster | MariaCluster]:
-    """A master of its own for this module's nodes, on each kind of database."""
-    if request.param == "mysql":
+
+@pytest.fixture(scope="module")
+def servers(driver: Driver, require: Require) -> Iterator[PgCluster | MariaCluster]:
+    """A master for this module's nodes."""
+    if driver == "mysql":
         require("MariaDB")
-        with MariaCluster(0) as maria:
-            yield maria
-    else:
-        with PgCluster(0) as postgres:
-            yield postgres
+    with MariaCluster(0) if driver == "mysql" else PgCluster(0) as servers:
+        yield servers
+
+
+@pytest.fixture(scope="module")
+def kept(servers: PgCluster | MariaCluster) -> Iterator[Kept]:
+    """Where `cluster` comes from."""
+    with Kept(lambda: Cluster(servers)) as kept:
+        yield kept
 
 
 @pytest.fixture
-def cluster(servers: PgCluster | MariaCluster) -> Iterator[Cluster]:
-    """Three nodes that were started at once on an empty database."""
-    with Cluster(servers, enable=True) as cluster:
-        yield cluster
+@uses("node", "namespaces")
+def cluster(kept: Kept) -> Iterator[Cluster]:
+    """Three nodes that were started at once on an empty database; restored after each story."""
+    yield kept.take()
+    kept.give_back()
 
 
+@pytest.mark.node
+@pytest.mark.namespaces
 def test_of_three_that_start_at_once_on_an_empty_database_one_migrates(servers: PgCluster | MariaCluster) -> None:
     for _ in range(scale(1, 20)):
         with Cluster(servers, enable=False) as cluster:
@@ -128,6 +139,7 @@ def test_the_others_go_on_when_a_node_dies_and_it_comes_back(cluster: Cluster) -
     assert_exactly_once(cluster.sql, load)
 
 
+@pytest.mark.node
 def test_nodes_on_loopback_are_a_cluster_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tests.rig.cluster.network", Loopback)  # what a user gets who may make no namespaces
     with PgCluster(0) as servers, Cluster(servers, 2) as cluster:

@@ -1,0 +1,77 @@
+"""Bodies of requests that are good but for one thing, and paths likewise; made from the examples of operations.py."""
+
+import json
+from collections.abc import Iterator
+from typing import Any, get_origin
+
+import pytest
+
+from tests.api import operations
+from tests.api.operations import Operation, example, send
+from tests.api.world import World
+
+NOT_JSON = [
+    b"{",
+    b"}",
+    b"[",
+    b'{"a":}',
+    b"{'a':1}",
+    b"nul",
+    b"{}{}",
+    b"{} x",
+    b"[1,]",
+    b'{"a":1,}',
+    b"NaN",
+    b"\x00",
+    b"a=b",
+]
+DEEP_JSON = [
+    b"[" * 100_000,
+    b"[" * 100_000 + b"]" * 100_000,
+    b'{"a":' * 40_000,
+    b'{"a":' * 40_000 + b"1" + b"}" * 40_000,
+]
+NOT_UTF_8 = [b"\xff", b"\xc0\x80", b"\xed\xa0\x80", b"\xf5\x80\x80\x80", b"\xe2\x82"]
+LONE_SURROGATES = [b"\\ud800", b"\\udc00", b"\\udc00\\ud800", b"\\ud800\\u0041"]
+# Each is a whole token of JSON.
+HUGE_NUMBERS = [str(2**64).encode(), str(-(2**63) - 1).encode(), b"1" + b"0" * 400, b"1e999", b"-1e999"]
+
+with_body = pytest.mark.parametrize("operation", operations.WITH_BODY, ids=lambda operation: operation.name)
+with_parameters = pytest.mark.parametrize("operation", operations.WITH_PARAMETERS, ids=lambda operation: operation.name)
+
+
+def send_body(world: World, operation: Operation, body: bytes | Iterator[bytes]) -> Any:
+    """By somebody who may do it, with a good path."""
+    who = world.team_admin
+    return send(who, operation, example(operation, world, who).parameters, data=body)
+
+
+def good(world: World, operation: Operation) -> Any:
+    return example(operation, world, world.team_admin).body
+
+
+def with_field(world: World, operation: Operation, name: str, value: bytes) -> bytes:
+    """A good body but for one field, which holds this JSON."""
+    body = {key: json.dumps(one).encode() for key, one in good(world, operation).items()} | {name: value}
+    return b"{" + b",".join(json.dumps(key).encode() + b":" + one for key, one in body.items()) + b"}"
+
+
+def wrong_types(wanted: Any) -> list[bytes]:
+    """JSON values that are none of this type."""
+    values = {str: b'"text"', bool: b"true", dict: b'{"key":"value"}', list: b'["text"]', int: b"1", float: b"1.5"}
+    kind = get_origin(wanted) or wanted
+    assert kind in values, f"say what JSON is not a {wanted}"
+    return [value for type_, value in values.items() if type_ is not kind]
+
+
+def texts(world: World, operation: Operation, text: bytes) -> Iterator[bytes]:
+    """Good bodies but for `text` (JSON without its quotes) within one of their texts, by turns in every one."""
+    if not operation.fields:
+        yield b'["' + text + b'"]'
+        yield b'["' + world.member.id.encode() + b'","' + text + b'"]'
+    for name, wanted in operation.fields.items():
+        if wanted is str:
+            yield with_field(world, operation, name, b'"ab' + text + b'cd"')
+        elif (get_origin(wanted) or wanted) is dict:
+            yield with_field(world, operation, name, b'{"key":"ab' + text + b'cd"}')
+            yield with_field(world, operation, name, b'{"ab' + text + b'cd":"value"}')

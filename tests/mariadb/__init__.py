@@ -1,1 +1,0 @@
-"""The API's tests on a node whose database is MariaDB."""

@@ -1,3 +1,0 @@
-"""See tests/api/test_system.py."""
-
-from tests.api.test_system import *  # noqa: F403

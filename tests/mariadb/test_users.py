@@ -1,3 +1,0 @@
-"""See tests/api/test_users.py."""
-
-from tests.api.test_users import *  # noqa: F403

@@ -1,0 +1,124 @@
+"""How long each test, folder and fixture took: written to build/durations.json, and summed up in a table at the end.
+
+The file is an object: `tests` maps a node id to the seconds of its `setup`, `call` and `teardown` and the worker that
+ran it, `fixtures` maps a fixture to [how often it was set up, seconds], `wall_s` is the whole run. A second run of the
+same session of work (`make test` has two) is added with `--durations-add`.
+"""
+
+import json
+import os
+import time
+from collections import defaultdict
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+FILE = Path(os.environ.get("MMNODE_DURATIONS", Path(__file__).parents[2] / "build" / "durations.json"))
+_PHASES = ("setup", "call", "teardown")
+_ROWS = 15
+
+Tests = dict[str, dict[str, Any]]
+Fixtures = dict[str, list[float]]
+
+
+def plain_id(node_id: str) -> str:
+    """A node id without the group that xdist appends to it."""
+    head, at, group = node_id.rpartition("@")
+    return head if at and "]" not in group and "/" not in group else node_id
+
+
+class Durations:
+    """Collects what this process sees: reports (all of them, in the controller), fixtures (of its own tests)."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        self._began = time.monotonic()
+        self.tests: Tests = {}
+        self.fixtures: Fixtures = {}
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_fixture_setup(
+        self, fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest
+    ) -> Generator[None, object, object]:
+        """Time the setup of a fixture; what it waits for in other fixtures was set up before."""
+        began = time.perf_counter()
+        try:
+            return (yield)
+        finally:
+            found = self.fixtures.setdefault(f"{fixturedef.baseid or 'pytest'}::{fixturedef.argname}", [0, 0.0])
+            found[0] += 1
+            found[1] += time.perf_counter() - began
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Note the seconds of one phase of a test."""
+        found = self.tests.setdefault(plain_id(report.nodeid), {})
+        found[report.when] = round(report.duration, 4)
+        found["worker"] = getattr(report, "worker_id", "main")
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        """Add the fixtures of a worker that has finished."""
+        _add_fixtures(self.fixtures, getattr(node, "workeroutput", {}).get("fixtures", {}))
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self) -> None:
+        """A worker hands over what it knows; who runs alone, or controls, writes the file."""
+        if hasattr(self._config, "workeroutput"):
+            self._config.workeroutput["fixtures"] = self.fixtures
+        elif self.tests:
+            self._write()
+
+    def _write(self) -> None:
+        wall_s = time.monotonic() - self._began
+        if self._config.getoption("durations_add") and FILE.exists():
+            before = json.loads(FILE.read_text())
+            self.tests = before["tests"] | self.tests
+            _add_fixtures(self.fixtures, before["fixtures"])
+            wall_s += before["wall_s"]
+        FILE.parent.mkdir(parents=True, exist_ok=True)
+        text = json.dumps({"wall_s": wall_s, "fixtures": self.fixtures, "tests": self.tests}, indent=0, sort_keys=True)
+        FILE.write_text(text)
+
+    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+        """The table."""
+        if len(self.tests) < 2 or hasattr(self._config, "workerinput"):
+            return
+        terminalreporter.section("durations (s)")
+        for line in table(self.tests, self.fixtures):
+            terminalreporter.write_line(line)
+
+
+def _add_fixtures(to: Fixtures, more: Fixtures) -> None:
+    for name, (count, seconds) in more.items():
+        found = to.setdefault(name, [0, 0.0])
+        found[0] += count
+        found[1] += seconds
+
+
+def table(tests: Tests, fixtures: Fixtures) -> list[str]:
+    """Lines by folder and by fixture, the longest first."""
+    folders: dict[str, list[float]] = defaultdict(lambda: [0, 0.0, 0.0, 0.0])
+    for node_id, phases in tests.items():
+        found = folders[node_id.partition("::")[0].rpartition("/")[0]]
+        found[0] += 1
+        for place, phase in enumerate(_PHASES, 1):
+            found[place] += phases.get(phase, 0.0)
+    lines = [f"{'folder':30}{'tests':>8}{'set-up':>9}{'call':>9}{'tear-down':>11}"]
+    for name, (count, *seconds) in sorted(folders.items(), key=lambda one: -sum(one[1][1:])):
+        lines.append(f"{name:30}{count:8.0f}{seconds[0]:9.1f}{seconds[1]:9.1f}{seconds[2]:11.1f}")
+    lines += ["", f"{'fixture':56}{'times':>8}{'set-up':>9}"]
+    for name, (count, total) in sorted(fixtures.items(), key=lambda one: -one[1][1])[:_ROWS]:
+        lines.append(f"{name:56}{count:8.0f}{total:9.1f}")
+    return lines
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The option of a run that continues another one."""
+    parser.addoption("--durations-add", action="store_true", help="add to build/durations.json, as a part of one run")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """One collector for each process."""
+    config.pluginmanager.register(Durations(config), "mmnode-durations")

@@ -1,3 +1,0 @@
-"""See tests/api/test_authorisation.py."""
-
-from tests.api.test_authorisation import *  # noqa: F403

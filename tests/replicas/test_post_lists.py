@@ -1,3 +1,0 @@
-"""See tests/api/test_post_lists.py."""
-
-from tests.api.test_post_lists import *  # noqa: F403

@@ -1,0 +1,47 @@
+"""Fixtures of stories."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.plugins.drivers import Driver
+from tests.plugins.resources import uses
+from tests.rig.prefetch import Prefetch
+from tests.rig.require import Require
+from tests.stories import tier as tiers
+from tests.stories.tier import Tier
+
+
+def another(request: pytest.FixtureRequest, fixture: str) -> bool:
+    """Whether a later test of this module, on this database, asks for the fixture."""
+    items = request.session.items
+    later = items[items.index(request.node) + 1 :]
+    return any(
+        item.path == request.node.path
+        and fixture in getattr(item, "fixturenames", ())
+        and _driver(item) == _driver(request.node)
+        for item in later
+    )
+
+
+def _driver(item: pytest.Item) -> object:
+    callspec = getattr(item, "callspec", None)
+    return callspec.params.get("driver") if callspec is not None else None
+
+
+@pytest.fixture(scope="module")
+def prefetched_tiers(driver: Driver, require: Require) -> Iterator[Prefetch[Tier]]:
+    """Where `tier` comes from."""
+    if driver == "mysql":
+        require("MariaDB")
+    with Prefetch(lambda: tiers.running(driver)) as prefetch:
+        yield prefetch
+
+
+@pytest.fixture
+@uses("node")
+def tier(request: pytest.FixtureRequest, prefetched_tiers: Prefetch[Tier]) -> Iterator[Tier]:
+    """A node, a master and two replicas of the story's own, to be broken."""
+    manager, tier = prefetched_tiers.take(another=another(request, "tier"))
+    yield tier
+    prefetched_tiers.give_back(manager)

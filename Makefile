@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 unexport PYTHONDONTWRITEBYTECODE
 export MM_SERVICESETTINGS_LISTENADDRESS ?= 127.0.0.1:8065
 
-.PHONY: run demo setup check unit test prove bench clean
+.PHONY: run demo setup check unit test prove flakes mutations bench clean
 
 run: $(VENV)/.run
 	@exec $(BIN)/mmnode --data-dir ./node-data
@@ -44,10 +44,19 @@ unit: $(VENV)/.all
 test: setup
 	$(PYTEST)
 
-# The same tests at their full counts; what they said is kept.
-PROOF ?= docs/proof/0.1.0.txt
+# The same tests at their full counts, all or a part: cluster ws db api stories attacks browser rig. See tests/prove.py.
+PART ?=
 prove: setup
-	@set -o pipefail; MMNODE_PROVE=1 $(BIN)/pytest --no-header -v --timeout 3600 --durations=25 | tee $(PROOF)
+	$(BIN)/python -m tests.prove $(PART) -n $(WORKERS) --dist loadgroup
+
+# How often tests fail on a busy machine: make flakes T=tests/stories/test_kill.py N=20
+N ?= 20
+flakes: setup
+	$(BIN)/python -m tests.flakes -n $(N) $(T)
+
+# Whether the tests notice deliberate breaks.
+mutations: setup
+	$(BIN)/python -m tests.mutations
 
 # With the servers that ours are measured beside.
 $(VENV)/.bench: $(VENV)/.all bench/peers/package-lock.json
@@ -59,4 +68,4 @@ bench: $(VENV)/.bench
 	$(BIN)/python -m bench
 
 clean:
-	rm -rf $(VENV) node-data tests/clients/js/node_modules bench/peers/node_modules
+	rm -rf $(VENV) build node-data tests/clients/js/node_modules bench/peers/node_modules

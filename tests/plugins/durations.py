@@ -1,7 +1,7 @@
 """How long each test, folder and fixture took: written to build/durations.json, and summed up in a table at the end.
 
-The file is an object: `tests` maps a node id to the seconds of its `setup`, `call` and `teardown` and the worker that
-ran it, `fixtures` maps a fixture to [how often it was set up, seconds], `wall_s` is the whole run. A second run of the
+The file is an object: `tests` maps a node id to the seconds of its `setup`, `call` and `teardown`, its `outcome`
+(passed, failed, error, skipped), the worker that ran it and the number of `seeds` that a simulation ran; `fixtures` maps a fixture to [how often it was set up, seconds], `wall_s` is the whole run. A second run of the
 same session of work (`make test` has two) is added with `--durations-add`.
 """
 
@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.rig import scale
 
 FILE = Path(os.environ.get("MMNODE_DURATIONS", Path(__file__).parents[2] / "build" / "durations.json"))
 _PHASES = ("setup", "call", "teardown")
@@ -51,11 +53,25 @@ class Durations:
             found[0] += 1
             found[1] += time.perf_counter() - began
 
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, object, object]:
+        """Note how many seeds a simulation ran."""
+        scale.seeds_run = 0
+        try:
+            return (yield)
+        finally:
+            if scale.seeds_run:
+                item.user_properties.append(("seeds", scale.seeds_run))
+
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Note the seconds of one phase of a test."""
         found = self.tests.setdefault(plain_id(report.nodeid), {})
         found[report.when] = round(report.duration, 4)
         found["worker"] = getattr(report, "worker_id", "main")
+        found.update((name, value) for name, value in report.user_properties if name == "seeds")
+        if report.outcome != "passed" or report.when == "call":
+            outcome = "error" if report.outcome == "failed" and report.when != "call" else report.outcome
+            found["outcome"] = outcome if found.get("outcome", "passed") == "passed" else found["outcome"]
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:

@@ -32,6 +32,9 @@ _PROGRAMS = {
 }
 # `mmnode <one of these>` talks to a node and starts none. `mmnode worker` is started by nodes only.
 _COMMANDS = frozenset({"config", "status", "drain", "db", "cluster", "--version", "--help", "-h"})
+# Programs that run what stands after their own options, and those that run a script.
+_WRAPPERS = frozenset({"ip", "unshare", "setpriv", "env", "setsid", "timeout", "nice", "sudo"})
+_SHELLS = {"sh": "", "bash": ""}
 _USES = "__mmnode_uses__"
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -53,10 +56,11 @@ def started_by(command: Sequence[str]) -> set[str]:
     words = [Path(word).name if "/" in word else word for word in command]
     if words[:3] == ["ip", "netns", "add"]:
         return {"namespaces"}
-    if words[:3] == ["ip", "netns", "exec"]:
-        return started_by(list(command)[4:])
-    if words and words[0] in ("sh", "bash") and "-c" in words[:4]:
+    if words[:1] and words[0] in _SHELLS and "-c" in words[:4]:
         return set().union(*(started_by(one) for one in _lines(command[words.index("-c") + 1])))
+    if words[:1] and words[0] in _WRAPPERS:
+        places = [place for place, word in enumerate(words) if word == "mmnode" or word in _PROGRAMS | _SHELLS]
+        return started_by(list(command)[places[0] :]) if places else set()
     program, rest = (words[0], words[1:]) if words else ("", [])
     if program.startswith("python") and "mmnode" in rest and rest[rest.index("mmnode") - 1] == "-m":
         program, rest = "mmnode", rest[rest.index("mmnode") + 1 :]

@@ -7,7 +7,7 @@ so what has the scope of a module is made once. Groups are handed out in this or
     2. what runs on nodes, then on databases: a worker that has such servers goes on with the groups of the same ones
     3. the rest
 
-and within each the largest first. A group is known by the id of its tests alone, because that is all that the
+and within each the largest first. Where it is proved, the one simulation that takes longest comes before all. A group is known by the id of its tests alone, because that is all that the
 controller gets to see.
 """
 
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 
 from tests.plugins.drivers import ALL
+from tests.rig.scale import PROVING
 
 if TYPE_CHECKING:
     from xdist.workermanage import WorkerController
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 STORIES, NODES, DATABASES, REST = range(4)
 _SHARE_NODES = ("tests/api/", "tests/clients/", "tests/ws/")
 _DRIVER = re.compile(rf"\[({'|'.join((*ALL, 'nginx', 'haproxy'))})[-\]]")
+_LONGEST = "tests/cluster/test_coherence.py"
 _LOADED = 2
 """A worker gets its next group when it has fewer tests left than this: the last one starts only when another is known."""
 
@@ -40,6 +42,8 @@ class Group(NamedTuple):
 def group_of(node_id: str) -> Group:
     """The group of a test."""
     module = node_id.partition("::")[0]
+    if PROVING and module == _LONGEST:
+        return Group(STORIES, "", module, "")
     found = _DRIVER.search(node_id)
     driver = found[1] if found else ""
     if module.startswith("tests/stories/"):
@@ -61,6 +65,8 @@ def choose(waiting: list[Group], had: set[str], others: set[str]) -> Group:
             return 1
         return 0 if group.servers in had else 1 if group.servers not in others else 2
 
+    if any(group.module == _LONGEST and group.kind == STORIES for group in waiting):
+        return next(group for group in waiting if group.module == _LONGEST)
     return min((group for group in waiting if group.kind == kind), key=rank)  # the first of the best: the largest
 
 

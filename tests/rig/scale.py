@@ -11,6 +11,9 @@ from typing import Any, TypeVar
 PROVING = os.environ.get("MMNODE_PROVE") == "1"
 PROCESSES = min(2, os.cpu_count() or 1) if PROVING else 1
 
+seeds_run = 0
+"""By the test that runs; for the record."""
+
 T = TypeVar("T")
 
 
@@ -24,6 +27,8 @@ def for_each_seed(count: int, simulate: Callable[[random.Random], T], processes:
 
     With several processes each has its share of the seeds, so what `simulate` changes outside itself is lost.
     """
+    global seeds_run
+    seeds_run += count
     if processes == 1:
         return [_run(seed, simulate) for seed in range(count)]
     fork = multiprocessing.get_context("fork")

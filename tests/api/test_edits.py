@@ -37,10 +37,16 @@ def bob(node: Node) -> Iterator[Rest]:
     rest.close()
 
 
+@pytest.fixture(scope="module")
+def team(ann: Rest, bob: Rest) -> dict[str, Any]:
+    """A team of ann and bob."""
+    return new_team(ann, bob)
+
+
 @pytest.fixture
-def channel(ann: Rest, bob: Rest) -> dict[str, Any]:
+def channel(ann: Rest, bob: Rest, team: dict[str, Any]) -> dict[str, Any]:
     """A channel of ann and bob."""
-    return new_channel(ann, new_team(ann, bob), bob)
+    return new_channel(ann, team, bob)
 
 
 @pytest.fixture

@@ -36,9 +36,9 @@ def bob(node: Node) -> Iterator[Rest]:
 class Chat:
     """A channel of two, whose first post says that its maker has joined, and another that the second one has."""
 
-    def __init__(self, ann: Rest, bob: Rest) -> None:
+    def __init__(self, ann: Rest, bob: Rest, team: dict[str, Any]) -> None:
         self.ann, self.bob = ann, bob
-        self.channel = new_channel(ann, new_team(ann, bob), bob)
+        self.channel = new_channel(ann, team, bob)
         self.path = f"/channels/{self.channel['id']}/posts"
         self.oldest: list[str] = self.read("?per_page=200")["order"][::-1]
         """Ids of the posts that tell of the joining, oldest first."""
@@ -76,10 +76,16 @@ class Chat:
         node.touch(self.channel["id"])
 
 
+@pytest.fixture(scope="module")
+def team(ann: Rest, bob: Rest) -> dict[str, Any]:
+    """A team of ann and bob."""
+    return new_team(ann, bob)
+
+
 @pytest.fixture
-def chat(ann: Rest, bob: Rest) -> Chat:
+def chat(ann: Rest, bob: Rest, team: dict[str, Any]) -> Chat:
     """A new channel."""
-    return Chat(ann, bob)
+    return Chat(ann, bob, team)
 
 
 def _ends(found: List) -> tuple[str, str]:

@@ -1,16 +1,27 @@
 """What tests are made of.
 
+backends.py the databases of the axis: PostgreSQL, MariaDB, replicas that are late
 balancer.py nginx and haproxy by the samples in etc/
-cluster.py several nodes over one database, to be broken
+cluster.py several nodes over one database, to be broken, and restored
+directories.py where servers keep their files: in memory
 faultproxy.py a TCP proxy that is late, cuts, ends halves and resets
+follower.py a client that follows channels through whatever happens
+lateness.py how slow this machine is: seconds of an idle one
 load.py    clients that post without pause and remember what was acknowledged
+mariadb.py MariaDB servers, alone or as a master with replicas
 network.py what joins nodes: namespaces whose ways can be cut and slowed, or loopback
 node.py    a real node as a process of its own
-pgcluster.py a PostgreSQL master with replicas, to be broken
 people.py  users, teams and channels, made by the API
+pgcluster.py a PostgreSQL master with replicas, to be broken
+ports.py   ports that no other rig takes
+postgres.py the PostgreSQL server that the tests of a process share
+prefetch.py the next one starts while one is used
 raw.py     HTTP as bytes on a socket
 require.py what a test does about a part that is missing
 rest.py    a small REST client
+scale.py   how much to prove, and seeds
 socket.py  a small WebSocket client that checks sequence numbers
+sql.py     statements on a database of either kind
+virtual.py an event loop without a real clock
 wait.py    waiting for a condition
 """

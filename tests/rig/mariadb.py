@@ -69,6 +69,8 @@ class MariaDB:
         self.process: subprocess.Popen[bytes] | None = None
         self._read_only = 0
         """Also when it starts again."""
+        self._schema: list[str] = []
+        """What makes an empty database one with our schema, once there is one to copy."""
 
     def start(self) -> "MariaDB":
         """Start and wait until it takes connections."""
@@ -113,9 +115,23 @@ class MariaDB:
         """Connection string of a new database: an empty one, or one with our schema."""
         name = f"test{next(self._numbers)}"
         self.root(f"CREATE DATABASE {name}")
-        if schema:
+        if schema and not self._schema:
             asyncio.run(migrate.run(PoolSettings(self.dsn(name), driver="mysql")))
+            self._schema = self._dump(name)
+        elif schema:
+            sql.script(f"root:@unix({self.data}/s.sock)/{name}", self._schema)
         return self.dsn(name)
+
+    def _dump(self, name: str) -> list[str]:
+        """Statements that make another database what this one is: tables, what is in them, triggers."""
+        tables = [table for (table,) in self.execute("SHOW TABLES", name)]
+        statements = [f"CREATE TABLE {table} LIKE {name}.{table}" for table in tables]
+        statements += [f"INSERT INTO {table} SELECT * FROM {name}.{table}" for table in tables]
+        for trigger, *_ in self.execute("SHOW TRIGGERS", name):
+            statements.append(str(self.execute(f"SHOW CREATE TRIGGER {trigger}", name)[0][2]))
+        others = self.execute(f"SELECT routine_name FROM information_schema.routines WHERE routine_schema = '{name}'")
+        assert not others, f"copy these too: {others}"
+        return statements
 
     def dsn(self, name: str) -> str:
         """Connection string of a database."""

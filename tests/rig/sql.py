@@ -15,15 +15,24 @@ from db.settings import Dialect, PoolSettings
 def rows(driver: Dialect, dsn: str, query: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
     """The rows; none when the statement gives none."""
     if driver == "mysql":
-        return asyncio.run(_of_mysql(dsn, query, parameters))
+        return asyncio.run(_on_mysql(dsn, (query, parameters)))
     with psycopg.connect(dsn, autocommit=True) as connection:
         cursor = connection.execute(query.encode(), parameters or None)
         return cursor.fetchall() if cursor.description else []
 
 
-async def _of_mysql(dsn: str, query: str, parameters: Sequence[object]) -> list[Row]:
+def script(dsn: str, statements: Sequence[str]) -> None:
+    """Run statements on a MySQL database, all on one connection."""
+    asyncio.run(_on_mysql(dsn, *((statement, ()) for statement in statements)))
+
+
+async def _on_mysql(dsn: str, *statements: tuple[str, Sequence[object]]) -> list[Row]:
+    """The rows of the last one."""
     connection = await MySQLConnection.open(parse(dsn), PoolSettings(dsn, driver="mysql"))
     try:
-        return await connection.fetch(query, parameters)
+        found: list[Row] = []
+        for query, parameters in statements:
+            found = await connection.fetch(query, parameters)
+        return found
     finally:
         connection.close()

@@ -51,8 +51,8 @@ def test_links_lead_somewhere(document: Path) -> None:
 
 
 def test_every_folders_map_names_its_files_and_no_others() -> None:
-    for folder in ("api", "app", "cluster", "db", "ws", "console", "bench"):
+    for folder in ("api", "app", "cluster", "db", "ws", "console", "bench", "tests/rig", "tests/plugins"):
         text = (ROOT / folder / "__init__.py").read_text()
-        files = {path.name for path in (ROOT / folder).iterdir() if not path.name.startswith("__")}
+        files = {path.name for path in (ROOT / folder).iterdir() if not path.name.startswith(("__", "test_"))}
         named = set(re.findall(r"^(\w+\.(?:py|html)) +", text, re.MULTILINE))
         assert named == {name for name in files if name.endswith((".py", ".html"))}, folder

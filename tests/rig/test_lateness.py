@@ -36,6 +36,7 @@ def test_time_is_divided_by_how_slow_the_machine_was_meanwhile(monkeypatch: pyte
     assert idle_s(5.0, 8.0) == 3.0
 
 
+@pytest.mark.alone
 def test_a_busy_machine_is_slow_and_later_an_idle_one_is_not(probe: Probe) -> None:
     time.sleep(1.0)
     before = time.monotonic()

@@ -6,6 +6,9 @@ import pytest
 
 from tests.plugins.drivers import Driver
 from tests.plugins.resources import uses
+from tests.rig.cluster import Cluster, Kept
+from tests.rig.mariadb import MariaCluster
+from tests.rig.pgcluster import PgCluster
 from tests.rig.prefetch import Prefetch
 from tests.rig.require import Require
 from tests.stories import tier as tiers
@@ -45,3 +48,18 @@ def tier(request: pytest.FixtureRequest, prefetched_tiers: Prefetch[Tier]) -> It
     manager, tier = prefetched_tiers.take(another=another(request, "tier"))
     yield tier
     prefetched_tiers.give_back(manager)
+
+
+@pytest.fixture(scope="module")
+def kept(servers: PgCluster | MariaCluster) -> Iterator[Kept]:
+    """Where `cluster` comes from."""
+    with Kept(lambda: Cluster(servers)) as kept:
+        yield kept
+
+
+@pytest.fixture
+@uses("node", "namespaces")
+def cluster(kept: Kept) -> Iterator[Cluster]:
+    """Three nodes over the module's `servers`, as they were at the beginning whatever the last story did to them."""
+    yield kept.take()
+    kept.give_back()

@@ -11,7 +11,7 @@ import pytest
 import requests
 
 from tests.plugins.resources import uses
-from tests.rig.cluster import SECRET, Cluster, Kept
+from tests.rig.cluster import SECRET, Cluster
 from tests.rig.lateness import idle_s
 from tests.rig.node import Node
 from tests.rig.people import new_channel, new_team, new_user
@@ -30,21 +30,6 @@ def servers() -> Iterator[PgCluster]:
     """A master and two replicas."""
     with PgCluster(2) as cluster:
         yield cluster
-
-
-@pytest.fixture(scope="module")
-def kept(servers: PgCluster) -> Iterator[Kept]:
-    """Where `cluster` comes from."""
-    with Kept(lambda: Cluster(servers)) as kept:
-        yield kept
-
-
-@pytest.fixture
-@uses("node", "namespaces")
-def cluster(kept: Kept) -> Iterator[Cluster]:
-    """Three nodes, as they were at the beginning whatever the last story did to them."""
-    yield kept.take()
-    kept.give_back()
 
 
 def test_a_login_on_one_node_is_valid_on_every_other_at_once(cluster: Cluster) -> None:

@@ -12,7 +12,7 @@ from requests import Response
 
 import app.version
 from tests.plugins.resources import uses
-from tests.rig.cluster import Cluster, Kept
+from tests.rig.cluster import Cluster
 from tests.rig.lateness import idle_s
 from tests.rig.people import new_channel, new_team, new_user
 from tests.rig.pgcluster import PgCluster
@@ -29,21 +29,6 @@ def servers() -> Iterator[PgCluster]:
     """A master and a replica."""
     with PgCluster(1) as cluster:
         yield cluster
-
-
-@pytest.fixture(scope="module")
-def kept(servers: PgCluster) -> Iterator[Kept]:
-    """Where `cluster` comes from."""
-    with Kept(lambda: Cluster(servers)) as kept:
-        yield kept
-
-
-@pytest.fixture
-@uses("node", "namespaces")
-def cluster(kept: Kept) -> Iterator[Cluster]:
-    """Three nodes, as they were at the beginning whatever the last story did to them."""
-    yield kept.take()
-    kept.give_back()
 
 
 def _pings(cluster: Cluster, places: tuple[int, ...] = (0, 1, 2)) -> list[tuple[int, str]]:

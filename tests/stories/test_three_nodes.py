@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from tests.plugins.drivers import Driver, drivers
-from tests.plugins.resources import uses
-from tests.rig.cluster import Cluster, Kept
+from tests.rig.cluster import Cluster
 from tests.rig.load import Load, assert_exactly_once
 from tests.rig.mariadb import MariaCluster
 from tests.rig.network import Loopback, Unavailable
@@ -30,21 +29,6 @@ def servers(driver: Driver, require: Require) -> Iterator[PgCluster | MariaClust
         require("MariaDB")
     with MariaCluster(0) if driver == "mysql" else PgCluster(0) as servers:
         yield servers
-
-
-@pytest.fixture(scope="module")
-def kept(servers: PgCluster | MariaCluster) -> Iterator[Kept]:
-    """Where `cluster` comes from."""
-    with Kept(lambda: Cluster(servers)) as kept:
-        yield kept
-
-
-@pytest.fixture
-@uses("node", "namespaces")
-def cluster(kept: Kept) -> Iterator[Cluster]:
-    """Three nodes that were started at once on an empty database; restored after each story."""
-    yield kept.take()
-    kept.give_back()
 
 
 @pytest.mark.node

@@ -115,12 +115,16 @@ class MariaDB:
         """Connection string of a new database: an empty one, or one with our schema."""
         name = f"test{next(self._numbers)}"
         self.root(f"CREATE DATABASE {name}")
-        if schema and not self._schema:
-            asyncio.run(migrate.run(PoolSettings(self.dsn(name), driver="mysql")))
-            self._schema = self._dump(name)
-        elif schema:
-            sql.script(f"root:@unix({self.data}/s.sock)/{name}", self._schema)
+        if schema:
+            sql.script(f"root:@unix({self.data}/s.sock)/{name}", self._with_schema())
         return self.dsn(name)
+
+    def _with_schema(self) -> list[str]:
+        """Statements that copy our schema into an empty database, from one that nobody uses."""
+        if not self._schema:
+            asyncio.run(migrate.run(PoolSettings(self.new_database(), driver="mysql")))
+            self._schema = self._dump(f"test{next(self._numbers) - 1}")
+        return self._schema
 
     def _dump(self, name: str) -> list[str]:
         """Statements that make another database what this one is: tables, what is in them, triggers."""

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 import pytest
 
 from tests.plugins.resources import uses
+from tests.rig.directories import processes_of
 from tests.rig.lateness import idle_s
 from tests.rig.load import Load, assert_exactly_once, writers
-from tests.rig.node import Node, processes_of
+from tests.rig.node import Node
 from tests.rig.people import new_channel, new_team, new_user
 from tests.rig.scale import scale
 from tests.rig.socket import Socket

@@ -16,10 +16,10 @@ import pytest
 import requests
 
 from tests.plugins.resources import uses
-from tests.rig.directories import new_directory
+from tests.rig.directories import new_directory, processes_of
 from tests.rig.lateness import idle_s
 from tests.rig.load import Load
-from tests.rig.node import Node, processes_of
+from tests.rig.node import Node
 from tests.rig.people import new_channel, new_team, new_user
 from tests.rig.rest import Rest
 from tests.rig.socket import Socket

@@ -7,7 +7,8 @@ import pytest
 
 from tests.plugins.resources import uses
 from tests.rig.cluster import Cluster
-from tests.rig.node import Node, processes_of
+from tests.rig.directories import processes_of
+from tests.rig.node import Node
 from tests.rig.pgcluster import PgCluster
 from tests.rig.wait import until
 

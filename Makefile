@@ -34,7 +34,7 @@ check: $(VENV)/.all
 	$(BIN)/lint-imports
 
 # Two a core: stories wait while simulations compute. What is run by hand, `.venv/bin/pytest tests/…`, runs one by one.
-WORKERS ?= $(shell echo $$((2 * $$(nproc))))
+WORKERS ?= $(shell n=$$((2 * $$(nproc))); echo $$((n < 16 ? n : 16)))
 PYTEST  := $(BIN)/pytest -n $(WORKERS) --dist loadgroup
 
 # The tests that start no server.

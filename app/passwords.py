@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
@@ -18,26 +19,36 @@ log = logging.getLogger(__name__)
 
 MAX_WAITING = 32
 CHEAP_VARIABLE = "MMNODE_CHEAP_PASSWORDS"
-"""Set to 1 in the environment of a node of the tests: hashes cost nothing, and are worth nothing."""
+"""Names the data directory of a node of the tests: there hashes cost, and are worth, nothing."""
 
 
 class Hasher:
-    """Hashes and verifies. `waiting` is how many calls are under way."""
+    """Hashes and verifies. `waiting` is how many calls are under way.
 
-    def __init__(self, *, memory_kib: int = 19_456, passes: int = 2, max_waiting: int = MAX_WAITING) -> None:
+    rehash: whether what was hashed with other parameters is hashed anew when its owner logs in.
+    """
+
+    def __init__(
+        self, *, memory_kib: int = 19_456, passes: int = 2, max_waiting: int = MAX_WAITING, rehash: bool = True
+    ) -> None:
         self._hasher = PasswordHasher(time_cost=passes, memory_cost=memory_kib, parallelism=1)
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="passwords")
         self._max_waiting = max_waiting
+        self._rehash = rehash
         self._nobody: str | None = None
         self.waiting = 0
 
     @classmethod
-    def of(cls, environment: Mapping[str, str]) -> "Hasher":
-        """With the real parameters, unless the environment says that this is a test."""
-        if environment.get(CHEAP_VARIABLE) != "1":
+    def of(cls, environment: Mapping[str, str], data: Path) -> "Hasher":
+        """With the real parameters, unless the environment says that the node of this data directory is a test's."""
+        said = environment.get(CHEAP_VARIABLE)
+        if not said:
+            return cls()
+        if said != str(data):
+            log.warning("a variable for tests is ignored: it names another node", extra={"variable": CHEAP_VARIABLE})
             return cls()
         log.warning("passwords are hashed cheaply, for tests only", extra={"variable": CHEAP_VARIABLE})
-        return cls(memory_kib=64, passes=1)
+        return cls(memory_kib=64, passes=1, rehash=False)
 
     async def hash(self, password: str) -> str:
         """The encoded hash of a new password. Raises AppError 429 when too many wait."""
@@ -72,7 +83,8 @@ class Hasher:
             self._hasher.verify(stored, secret)
         except (VerificationError, InvalidHashError):
             return ""
-        return self._hasher.hash(secret) if self._hasher.check_needs_rehash(stored) else stored
+        again = self._rehash and self._hasher.check_needs_rehash(stored)
+        return self._hasher.hash(secret) if again else stored
 
     def close(self) -> None:
         """End the thread; calls under way are finished first."""

@@ -61,7 +61,7 @@ class ServingWorker(Worker):
             db=database,
             posts=batch.PostWriter(lambda: batch.connect(database), connections=BATCH_CONNECTIONS),
             bus=bus,
-            hasher=Hasher.of(os.environ),
+            hasher=Hasher.of(os.environ, self.start.paths.data),
             health=watch,
             operator=self.operator,
         )

@@ -32,24 +32,36 @@ def load(processes: int) -> Iterator[None]:
 
 
 def run(tests: list[str], directory: Path, number: int) -> tuple[dict[str, str], str]:
-    """One run: the outcome of each test, and what pytest said."""
+    """One run: the outcome of each test, and what pytest said. No outcomes: the run itself went wrong."""
     durations = directory / f"{number}.json"
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--timeout", "900", *tests],
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-c",
+            str(ROOT / "pyproject.toml"),
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            "--timeout",
+            "900",
+            *tests,
+        ],
         cwd=ROOT,
         env={**os.environ, "MMNODE_DURATIONS": str(durations)},
         capture_output=True,
         text=True,
         check=False,
     )
-    if not durations.exists():
+    if done.returncode not in (0, 1) or not durations.exists():
         return {}, done.stdout + done.stderr
     found = json.loads(durations.read_text())["tests"]
     return {name: test.get("outcome", "lost") for name, test in found.items()}, done.stdout
 
 
 def main(arguments: list[str]) -> int:
-    """Exit status 1 when any test failed in any run, 2 when nothing ran."""
+    """Exit status 1 when a test failed in any run, or a run did not come to its end."""
     parser = argparse.ArgumentParser(prog="python -m tests.flakes", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("tests", nargs="+", help="paths or node ids")
     parser.add_argument("-n", "--runs", type=int, default=20)
@@ -58,6 +70,7 @@ def main(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     ran: Counter[str] = Counter()
     failed: Counter[str] = Counter()
+    broken = 0
     with (
         tempfile.TemporaryDirectory() as directory,
         load(options.load),
@@ -66,17 +79,16 @@ def main(arguments: list[str]) -> int:
         runs = pool.map(lambda number: run(options.tests, Path(directory), number), range(options.runs))
         for number, (outcomes, said) in enumerate(runs, 1):
             bad = [name for name, outcome in outcomes.items() if outcome not in ("passed", "skipped")]
-            ran.update(outcomes)
+            ran.update(list(outcomes))
             failed.update(bad)
+            broken += not outcomes
             print(f"run {number}: {len(outcomes) - len(bad)} passed, {len(bad)} failed", flush=True)
             if bad or not outcomes:
                 print(said[-6000:], flush=True)
     for name in sorted(failed, key=lambda one: -failed[one]):
         print(f"{failed[name]} of {ran[name]} failed: {name}")
-    if not ran:
-        return 2
-    print(f"{len(ran)} tests, {sum(ran.values())} times: {sum(failed.values())} failures")
-    return 1 if failed else 0
+    print(f"{len(ran)} tests, {ran.total()} times: {failed.total()} failures, {broken} runs that went wrong")
+    return 1 if failed or broken or not ran else 0
 
 
 if __name__ == "__main__":

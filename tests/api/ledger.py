@@ -7,6 +7,7 @@ from typing import Generic, TypeVar
 import pytest
 
 T = TypeVar("T")
+_OUTCOMES = (pytest.fail.Exception, pytest.skip.Exception)
 
 
 class Ledger(Generic[T]):
@@ -32,6 +33,8 @@ class Ledger(Generic[T]):
 
     def _changes(self, again: Callable[[], object]) -> bool:
         before = self._state()
-        with contextlib.suppress(Exception):  # it failed by itself as well; here only what it leaves behind counts
+        with contextlib.suppress(
+            Exception, *_OUTCOMES
+        ):  # it failed by itself as well; here only what it leaves behind counts
             again()
         return self._state() != before

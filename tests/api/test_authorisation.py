@@ -129,8 +129,8 @@ def _assert_answers(
                     _assert_answer(other, world, operation, status, **parameters)
             else:
                 _assert_answer(who, world, operation, status, **parameters)
-        except AssertionError as error:
-            wrong.append(f"{role}, who is to get {status}: {error}")
+        except Exception as error:
+            wrong.append(f"{role}, who is to get {status}: {error!r}")
     assert not wrong, "\n".join(wrong)
 
 

@@ -91,7 +91,7 @@ def test_a_lone_surrogate_is_refused(world: World, operation: Operation) -> None
 @with_body
 def test_a_nul_character_is_refused(world: World, operation: Operation) -> None:
     for body in texts(world, operation, b"\\u0000"):
-        refused(send_body(world, operation, body), 400)
+        refused(send_body(world, operation, body), 400, "body")
 
 
 @with_body

@@ -2,14 +2,16 @@
 
 import asyncio
 import time
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from app.errors import AppError
-from app.passwords import Hasher
+from app.passwords import CHEAP_VARIABLE, Hasher
 
 
-def _cheap(**options: int) -> Hasher:
+def _cheap(**options: Any) -> Hasher:
     return Hasher(memory_kib=64, passes=1, **options)
 
 
@@ -71,3 +73,24 @@ async def test_any_text_can_be_hashed_or_is_just_wrong(password: str) -> None:
         assert await hasher.verify(await hasher.hash("other"), password) is None
     finally:
         hasher.close()
+
+
+async def test_only_the_node_that_the_variable_names_hashes_cheaply(tmp_path: Path) -> None:
+    real = "$argon2id$v=19$m=19456,t=2,p=1$"
+    for environment in ({}, {CHEAP_VARIABLE: ""}, {CHEAP_VARIABLE: "1"}, {CHEAP_VARIABLE: "/another"}):
+        hasher = Hasher.of(environment, tmp_path)
+        assert (await hasher.hash("password")).startswith(real), environment
+        hasher.close()
+    cheap = Hasher.of({CHEAP_VARIABLE: str(tmp_path)}, tmp_path)
+    assert "m=64,t=1" in await cheap.hash("password")
+    cheap.close()
+
+
+async def test_a_cheap_node_leaves_hashes_of_others_as_they_are(tmp_path: Path) -> None:
+    hasher = Hasher()
+    stored = await hasher.hash("password")
+    hasher.close()
+    cheap = Hasher.of({CHEAP_VARIABLE: str(tmp_path)}, tmp_path)
+    assert await cheap.verify(stored, "password") == stored
+    assert await cheap.verify(stored, "another") is None
+    cheap.close()

@@ -325,7 +325,7 @@ async def test_a_key_that_the_database_cannot_hold_fails_alone(
 async def test_reads_outlive_their_connection(database: Database, people: list[tuple[UserId, str]]) -> None:
     assert await users.find(database, people[0][0])
     await database.fetch(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = current_user AND pid <> pg_backend_pid()"
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
     )
     assert all(await asyncio.gather(*(users.find(database, user_id) for user_id, _ in people)))
 

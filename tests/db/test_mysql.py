@@ -15,7 +15,7 @@ from db.errors import BadValue, ConnectionLost, Deadlock, Duplicate, StatementFa
 from db.pool import Database
 from db.settings import PoolSettings
 from tests.plugins.drivers import drivers
-from tests.rig.lateness import idle_s
+from tests.rig.lateness import within
 from tests.rig.mariadb import MariaDB
 
 pytestmark = drivers("mysql")
@@ -298,7 +298,7 @@ async def test_a_lock_that_is_not_to_be_had_is_a_deadlock_and_rolled_back(
             async with impatient.transaction():
                 await impatient.execute("INSERT INTO systems (name, value) VALUES ('half', '')")
                 await impatient.execute("UPDATE systems SET value = 'x' WHERE name = 'n'")
-    assert idle_s(began) < ROW_WAIT_S + 2
+    assert within(ROW_WAIT_S + 2, since=began)
     assert await systems.find(database, "half") is None
     impatient.close()
 
@@ -328,7 +328,7 @@ async def test_a_master_is_closed_for_writing_while_transactions_wait_for_each_o
     try:
         facts = await mysql_failover.close_for_writing(privileged.dsn, privileged)
         assert not facts.writable
-        assert idle_s(began) < 5.0
+        assert within(5.0, since=began)
         ended = await asyncio.gather(*changing, return_exceptions=True)
         assert all(isinstance(one, ConnectionLost) for one in ended), ended
     finally:

@@ -9,12 +9,15 @@ PostgreSQL alone unless it says where else it means something:
 What is refused before any SQL runs says nothing new on another database and stays on one.
 """
 
+from collections import Counter
 from typing import Literal, get_args
 
 import pytest
 
 Driver = Literal["postgres", "mysql", "replicas"]
 ALL: tuple[Driver, ...] = get_args(Driver)
+ran: Counter[object] = Counter()
+"""How many tests of each this process has begun."""
 _MARKS = {"postgres": "postgres", "mysql": "mariadb", "replicas": "postgres"}
 
 
@@ -33,6 +36,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Register the mark."""
+    wrong = set(config.getoption("drivers").split(",")) - set(ALL)
+    if wrong:
+        raise pytest.UsageError(f"--drivers: {', '.join(sorted(wrong))}; there are {', '.join(ALL)}")
     config.addinivalue_line("markers", "drivers(*names): the databases that a test runs on; default: postgres")
 
 
@@ -45,3 +51,25 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     wanted = metafunc.config.getoption("drivers").split(",")
     values = [pytest.param(name, marks=getattr(pytest.mark, _MARKS[name]), id=name) for name in named if name in wanted]
     metafunc.parametrize("driver", values, indirect=True, scope="session")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what runs on other databases than those that are asked for."""
+    wanted = set(config.getoption("drivers").split(","))
+    if wanted == set(ALL):
+        return
+    others = [item for item in items if driver_of(item) not in {None, *wanted}]
+    if others:
+        config.hook.pytest_deselected(items=others)
+        items[:] = [item for item in items if item not in others]
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Count."""
+    ran[driver_of(item)] += 1
+
+
+def driver_of(item: pytest.Item) -> object:
+    """The database that a test runs on; None where it says nothing."""
+    callspec = getattr(item, "callspec", None)
+    return callspec.params.get("driver") if callspec is not None else None

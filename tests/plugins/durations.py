@@ -1,8 +1,9 @@
 """How long each test, folder and fixture took: written to build/durations.json, and summed up in a table at the end.
 
-The file is an object: `tests` maps a node id to the seconds of its `setup`, `call` and `teardown`, its `outcome`
-(passed, failed, error, skipped), the worker that ran it and the number of `seeds` that a simulation ran; `fixtures` maps a fixture to [how often it was set up, seconds], `wall_s` is the whole run. A second run of the
-same session of work (`make test` has two) is added with `--durations-add`.
+The file is an object: `tests` maps a node id to the seconds of its `setup`, `call` and `teardown`, its `outcome` (passed,
+failed, error, skipped; none of a test that never ran), its worker, the number of `seeds` that a simulation ran, and the
+bounds that were `excused` because the machine was slow; `fixtures` maps a fixture to [how often it was set up, seconds];
+`wall_s` and `exit_status` are of the whole run.
 """
 
 import json
@@ -15,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from tests.rig import scale
+from tests.rig import lateness, scale
 
 FILE = Path(os.environ.get("MMNODE_DURATIONS", Path(__file__).parents[2] / "build" / "durations.json"))
 _PHASES = ("setup", "call", "teardown")
@@ -23,12 +24,6 @@ _ROWS = 15
 
 Tests = dict[str, dict[str, Any]]
 Fixtures = dict[str, list[float]]
-
-
-def plain_id(node_id: str) -> str:
-    """A node id without the group that xdist appends to it."""
-    head, at, group = node_id.rpartition("@")
-    return head if at and "]" not in group and "/" not in group else node_id
 
 
 class Durations:
@@ -55,20 +50,34 @@ class Durations:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, object, object]:
-        """Note how many seeds a simulation ran."""
+        """Note how many seeds a simulation ran, and what was excused."""
         scale.seeds_run = 0
+        lateness.excused.clear()
         try:
             return (yield)
         finally:
             if scale.seeds_run:
                 item.user_properties.append(("seeds", scale.seeds_run))
+            if lateness.excused:
+                item.user_properties.append(("excused", list(lateness.excused)))
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """What is to run: what never does is seen to be missing."""
+        for item in session.items:
+            self.tests.setdefault(item.nodeid, {})
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_node_collection_finished(self, ids: list[str]) -> None:
+        """The same, of a worker."""
+        for one in ids:
+            self.tests.setdefault(one, {})
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Note the seconds of one phase of a test."""
-        found = self.tests.setdefault(plain_id(report.nodeid), {})
+        found = self.tests.setdefault(report.nodeid, {})
         found[report.when] = round(report.duration, 4)
         found["worker"] = getattr(report, "worker_id", "main")
-        found.update((name, value) for name, value in report.user_properties if name == "seeds")
+        found.update((name, value) for name, value in report.user_properties if name in ("seeds", "excused"))
         if report.outcome != "passed" or report.when == "call":
             outcome = "error" if report.outcome == "failed" and report.when != "call" else report.outcome
             found["outcome"] = outcome if found.get("outcome", "passed") == "passed" else found["outcome"]
@@ -79,23 +88,14 @@ class Durations:
         _add_fixtures(self.fixtures, getattr(node, "workeroutput", {}).get("fixtures", {}))
 
     @pytest.hookimpl(trylast=True)
-    def pytest_sessionfinish(self) -> None:
+    def pytest_sessionfinish(self, exitstatus: int) -> None:
         """A worker hands over what it knows; who runs alone, or controls, writes the file."""
         if hasattr(self._config, "workeroutput"):
             self._config.workeroutput["fixtures"] = self.fixtures
-        elif self.tests:
-            self._write()
-
-    def _write(self) -> None:
-        wall_s = time.monotonic() - self._began
-        if self._config.getoption("durations_add") and FILE.exists():
-            before = json.loads(FILE.read_text())
-            self.tests = before["tests"] | self.tests
-            _add_fixtures(self.fixtures, before["fixtures"])
-            wall_s += before["wall_s"]
-        FILE.parent.mkdir(parents=True, exist_ok=True)
-        text = json.dumps({"wall_s": wall_s, "fixtures": self.fixtures, "tests": self.tests}, indent=0, sort_keys=True)
-        FILE.write_text(text)
+        elif self.tests and not self._config.option.collectonly:
+            whole = {"wall_s": time.monotonic() - self._began, "exit_status": int(exitstatus)}
+            FILE.parent.mkdir(parents=True, exist_ok=True)
+            FILE.write_text(json.dumps(whole | {"fixtures": self.fixtures, "tests": self.tests}, indent=0))
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         """The table."""
@@ -104,6 +104,11 @@ class Durations:
         terminalreporter.section("durations (s)")
         for line in table(self.tests, self.fixtures):
             terminalreporter.write_line(line)
+        excused = {name: test["excused"] for name, test in self.tests.items() if "excused" in test}
+        if excused:
+            terminalreporter.section(f"{len(excused)} tests passed or failed beside bounds that a slow machine excused")
+            for name, bounds in sorted(excused.items()):
+                terminalreporter.write_line(f"{name}: {'; '.join(bounds[:3])}")
 
 
 def _add_fixtures(to: Fixtures, more: Fixtures) -> None:
@@ -128,11 +133,6 @@ def table(tests: Tests, fixtures: Fixtures) -> list[str]:
     for name, (count, total) in sorted(fixtures.items(), key=lambda one: -one[1][1])[:_ROWS]:
         lines.append(f"{name:56}{count:8.0f}{total:9.1f}")
     return lines
-
-
-def pytest_addoption(parser: pytest.Parser) -> None:
-    """The option of a run that continues another one."""
-    parser.addoption("--durations-add", action="store_true", help="add to build/durations.json, as a part of one run")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -1,10 +1,11 @@
 """A mark for each kind of server that a test starts, and a guard: who starts one without its mark fails at once.
 
-The guard sees every program that this process starts, by an audit hook on `subprocess.Popen`, so no helper of the rig
-has to remember to ask. A test gets its marks by `@pytest.mark.<name>`, by `pytestmark` of its module, or from a fixture
+The guard sees the programs that this process starts, by Python's audit events, so no helper of the rig has to remember to
+ask; what it stopped fails the test also where somebody caught that. Servers that tests share ask by `require`. A test gets its marks by `@pytest.mark.<name>`, by `pytestmark` of its module, or from a fixture
 that says `@uses("<name>")`. `make unit` leaves all of them out.
 """
 
+import re
 import shlex
 import sys
 from collections.abc import Callable, Generator, Iterable, Sequence
@@ -29,12 +30,20 @@ _PROGRAMS = {
     "chromium": "browser",
     "chromium-browser": "browser",
     "chromedriver": "browser",
+    "google-chrome": "browser",
+    "firefox": "browser",
+    "pg_ctl": "postgres",
+    "mysqld": "mariadb",
 }
 # `mmnode <one of these>` talks to a node and starts none. `mmnode worker` is started by nodes only.
 _COMMANDS = frozenset({"config", "status", "drain", "db", "cluster", "--version", "--help", "-h"})
 # Programs that run what stands after their own options, and those that run a script.
-_WRAPPERS = frozenset({"ip", "unshare", "setpriv", "env", "setsid", "timeout", "nice", "sudo"})
+_WRAPPERS = frozenset(
+    {"ip", "unshare", "setpriv", "env", "setsid", "timeout", "nice", "sudo", "nohup", "taskset", "exec"}
+)
 _SHELLS = {"sh": "", "bash": ""}
+# Of audit events: where the program and its arguments stand.
+_EVENTS = {"subprocess.Popen": (0, 1), "os.posix_spawn": (0, 1), "os.exec": (0, 1), "os.spawn": (1, 2)}
 _USES = "__mmnode_uses__"
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -70,41 +79,77 @@ def started_by(command: Sequence[str]) -> set[str]:
 
 
 def _lines(script: str) -> Iterable[list[str]]:
-    for line in script.splitlines():
+    """The commands of a shell script, roughly: what stands between separators, without assignments before it."""
+    for line in re.split(r"[\n;|&(){}]+", script):
         try:
-            yield shlex.split(line)
+            words = shlex.split(line)
         except ValueError:
-            yield line.split()
+            words = line.split()
+        while words and re.match(r"\w+=", words[0]):
+            del words[0]
+        yield words
 
 
 class Guard:
     """Which test runs in this process, and what it may start."""
 
     def __init__(self) -> None:
-        self.item: pytest.Item | None = None
+        self._item: pytest.Item | None = None
+        self._refused: list[str] = []
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
         """From the first fixture that is set up for a test to the last one that is torn down after it."""
-        self.item = item
+        self._item = item
+        self._refused.clear()
         try:
             return (yield)
         finally:
-            self.item = None
+            self._item = None
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, object, object]:
+        """What was refused is a failure, whoever caught it."""
+        result = yield
+        if self._refused:
+            pytest.fail(self._refused[0], pytrace=False)
+        return result
 
     def audit(self, event: str, arguments: tuple[Any, ...]) -> None:
         """See `sys.addaudithook`."""
-        if event == "subprocess.Popen" and self.item is not None:
-            self.check([str(_text(one)) for one in _words(arguments[1])])
+        if self._item is None:
+            return
+        if event == "os.system":
+            self._check(["sh", "-c", str(_text(arguments[0]))])
+        elif event in _EVENTS:
+            program, words = (arguments[place] for place in _EVENTS[event])
+            command = [str(_text(one)) for one in _words(words)]
+            self._check(command)
+            if program is not None:
+                self._check([str(_text(program)), *command[1:]])
 
-    def check(self, command: Sequence[str]) -> None:
-        """Fail the running test if it starts what it has no mark for."""
-        assert self.item is not None
-        marked = {mark.name for mark in self.item.iter_markers()}
-        allowed = marked.union(*(_IMPLIED.get(name, set()) for name in marked))
-        for name in sorted(started_by(command) - allowed):
-            text = f"{self.item.nodeid} starts {command[0]} and lacks the mark `{name}`: see tests/plugins/resources.py"
+    def _check(self, command: Sequence[str]) -> None:
+        for name in sorted(started_by(command)):
+            self.require(name, f"starts {command[0]}")
+
+    def require(self, name: str, what: str) -> None:
+        """Fail the running test if it lacks a mark. what: it did, for the message."""
+        if self._item is None:
+            return
+        marked = {mark.name for mark in self._item.iter_markers()}
+        if name not in marked.union(*(_IMPLIED.get(one, set()) for one in marked)):
+            text = f"{self._item.nodeid} {what} and lacks the mark `{name}`: see tests/plugins/resources.py"
+            self._refused.append(text)
             pytest.fail(text, pytrace=False)
+
+
+_guards: list[Guard] = []
+
+
+def require(name: str) -> None:
+    """Say that the running test uses a server that may be running already."""
+    for guard in _guards:
+        guard.require(name, "uses a server")
 
 
 def _words(arguments: Any) -> list[Any]:
@@ -122,6 +167,9 @@ def pytest_itemcollected(item: pytest.Item) -> None:
     for definitions in info.name2fixturedefs.values() if info is not None else ():
         for name in getattr(definitions[-1].func, _USES, ()):
             item.add_marker(name)
+    for mark in list(item.iter_markers()):
+        for implied in _IMPLIED.get(mark.name, set()) - {mark.name}:
+            item.add_marker(implied)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -130,4 +178,5 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("markers", f"{name}: {text} (left out of `make unit`)")
     guard = Guard()
     config.pluginmanager.register(guard, "mmnode-guard")
+    _guards.append(guard)
     sys.addaudithook(guard.audit)

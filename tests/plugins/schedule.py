@@ -7,8 +7,8 @@ so what has the scope of a module is made once. Groups are handed out in this or
     2. what runs on nodes, then on databases: a worker that has such servers goes on with the groups of the same ones
     3. the rest
 
-and within each the largest first. Where it is proved, the one simulation that takes longest comes before all. A group is known by the id of its tests alone, because that is all that the
-controller gets to see.
+and within each the largest first. Where it is proved, the one simulation that takes longest comes before all. A group is
+known by the id of its tests alone, because that is all that the controller gets to see.
 """
 
 import re
@@ -88,7 +88,25 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
             self.workqueue.move_to_end(choose(list(self.workqueue), had, others), last=False)
             super()._assign_work_unit(node)
 
+        def remove_node(self, node: "WorkerController") -> str | None:
+            """What a dead worker has left goes back, without what it had finished; what it died of is not tried again.
+
+            xdist's own would hand out groups in which nothing is left: whoever gets one waits for ever.
+            """
+            workload = self.assigned_work.pop(node)
+            crashed: str | None = next(
+                (test for work in workload.values() for test, done in work.items() if not done), None
+            )
+            if crashed is not None:
+                workload[group_of(crashed)][crashed] = True
+                self.workqueue.update((group, work) for group, work in workload.items() if not all(work.values()))
+                for other in self.assigned_work:
+                    self._reschedule(other)
+            return crashed
+
         def _reschedule(self, node: "WorkerController") -> None:
+            if node not in self.registered_collections:
+                return  # it takes the place of one that died, and still collects
             if node.shutting_down or not self.workqueue or self._pending_of(self.assigned_work[node]) < _LOADED:
                 super()._reschedule(node)
 

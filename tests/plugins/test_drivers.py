@@ -46,8 +46,13 @@ def test_each_names_its_databases(tmp_path: Path) -> None:
 
 
 def test_some_of_them_may_be_asked_for(tmp_path: Path) -> None:
-    found = _collected(tmp_path, "--drivers", "mysql")
-    assert {name for name in found if "[" in name and "NOTSET" not in name} == {"test_two[mysql]", "test_all[mysql]"}
+    assert _collected(tmp_path, "--drivers", "mysql") == {"test_two[mysql]", "test_all[mysql]", "test_without"}
+
+
+def test_a_database_that_there_is_not_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(subprocess.CalledProcessError) as raised:
+        _collected(tmp_path, "--drivers", "mysq")
+    assert "--drivers: mysq; there are postgres, mysql, replicas" in raised.value.stderr
 
 
 def test_a_database_has_the_mark_of_its_server(tmp_path: Path) -> None:

@@ -32,6 +32,8 @@ ROOT = Path(__file__).parents[2]
         (["ip", "netns", "add", "one"], {"namespaces"}),
         (["ip", "link", "add", "one"], set()),
         (["git", "log", "mmnode.py"], set()),
+        (["sh", "-c", "cd /x && A=1 exec mmnode --workers 2"], {"node"}),
+        (["nohup", "mmnode"], {"node"}),
         ([], set()),
     ],
 )
@@ -43,7 +45,7 @@ def _run(directory: Path, source: str, *options: str) -> str:
     """What pytest says of a file of tests that has our guard."""
     path = directory / "test_it.py"
     path.write_text(
-        f"import asyncio, subprocess, threading\nimport pytest\nfrom tests.plugins.resources import uses\n{source}"
+        f"import asyncio, os, subprocess\nimport pytest\nfrom tests.plugins.resources import uses\n{source}"
     )
     command = [
         sys.executable,
@@ -78,13 +80,25 @@ PASSED = f"with pytest.raises(FileNotFoundError): {START.replace('chromium', '/n
         f"@pytest.fixture\ndef it(): {START}\ndef test_it(it): pass",
         f"@pytest.mark.node\ndef test_it(): {START}",
         "def test_it(): asyncio.run(asyncio.create_subprocess_exec('chromium'))",
-        f"def test_it():\n    try: {START}\n    except Exception: pass",
+        f"def test_it():\n    try: {START}\n    except BaseException: pass",
+        "def test_it(): os.system('true; chromium --headless')",
+        "def test_it(): os.posix_spawn('/nowhere/chromium', ['x'], {})",
+        "def test_it(): subprocess.run(['x'], executable='/nowhere/chromium')",
     ],
-    ids=["in a test", "in a fixture", "another mark", "by asyncio", "whatever is caught"],
+    ids=[
+        "in a test",
+        "in a fixture",
+        "another mark",
+        "by asyncio",
+        "whatever is caught",
+        "by system",
+        "by spawn",
+        "by another name",
+    ],
 )
 def test_without_its_mark_it_fails_by_name(tmp_path: Path, source: str) -> None:
     said = _run(tmp_path, source)
-    assert "starts chromium and lacks the mark `browser`" in said, said
+    assert "and lacks the mark `browser`" in said, said
     assert "1 passed" not in said
 
 
@@ -111,3 +125,10 @@ def test_a_node_may_start_its_postgresql(tmp_path: Path) -> None:
 def test_make_unit_leaves_every_mark_out() -> None:
     (line,) = [line for line in (ROOT / "Makefile").read_text().splitlines() if "-m 'not (" in line]
     assert set(line.partition("not (")[2].partition(")")[0].split(" or ")) == set(MARKS)
+
+
+def test_a_server_that_runs_already_needs_the_mark_too(tmp_path: Path) -> None:
+    source = "from tests.plugins import resources\n{}def test_it(): resources.require('postgres')"
+    assert "uses a server and lacks the mark `postgres`" in _run(tmp_path, source.format(""))
+    assert "1 passed" in _run(tmp_path, source.format("@pytest.mark.postgres\n"))
+    assert "1 passed" in _run(tmp_path, source.format("@pytest.mark.node\n"))

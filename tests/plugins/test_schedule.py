@@ -1,4 +1,9 @@
-"""What runs on one worker, and in which order."""
+"""What runs on one worker, and in which order; what becomes of the tests of a worker that dies."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 from tests.plugins.schedule import DATABASES, NODES, REST, STORIES, Group, choose, group_of
 
@@ -36,3 +41,23 @@ def test_a_worker_goes_on_where_its_servers_are_and_else_where_nobody_has_any() 
     assert choose(waiting, {"b"}, {"a"}).servers == "b"
     assert choose(waiting, set(), {"a", "b"}).servers == "c"
     assert choose(waiting, set(), {"a", "b", "c"}).servers == "a"
+
+
+def test_when_a_worker_dies_its_test_fails_once_and_all_others_run(tmp_path: Path) -> None:
+    for number in range(7):
+        body = "import os; os._exit(1)" if number == 3 else "pass"
+        text = f"def test_a(): pass\ndef test_b(): {body}\ndef test_c(): pass\n"
+        (tmp_path / f"test_{number}.py").write_text(text)
+    command = [sys.executable, "-m", "pytest", "-c", "/dev/null", "--rootdir", str(tmp_path), str(tmp_path)]
+    options = ("-p", "tests.plugins.schedule", "-p", "no:cacheprovider", "-n", "2", "--dist", "loadgroup", "-q")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    said = subprocess.run(
+        [*command, *options],
+        cwd=Path(__file__).parents[2],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    ).stdout
+    assert "1 failed, 20 passed" in said, said

@@ -6,6 +6,7 @@ cluster.py several nodes over one database, to be broken, and restored
 directories.py where servers keep their files: in memory
 faultproxy.py a TCP proxy that is late, cuts, ends halves and resets
 follower.py a client that follows channels through whatever happens
+kept.py    what the tests of a module use in turn, restored after each
 lateness.py how slow this machine is: seconds of an idle one
 load.py    clients that post without pause and remember what was acknowledged
 mariadb.py MariaDB servers, alone or as a master with replicas

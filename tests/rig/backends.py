@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any, Protocol
 
 from db.settings import Dialect
-from tests.plugins.drivers import Driver
+from tests.plugins.drivers import Driver, ran
 from tests.rig import mariadb, postgres
 from tests.rig.node import Node
 from tests.rig.pgcluster import PgCluster
@@ -95,7 +95,8 @@ class OnReplicas:
 
     def check(self, node: Node) -> None:
         """Replicas served reads."""
-        assert sum(_reads(node)), "these tests show nothing: the replicas were not read"
+        wanted = (ran["replicas"] - 20) // 2  # a few tests may read nothing
+        assert sum(_reads(node)) > wanted, "these tests show nothing: the replicas were hardly read"
 
 
 class LateNode(Node):

@@ -12,7 +12,7 @@ import contextlib
 import itertools
 import os
 import signal
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +56,7 @@ class Cluster:
         self._environment = dict(environment or {})
         self._workers, self._ws_workers = workers, ws_workers
         self.network = network(nodes + spare)
+        self._count = nodes
         self.nodes = [self._make(place) for place in range(nodes)]
         self.admin: Rest
 
@@ -243,8 +244,13 @@ class Cluster:
             _signal(pids, signal.SIGCONT)
 
     def restore(self) -> None:
-        """As at the beginning: all ways are open, every node runs and is configured as it was, all are green."""
+        """As at the beginning: all ways are open, every node runs and is configured as it was, all are green.
+
+        Of the database's servers it asks only what green says: no replica is late.
+        """
         self.heal()
+        while len(self.nodes) > self._count:
+            self.nodes.pop().__exit__()
         for place, node in enumerate(self.nodes):
             self.cont(place)
             node.restore()
@@ -261,40 +267,6 @@ class Cluster:
             self.configure(node, config)
         node.set_environment(**environment)
         node.start()
-
-
-class Kept:
-    """A cluster that the stories of a module use one after another, restored after each; a new one where that fails.
-
-    Use as a context manager.
-    """
-
-    def __init__(self, make: Callable[[], Cluster]) -> None:
-        self._make = make
-        self._cluster: Cluster | None = None
-
-    def take(self) -> Cluster:
-        """The cluster, as it was at its beginning."""
-        if self._cluster is None:
-            self._cluster = self._make().__enter__()
-        return self._cluster
-
-    def give_back(self) -> None:
-        """Restore it. Raises what that raised; the next one that is taken is new then."""
-        assert self._cluster is not None
-        try:
-            self._cluster.restore()
-        except BaseException:
-            self.__exit__()
-            raise
-
-    def __enter__(self) -> "Kept":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._cluster is not None:
-            cluster, self._cluster = self._cluster, None
-            cluster.__exit__()
 
 
 def _signal(pids: Iterable[int], number: int) -> None:

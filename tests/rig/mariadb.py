@@ -17,6 +17,7 @@ from typing import Any
 
 from db import migrate
 from db.settings import PoolSettings
+from tests.plugins import resources
 from tests.rig import lateness, sql
 from tests.rig.directories import new_directory
 from tests.rig.ports import free_port
@@ -133,7 +134,13 @@ class MariaDB:
         statements += [f"INSERT INTO {table} SELECT * FROM {name}.{table}" for table in tables]
         for trigger, *_ in self.execute("SHOW TRIGGERS", name):
             statements.append(str(self.execute(f"SHOW CREATE TRIGGER {trigger}", name)[0][2]))
-        others = self.execute(f"SELECT routine_name FROM information_schema.routines WHERE routine_schema = '{name}'")
+        others = self.execute(
+            f"SELECT 'routine', routine_name FROM information_schema.routines WHERE routine_schema = '{name}'"
+            f" UNION SELECT 'view', table_name FROM information_schema.views WHERE table_schema = '{name}'"
+            f" UNION SELECT 'event', event_name FROM information_schema.events WHERE event_schema = '{name}'"
+            " UNION SELECT 'foreign key', constraint_name FROM information_schema.referential_constraints"
+            f" WHERE constraint_schema = '{name}'"
+        )
         assert not others, f"copy these too: {others}"
         return statements
 
@@ -198,9 +205,14 @@ class MariaDB:
         return self.directory / "mariadb.log"
 
 
-@cache
 def shared() -> MariaDB:
     """The server that the tests of this process share; it ends with it."""
+    resources.require("mariadb")
+    return _shared()
+
+
+@cache
+def _shared() -> MariaDB:
     server = MariaDB().start()
     atexit.register(server.stop)
     return server

@@ -33,7 +33,7 @@ _PREFIX = "mmr"
 _HTTP, _INTER_NODE = 8065, 8075
 _TUNSETIFF, _TUN_WITHOUT_HEADER = 0x400454CA, 0x0001 | 0x1000
 _MTU = 1500
-_SUBNETS = 10
+_SUBNETS = 5
 _numbers = itertools.count()
 
 
@@ -152,7 +152,9 @@ class Namespaces:
         _ip("link", "add", self._bridge, "type", "bridge")
         taken = set(re.findall(r"\b10\.77\.(\d+)\.", _ip("-4", "address")))
         first = _SUBNETS * mine().index  # those of this process, as its ports are
-        number = next(one for one in range(first, first + _SUBNETS) if str(one) not in taken)
+        number = next((one for one in range(first, first + _SUBNETS) if str(one) not in taken), None)
+        if number is None:
+            raise Unavailable(f"all subnets of this process are taken: 10.77.{first} and {_SUBNETS - 1} more")
         subnet = f"10.77.{number}"
         _ip("address", "add", f"{subnet}.254/24", "dev", self._bridge)
         _ip("link", "set", self._bridge, "up")

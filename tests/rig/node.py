@@ -1,6 +1,6 @@
 """A real node as a process of its own: started by the command that operators use, on a free port.
 
-Its passwords are hashed cheaply, because nothing that it tests is about them; tests/stories/test_passwords.py is.
+Its passwords are hashed cheaply, because nothing that it tests is about them; tests/api/test_sessions.py has a node that is costly.
 """
 
 import json
@@ -54,7 +54,7 @@ class Node:
         self._environment = {
             "MM_SERVICESETTINGS_LISTENADDRESS": "127.0.0.1:0",
             "MM_TEAMSETTINGS_ENABLEOPENSERVER": "true",
-            CHEAP_VARIABLE: "1",
+            CHEAP_VARIABLE: str(self.data_dir),
             **(environment or {}),
         }
         if database == "shared":
@@ -123,16 +123,18 @@ class Node:
 
     def restore(self) -> None:
         """Run under the configuration and the environment of the first start, whatever has become of it."""
-        self._log_from = (self.directory / "node.log").stat().st_size
         config, environment = self._first
         runs = self.process is not None and self.process.poll() is None
         same = self.config_path.read_text() == config
         self.config_path.write_text(config)
         if runs and environment == self._environment and (same or self._returns_live()):
+            self._log_from = (self.directory / "node.log").stat().st_size
+            self.wait_up()
             return
         if runs:
             self.stop(timeout_s=60)
         self._environment = dict(environment)
+        self._log_from = (self.directory / "node.log").stat().st_size
         self.start()
 
     def _returns_live(self) -> bool:

@@ -8,12 +8,12 @@ import fcntl
 import itertools
 import os
 import socket
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-FIRST, LAST, SIZE = 10_000, 32_000, 1_000
-_LOCKS = Path(tempfile.gettempdir()) / f"mmnode-ports-{os.getuid()}"
+FIRST, LAST, SIZE = 10_000, 32_000, 500
+_LOCKS = Path("/tmp/mmnode-ports")
+"""One place for all users and runs of the machine, whatever TMPDIR says."""
 
 
 class Exhausted(Exception):
@@ -24,10 +24,12 @@ class PortRange:
     """`index`: which range this process holds, 0 and up; use it for whatever else must differ between rigs."""
 
     def __init__(self, locks: Path = _LOCKS) -> None:
-        locks.mkdir(mode=0o700, exist_ok=True)
+        if not locks.exists():
+            locks.mkdir(exist_ok=True)
+            locks.chmod(0o1777)
         self.index = -1
         for index in range((LAST - FIRST) // SIZE):
-            descriptor = os.open(locks / str(index), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+            descriptor = _open(locks / str(index))
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -58,6 +60,13 @@ class PortRange:
     def close(self) -> None:
         """Let others have the range."""
         os.close(self._lock)
+
+
+def _open(path: Path) -> int:
+    """By whoever made it: to lock a file it needs only to be read."""
+    if not path.exists():
+        os.close(os.open(path, os.O_CREAT | os.O_CLOEXEC, 0o644))
+    return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
 
 
 def _is_free(port: int) -> bool:

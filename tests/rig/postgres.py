@@ -9,6 +9,7 @@ from functools import cache
 
 from db import migrate
 from db.settings import PoolSettings
+from tests.plugins import resources
 from tests.rig.pgcluster import PgCluster
 
 _SCHEMA = "with_schema"
@@ -44,9 +45,14 @@ class Postgres:
         return self._cluster.master.socket_dsn(name)
 
 
-@cache
 def shared() -> Postgres:
-    """The server of this process; it ends with it."""
+    """The server that the tests of this process share; it ends with it."""
+    resources.require("postgres")
+    return _shared()
+
+
+@cache
+def _shared() -> Postgres:
     server = Postgres().start()
     atexit.register(server.stop)
     return server

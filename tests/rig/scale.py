@@ -8,6 +8,8 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection, wait
 from typing import Any, TypeVar
 
+from cluster import spawn
+
 PROVING = os.environ.get("MMNODE_PROVE") == "1"
 PROCESSES = min(2, os.cpu_count() or 1) if PROVING else 1
 
@@ -38,7 +40,9 @@ def for_each_seed(count: int, simulate: Callable[[random.Random], T], processes:
     try:
         for share in range(processes):
             ours, theirs = fork.Pipe(duplex=False)
-            child = fork.Process(target=_run_share, args=(theirs, range(share, count, processes), simulate))
+            child = fork.Process(
+                target=_run_share, args=(theirs, range(share, count, processes), simulate, os.getpid())
+            )
             child.start()
             children.append(child)
             theirs.close()
@@ -69,7 +73,8 @@ def _run(seed: int, simulate: Callable[[random.Random], T]) -> T:
         raise
 
 
-def _run_share(parent: Connection, seeds: range, simulate: Callable[[random.Random], T]) -> None:
+def _run_share(parent: Connection, seeds: range, simulate: Callable[[random.Random], T], pid: int) -> None:
+    spawn.die_with_parent(pid)
     try:
         parent.send(([_run(seed, simulate) for seed in seeds], ""))
     except BaseException:

@@ -4,9 +4,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.plugins.drivers import Driver
+from tests.plugins.drivers import Driver, driver_of
 from tests.plugins.resources import uses
-from tests.rig.cluster import Cluster, Kept
+from tests.rig.cluster import Cluster
+from tests.rig.kept import Kept
 from tests.rig.mariadb import MariaCluster
 from tests.rig.pgcluster import PgCluster
 from tests.rig.prefetch import Prefetch
@@ -22,14 +23,9 @@ def another(request: pytest.FixtureRequest, fixture: str) -> bool:
     return any(
         item.path == request.node.path
         and fixture in getattr(item, "fixturenames", ())
-        and _driver(item) == _driver(request.node)
+        and driver_of(item) == driver_of(request.node)
         for item in later
     )
-
-
-def _driver(item: pytest.Item) -> object:
-    callspec = getattr(item, "callspec", None)
-    return callspec.params.get("driver") if callspec is not None else None
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +47,7 @@ def tier(request: pytest.FixtureRequest, prefetched_tiers: Prefetch[Tier]) -> It
 
 
 @pytest.fixture(scope="module")
-def kept(servers: PgCluster | MariaCluster) -> Iterator[Kept]:
+def kept(servers: PgCluster | MariaCluster) -> Iterator[Kept[Cluster]]:
     """Where `cluster` comes from."""
     with Kept(lambda: Cluster(servers)) as kept:
         yield kept
@@ -59,7 +55,7 @@ def kept(servers: PgCluster | MariaCluster) -> Iterator[Kept]:
 
 @pytest.fixture
 @uses("node", "namespaces")
-def cluster(kept: Kept) -> Iterator[Cluster]:
+def cluster(kept: Kept[Cluster]) -> Iterator[Cluster]:
     """Three nodes over the module's `servers`, as they were at the beginning whatever the last story did to them."""
     yield kept.take()
     kept.give_back()

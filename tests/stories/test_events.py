@@ -13,7 +13,7 @@ import pytest
 from db.ids import new_id
 from tests.plugins.resources import uses
 from tests.rig.cluster import Cluster
-from tests.rig.lateness import idle_s
+from tests.rig.lateness import within
 from tests.rig.load import Load, assert_exactly_once
 from tests.rig.people import new_channel, new_team, new_user
 from tests.rig.pgcluster import PgCluster
@@ -48,7 +48,7 @@ def test_a_post_that_nobody_told_of_is_heard_everywhere_and_in_its_place(cluster
     committed = time.monotonic()
     for socket in sockets:
         assert socket.expect_post("unheard", LATE_S)["user_id"] == bob.id
-    assert idle_s(committed) <= LATE_S
+    assert within(LATE_S, since=committed)
     assert sockets[0].expect("posted")["data"]["sender_name"] == f"@{ann.user['username']}"
     ann.write(channel["id"], "after")
     for socket in sockets:
@@ -103,7 +103,7 @@ def test_a_change_whose_message_is_lost_is_heard_on_another_node_once(cluster: C
             assert ann.call(method, where, body).status_code == 200
         expected.append(event)
         until(partial(_has_come, far, post["id"], expected), LATE_S, f"{event} on the other side")
-        assert idle_s(before) <= LATE_S
+        assert within(LATE_S, since=before)
     cluster.heal()
     cluster.until_green()
     ann.write(channel["id"], "after all")
@@ -183,7 +183,7 @@ def test_behind_a_frozen_relay_posts_are_late_by_the_bound_and_who_was_removed_h
             for who in (far, near):
                 behind.expect_post(f"{number} of {who.url}", LATE_S)
             print(f"behind a frozen relay: {time.monotonic() - made:.2f} s")
-            assert idle_s(made) <= LATE_S
+            assert within(LATE_S, since=made)
             if not number:
                 answer = far.call("DELETE", f"/channels/{channel['id']}/members/{eve.id}")
                 assert answer.status_code == 200

@@ -9,7 +9,7 @@ import pytest
 from tests.plugins.resources import uses
 from tests.rig.cluster import Cluster
 from tests.rig.follower import Follower
-from tests.rig.lateness import idle_s
+from tests.rig.lateness import within
 from tests.rig.load import Load, assert_exactly_once
 from tests.rig.people import new_channel, new_team, new_user
 from tests.rig.pgcluster import PgCluster
@@ -81,7 +81,7 @@ def test_every_client_has_every_post_once_and_in_order_whatever_dies(cluster: Cl
     late = [
         (delay, _fault_at(began, made))
         for delay, made in delays
-        if delay > LATE_S and idle_s(made - wall, made - wall + delay) > LATE_S
+        if delay > LATE_S and not within(LATE_S, since=made - wall, until=made - wall + delay)
     ]
     assert late == []
 

@@ -17,7 +17,8 @@ import requests
 
 from tests.plugins.resources import uses
 from tests.rig.directories import new_directory, processes_of
-from tests.rig.lateness import idle_s
+from tests.rig.kept import Kept
+from tests.rig.lateness import within
 from tests.rig.load import Load
 from tests.rig.node import Node
 from tests.rig.people import new_channel, new_team, new_user
@@ -27,19 +28,18 @@ from tests.rig.wait import until
 
 
 @pytest.fixture(scope="module")
-@uses("node")
-def kept_node() -> Iterator[Node]:
+def kept_node() -> Iterator[Kept[Node]]:
     """Where `own_node` comes from."""
-    with Node(database="embedded", workers=2, ws_workers=1) as node:
-        yield node
+    with Kept(lambda: Node(database="embedded", workers=2, ws_workers=1)) as kept:
+        yield kept
 
 
 @pytest.fixture
-def own_node(kept_node: Node) -> Iterator[Node]:
+@uses("node")
+def own_node(kept_node: Kept[Node]) -> Iterator[Node]:
     """A node to be broken: it runs and is configured as at the beginning, whatever the last test did to it."""
-    yield kept_node
-    kept_node.restore()
-    kept_node.wait_up()
+    yield kept_node.take()
+    kept_node.give_back()
 
 
 def _client_config(node: Node) -> dict[str, str]:
@@ -53,7 +53,7 @@ def test_a_node_stops_at_once_and_in_good_order(own_node: Node, number: int) -> 
     sockets = [Socket.open(ann) for _ in range(5)]
     began = time.monotonic()
     assert own_node.stop(number) == 0
-    assert idle_s(began) <= 3.0
+    assert within(3.0, since=began)
     assert [one.expect_closed() for one in sockets] == [1012] * 5
     assert not processes_of(own_node.directory)
     assert not (own_node.data_dir / "run").is_symlink()
@@ -92,7 +92,7 @@ def test_the_second_start_takes_at_most_3_s_and_everything_is_still_there(own_no
     own_node.stop()
     began = time.monotonic()
     own_node.start()
-    assert idle_s(began) <= 3.0
+    assert within(3.0, since=began)
     again = Rest(own_node.url).log_in(ann.user["username"])
     assert again.get(f"/posts/{post['id']}")["message"] == "still here"
 

@@ -11,7 +11,7 @@ import pytest
 
 from tests.plugins.resources import uses
 from tests.rig.cluster import Cluster
-from tests.rig.lateness import idle_s
+from tests.rig.lateness import within
 from tests.rig.load import Load
 from tests.rig.people import new_channel, new_team, new_user
 from tests.rig.pgcluster import PgCluster
@@ -104,7 +104,7 @@ def test_where_the_owner_is_dead_a_client_begins_anew_at_once(cluster: Cluster) 
     began = time.monotonic()
     after = Socket.resume(cluster.client(ann, 1), _id(socket), socket.next_seq, first=0)
     assert after.expect("hello", 2.0)["seq"] == 0
-    assert idle_s(began) < 2.0
+    assert within(2.0, since=began)
     assert _id(after) != _id(socket)
     after.close()
     cluster.nodes[0].wait_up()

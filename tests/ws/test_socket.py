@@ -13,7 +13,8 @@ import requests
 from websockets.exceptions import InvalidStatus
 
 from tests.plugins.resources import uses
-from tests.rig.lateness import idle_s
+from tests.rig.kept import Kept
+from tests.rig.lateness import within
 from tests.rig.node import Node
 from tests.rig.people import new_channel, new_team, new_user
 from tests.rig.raw import Raw
@@ -26,19 +27,18 @@ from ws.stream import MAX_QUEUED_BYTES
 
 
 @pytest.fixture(scope="module")
-@uses("node")
-def kept_node() -> Iterator[Node]:
+def kept_node() -> Iterator[Kept[Node]]:
     """Where `own_node` comes from."""
-    with Node(workers=2, ws_workers=2) as node:
-        yield node
+    with Kept(lambda: Node(workers=2, ws_workers=2)) as kept:
+        yield kept
 
 
 @pytest.fixture
-def own_node(kept_node: Node) -> Iterator[Node]:
+@uses("node")
+def own_node(kept_node: Kept[Node]) -> Iterator[Node]:
     """A node to be broken: it runs and is configured as at the beginning, whatever the last test did to it."""
-    yield kept_node
-    kept_node.restore()
-    kept_node.wait_up()
+    yield kept_node.take()
+    kept_node.give_back()
 
 
 def _cookies(node: Node, who: Rest) -> str:
@@ -229,7 +229,7 @@ def test_without_a_ws_worker_that_answers_an_upgrade_is_503_and_soon(own_node: N
     began = time.monotonic()
     with pytest.raises(InvalidStatus) as caught:
         Socket.open(ann)
-    assert idle_s(began) < 2.0
+    assert within(2.0, since=began)
     assert caught.value.response.status_code == 503
     assert 1 <= int(caught.value.response.headers["Retry-After"]) <= 5
     for pid in pids:
@@ -509,7 +509,7 @@ def test_a_client_that_does_not_read_is_closed_and_others_lose_nothing(own_node:
     while "slow client closed" not in own_node.log:
         ann.write(channel["id"], f"{number} {message}")
         number += 1
-        assert idle_s(began) < 20
+        assert within(20, since=began)
     assert number * len(message) < 2 * MAX_QUEUED_BYTES
     bobs.expect_post(f"{number - 1} {message}")
     texts = [post["message"].split(" ")[0] for post in bobs.posts() if not post["type"]]

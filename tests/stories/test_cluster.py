@@ -301,7 +301,7 @@ def test_a_node_joins_and_leaves_without_a_failed_request(servers: PgCluster) ->
         third.start()
         cluster.until_green()
         cluster.kill(2)
-        until(lambda: cluster.members(0)[2]["state"] == "red", 5)
+        until(lambda: cluster.members(0).get(2, {}).get("state") == "red", 5, "the third to be red")
         assert cluster.nodes[0].ask("remove", node=str(cluster.members(0)[2]["id"]))["ok"]
         until(lambda: len(cluster.members(0)) == len(cluster.members(1)) == 2, 6, "the third to be removed")
         cluster.nodes.pop().__exit__()

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from db import batch, channels, posts, shards
+from db import batch, changes, channels, posts, shards
 from db.batch import PostWriter
 from db.drivers.pipeline import PipelineConnection
 from db.entities import Channel
@@ -128,6 +128,22 @@ async def test_several_workers_write_into_one_channel_in_one_order(database: Dat
     assert (head.seq, head.total_msg_count, head.last_post_at) == (161, 160, written[-1].create_at)
     for writer in writers:
         await writer.close()
+
+
+async def test_a_post_waits_for_a_change_that_is_under_way_and_takes_the_number_after_it(
+    database: Database, writer: PostWriter
+) -> None:
+    channel_id = await _channel(database, ANN)
+    async with database.transaction() as tx:
+        place = await changes.begin(tx, channel_id)
+        assert place is not None
+        writing = asyncio.create_task(writer.write(_post(channel_id)))
+        await asyncio.wait([writing], timeout=0.5)
+        assert not writing.done()
+        await changes.record(tx, place, "post_edited", new_id())
+    written = await writing
+    assert written is not None
+    assert (written.seq, written.create_at > place.at) == (place.seq + 1, True)
 
 
 async def test_only_members_write_unless_the_caller_says_so(database: Database, writer: PostWriter) -> None:

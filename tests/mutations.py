@@ -1,0 +1,944 @@
+"""Deliberate breaks of the product: `python -m tests.mutations [NAME…]` proves that the tests see each of them.
+
+Each is made alone, in a copy of the checkout's tracked files, and the tests named beside it are run there, on every
+database that it concerns by itself. It is red when a test fails, or a fixture around it; a run that collects nothing, or
+that cannot be collected, shows nothing and is a mistake here.
+
+    --list     what there is                  --jobs N   so many copies side by side
+    --control  the same tests without a break: all must pass
+"""
+
+import argparse
+import os
+import queue
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.plugins.drivers import Driver
+
+ROOT = Path(__file__).parents[1]
+RUN_S = 1200.0
+_FAILED = re.compile(r"^(FAILED|ERROR) (tests/\S+?\.py::.+?)(?: - .*)?$", re.MULTILINE)
+_BOTH: tuple[Driver, ...] = ("postgres", "mysql")
+_ALL: tuple[Driver, ...] = ("postgres", "mysql", "replicas")
+_NONE: tuple[Driver, ...] = ()
+
+
+class Mistake(Exception):
+    """An entry of the list is not true any more."""
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """`old`, which stands exactly once in the file `path`, becomes `new`.
+
+    tests: arguments of pytest that must not pass then. databases: on each of which, alone; () for tests without one.
+    """
+
+    name: str
+    path: str
+    old: str
+    new: str
+    tests: tuple[str, ...]
+    databases: tuple[Driver, ...] = _NONE
+
+    def apply(self, root: Path) -> None:
+        """Break the copy of the product in `root`. Raises Mistake."""
+        file = root / self.path
+        text = file.read_text()
+        if text.count(self.old) != 1:
+            raise Mistake(f"{self.name}: `old` stands {text.count(self.old)} times in {self.path}")
+        text = text.replace(self.old, self.new)
+        if file.suffix == ".py":
+            compile(text, self.path, "exec")
+        file.write_text(text)
+
+    def undo(self, root: Path) -> None:
+        """Mend it. With the former time of the file: what was compiled of the broken one is of another."""
+        shutil.copy2(ROOT / self.path, root / self.path)
+
+
+MUTATIONS = (
+    # app: who may do what, and what is told ------------------------------------------------------------------------
+    Mutation(
+        "private channels are read by the whole team",
+        "app/permissions.py",
+        'return access.channel.type == "O" and can_in_team(',
+        "return can_in_team(",
+        ("tests/api/test_post_lists.py::test_a_private_channel_is_read_by_its_members_only",),
+        _ALL,
+    ),
+    Mutation(
+        "every member of a team may remove others",
+        "app/roles.py",
+        '" create_private_channel invite_user add_user_to_team"',
+        '" create_private_channel invite_user add_user_to_team remove_user_from_team"',
+        ("tests/api/test_administration.py::test_who_may",),
+        ("postgres",),
+    ),
+    Mutation(
+        "every user may act for others",
+        "app/roles.py",
+        '" create_emojis delete_emojis"\n',
+        '" create_emojis delete_emojis edit_other_users"\n',
+        ("tests/api/test_authorisation.py::test_nobody_acts_for_another_but_administrators",),
+        _ALL,
+    ),
+    Mutation(
+        "who left a team keeps the rights of a member",
+        "app/permissions.py",
+        "if member is not None and member.delete_at == 0 and granted(",
+        "if member is not None and granted(",
+        ("tests/app/test_permissions.py",),
+    ),
+    Mutation(
+        "an expired session goes on",
+        "app/sessions.py",
+        "if found is None or found[1].delete_at or found[0].expires_at <= now_ms:",
+        "if found is None or found[1].delete_at:",
+        ("tests/api/test_sessions.py::test_an_expired_session_is_refused",),
+        _ALL,
+    ),
+    Mutation(
+        "ending all sessions leaves them",
+        "app/sessions.py",
+        "await sessions.delete_everybodys(ctx.db)",
+        "pass",
+        ("tests/api/test_administration.py::test_revoking_everybodys_sessions_leaves_nobody",),
+        ("postgres",),
+    ),
+    Mutation(
+        "passwords are hashed with half of the memory",
+        "app/passwords.py",
+        "memory_kib: int = 19_456",
+        "memory_kib: int = 9_728",
+        ("tests/app/test_passwords.py",),
+    ),
+    Mutation(
+        "names in code are mentions",
+        "app/mentions.py",
+        '_MENTION.finditer(_CODE.sub(" ", message))',
+        "_MENTION.finditer(message)",
+        ("tests/app/test_mentions.py",),
+    ),
+    Mutation(
+        "a direct message mentions nobody",
+        "app/posts.py",
+        "if other != author.id]",
+        "if other == author.id]",
+        ("tests/api/test_posts.py::test_a_direct_message_mentions_the_other",),
+        _ALL,
+    ),
+    Mutation(
+        "reactions that were taken back are not told again",
+        "app/replay.py",
+        'case "reaction_added" | "reaction_removed":',
+        'case "reaction_added":',
+        ("tests/app/test_replay.py::test_reactions_are_told_again_as_they_were",),
+        _BOTH,
+    ),
+    Mutation(
+        "a part of what is missing is taken for all of it",
+        "app/replay.py",
+        "upto = min(upto, found_events[-1][0])",
+        "upto = end",
+        ("tests/app/test_replay.py::test_a_part_of_what_is_missing_ends_where_posts_or_changes_end",),
+        _BOTH,
+    ),
+    Mutation(
+        "one request more than the burst is admitted",
+        "app/ratelimit.py",
+        "if retry_ns > 0:",
+        "if retry_ns > self._interval:",
+        ("tests/app/test_ratelimit.py",),
+    ),
+    Mutation(
+        "who reconnects flickers",
+        "app/presence.py",
+        "        person.gone_at = None\n        self._leaving.pop(user_id, None)\n",
+        "        person.gone_at = None\n",
+        ("tests/app/test_presence.py",),
+    ),
+    # api: what comes in --------------------------------------------------------------------------------------------
+    Mutation(
+        "a cookie posts without its CSRF token",
+        "api/auth.py",
+        'frozenset({"GET", "HEAD", "OPTIONS"})',
+        'frozenset({"GET", "HEAD", "OPTIONS", "POST"})',
+        ("tests/api/test_sessions.py::test_a_cookie_does_not_write_without_it",),
+        ("postgres",),
+    ),
+    Mutation(
+        "bodies of unknown length have no limit",
+        "api/bodies.py",
+        "        if size > limit:\n",
+        "        if length is not None and size > limit:\n",
+        ("tests/api/test_refusals.py",),
+        ("postgres",),
+    ),
+    Mutation(
+        "deep nesting is an error of ours",
+        "api/bodies.py",
+        "except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:",
+        "except (msgspec.MsgspecError, UnicodeDecodeError) as error:",
+        ("tests/api/test_refusals.py",),
+        ("postgres",),
+    ),
+    Mutation(
+        "a NUL within a text is let in",
+        "api/bodies.py",
+        'any("\\0" in text for text in _texts(body))',
+        'any(text == "\\0" for text in _texts(body))',
+        ("tests/api/test_refusals.py::test_a_nul_character_is_refused",),
+        ("postgres",),
+    ),
+    Mutation(
+        "a body that is refused leaves a row behind",
+        "api/bodies.py",
+        "        raise errors.invalid_body(name) from error\n",
+        "        row = (__import__('uuid').uuid4().hex[:26],)\n"
+        "        await ctx.db.execute(\"INSERT INTO preferences (user_id, category, name) VALUES (%s, 'c', 'n')\", row)\n"
+        "        raise errors.invalid_body(name) from error\n",
+        ("tests/api/test_refusals.py::test_what_is_not_json_is_refused",),
+        ("postgres",),
+    ),
+    Mutation(
+        "a second Host is taken",
+        "api/server.py",
+        "            if self._has_host:\n",
+        "            if self._has_host and not value:\n",
+        ("tests/api/test_http_strictness.py",),
+        ("postgres",),
+    ),
+    Mutation(
+        "codings beside chunked are taken",
+        "api/server.py",
+        'value.strip().lower() != b"chunked"',
+        'not value.strip().lower().endswith(b"chunked")',
+        ("tests/api/test_http_strictness.py",),
+        ("postgres",),
+    ),
+    Mutation(
+        "an upgrade overtakes a request",
+        "api/server.py",
+        "if unanswered or self._has_body or",
+        "if self._has_body or",
+        ("tests/api/test_http_strictness.py",),
+        ("postgres",),
+    ),
+    Mutation(
+        "workers do not count what others admitted",
+        "api/throttle.py",
+        "for key, number in message.counts:",
+        "for key, number in message.counts[1:]:",
+        ("tests/api/test_throttle.py",),
+        ("postgres",),
+    ),
+    Mutation(
+        "what a client says of its address is believed",
+        "api/proxies.py",
+        'for hop in reversed(value.decode("latin-1").split(",")):',
+        'for hop in value.decode("latin-1").split(","):',
+        ("tests/api/test_proxies.py",),
+    ),
+    # db: posts and their numbers -------------------------------------------------------------------------------------
+    Mutation(
+        "postgres: a retry is not looked up by its pending id",
+        "db/posts.py",
+        "ON p.user_id = i.user_id AND p.pending_post_id = i.pending_post_id",
+        "ON p.id = i.id AND p.pending_post_id = i.pending_post_id",
+        ("tests/db/test_posts.py::test_the_same_pending_id_is_the_same_post_and_takes_no_number",),
+        ("postgres",),
+    ),
+    Mutation(
+        "mysql: a retry is not looked up by its pending id",
+        "db/mysql/batch.py",
+        "row = by_key.get((post.user_id, post.pending_post_id)) or by_id.get(post.id)",
+        "row = by_id.get(post.id)",
+        ("tests/db/test_posts.py::test_the_same_pending_id_is_the_same_post_and_takes_no_number",),
+        ("mysql",),
+    ),
+    Mutation(
+        "postgres: posts have the time of the plain clock",
+        "db/posts.py",
+        "greatest((extract(epoch FROM clock.now) * 1000)::bigint, h.last_update_at + 1)",
+        "(extract(epoch FROM clock.now) * 1000)::bigint",
+        ("tests/db/test_posts.py",),
+        ("postgres",),
+    ),
+    Mutation(
+        "mysql: posts have the time of the plain clock",
+        "db/mysql/batch.py",
+        "max(now_ms - 1, last_at)",
+        "now_ms - 1",
+        ("tests/db/test_posts.py",),
+        ("mysql",),
+    ),
+    Mutation(
+        "postgres: a batch does not lock the heads",
+        "db/posts.py",
+        'ANY($1) ORDER BY channel_id FOR NO KEY UPDATE"',
+        'ANY($1) ORDER BY channel_id"',
+        ("tests/db/test_posts.py::test_a_post_waits_for_a_change_that_is_under_way_and_takes_the_number_after_it",),
+        ("postgres",),
+    ),
+    Mutation(
+        "mysql: a batch does not lock the heads",
+        "db/mysql/batch.py",
+        "ORDER BY channel_id FOR UPDATE",
+        "ORDER BY channel_id",
+        ("tests/db/test_posts.py::test_a_post_waits_for_a_change_that_is_under_way_and_takes_the_number_after_it",),
+        ("mysql",),
+    ),
+    Mutation(
+        "postgres: a new master goes on from the number of the old one",
+        "db/numbers.py",
+        '"postgres": f"coalesce((SELECT ({_POSTGRES}) << {TERM_BITS} {_MARK}), 0)"',
+        '"postgres": "0"',
+        ("tests/db/test_numbers.py",),
+        ("postgres",),
+    ),
+    Mutation(
+        "mysql: a master that was not met yet counts as the one before",
+        "db/numbers.py",
+        "\" - (CAST(substring_index(value, ' ', -1) AS BINARY) = CAST(concat(@mmnode_server, '/0') AS BINARY))\"",
+        '" - 1"',
+        ("tests/db/test_numbers.py",),
+        ("mysql",),
+    ),
+    Mutation(
+        "two changes of a channel may have one time",
+        "db/changes.py",
+        "greatest({NOW_MS[tx.dialect]}, last_update_at + 1)",
+        "greatest({NOW_MS[tx.dialect]}, last_update_at)",
+        ("tests/api/test_edits.py::test_times_of_changes_only_grow",),
+        _ALL,
+    ),
+    Mutation(
+        "a bad post takes its whole batch along",
+        "db/batch.py",
+        "            if len(batch) == 1:\n                self._fail(batch[0], error)\n",
+        "            if batch:\n                for item in batch:\n                    self._fail(item, error)\n",
+        ("tests/db/test_batch.py::test_one_bad_row_fails_alone",),
+    ),
+    Mutation(
+        "postgres: mentions in replies count as those in roots",
+        "db/channels.py",
+        "count(*) FILTER (WHERE x.is_root)",
+        "count(*)",
+        ("tests/api/test_posts.py::test_a_mention_in_a_reply_is_none_of_a_root",),
+        ("postgres", "replicas"),
+    ),
+    Mutation(
+        "mysql: mentions in replies count as those in roots",
+        "db/channels.py",
+        "(SELECT count(*) {_UNVIEWED} AND x.is_root)",
+        "(SELECT count(*) {_UNVIEWED})",
+        ("tests/api/test_posts.py::test_a_mention_in_a_reply_is_none_of_a_root",),
+        ("mysql",),
+    ),
+    Mutation(
+        "mysql: viewing a channel leaves it unread",
+        "db/mysql/channels.py",
+        "AND m.viewed_seq <= h.seq",
+        "AND m.viewed_seq > h.seq",
+        ("tests/api/test_channels.py::test_viewing_reads_all_there_is",),
+        ("mysql",),
+    ),
+    Mutation(
+        "mysql: who left a team cannot come back",
+        "db/mysql/teams.py",
+        "if row[0] == 0:",
+        "if row[0] >= 0:",
+        ("tests/api/test_teams.py::test_who_left_may_come_back_as_an_ordinary_member",),
+        ("mysql",),
+    ),
+    Mutation(
+        "mysql: texts that differ by a space at the end are one",
+        "db/drivers/mysql_connection.py",
+        '= "utf8mb4_nopad_bin", ',
+        '= "utf8mb4_bin", ',
+        ("tests/db/test_mysql.py",),
+        ("mysql",),
+    ),
+    Mutation(
+        "mysql: a backslash breaks out of a literal",
+        "db/drivers/mysql_text.py",
+        'value.replace("\\\\", "\\\\\\\\").replace("\'", "\'\'")',
+        'value.replace("\'", "\'\'")',
+        ("tests/db/test_posts.py::test_any_text_is_kept_as_it_is",),
+        ("mysql",),
+    ),
+    Mutation(
+        "wrong passwords are not counted",
+        "db/users.py",
+        "SET failed_attempts = failed_attempts + 1 WHERE",
+        "SET failed_attempts = failed_attempts + 0 WHERE",
+        ("tests/api/test_sessions.py::test_after_ten_wrong_passwords_the_account_is_locked",),
+        _ALL,
+    ),
+    Mutation(
+        "a wrong password is counted when it was looked at",
+        "app/sessions.py",
+        "    if not await users.count_login_attempt(ctx.db, user.id, ctx.config.service_settings.maximum_login_attempts):\n"
+        '        raise AppError("api.user.check_user_login_attempts.too_many.app_error", 401)\n'
+        "    stored = await ctx.hasher.verify(user.password, password)\n",
+        "    if user.failed_attempts >= ctx.config.service_settings.maximum_login_attempts:\n"
+        '        raise AppError("api.user.check_user_login_attempts.too_many.app_error", 401)\n'
+        "    stored = await ctx.hasher.verify(user.password, password)\n"
+        "    await users.count_login_attempt(ctx.db, user.id, 1 << 30)\n",
+        ("tests/api/test_sessions.py::test_guesses_at_once_have_one_budget_over_all_workers",),
+        _ALL,
+    ),
+    Mutation(
+        "postgres: who joins does not lock the head",
+        "db/channels.py",
+        '    await db.fetch("SELECT seq FROM channel_heads WHERE channel_id = %s FOR NO KEY UPDATE", (channel_id,))\n',
+        "",
+        ("tests/db/test_posts.py::test_parallel_joins_leave_no_holes",),
+        ("postgres",),
+    ),
+    Mutation(
+        "mysql: who joins does not lock the head",
+        "db/mysql/channels.py",
+        '" FROM channel_heads WHERE channel_id = %s FOR UPDATE"',
+        '" FROM channel_heads WHERE channel_id = %s"',
+        ("tests/db/test_posts.py::test_parallel_joins_leave_no_holes",),
+        ("mysql",),
+    ),
+    Mutation(
+        "a change does not lock the head",
+        "db/changes.py",
+        '{"postgres": "FOR NO KEY UPDATE", "mysql": "FOR UPDATE"}',
+        '{"postgres": "", "mysql": ""}',
+        ("tests/api/test_reactions.py::test_reactions_of_many_at_once_are_all_there",),
+        _ALL,
+    ),
+    Mutation(
+        "of two who open a direct channel at once one fails",
+        "app/channels.py",
+        "    except Duplicate:  # the other one was faster\n",
+        "    except ZeroDivisionError:  # the other one was faster\n",
+        ("tests/api/test_channels.py::test_a_direct_channel_opened_by_both_at_once_is_one",),
+        _ALL,
+    ),
+    Mutation(
+        "mysql: who joins a channel twice fails",
+        "db/mysql/channels.py",
+        "    if is_member:\n        return None\n",
+        "",
+        ("tests/api/test_channels.py::test_joining_twice_changes_nothing",),
+        ("mysql",),
+    ),
+    # db: what others are told, copies, replicas ------------------------------------------------------------------------
+    Mutation(
+        "postgres: nobody is told that a team was left",
+        "db/schema/postgres/0002_outbox.sql",
+        "log_change('team_members', 'team_id', 'user_teams', 'user_id')",
+        "log_change('team_members', 'team_id')",
+        ("tests/app/test_caches.py",),
+        ("postgres",),
+    ),
+    Mutation(
+        "mysql: nobody is told that a channel was left",
+        "db/schema/mysql/0002_outbox.sql",
+        "('channel_members', OLD.channel_id), ('user_channels', OLD.user_id);",
+        "('channel_members', OLD.channel_id);",
+        ("tests/app/test_caches.py",),
+        ("mysql",),
+    ),
+    Mutation(
+        "postgres: a change is told of once more",
+        "db/outbox.py",
+        '" AND NOT pg_visible_in_snapshot(xid, %s::pg_snapshot)"',
+        '" AND %s::pg_snapshot IS NOT NULL"',
+        ("tests/db/test_outbox.py",),
+        ("postgres",),
+    ),
+    Mutation(
+        "mysql: a transaction that was open for long is never told of",
+        "db/mysql/outbox.py",
+        "self._missing = kept | dict.fromkeys(new, now)",
+        "self._missing = kept",
+        ("tests/db/test_outbox.py",),
+        ("mysql",),
+    ),
+    Mutation(
+        "a copy counts whatever has changed",
+        "db/cache.py",
+        "return self.stamps.hold(shards, tokens) and fence_open(polled_ns, self.now_ns())",
+        "return fence_open(polled_ns, self.now_ns())",
+        ("tests/app/test_caches.py",),
+        _BOTH,
+    ),
+    Mutation(
+        "a copy counts however long ago the last poll was",
+        "db/cache.py",
+        "return self.stamps.hold(shards, tokens) and fence_open(polled_ns, self.now_ns())",
+        "return self.stamps.hold(shards, tokens)",
+        ("tests/db/test_cache.py",),
+    ),
+    Mutation(
+        "what changed while it was read is kept",
+        "db/cache.py",
+        "        if stamps.hold(shards, tokens):\n            self._keep(key, _Copy(shards, tokens, value, "
+        "self._size(value) if self._size is not None else 0))",
+        "        if shards:\n            self._keep(key, _Copy(shards, stamps.take(shards), value, "
+        "self._size(value) if self._size is not None else 0))",
+        ("tests/db/test_cache.py",),
+    ),
+    Mutation(
+        "what ties a user to a channel does not depend on the team",
+        "db/channels.py",
+        "return shards.channel(channel_id), shards.user_channels(user_id), shards.user_teams(user_id)",
+        "return shards.channel(channel_id), shards.user_channels(user_id)",
+        ("tests/app/test_caches.py",),
+        _BOTH,
+    ),
+    Mutation(
+        "a batch of reads mixes up its answers",
+        "db/loader.py",
+        "found[lookup, keys[row[0] - 1]] = row[1:]",
+        "found[lookup, keys[-row[0]]] = row[1:]",
+        ("tests/db/test_loader.py",),
+        ("postgres",),
+    ),
+    Mutation(
+        "who asks no more is read for",
+        "db/loader.py",
+        "            if all(waiter.done() for waiter in waiters):\n                continue\n",
+        "",
+        ("tests/db/test_loader.py::test_who_stops_waiting_harms_nobody_and_is_not_asked_for",),
+    ),
+    Mutation(
+        "replicas are read whatever they lack",
+        "db/routing.py",
+        "if seen[index].replayed < floor or not self.fit(",
+        "if not self.fit(",
+        ("tests/api/test_channels.py", "tests/api/test_edits.py"),
+        ("replicas",),
+    ),
+    Mutation(
+        "a write raises no floors",
+        "db/pool.py",
+        "            self.floors.raise_to(changed, position)\n        elif",
+        "            pass\n        elif",
+        ("tests/api/test_channels.py", "tests/api/test_edits.py"),
+        ("replicas",),
+    ),
+    Mutation(
+        "of a row only the key counts",
+        "db/pool.py",
+        "if of is not None and any(self.floors.floor(of(row)) > replayed for row in rows):",
+        "if of is not None and not rows:",
+        ("tests/db/test_pool.py",),
+    ),
+    Mutation(
+        "what a replica lacks is not there",
+        "db/pool.py",
+        "            rows = await self._from_replica(sql, parameters, on, of)\n            if rows:\n                return rows[0]",
+        "            rows = await self._from_replica(sql, parameters, on, of)\n            if rows is not None:\n"
+        "                return rows[0] if rows else None",
+        ("tests/db/test_pool.py",),
+    ),
+    Mutation(
+        "a lease that another one has taken is no hindrance",
+        "db/leases.py",
+        "if row is None or row[0] != fence.token:",
+        "if row is None:",
+        ("tests/db/test_leases.py",),
+        _BOTH,
+    ),
+    Mutation(
+        "two take a lease at once",
+        "db/leases.py",
+        'FROM leases WHERE name = %s FOR UPDATE",  # noqa: S608',
+        'FROM leases WHERE name = %s",  # noqa: S608',
+        ("tests/db/test_leases.py::test_of_many_that_ask_at_once_one_gets_it",),
+        _BOTH,
+    ),
+    Mutation(
+        "a lease that has ended is renewed",
+        "db/leases.py",
+        "WHERE name = %s AND token = %s AND expires_at > {now_ms}",
+        "WHERE name = %s AND token = %s",
+        ("tests/db/test_leases.py",),
+        _BOTH,
+    ),
+    # ws --------------------------------------------------------------------------------------------------------------
+    Mutation(
+        "the limit of a message counts characters",
+        "ws/protocol.py",
+        "self._message_bytes += len(event.data.encode())",
+        "self._message_bytes += len(event.data)",
+        ("tests/ws/test_protocol.py",),
+    ),
+    Mutation(
+        "a burst of messages is never over",
+        "ws/protocol.py",
+        "self._allowance_at = now\n        return self._allowance >= 0.0",
+        "self._allowance_at = now\n        return True",
+        ("tests/ws/test_protocol.py",),
+    ),
+    Mutation(
+        "a gap is skipped",
+        "ws/heads.py",
+        "if event.seq == channel.head + 1 and not channel.waiting:",
+        "if not channel.waiting:",
+        ("tests/ws/test_heads.py",),
+    ),
+    Mutation(
+        "events that come twice are sent twice",
+        "ws/heads.py",
+        "        if event.seq <= channel.head:\n            return ()\n",
+        "        if event.seq <= channel.head:\n            return (event,)\n",
+        ("tests/ws/test_events_sim.py",),
+    ),
+    Mutation(
+        "who comes back gets no event again that was written",
+        "ws/stream.py",
+        "        self._queue[:0] = again\n",
+        "",
+        ("tests/ws/test_stream.py",),
+    ),
+    Mutation(
+        "two events have one number",
+        "ws/stream.py",
+        "self.seq = seq + 1\n        dead",
+        "self.seq = seq + (seq != 3)\n        dead",
+        ("tests/ws/test_stream.py",),
+    ),
+    Mutation(
+        "who was removed from a channel still hears of it",
+        "ws/hub.py",
+        "        self._channels.leave(listener, channel_id)\n        self._heard.pop(channel_id, None)\n",
+        "        self._channels.leave(listener, channel_id)\n",
+        ("tests/ws/test_hub.py",),
+    ),
+    Mutation(
+        "everybody gets the copy of administrators",
+        "ws/hub.py",
+        "copy = sensitive if client.administrator else frame",
+        "copy = sensitive",
+        ("tests/api/test_edits.py::test_administrators_learn_who_deleted_a_post_and_nobody_else",),
+        ("postgres",),
+    ),
+    Mutation(
+        "an ended session keeps its sockets",
+        "ws/hub.py",
+        "for client in self.of_session(message.session_id):",
+        "for client in self.of_session(message.session_id)[1:]:",
+        ("tests/ws/test_hub.py",),
+    ),
+    Mutation(
+        "frames of 126 bytes have a short header",
+        "ws/fanout.py",
+        "if length < 126:",
+        "if length <= 126:",
+        ("tests/ws/test_fanout.py",),
+    ),
+    Mutation(
+        "where a connection went is forgotten",
+        "ws/claims.py",
+        "                self._forwarding.add(message.connection_id, message.reply_to, self._now())\n",
+        "                pass\n",
+        ("tests/ws/test_claims.py",),
+    ),
+    # cluster ---------------------------------------------------------------------------------------------------------
+    Mutation(
+        "messages of a peer that come twice are delivered twice",
+        "cluster/intake.py",
+        "if incarnation != self.incarnation or seq <= self.last or seq in self._waiting:",
+        "if incarnation != self.incarnation or seq in self._waiting:",
+        ("tests/cluster/test_mesh.py",),
+    ),
+    Mutation(
+        "who was late itself blames the others",
+        "cluster/membership.py",
+        "peer.heard_at = now if late_s >= SLEPT_S else min(now, peer.heard_at + late_s)",
+        "peer.heard_at = peer.heard_at",
+        ("tests/cluster/test_mesh.py",),
+    ),
+    Mutation(
+        "a cut between two nodes makes them down",
+        "cluster/membership.py",
+        "return now - max([peer.heard_at, *others])",
+        "return now - max([peer.heard_at, *(at for at in others if at < 0)])",
+        ("tests/cluster/test_mesh.py",),
+    ),
+    Mutation(
+        "a write does not wait for the other nodes",
+        "cluster/barrier.py",
+        "while self._waiting and (reached is None or self._waiting[0][0] <= reached):",
+        "while self._waiting:",
+        ("tests/cluster/test_coherence.py", "tests/cluster/test_mesh.py"),
+    ),
+    Mutation(
+        "a registration needs no right MAC",
+        "cluster/roster.py",
+        "if not self._keyring.is_good(said, row.mac):",
+        "if not self._keyring.is_good(said, row.mac) and not row.mac:",
+        ("tests/cluster/test_roster.py",),
+    ),
+    Mutation(
+        "an old registration that is put back counts",
+        "cluster/roster.py",
+        "if row.incarnation < self._highest.get(row.node_id, 0):",
+        "if row.incarnation < 0:",
+        ("tests/cluster/test_roster.py",),
+    ),
+    Mutation(
+        "work goes on for longer than its lease",
+        "cluster/lease.py",
+        "stop_s: float = 7.0",
+        "stop_s: float = 11.0",
+        ("tests/cluster/test_lease.py",),
+    ),
+    Mutation(
+        "a child that crashes again and again comes back at once",
+        "cluster/children.py",
+        "self._backoff_s = min(2 * self._backoff_s, BACKOFF_MOST_S)",
+        "self._backoff_s = min(self._backoff_s, BACKOFF_MOST_S)",
+        ("tests/cluster/test_children.py",),
+    ),
+    Mutation(
+        "other rate limits are no other configuration",
+        "cluster/digest.py",
+        "if dotted in _OWN or (",
+        'if dotted in _OWN or dotted.startswith("RateLimitSettings.") or (',
+        ("tests/cluster/test_digest.py",),
+    ),
+    Mutation(
+        "a member that is not heard is taken for quiet",
+        "cluster/quiet.py",
+        "or now - peer.said_at > HEARD_S:",
+        "or now - peer.said_at > 10 * HEARD_S:",
+        ("tests/cluster/test_quiet.py",),
+    ),
+    # Nodes: what only whole processes show ------------------------------------------------------------------------------
+    Mutation(
+        "a worker that ended is not replaced",
+        "cluster/supervisor.py",
+        "if place.life.due(now):",
+        "if place.life.due(now) and place.life.restarts < 0:",
+        ("tests/stories/test_life.py::test_a_worker_that_is_told_to_stop_is_replaced",),
+        ("postgres",),
+    ),
+    Mutation(
+        "sockets are not told what the outbox tells",
+        "cluster/relay.py",
+        "            self._publish(events.Changed(tuple(pairs[at : at + _PAIRS])))",
+        "            pass",
+        ("tests/ws/test_socket.py::test_what_is_changed_by_hand_reaches_sockets_within_2_s",),
+        ("postgres",),
+    ),
+    Mutation(
+        "what another node committed changes nothing here",
+        "cluster/changes.py",
+        "        self._database.landed(shards, int(envelope.position) if known else None)\n",
+        "",
+        ("tests/stories/test_three_nodes.py::test_what_is_posted_on_one_node_is_read_on_every_other_at_once",),
+        _BOTH,
+    ),
+    Mutation(
+        "what a poll of the outbox finds changes nothing",
+        "db/outbox.py",
+        "database.landed(changed, poll.position)",
+        "database.landed([], poll.position)",
+        ("tests/stories/test_replicas.py::test_an_update_by_hand_is_seen_by_every_worker_within_2_s",),
+        _BOTH,
+    ),
+    Mutation(
+        "nodes do not bring the schema up to date",
+        "cluster/relayworker.py",
+        "        await migrate.run(self.settings)\n",
+        "",
+        ("tests/stories/test_three_nodes.py::test_of_three_that_start_at_once_on_an_empty_database_one_migrates",),
+        _BOTH,
+    ),
+    Mutation(
+        "a former master is written to",
+        "db/pool.py",
+        "        if term_of(facts) < self.board.term():\n",
+        "        if term_of(facts) < self.board.term() and not facts.writable:\n",
+        ("tests/stories/test_failover.py::test_an_old_master_that_returns_is_refused",),
+        ("postgres",),
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run of pytest came to. first: the test that failed first; '' when none did."""
+
+    status: int
+    first: str
+    seconds: float
+    output: str
+
+    @property
+    def red(self) -> bool:
+        """Whether a test has seen the break."""
+        return self.status == 1 and bool(self.first)
+
+
+def run(root: Path, tests: Sequence[str], database: Driver | None, options: Sequence[str] = ()) -> Outcome:
+    """Run tests in a copy, on one database or on none."""
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
+    environment["PYTHONPATH"] = str(root)  # goes before an editable install, in all processes of a node
+    chosen = [] if database is None else ["--drivers", database]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *options, *chosen, *tests]
+    began = time.monotonic()
+    try:
+        done = subprocess.run(
+            command,
+            cwd=root,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=RUN_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return Outcome(-1, "", time.monotonic() - began, "it did not end")
+    return Outcome(done.returncode, _first(done.stdout), time.monotonic() - began, done.stdout)
+
+
+def _first(output: str) -> str:
+    """The first test that failed; else the first around which a fixture did."""
+    found: dict[str, str] = dict(reversed(_FAILED.findall(output)))
+    return found.get("FAILED") or found.get("ERROR", "")
+
+
+def copy_to(target: Path) -> None:
+    """Copy the tracked files of this checkout, as they lie there."""
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    for name in filter(None, listed.split("\0")):
+        if (ROOT / name).is_file():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, target / name)
+
+
+def runs_of(mutation: Mutation) -> Iterator[Driver | None]:
+    """The databases on which it must be red."""
+    yield from mutation.databases or (None,)
+
+
+def try_all(chosen: Sequence[Mutation], jobs: int) -> int:
+    """Make each break and run its tests; how many runs were not red."""
+    waiting: queue.SimpleQueue[Mutation] = queue.SimpleQueue()
+    for mutation in chosen:
+        waiting.put(mutation)
+    red: list[str] = []  # what a thread of ours fails at is in here neither
+
+    def work() -> None:
+        with tempfile.TemporaryDirectory(prefix="mmnode-mutations-") as directory:
+            root = Path(directory)
+            root.chmod(0o755)  # PostgreSQL's own account reads nothing here, but looks up its working directory
+            copy_to(root)
+            while True:
+                try:
+                    mutation = waiting.get_nowait()
+                except queue.Empty:
+                    return
+                mutation.apply(root)
+                try:
+                    for database in runs_of(mutation):
+                        outcome = run(root, mutation.tests, database, ["-x"])
+                        _say(mutation, database, outcome)
+                        if outcome.red:
+                            red.append(mutation.name)
+                finally:
+                    mutation.undo(root)
+
+    threads = [threading.Thread(target=work) for _ in range(min(jobs, len(chosen)))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return sum(len(list(runs_of(mutation))) for mutation in chosen) - len(red)
+
+
+def _say(mutation: Mutation, database: Driver | None, outcome: Outcome) -> None:
+    where = f"{mutation.name} [{database or '-'}]"
+    if outcome.red:
+        print(f"red     {where}: {outcome.first} ({outcome.seconds:.0f} s)", flush=True)
+    else:
+        tail = outcome.output[-2000:] if outcome.status else "all tests passed"
+        print(f"GREEN!  {where}: status {outcome.status} ({outcome.seconds:.0f} s)\n{tail}", flush=True)
+
+
+def control(chosen: Sequence[Mutation]) -> int:
+    """Run all their tests without a break, database by database; how many runs failed."""
+    wanted: dict[Driver | None, dict[str, None]] = {}
+    for mutation in chosen:
+        for database in runs_of(mutation):
+            wanted.setdefault(database, {}).update(dict.fromkeys(mutation.tests))
+    failed = 0
+    with tempfile.TemporaryDirectory(prefix="mmnode-mutations-") as directory:
+        root = Path(directory)
+        root.chmod(0o755)
+        copy_to(root)
+        for database, tests in wanted.items():
+            outcome = run(root, list(tests), database)
+            print(f"{'passed' if outcome.status == 0 else 'FAILED'}  [{database or '-'}] ({outcome.seconds:.0f} s)")
+            if outcome.status:
+                failed += 1
+                print(outcome.output[-4000:], flush=True)
+    return failed
+
+
+def check() -> None:
+    """Whether the list is true. Raises Mistake."""
+    names = [mutation.name for mutation in MUTATIONS]
+    for name in names:
+        if names.count(name) > 1:
+            raise Mistake(f"{name}: stands here twice")
+    for mutation in MUTATIONS:
+        number = (ROOT / mutation.path).read_text().count(mutation.old)
+        if number != 1:
+            raise Mistake(f"{mutation.name}: `old` stands {number} times in {mutation.path}")
+        for test in mutation.tests:
+            if not (ROOT / test.partition("::")[0]).exists():
+                raise Mistake(f"{mutation.name}: there is no {test}")
+
+
+def main() -> int:
+    """Exit status 1 when a break is not seen, 2 when the list is wrong."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", metavar="NAME", help="only those whose names hold one of these texts")
+    parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--list", action="store_true")
+    parser.add_argument("--control", action="store_true")
+    options = parser.parse_args()
+    chosen = [one for one in MUTATIONS if not options.names or any(name in one.name for name in options.names)]
+    try:
+        check()
+    except Mistake as error:
+        print(error, file=sys.stderr)
+        return 2
+    if not chosen:
+        print("there is none of that name", file=sys.stderr)
+        return 2
+    if options.list:
+        for one in chosen:
+            print(f"{one.name}: {one.path} [{', '.join(one.databases) or '-'}]")
+        return 0
+    if options.control:
+        return 1 if control(chosen) else 0
+    number = try_all(chosen, options.jobs)
+    print(f"{len(chosen)} breaks, {number} runs that were not red")
+    return 1 if number else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -83,7 +83,7 @@ def test_a_client_that_sprays_over_all_nodes_gets_one_budget(cluster: Cluster, p
     seen = _spray([node.url for node in cluster.nodes], seconds, pause_s)
     budget = BURST + 1 + PER_SEC * seconds
     assert set(seen) == {401, 429}
-    assert seen.total() >= 4 * budget
+    assert seen.total() >= 2 * budget, "it hardly asked for more than there is"
     assert 0.9 * budget <= seen[401] <= 1.1 * budget, seen
 
 

@@ -1,8 +1,8 @@
 """Deliberate breaks of the product: `python -m tests.mutations [NAME…]` proves that the tests see each of them.
 
 Each is made alone, in a copy of the checkout's tracked files, and the tests named beside it are run there, on every
-database that it concerns by itself. It is red when a test fails, or a fixture around it; a run that collects nothing, or
-that cannot be collected, shows nothing and is a mistake here.
+database that it concerns by itself. It is red when a test fails, or what a fixture looks at after it. A run that collects
+nothing, or that cannot be collected, or whose servers do not start, shows nothing.
 
     --list     what there is                  --jobs N   so many copies side by side
     --control  the same tests without a break: all must pass
@@ -814,9 +814,9 @@ def run(root: Path, tests: Sequence[str], database: Driver | None, options: Sequ
 
 
 def _first(output: str) -> str:
-    """The first test that failed; else the first around which a fixture did."""
+    """The first test that failed; else the first that a fixture judged after it. A server may fail to start by itself."""
     found: dict[str, str] = dict(reversed(_FAILED.findall(output)))
-    return found.get("FAILED") or found.get("ERROR", "")
+    return found.get("FAILED") or ("" if "ERROR at setup of" in output else found.get("ERROR", ""))
 
 
 def copy_to(target: Path) -> None:

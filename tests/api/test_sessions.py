@@ -15,6 +15,7 @@ from tests.api.conftest import Add, Configure
 from tests.api.expect import refused
 from tests.plugins.drivers import drivers
 from tests.plugins.resources import uses
+from tests.rig.backends import Backend
 from tests.rig.node import Node
 from tests.rig.people import new_channel, new_team, new_user, sign_up
 from tests.rig.rest import PASSWORD, Rest
@@ -34,6 +35,14 @@ def _log_in(node: Node, body: Any, **headers: str) -> requests.Response:
 
 def _me(node: Node, *, query: str = "", **options: Any) -> requests.Response:
     return requests.get(f"{node.url}/api/v4/users/me{query}", timeout=30, **options)
+
+
+@pytest.fixture(scope="module")
+@uses("node")
+def costly_node(backend: Backend) -> Iterator[Node]:
+    """A node that hashes passwords as nodes do, which takes time; those of other tests hash them cheaply."""
+    with backend.node(workers=2, environment={CHEAP_VARIABLE: ""}) as node:
+        yield node
 
 
 @pytest.fixture(scope="module")
@@ -450,7 +459,9 @@ def test_locking_counts_for_every_way_to_name_the_account(node: Node) -> None:
         refused(_log_in(node, {**way, "password": PASSWORD}), 401, LOCKED)
 
 
-def test_guesses_at_once_have_one_budget_over_all_workers(node: Node) -> None:
+def test_guesses_at_once_have_one_budget_over_all_workers(costly_node: Node) -> None:
+    """While a password is looked at, which takes long, others come."""
+    node = costly_node
     user = sign_up(node.url)
     together = threading.Barrier(20)
 
@@ -476,14 +487,6 @@ def test_locking_one_account_leaves_others_alone(node: Node, person: dict[str, A
     for _ in range(ATTEMPTS + 1):
         _guess(node, user)
     assert _guess(node, person, PASSWORD).status_code == 200
-
-
-@pytest.fixture(scope="module")
-@uses("node")
-def costly_node() -> Iterator[Node]:
-    """A node that hashes passwords as nodes do; those of other tests hash them cheaply."""
-    with Node(workers=2, environment={CHEAP_VARIABLE: ""}) as node:
-        yield node
 
 
 def test_a_password_is_stored_as_owasp_says(costly_node: Node) -> None:

@@ -10,8 +10,10 @@ from collections.abc import Iterator
 import pytest
 import requests
 
+from app.passwords import CHEAP_VARIABLE
 from tests.plugins.resources import uses
 from tests.rig.cluster import SECRET, Cluster
+from tests.rig.kept import Kept
 from tests.rig.lateness import within
 from tests.rig.node import Node
 from tests.rig.people import new_channel, new_team, new_user
@@ -30,6 +32,13 @@ def servers() -> Iterator[PgCluster]:
     """A master and two replicas."""
     with PgCluster(2) as cluster:
         yield cluster
+
+
+@pytest.fixture(scope="module")
+def kept(servers: PgCluster) -> Iterator[Kept[Cluster]]:
+    """Where `cluster` comes from. Its nodes hash passwords as nodes do: guesses at once overlap only so."""
+    with Kept(lambda: Cluster(servers, environment={CHEAP_VARIABLE: ""})) as kept:
+        yield kept
 
 
 def test_a_login_on_one_node_is_valid_on_every_other_at_once(cluster: Cluster) -> None:

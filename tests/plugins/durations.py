@@ -80,7 +80,16 @@ class Durations:
         found.update((name, value) for name, value in report.user_properties if name in ("seeds", "excused"))
         if report.outcome != "passed" or report.when == "call":
             outcome = "error" if report.outcome == "failed" and report.when != "call" else report.outcome
+            self._say_at_once(report)
             found["outcome"] = outcome if found.get("outcome", "passed") == "passed" else found["outcome"]
+
+    def _say_at_once(self, report: pytest.TestReport) -> None:
+        """A run of many minutes names what fails when it does, with its last line; the rest comes at the end."""
+        terminal = self._config.pluginmanager.get_plugin("terminalreporter")
+        if report.failed and terminal is not None and not hasattr(self._config, "workerinput"):
+            last = (report.longreprtext.strip().splitlines() or [""])[-1]
+            terminal.ensure_newline()
+            terminal.write_line(f"{report.nodeid}: {last[:200]}", red=True)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:

@@ -51,7 +51,9 @@ prove: setup
 
 # How often tests fail on a busy machine: make flakes T=tests/stories/test_kill.py N=20
 N ?= 20
-flakes: setup
+flakes:
+	@test -n "$(T)" || { echo 'usage: make flakes T=tests/stories/test_kill.py [N=20]' >&2; exit 2; }
+	$(MAKE) setup
 	$(BIN)/python -m tests.flakes -n $(N) $(T)
 
 # Whether the tests notice deliberate breaks.

@@ -28,7 +28,10 @@ class Ledger(Generic[T]):
         if after == self._before:
             return
         found = [name for name, again in self._cases if self._changes(again)]
-        who = "\n".join(found) or f"one of {len(self._cases)} cases, none of which does it again"
+        who = "\n".join(found) or (
+            f"none of {len(self._cases)} cases does it again: a fixture that is made for each test (`ann`, `bob`), or a"
+            " test of this module that may write, has done it (docs/testing.md)"
+        )
         pytest.fail(f"what may change nothing did: {self._before} before, {after} after; by\n{who}", pytrace=False)
 
     def _changes(self, again: Callable[[], object]) -> bool:

@@ -46,5 +46,5 @@ def test_a_change_that_does_not_happen_again_is_a_failure_all_the_same() -> None
     rows = Rows()
     ledger = _ledger(rows, "a", "b")
     rows.add()
-    with pytest.raises(pytest.fail.Exception, match="one of 2 cases"):
+    with pytest.raises(pytest.fail.Exception, match="none of 2 cases does it again"):
         ledger.settle()

@@ -25,13 +25,17 @@ def drivers(*names: Driver | Literal["all"]) -> pytest.MarkDecorator:
     """The mark of a test, or of a module; that of the test counts."""
     chosen = ALL if names == ("all",) else names
     assert chosen, "on which databases?"
-    assert set(chosen) <= set(ALL), chosen
+    assert set(chosen) <= set(ALL), f"drivers{chosen}: there are {', '.join(ALL)}, or 'all' alone"
     return pytest.mark.drivers(*chosen)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Some of the databases only."""
-    parser.addoption("--drivers", default=",".join(ALL), help="comma-separated: run on these databases only")
+    parser.addoption(
+        "--drivers",
+        default=",".join(ALL),
+        help=f"comma-separated, of {', '.join(ALL)}; what needs no database runs anyway",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -51,7 +51,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 def uses(*names: str) -> Callable[[F], F]:
     """Say of a fixture which resources it starts: every test that asks for it, directly or not, gets their marks."""
-    assert set(names) <= MARKS.keys(), names
+    assert set(names) <= MARKS.keys(), f"uses{names}: there are {', '.join(MARKS)}"
 
     def say(function: F) -> F:
         setattr(function, _USES, names)
@@ -138,7 +138,10 @@ class Guard:
             return
         marked = {mark.name for mark in self._item.iter_markers()}
         if name not in marked.union(*(_IMPLIED.get(one, set()) for one in marked)):
-            text = f"{self._item.nodeid} {what} and lacks the mark `{name}`: see tests/plugins/resources.py"
+            text = (
+                f'it {what} and lacks the mark `{name}`: @pytest.mark.{name} on the test, or @uses("{name}") on the'
+                f" fixture that does it (`node` includes `postgres`; docs/testing.md): {self._item.nodeid}"
+            )
             self._refused.append(text)
             pytest.fail(text, pytrace=False)
 

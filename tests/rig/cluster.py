@@ -27,6 +27,7 @@ from tests.rig.wait import until
 SECRET = "a secret of tests, of more than 32 bytes"
 PASSING = frozenset({"slow_loop", "worker_restarting", "repair_rate", "hwm_drop"})
 """Reasons that stay for a while after what they tell of, or come with load."""
+_HEARD_MS = 1500
 Sections = Mapping[str, Mapping[str, Any]]
 
 
@@ -170,6 +171,14 @@ class Cluster:
         """Wait for that."""
         until(self.is_green, timeout_s, f"a green cluster; logs:\n{self.logs()}")
 
+    def hear_each_other(self, *places: int) -> bool:
+        """Whether these nodes, or all, hear each other themselves: green they are also when a third one hears both."""
+        ids = {self.node_id(place) for place in places or range(len(self.nodes))}
+        links = {one["id"]: one["links"] for one in self.members(min(places, default=0)).values()}
+        return all(
+            links.get(one, {}).get(other, _HEARD_MS + 1) <= _HEARD_MS for one in ids for other in ids if one != other
+        )
+
     def logs(self) -> str:
         """The end of what each node has logged."""
         return "\n".join(f"--- {place}\n{node.log[-3000:]}" for place, node in enumerate(self.nodes))
@@ -257,6 +266,8 @@ class Cluster:
         for node in self.nodes:
             node.wait_up()
         self.until_green()
+        if self.enable:
+            until(self.hear_each_other, 20, "all nodes to hear each other")
 
     def restart(self, place: int, config: Sections | None = None, **environment: str) -> None:
         """Stop a node in good order (if it runs) and start it, with a change of config.json and of its environment."""

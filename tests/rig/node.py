@@ -18,6 +18,7 @@ import requests
 
 from app.passwords import CHEAP_VARIABLE
 from cluster import control, paths
+from tests.plugins import resources
 from tests.rig import lateness, postgres, sql
 from tests.rig.directories import new_directory
 from tests.rig.wait import until
@@ -57,6 +58,7 @@ class Node:
             CHEAP_VARIABLE: str(self.data_dir),
             **(environment or {}),
         }
+        resources.require("node")
         if database == "shared":
             self._environment["MM_SQLSETTINGS_DATASOURCE"] = postgres.shared().new_database(schema=True)
         self.write_config(config or {})

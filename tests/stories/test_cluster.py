@@ -163,6 +163,18 @@ def test_a_cut_between_two_nodes_makes_nobody_red_and_loses_no_event(cluster: Cl
     cluster.until_green()
 
 
+def test_after_a_long_cut_two_nodes_hear_each_other_soon(cluster: Cluster) -> None:
+    """An attempt to connect that began during the cut is given up, not left to the kernel, which tries ever more rarely."""
+    cluster.cut(0, 1)
+    time.sleep(scale(15, 40))
+    assert not cluster.hear_each_other(0, 1)
+    cluster.heal()
+    healed = time.monotonic()
+    until(lambda: cluster.hear_each_other(0, 1), 20, "the two to hear each other")
+    print(f"after {time.monotonic() - healed:.1f} s")
+    assert within(3.0, since=healed)
+
+
 def _statuses(cluster: Cluster, who: Rest, places: tuple[int, ...]) -> set[str]:
     return {cluster.client(cluster.admin, place).get(f"/users/{who.id}/status")["status"] for place in places}
 

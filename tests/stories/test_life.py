@@ -253,7 +253,8 @@ def _open_connections(node: Node) -> int:
 
 @pytest.mark.node
 def test_connections_to_the_database_keep_within_the_budget() -> None:
-    environment = {"MM_SQLSETTINGS_MAXOPENCONNS": "24"}
+    budget = 28  # what four api workers, two ws workers and the relay need at least, four each
+    environment = {"MM_SQLSETTINGS_MAXOPENCONNS": str(budget)}
     with Node(database="embedded", workers=4, ws_workers=2, environment=environment) as node:
         people = [new_user(node.url) for _ in range(8)]
         team = new_team(people[0], *people[1:])
@@ -262,4 +263,4 @@ def test_connections_to_the_database_keep_within_the_budget() -> None:
             for _ in range(5):
                 load.expect_more(50)
                 # A server that was told of the end of a connection needs a moment to end it.
-                until(lambda: _open_connections(node) <= 24, 2, "at most 24 connections")
+                until(lambda: _open_connections(node) <= budget, 2, f"at most {budget} connections")

@@ -33,17 +33,17 @@ def require() -> Require:
 
 
 @pytest.fixture(scope="session")
-def driver(request: pytest.FixtureRequest) -> Driver:
-    """The database of this test: see tests/plugins/drivers.py."""
+def driver(request: pytest.FixtureRequest, require: Require) -> Driver:
+    """The database of this test, which is provided: see tests/plugins/drivers.py."""
     chosen: Driver = request.param
+    if chosen == "mysql":
+        require("MariaDB")
     return chosen
 
 
 @pytest.fixture(scope="session")
-def backend(driver: Driver, require: Require) -> Iterator[Backend]:
+def backend(driver: Driver) -> Iterator[Backend]:
     """The servers of this kind of database, which all tests of this process share."""
-    if driver == "mysql":
-        require("MariaDB")
     with backends.start(driver) as backend:
         yield backend
 

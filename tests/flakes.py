@@ -17,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+_OPTIONS = ("-q", "-p", "no:cacheprovider", "--timeout", "900")
 
 
 @contextlib.contextmanager
@@ -35,19 +36,7 @@ def run(tests: list[str], directory: Path, number: int) -> tuple[dict[str, str],
     """One run: the outcome of each test, and what pytest said. No outcomes: the run itself went wrong."""
     durations = directory / f"{number}.json"
     done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "pytest",
-            "-c",
-            str(ROOT / "pyproject.toml"),
-            "-q",
-            "-p",
-            "no:cacheprovider",
-            "--timeout",
-            "900",
-            *tests,
-        ],
+        [sys.executable, "-m", "pytest", "-c", str(ROOT / "pyproject.toml"), *_OPTIONS, *tests],
         cwd=ROOT,
         env={**os.environ, "MMNODE_DURATIONS": str(durations)},
         capture_output=True,

@@ -1,7 +1,8 @@
 """The tests at their full counts, whole or in parts, and the record of it: `make prove`, `make prove PART=ws`.
 
 The record of the whole goes to docs/proof/<version>.txt, that of a part to build/proof-<part>.txt, that of a run which was
-cut short to build/proof-incomplete.txt: what ran where, counts by part, the seeds of each simulation, the slowest tests; at most 200 lines.
+cut short to build/proof-incomplete.txt: what ran where, counts by part, the seeds of each simulation, the slowest tests; at
+most 200 lines.
 """
 
 import datetime

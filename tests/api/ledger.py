@@ -7,7 +7,7 @@ from typing import Generic, TypeVar
 import pytest
 
 T = TypeVar("T")
-_OUTCOMES = (pytest.fail.Exception, pytest.skip.Exception)
+_FAILURES = (Exception, pytest.fail.Exception, pytest.skip.Exception)
 
 
 class Ledger(Generic[T]):
@@ -36,8 +36,6 @@ class Ledger(Generic[T]):
 
     def _changes(self, again: Callable[[], object]) -> bool:
         before = self._state()
-        with contextlib.suppress(
-            Exception, *_OUTCOMES
-        ):  # it failed by itself as well; here only what it leaves behind counts
+        with contextlib.suppress(*_FAILURES):  # that it fails was said before; here counts what it leaves behind
             again()
         return self._state() != before

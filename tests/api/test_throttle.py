@@ -342,7 +342,10 @@ def test_an_upgrade_counts_and_is_refused_before_anything_else(limited_node: Nod
             reply = raw.read()
             statuses.append(reply.status)
             if reply.status == 429:
-                assert int(reply.headers["retry-after"]) in (1, 2)  # what the other worker admitted meanwhile is owed too
+                assert int(reply.headers["retry-after"]) in (
+                    1,
+                    2,
+                )  # what the other worker admitted meanwhile is owed too
                 assert reply.headers["x-ratelimit-limit"] == str(BURST + 1)
                 assert b"api.context.rate_limit.app_error" in reply.body
                 assert reply.headers["connection"] == "close"

@@ -62,10 +62,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     wanted = set(config.getoption("drivers").split(","))
     if wanted == set(ALL):
         return
-    others = [item for item in items if driver_of(item) not in {None, *wanted}]
-    if others:
-        config.hook.pytest_deselected(items=others)
-        items[:] = [item for item in items if item not in others]
+    chosen = [item for item in items if driver_of(item) in {None, *wanted}]
+    config.hook.pytest_deselected(items=[item for item in items if driver_of(item) not in {None, *wanted}])
+    items[:] = chosen
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

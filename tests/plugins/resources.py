@@ -41,7 +41,7 @@ _COMMANDS = frozenset({"config", "status", "drain", "db", "cluster", "--version"
 _WRAPPERS = frozenset(
     {"ip", "unshare", "setpriv", "env", "setsid", "timeout", "nice", "sudo", "nohup", "taskset", "exec"}
 )
-_SHELLS = {"sh": "", "bash": ""}
+_SHELLS = frozenset({"sh", "bash"})
 # Of audit events: where the program and its arguments stand.
 _EVENTS = {"subprocess.Popen": (0, 1), "os.posix_spawn": (0, 1), "os.exec": (0, 1), "os.spawn": (1, 2)}
 _USES = "__mmnode_uses__"
@@ -68,7 +68,8 @@ def started_by(command: Sequence[str]) -> set[str]:
     if words[:1] and words[0] in _SHELLS and "-c" in words[:4]:
         return set().union(*(started_by(one) for one in _lines(command[words.index("-c") + 1])))
     if words[:1] and words[0] in _WRAPPERS:
-        places = [place for place, word in enumerate(words) if word == "mmnode" or word in _PROGRAMS | _SHELLS]
+        known = {"mmnode", *_PROGRAMS, *_SHELLS}
+        places = [place for place, word in enumerate(words) if word in known]
         return started_by(list(command)[places[0] :]) if places else set()
     program, rest = (words[0], words[1:]) if words else ("", [])
     if program.startswith("python") and "mmnode" in rest and rest[rest.index("mmnode") - 1] == "-m":
@@ -136,8 +137,7 @@ class Guard:
         """Fail the running test if it lacks a mark. what: it did, for the message."""
         if self._item is None:
             return
-        marked = {mark.name for mark in self._item.iter_markers()}
-        if name not in marked.union(*(_IMPLIED.get(one, set()) for one in marked)):
+        if self._item.get_closest_marker(name) is None:
             text = (
                 f'it {what} and lacks the mark `{name}`: @pytest.mark.{name} on the test, or @uses("{name}") on the'
                 f" fixture that does it (`node` includes `postgres`; docs/testing.md): {self._item.nodeid}"

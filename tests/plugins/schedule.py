@@ -22,10 +22,10 @@ from tests.rig.scale import PROVING
 if TYPE_CHECKING:
     from xdist.workermanage import WorkerController
 
-STORIES, NODES, DATABASES, REST = range(4)
+LONGEST, STORIES, NODES, DATABASES, REST = range(5)
 _SHARE_NODES = ("tests/api/", "tests/clients/", "tests/ws/")
 _DRIVER = re.compile(rf"\[({'|'.join((*ALL, 'nginx', 'haproxy'))})[-\]]")
-_LONGEST = "tests/cluster/test_coherence.py"
+_PROVED_LONGEST = "tests/cluster/test_coherence.py"
 _LOADED = 2
 """A worker gets its next group when it has fewer tests left than this: the last one starts only when another is known."""
 
@@ -42,8 +42,8 @@ class Group(NamedTuple):
 def group_of(node_id: str) -> Group:
     """The group of a test."""
     module = node_id.partition("::")[0]
-    if PROVING and module == _LONGEST:
-        return Group(STORIES, "", module, "")
+    if PROVING and module == _PROVED_LONGEST:
+        return Group(LONGEST, "", module, "")
     found = _DRIVER.search(node_id)
     driver = found[1] if found else ""
     if module.startswith("tests/stories/"):
@@ -65,8 +65,6 @@ def choose(waiting: list[Group], had: set[str], others: set[str]) -> Group:
             return 1
         return 0 if group.servers in had else 1 if group.servers not in others else 2
 
-    if any(group.module == _LONGEST and group.kind == STORIES for group in waiting):
-        return next(group for group in waiting if group.module == _LONGEST)
     return min((group for group in waiting if group.kind == kind), key=rank)  # the first of the best: the largest
 
 

@@ -47,19 +47,9 @@ def _run(directory: Path, source: str, *options: str) -> str:
     path.write_text(
         f"import asyncio, os, subprocess\nimport pytest\nfrom tests.plugins.resources import uses\n{source}"
     )
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-c",
-        "/dev/null",
-        "--rootdir",
-        str(directory),
-        "-p",
-        "tests.plugins.resources",
-    ]
+    command = [sys.executable, "-m", "pytest", "-c", "/dev/null", "--rootdir", str(directory)]
     done = subprocess.run(
-        [*command, "-p", "no:cacheprovider", "-q", *options, str(path)],
+        [*command, "-p", "tests.plugins.resources", "-p", "no:cacheprovider", "-q", *options, str(path)],
         cwd=ROOT,
         capture_output=True,
         text=True,

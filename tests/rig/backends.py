@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from db.settings import Dialect
 from tests.plugins.drivers import Driver, ran
 from tests.rig import mariadb, postgres
+from tests.rig.mariadb import MariaCluster
 from tests.rig.node import Node
 from tests.rig.pgcluster import PgCluster
 from tests.rig.wait import until
@@ -115,6 +116,11 @@ def _all_fit(node: Node) -> bool:
 def _reads(node: Node) -> list[int]:
     workers = node.ask("database")["workers"].values()
     return [replica["reads"] for worker in workers for replica in worker["pool"]["replicas"]]
+
+
+def servers(driver: Driver, replicas: int) -> PgCluster | MariaCluster:
+    """A master and replicas of somebody's own, to be broken; not started."""
+    return MariaCluster(replicas) if driver == "mysql" else PgCluster(replicas)
 
 
 @contextlib.contextmanager

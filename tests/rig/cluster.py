@@ -127,10 +127,7 @@ class Cluster:
 
     def client(self, who: Rest, place: int) -> Rest:
         """The same session on another node: no cookies, a connection of its own."""
-        rest = Rest(self.nodes[place].url)
-        rest.user, rest.token = who.user, who.token
-        rest.session.headers["Authorization"] = f"Bearer {who.token}"
-        return rest
+        return who.at(self.nodes[place].url)
 
     def sql(self, query: str) -> list[tuple[Any, ...]]:
         """Rows of a statement on the master, by its superuser."""
@@ -263,8 +260,6 @@ class Cluster:
         for place, node in enumerate(self.nodes):
             self.cont(place)
             node.restore()
-        for node in self.nodes:
-            node.wait_up()
         self.until_green()
         if self.enable:
             until(self.hear_each_other, 20, "all nodes to hear each other")

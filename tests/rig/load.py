@@ -94,6 +94,36 @@ class Load:
         self.failures.append(f"no acknowledgement of {pending_id} within {_GIVE_UP_S} s: {self.reasons[-1]}")
 
 
+class Readers:
+    """Calls in threads, each again and again. failures: what they raised. count: how often one did well."""
+
+    def __init__(self, calls: Sequence[Callable[[], Any]], pause_s: float = 0.01) -> None:
+        self.failures: list[str] = []
+        self.count = 0
+        self._stop = threading.Event()
+        self._pause_s = pause_s
+        self._threads = [threading.Thread(target=self._run, args=(call,), daemon=True) for call in calls]
+
+    def _run(self, call: Callable[[], Any]) -> None:
+        while not self._stop.is_set():
+            try:
+                call()
+                self.count += 1
+            except Exception as error:
+                self.failures.append(repr(error))
+            time.sleep(self._pause_s)
+
+    def __enter__(self) -> "Readers":
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(60)
+
+
 def writers(url: str, count: int) -> list[tuple[Rest, str]]:
     """New users with a channel each may write to; two channels in all."""
     people = [new_user(url, f"writer{number}") for number in range(count)]

@@ -114,17 +114,22 @@ class MariaDB:
 
     def new_database(self, *, schema: bool = False) -> str:
         """Connection string of a new database: an empty one, or one with our schema."""
-        name = f"test{next(self._numbers)}"
-        self.root(f"CREATE DATABASE {name}")
+        name = self._create()
         if schema:
             sql.script(f"root:@unix({self.data}/s.sock)/{name}", self._with_schema())
         return self.dsn(name)
 
+    def _create(self) -> str:
+        name = f"test{next(self._numbers)}"
+        self.root(f"CREATE DATABASE {name}")
+        return name
+
     def _with_schema(self) -> list[str]:
         """Statements that copy our schema into an empty database, from one that nobody uses."""
         if not self._schema:
-            asyncio.run(migrate.run(PoolSettings(self.new_database(), driver="mysql")))
-            self._schema = self._dump(f"test{next(self._numbers) - 1}")
+            name = self._create()
+            asyncio.run(migrate.run(PoolSettings(self.dsn(name), driver="mysql")))
+            self._schema = self._dump(name)
         return self._schema
 
     def _dump(self, name: str) -> list[str]:

@@ -129,15 +129,14 @@ class Node:
         runs = self.process is not None and self.process.poll() is None
         same = self.config_path.read_text() == config
         self.config_path.write_text(config)
-        if runs and environment == self._environment and (same or self._returns_live()):
-            self._log_from = (self.directory / "node.log").stat().st_size
-            self.wait_up()
-            return
-        if runs:
+        goes_on = runs and environment == self._environment and (same or self._returns_live())
+        if runs and not goes_on:
             self.stop(timeout_s=60)
         self._environment = dict(environment)
         self._log_from = (self.directory / "node.log").stat().st_size
-        self.start()
+        if not goes_on:
+            self.start()
+        self.wait_up()
 
     def _returns_live(self) -> bool:
         """Whether what config.json says can be had without a restart."""

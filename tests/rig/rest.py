@@ -51,6 +51,13 @@ class Rest:
         self.session.headers["Authorization"] = f"Bearer {self.token}"
         return self
 
+    def at(self, url: str) -> "Rest":
+        """The same session at another address, or on another connection: no cookies, only the token."""
+        rest = Rest(url)
+        rest.user, rest.token = self.user, self.token
+        rest.session.headers["Authorization"] = f"Bearer {self.token}"
+        return rest
+
     def write(self, channel_id: str, message: str, **more: Any) -> dict[str, Any]:
         """Post a message."""
         post: dict[str, Any] = self.post("/posts", {"channel_id": channel_id, "message": message, **more})

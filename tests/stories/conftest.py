@@ -11,7 +11,6 @@ from tests.rig.kept import Kept
 from tests.rig.mariadb import MariaCluster
 from tests.rig.pgcluster import PgCluster
 from tests.rig.prefetch import Prefetch
-from tests.rig.require import Require
 from tests.stories import tier as tiers
 from tests.stories.tier import Tier
 
@@ -29,10 +28,8 @@ def another(request: pytest.FixtureRequest, fixture: str) -> bool:
 
 
 @pytest.fixture(scope="module")
-def prefetched_tiers(driver: Driver, require: Require) -> Iterator[Prefetch[Tier]]:
+def prefetched_tiers(driver: Driver) -> Iterator[Prefetch[Tier]]:
     """Where `tier` comes from."""
-    if driver == "mysql":
-        require("MariaDB")
     with Prefetch(lambda: tiers.running(driver)) as prefetch:
         yield prefetch
 

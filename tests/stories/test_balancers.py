@@ -1,7 +1,6 @@
 """nginx and haproxy, as the samples in etc/ set them up, in front of three nodes that stop, die and come back."""
 
 import signal
-import threading
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -13,7 +12,7 @@ import requests
 from tests.plugins.resources import uses
 from tests.rig.balancer import Balancer
 from tests.rig.cluster import Cluster
-from tests.rig.load import Load, assert_exactly_once
+from tests.rig.load import Load, Readers, assert_exactly_once
 from tests.rig.people import new_channel, new_team, new_user
 from tests.rig.pgcluster import PgCluster
 from tests.rig.require import Require
@@ -42,42 +41,9 @@ def balancer(request: pytest.FixtureRequest, require: Require, cluster: Cluster)
         yield balancer
 
 
-class Readers:
-    """GETs without pause: on one kept connection each, or on a new one for each request."""
-
-    def __init__(self, calls: list[Callable[[], requests.Response]]) -> None:
-        self.failures: list[str] = []
-        self.done = 0
-        self._stop = threading.Event()
-        self._threads = [threading.Thread(target=self._run, args=(call,), daemon=True) for call in calls]
-
-    def _run(self, call: Callable[[], requests.Response]) -> None:
-        while not self._stop.is_set():
-            try:
-                response = call()
-                if response.status_code != 200:
-                    self.failures.append(f"{response.status_code} {response.text[:200]}")
-            except requests.RequestException as error:
-                self.failures.append(repr(error))
-            self.done += 1
-            time.sleep(0.02)
-
-    def __enter__(self) -> "Readers":
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join(60)
-
-
-def _through(balancer: Balancer, who: Rest) -> Rest:
-    rest = Rest(balancer.url)
-    rest.user, rest.token = who.user, who.token
-    rest.session.headers["Authorization"] = f"Bearer {who.token}"
-    return rest
+def _expect_200(call: Callable[[], requests.Response]) -> None:
+    response = call()
+    assert response.status_code == 200, f"{response.status_code} {response.text[:200]}"
 
 
 def _get(rest: Rest, path: str) -> requests.Response:
@@ -86,16 +52,17 @@ def _get(rest: Rest, path: str) -> requests.Response:
 
 
 def _traffic(balancer: Balancer) -> tuple[Load, Readers, Rest, dict[str, Any]]:
-    people = [_through(balancer, new_user(balancer.url)) for _ in range(4)]
+    people = [new_user(balancer.url).at(balancer.url) for _ in range(4)]
     team = new_team(people[0], *people[1:])
     channel = new_channel(people[0], team, *people[1:])
     load = Load([(one, channel["id"]) for one in people[:2]], pause_s=0.01)
-    readers = Readers([partial(people[2].call, "GET", "/users/me"), partial(_get, people[3], "/users/me")])
+    kept, new = partial(people[2].call, "GET", "/users/me"), partial(_get, people[3], "/users/me")
+    readers = Readers([partial(_expect_200, call) for call in (kept, new)], pause_s=0.02)
     return load, readers, people[0], channel
 
 
 def test_requests_and_websockets_go_through_to_every_node(balancer: Balancer, cluster: Cluster) -> None:
-    ann = _through(balancer, new_user(balancer.url))
+    ann = new_user(balancer.url).at(balancer.url)
     team = new_team(ann)
     channel = new_channel(ann, team)
     sockets: list[Socket] = []
@@ -137,7 +104,7 @@ def test_nodes_that_stop_in_turn_fail_no_request(balancer: Balancer, cluster: Cl
                 load.expect_more(20)
                 cluster.restart(place)
                 cluster.until_green()
-    print(f"{balancer.name}: {len(load.acknowledged)} posts, {readers.done} reads")
+    print(f"{balancer.name}: {len(load.acknowledged)} posts, {readers.count} reads")
     assert set(codes) == {Close.SERVICE_RESTART}, "sockets were cut that the node would have closed"
     assert readers.failures == []
     assert load.failures == []
@@ -155,6 +122,6 @@ def test_a_node_that_is_killed_fails_no_read_and_loses_no_post(balancer: Balance
         cluster.restart(1)
         cluster.until_green()
         load.expect_more(20)
-    print(f"{balancer.name}: {load.retries} posts sent again, {readers.done} reads")
+    print(f"{balancer.name}: {load.retries} posts sent again, {readers.count} reads")
     assert readers.failures == []
     assert_exactly_once(cluster.sql, load)

@@ -99,13 +99,6 @@ def _answers(url: str) -> bool:
         return False
 
 
-def _on(url: str, who: Rest) -> Rest:
-    rest = Rest(url)
-    rest.user, rest.token = who.user, who.token
-    rest.session.headers["Authorization"] = f"Bearer {who.token}"
-    return rest
-
-
 def test_a_client_of_the_demo_meets_one_service_and_ctrl_c_leaves_nothing(demo: Demo) -> None:
     for command in [line for line in demo.said.splitlines() if line.startswith("  curl")]:
         answer = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=30, check=True).stdout
@@ -115,8 +108,8 @@ def test_a_client_of_the_demo_meets_one_service_and_ctrl_c_leaves_nothing(demo: 
     channel = new_channel(ann, team)
     post = ann.write(channel["id"], "via node 1")
     for url in demo.urls[1:]:
-        assert _on(url, ann).get(f"/posts/{post['id']}")["message"] == "via node 1"
-        assert _on(url, ann).get(f"/channels/{channel['id']}/posts")["order"][0] == post["id"]
+        assert ann.at(url).get(f"/posts/{post['id']}")["message"] == "via node 1"
+        assert ann.at(url).get(f"/channels/{channel['id']}/posts")["order"][0] == post["id"]
     directory = demo.left()[0]
     status = subprocess.run(
         [MMNODE, "cluster", "status", "--data-dir", str(directory / "node1")],
@@ -141,7 +134,7 @@ def test_a_client_of_the_demo_meets_one_service_and_ctrl_c_leaves_nothing(demo: 
 def test_masters_and_nodes_of_the_demo_are_killed_and_no_acknowledged_post_is_lost(demo: Demo) -> None:
     ann, bob = (new_user(demo.urls[0]) for _ in range(2))
     channel = new_channel(ann, new_team(ann, bob), bob)["id"]
-    with Load([(_on(demo.urls[0], ann), channel), (_on(demo.urls[2], bob), channel)]) as load:
+    with Load([(ann.at(demo.urls[0]), channel), (bob.at(demo.urls[2]), channel)]) as load:
         load.expect_more(30, 40)
         os.kill(demo.pid("node2"), signal.SIGKILL)
         demo.until_said("node2 has ended")
@@ -157,7 +150,7 @@ def test_masters_and_nodes_of_the_demo_are_killed_and_no_acknowledged_post_is_lo
     master = re.findall(r"(postgres\d) is the master", demo.said)[-1]
     assert_exactly_once(lambda query: demo.sql(query, master), load)
     until(lambda: _answers(demo.urls[1]), 30, "node 2 to be back")
-    assert _on(demo.urls[1], ann).get("/users/me")["id"] == ann.id
+    assert ann.at(demo.urls[1]).get("/users/me")["id"] == ann.id
 
 
 def test_a_demo_that_is_killed_leaves_no_process_and_the_next_one_removes_its_files(demo: Demo) -> None:

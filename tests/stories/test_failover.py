@@ -13,12 +13,12 @@ from db.drivers import postgres_failover
 from db.numbers import term_in
 from db.settings import PoolSettings
 from tests.rig.lateness import within
-from tests.rig.load import Load, assert_exactly_once, writers
+from tests.rig.load import Load, Readers, assert_exactly_once, writers
 from tests.rig.people import new_channel, new_team, new_user
 from tests.rig.pgcluster import PgCluster
 from tests.rig.socket import Socket
 from tests.rig.wait import until
-from tests.stories.tier import Reader, Tier, follows
+from tests.stories.tier import Tier, follows
 from ws.close import Close
 
 pytestmark = [pytest.mark.node, pytest.mark.postgres]
@@ -106,7 +106,7 @@ def test_a_planned_failover_under_load_loses_and_fails_nothing(tier: Tier) -> No
     heir, other = tier.cluster.replicas
     tier.cluster.master.execute("GRANT EXECUTE ON FUNCTION pg_promote TO mmnode", tier.name)
     reader = new_user(tier.node.url)
-    with Load(writers(tier.node.url, 4)) as load, Reader([partial(reader.get, "/users/me")]) as reads:
+    with Load(writers(tier.node.url, 4)) as load, Readers([partial(reader.get, "/users/me")]) as reads:
         load.expect_more(100)
         other.follow(heir)  # before: what the old master writes later it could never get rid of
         began = time.monotonic()

@@ -6,11 +6,11 @@ from functools import partial
 
 from tests.plugins.drivers import drivers
 from tests.rig.lateness import within
-from tests.rig.load import Load, assert_exactly_once, writers
+from tests.rig.load import Load, Readers, assert_exactly_once, writers
 from tests.rig.people import new_channel, new_team, new_user
 from tests.rig.scale import scale
 from tests.rig.wait import until
-from tests.stories.tier import Reader, Tier, connections, touch, uncached
+from tests.stories.tier import Tier, connections, touch, uncached
 
 pytestmark = drivers("postgres", "mysql")
 
@@ -84,7 +84,7 @@ def test_a_replica_that_dies_lags_and_returns_fails_no_request(tier: Tier) -> No
     def state(index: int) -> str:
         return str(tier.databases()["replica_states"][index]["state"])
 
-    with Reader(calls) as reader:
+    with Readers(calls) as reader:
         until(lambda: min(tier.replica_reads()) > 10, what="reads by both replicas")
         first.crash()
         until(lambda: state(0) != "up", 2.0, "the dead replica to be out")
@@ -109,7 +109,7 @@ def test_a_replica_that_dies_lags_and_returns_fails_no_request(tier: Tier) -> No
 def test_recycling_under_load_fails_no_request(tier: Tier) -> None:
     with Load(writers(tier.node.url, 4), pause_s=0.02) as load:
         people = [new_user(tier.node.url) for _ in range(2)]
-        with Reader([partial(who.get, "/users/me") for who in people], pause_s=0.02) as reader:
+        with Readers([partial(who.get, "/users/me") for who in people], pause_s=0.02) as reader:
             for _ in range(scale(3, 12)):
                 load.expect_more(50)
                 time.sleep(scale(0, 5))  # "every 5 s for a minute"

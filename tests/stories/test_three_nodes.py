@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from tests.plugins.drivers import Driver, drivers
+from tests.rig import backends
 from tests.rig.cluster import Cluster
 from tests.rig.load import Load, assert_exactly_once
 from tests.rig.mariadb import MariaCluster
 from tests.rig.network import Loopback, Unavailable
 from tests.rig.people import new_channel, new_team, new_user
 from tests.rig.pgcluster import PgCluster
-from tests.rig.require import Require
 from tests.rig.rest import Rest
 from tests.rig.scale import scale
 from tests.rig.wait import until
@@ -23,11 +23,9 @@ pytestmark = drivers("postgres", "mysql")
 
 
 @pytest.fixture(scope="module")
-def servers(driver: Driver, require: Require) -> Iterator[PgCluster | MariaCluster]:
+def servers(driver: Driver) -> Iterator[PgCluster | MariaCluster]:
     """A master for this module's nodes."""
-    if driver == "mysql":
-        require("MariaDB")
-    with MariaCluster(0) if driver == "mysql" else PgCluster(0) as servers:
+    with backends.servers(driver, 0) as servers:
         yield servers
 
 

@@ -2,12 +2,11 @@
 
 import contextlib
 import itertools
-import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 from tests.plugins.drivers import Driver
+from tests.rig import backends
 from tests.rig.mariadb import MariaCluster
 from tests.rig.node import Node
 from tests.rig.pgcluster import PgCluster
@@ -51,49 +50,15 @@ class Tier:
 
 def connections(who: Rest, count: int) -> Iterator[Rest]:
     """The same user on so many connections, in turn: they are spread over all api workers."""
-    them = []
-    for _ in range(count):
-        one = Rest(who.url)
-        one.user, one.token = who.user, who.token
-        one.session.headers["Authorization"] = f"Bearer {who.token}"
+    them = [who.at(who.url) for _ in range(count)]
+    for one in them:
         one.get("/users/me")
-        them.append(one)
     return itertools.cycle(them)
 
 
 def uncached(who: Rest) -> Any:
     """A read that no cache of the node answers."""
     return who.get(f"/users/username/{who.user['username']}")
-
-
-class Reader:
-    """Reads without pause; `failures`: answers that were not 200."""
-
-    def __init__(self, calls: Sequence[Callable[[], Any]], pause_s: float = 0.01) -> None:
-        self.failures: list[str] = []
-        self.count = 0
-        self._stop = threading.Event()
-        self._pause_s = pause_s
-        self._threads = [threading.Thread(target=self._run, args=(call,), daemon=True) for call in calls]
-
-    def _run(self, call: Callable[[], Any]) -> None:
-        while not self._stop.is_set():
-            try:
-                call()
-                self.count += 1
-            except Exception as error:
-                self.failures.append(repr(error))
-            time.sleep(self._pause_s)
-
-    def __enter__(self) -> "Reader":
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join(10)
 
 
 def touch(tier: Tier) -> bool:
@@ -113,7 +78,7 @@ def writes(who: Rest) -> bool:
 @contextlib.contextmanager
 def running(driver: Driver) -> Iterator[Tier]:
     """A tier whose replicas are fit, of its own servers."""
-    with MariaCluster() if driver == "mysql" else PgCluster(2) as cluster:
+    with backends.servers(driver, 2) as cluster:
         tier = Tier(cluster)
         with tier.node:
             until(tier.all_fit, what="fit replicas")

@@ -23,6 +23,7 @@ ATTACKS = (
     "tests/api/test_bad_input.py",
     "tests/api/test_http_strictness.py",
     "tests/api/test_refusals.py",
+    "tests/attacks/",
     "tests/cluster/test_bodies.py",
     "tests/cluster/test_envelope.py",
     "tests/cluster/test_zap.py",

@@ -1,6 +1,7 @@
 """The MySQL driver on a real server: its pool, what breaks it, what it must get right."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -309,31 +310,41 @@ async def test_a_master_is_closed_for_writing_while_transactions_wait_for_each_o
     """The server holds up the next statement of the first one until the second one, which waits for it, is over."""
     name = read_dsn(settings.dsn).database
     privileged = replace(settings, dsn=f"root:@unix({mariadb.directory}/data/s.sock)/{name}")
-    first, second = [await MySQLConnection.open(read_dsn(privileged.dsn), privileged) for _ in range(2)]
+    first, second, observer = [await MySQLConnection.open(read_dsn(privileged.dsn), privileged) for _ in range(3)]
     for one in (first, second):
         await one.execute("SET innodb_lock_wait_timeout = 30")
     await first.execute("INSERT INTO systems (name, value) VALUES ('n', 'v')")
+    has_the_lock, go_on = asyncio.Event(), asyncio.Event()
 
     async def change(one: MySQLConnection, value: str) -> None:
         async with one.transaction():
             await one.execute("UPDATE systems SET value = %s WHERE name = 'n'", (value,))
-            await asyncio.sleep(0.5)
+            has_the_lock.set()
+            await go_on.wait()
             await one.execute("INSERT INTO systems (name, value) VALUES (%s, '')", (value,))
 
+    async def comes(query: str) -> None:
+        while not (await observer.fetch(f"SELECT count(*) FROM information_schema.{query}"))[0][0]:
+            await asyncio.sleep(0.01)
+
     changing = [asyncio.create_task(change(first, "a"))]
-    await asyncio.sleep(0.1)
+    await has_the_lock.wait()
     changing.append(asyncio.create_task(change(second, "b")))
-    await asyncio.sleep(0.1)
     began = time.monotonic()
     try:
-        facts = await mysql_failover.close_for_writing(privileged.dsn, privileged)
+        await comes("innodb_trx WHERE trx_state = 'LOCK WAIT'")
+        closing = asyncio.create_task(mysql_failover.close_for_writing(privileged.dsn, privileged))
+        with contextlib.suppress(ConnectionLost):  # ended with all others: so it waits
+            await comes("processlist WHERE info LIKE 'SET GLOBAL read_only%' AND state LIKE 'Waiting%'")
+        go_on.set()
+        facts = await closing
         assert not facts.writable
         assert within(5.0, since=began)
         ended = await asyncio.gather(*changing, return_exceptions=True)
         assert all(isinstance(one, ConnectionLost) for one in ended), ended
     finally:
         await mysql_failover.open_for_writing(privileged.dsn, privileged)
-        for one in (first, second):
+        for one in (first, second, observer):
             one.close()
 
 

@@ -1,4 +1,7 @@
-"""nginx and haproxy as processes of a test, by the samples in etc/ with nothing changed but addresses and ports."""
+"""nginx and haproxy as processes of a test, by the samples in etc/ with nothing changed but addresses and ports.
+
+And nginx as Mattermost's document on high availability sets it up: "document".
+"""
 
 import re
 import shutil
@@ -26,9 +29,30 @@ http {{
 }}
 """
 
+_DOCUMENT = """
+upstream backend {
+    %s
+}
+server {
+    listen 80;
+    server_name mattermost.example.com;
+    location / {
+        client_max_body_size 50M;
+        proxy_set_header Upgrade $http_upgrade;
+        proxy_set_header Connection "upgrade";
+        proxy_set_header Host $http_host;
+        proxy_set_header X-Real-IP $remote_addr;
+        proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+        proxy_set_header X-Forwarded-Proto $scheme;
+        proxy_set_header X-Frame-Options SAMEORIGIN;
+        proxy_pass http://backend;
+    }
+}
+"""
+
 
 class Balancer:
-    """Either of them in front of nodes. Use as a context manager. nodes: their URLs."""
+    """One of them in front of nodes. Use as a context manager. nodes: their URLs."""
 
     def __init__(self, name: str, nodes: Sequence[str]) -> None:
         self.name = name
@@ -39,15 +63,18 @@ class Balancer:
         self._process: subprocess.Popen[bytes]
 
     def __enter__(self) -> "Balancer":
-        command = {"nginx": self._nginx, "haproxy": self._haproxy}[self.name]()
+        command = self._haproxy() if self.name == "haproxy" else self._nginx()
         with (self.directory / "log").open("wb") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, cwd="/", start_new_session=True)
         until(self._serves, 10, f"{self.name} to serve:\n{self.log}")
         return self
 
     def _nginx(self) -> list[str]:
-        text = self._with_nodes(_ETC / "nginx.conf").replace("listen 80;", f"listen 127.0.0.1:{self.port};")
-        (self.directory / "site.conf").write_text(text)
+        if self.name == "document":
+            text = _DOCUMENT.replace("%s", "\n    ".join(f"server {node};" for node in self._nodes))
+        else:
+            text = self._with_nodes(_ETC / "nginx.conf")
+        (self.directory / "site.conf").write_text(text.replace("listen 80;", f"listen 127.0.0.1:{self.port};"))
         (self.directory / "nginx.conf").write_text(_NGINX.format(d=self.directory))
         program = shutil.which("nginx") or "nginx"
         return [program, "-e", f"{self.directory}/err.log", "-p", str(self.directory), "-c", "nginx.conf"]

@@ -1,7 +1,7 @@
 """What clients may put into the props of a post, and what of it is shown.
 
-A button of a message attachment is `props.attachments[].actions[]`. Its `integration` says where a click leads, with what
-the integration needs to know there, often a token: it stays in the database and is shown to nobody.
+A button of a message attachment is `props.attachments[].actions[]`. Its `integration` says where a click leads, with
+what the integration needs to know there, often a token: it stays in the database and is shown to nobody.
 """
 
 import hashlib
@@ -59,21 +59,24 @@ def shown(props: str) -> str:
     """The props of a post as its readers get them: without the integrations of its buttons."""
     if _NAMES_ATTACHMENTS not in props:  # nearly all: the text is passed on as it is
         return props
-    found = msgspec.json.decode(props)
-    attachments = found.get("attachments")
+    try:
+        found = msgspec.json.decode(props)
+        _take_integrations(found.get("attachments"))
+        return _encode(found).decode()
+    except RecursionError:  # of a version that did not limit the depth of attachments
+        return "{}"
+
+
+def _take_integrations(attachments: Any) -> None:
     waiting = [attachments]
     while waiting:
         one = waiting.pop()
         if isinstance(one, dict):
-            for key in [key for key in one if key.lower() == "integration"]:  # Go's JSON is not case-sensitive
+            for key in [key for key in one if key.lower() == "integration"]:  # names in Go's JSON have no case
                 del one[key]
             waiting.extend(one.values())
         elif isinstance(one, list):
             waiting.extend(one)
-    try:
-        return _encode(found).decode()
-    except RecursionError:  # of a version that did not limit their depth
-        return _encode({name: value for name, value in found.items() if name != "attachments"}).decode()
 
 
 def _depth(value: Any) -> int:

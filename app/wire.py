@@ -1,8 +1,8 @@
 """Entities as Mattermost's JSON: the one way by which anything of them leaves, in answers, events and what is replayed.
 
 Each function gives a dict in Mattermost's field names; JSON that the database keeps as text is put in unparsed
-(`msgspec.Raw`). `encode` makes the bytes. What depends on who looks asks for a `Viewer`; what nobody is to see is in none
-of them, so that no caller can forget to leave it out.
+(`msgspec.Raw`). `encode` makes the bytes. What depends on who looks asks for a `Viewer`; what nobody is to see is in
+none of them, so that no caller can forget to leave it out.
 """
 
 from collections.abc import Iterable, Sequence

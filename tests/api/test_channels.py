@@ -280,9 +280,11 @@ def test_a_member_adds_another_user(ann: Rest, bob: Rest) -> None:
     assert (member["channel_id"], member["user_id"]) == (channel["id"], bob.id)
     assert (member["roles"], member["explicit_roles"]) == ("channel_user", "")
     assert (member["scheme_user"], member["scheme_admin"], member["scheme_guest"]) == (True, False, False)
-    assert member["notify_props"]["mark_unread"] == "all"
-    assert is_time_ms(member["last_viewed_at"])
-    assert is_time_ms(member["last_update_at"])
+    assert (member["notify_props"], member["last_viewed_at"], member["last_update_at"]) == ({}, -1, -1), "bob's own"
+    own = _member(bob, channel)
+    assert own["notify_props"]["mark_unread"] == "all"
+    assert is_time_ms(own["last_viewed_at"])
+    assert is_time_ms(own["last_update_at"])
 
 
 def test_a_new_member_has_read_all_that_was_there(ann: Rest, bob: Rest) -> None:

@@ -22,7 +22,8 @@ RESERVED = frozenset(
 """Props that make clients show a post as another's than its author's: only integrations say so of theirs."""
 
 MAX_ATTACHMENT_DEPTH = 64
-_NAMES_ATTACHMENTS = '"attachments"'
+NAMES_ATTACHMENTS = '"attachments"'
+"""What stands in the text of props that `shown` may have to change."""
 _encode = msgspec.json.encode
 
 
@@ -57,7 +58,7 @@ def of_integration(props: Props) -> str:
 
 def shown(props: str) -> str:
     """The props of a post as its readers get them: without the integrations of its buttons."""
-    if _NAMES_ATTACHMENTS not in props:  # nearly all: the text is passed on as it is
+    if NAMES_ATTACHMENTS not in props:
         return props
     try:
         found = msgspec.json.decode(props)

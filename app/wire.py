@@ -159,6 +159,9 @@ def post(
     if which.delete_at and not with_deleted:
         which = msgspec.structs.replace(which, message="", hashtags="", props="{}", file_ids="[]")
         reactions = ()
+    content = which.props
+    if props.NAMES_ATTACHMENTS in content:  # nearly none: the text is passed on as it is
+        content = props.shown(content)
     result: Json = {
         "id": which.id,
         "create_at": which.create_at,
@@ -173,7 +176,7 @@ def post(
         "original_id": which.original_id,
         "message": which.message,
         "type": which.type,
-        "props": msgspec.Raw(props.shown(which.props).encode()),
+        "props": msgspec.Raw(content.encode()),
         "hashtags": which.hashtags,
         "pending_post_id": which.pending_post_id or "",
         "reply_count": which.reply_count,

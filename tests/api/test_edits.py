@@ -318,7 +318,7 @@ def test_what_a_deleted_post_said_is_told_to_nobody(
             seen = found["posts"][post["id"]]
             assert (seen["message"], seen["props"], seen["hashtags"], seen["metadata"]) == ("", {}, "", {})
             assert seen["delete_at"] > 0
-        whole = [_list(who, channel, query) for query in ("", "?since=1", "?collapsedThreads=true")]
+        whole: list[Any] = [_list(who, channel, query) for query in ("", "?since=1", "?collapsedThreads=true")]
         whole += [who.call("GET", f"/users/me/channels/{channel['id']}/posts/unread").text]
         assert word not in json.dumps(whole)
         refused(who.call("GET", f"/posts/{root['id']}/reactions"), 404, "app.post.get.app_error")

@@ -384,6 +384,20 @@ def test_a_retry_gives_no_post_of_a_channel_that_may_not_be_read_any_more(
     assert _order(ann, open_one)[0] != post["id"]
 
 
+def test_who_may_write_but_not_read_gets_nothing_back_by_a_retry(node: Node, admin: Rest, ann: Rest) -> None:
+    """What stands there by then may be another's; and no second post is made of it."""
+    carl = new_user(node.url, "carl")
+    admin.call("PUT", f"/users/{carl.id}/roles", {"roles": "system_user system_post_all"})
+    private = new_channel(ann, new_team(ann), kind="P")
+    pending, message = unique("pending"), unique("secret")
+    post = carl.write(private["id"], "written blindly", pending_post_id=pending)
+    node.sql("UPDATE posts SET message = %s WHERE id = %s", message, post["id"])
+    answer = _write(carl, private, pending_post_id=pending)
+    refused(answer, 403, "permissions")
+    assert node.sql("SELECT count(*) FROM posts WHERE pending_post_id = %s", pending) == [(1,)]
+    carl.close()
+
+
 def test_a_pending_id_of_a_post_in_another_channel_is_refused(ann: Rest, bob: Rest, channel: dict[str, Any]) -> None:
     """Neither the other post, nor a new one: nothing that was sent is dropped in silence."""
     other = new_channel(ann, {"id": channel["team_id"]}, bob)

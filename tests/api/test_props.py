@@ -134,5 +134,6 @@ def test_a_file_that_is_not_there_is_refused(node: Node, ann: Rest, channel: Pos
     body = {"channel_id": channel["id"], "message": unique("no file"), "file_ids": file_ids}
     refused(ann.call("POST", "/posts", body), 400, "body")
     assert node.sql("SELECT count(*) FROM posts WHERE message = %s", body["message"]) == [(0,)]
-    for empty in ([], None):
+    nothing: list[list[str] | None] = [[], None]
+    for empty in nothing:
         assert "file_ids" not in ann.write(channel["id"], "no file", file_ids=empty)

@@ -59,7 +59,10 @@ def _request(world: World, operation: Operation, who: Rest) -> tuple[dict[str, s
 def _values(wanted: Any) -> list[Any]:
     """Values of this type that would make somebody more."""
     kind = get_origin(wanted) or wanted
-    return {str: [*SCOPED], bool: [True, False], int: [1], dict: [POWERS], list: [[*ROLES]]}[kind]
+    values: dict[Any, list[Any]] = {
+        str: [*SCOPED], bool: [True, False], int: [1], dict: [POWERS], list: [[*ROLES]],
+    }  # fmt: skip
+    return values[kind]
 
 
 def _rights(world: World, who: Rest) -> set[str]:

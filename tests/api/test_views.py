@@ -176,3 +176,32 @@ def test_no_operation_tells_another_what_is_private(
             said += [f"{operation.name}: {secret}" for secret in secrets if secret in text]
     assert not said, "\n".join(said)
     assert set(ALL) < set(EVERY)
+
+
+@drivers("postgres", "mysql")
+def test_who_may_not_read_any_more_learns_from_no_door_that_nothing_has_changed(
+    node: Node, ann: Rest, bob: Rest
+) -> None:
+    """Every operation that reads something of a channel or a team, with the tag that it gave while it was allowed."""
+    team = new_team(ann, bob)
+    private = new_channel(ann, team, bob, kind="P")
+    world = World(
+        nobody=Rest(node.url), stranger=bob, teammate=bob, member=ann, team_admin=ann, system_admin=ann,
+        team=team, public=private, private=private, post=ann.write(private["id"], "a post"),
+    )  # fmt: skip
+    reads = [
+        one for one in ALL
+        if one.method == "GET" and {"channel_id", "post_id", "team_id"} & set(one.parameters)
+    ]  # fmt: skip
+    tags = {}
+    for operation in reads:
+        response = send(bob, operation, example(operation, world, bob).parameters)
+        assert response.status_code == 200, operation.name
+        tags[operation.name] = response.headers.get("ETag", "")
+    assert sum(map(bool, tags.values())) >= 4
+    assert ann.call("DELETE", f"/teams/{team['id']}/members/{bob.id}").ok
+    for operation in reads:
+        parameters = example(operation, world, bob).parameters
+        response = send(bob, operation, parameters, headers={"If-None-Match": tags[operation.name]})
+        assert response.status_code in (403, 404), operation.name
+        assert "a post" not in response.text

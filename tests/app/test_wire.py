@@ -74,7 +74,7 @@ SAMPLES: dict[Any, Any] = {
 
 def _builders() -> dict[str, Callable[..., Event | tuple[Event, ...]]]:
     """The functions that build events of entities."""
-    found = {}
+    found: dict[str, Callable[..., Event | tuple[Event, ...]]] = {}
     for name, function in inspect.getmembers(events, inspect.isfunction):
         given = typing.get_type_hints(function).get("return")
         if (given is Event or Event in typing.get_args(given)) and name != "build" and not name.startswith("_"):

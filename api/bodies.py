@@ -54,13 +54,6 @@ class Roles(msgspec.Struct, kw_only=True):
     roles: str
 
 
-class SchemeRoles(msgspec.Struct, kw_only=True):
-    """PUT …/schemeRoles."""
-
-    scheme_user: bool
-    scheme_admin: bool
-
-
 class NewStatus(msgspec.Struct, kw_only=True):
     """PUT /users/{user_id}/status."""
 

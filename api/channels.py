@@ -6,6 +6,7 @@ from api import auth, bodies, params, replies
 from app import channels, errors, postlists, posts, users, wire
 from app.caches import PageKey
 from app.context import Context
+from app.permissions import viewer
 from app.version import MATTERMOST_VERSION
 from db.ids import UserId, is_id
 
@@ -41,7 +42,8 @@ class Channels:
         actor = await self._auth.actor(req)
         number, size = params.page(req)
         found = await channels.members(self._ctx, actor, params.channel_id(channel_id), page=number, per_page=size)
-        replies.send(resp, [wire.channel_member(member) for member in found])
+        seen_by = viewer(actor, self._ctx.config.privacy_settings)
+        replies.send(resp, [wire.channel_member(member, seen_by) for member in found])
 
     async def on_post_members(self, req: Request, resp: Response, channel_id: str) -> None:
         """POST /channels/{channel_id}/members: join, or add somebody."""
@@ -50,7 +52,7 @@ class Channels:
         if not is_id(body.user_id):
             raise errors.invalid_body("user_id")
         member = await channels.add_member(self._ctx, actor, params.channel_id(channel_id), UserId(body.user_id))
-        replies.send(resp, wire.channel_member(member), 201)
+        replies.send(resp, wire.channel_member(member, viewer(actor, self._ctx.config.privacy_settings)), 201)
 
     async def on_post_view(self, req: Request, resp: Response, user_id: str) -> None:
         """POST /channels/members/{user_id}/view: mark as read."""

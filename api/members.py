@@ -3,7 +3,7 @@
 from falcon.asgi import Request, Response
 
 from api import auth, bodies, params, replies
-from app import channels, leaving
+from app import channels, leaving, roles
 from app.context import Context
 
 
@@ -38,16 +38,15 @@ class Members:
         actor = await self._auth.actor(req)
         body = await bodies.read(req, self._ctx, bodies.Roles, "roles")
         channel, user = params.channel_id(channel_id), params.user_id(user_id, actor)
-        await leaving.set_channel_roles(self._ctx, actor, channel, user, body.roles, (True, False))
+        await leaving.set_channel_roles(self._ctx, actor, channel, user, body.roles)
         replies.ok(resp)
 
     async def on_put_channel_scheme_roles(self, req: Request, resp: Response, channel_id: str, user_id: str) -> None:
         """PUT /channels/{channel_id}/members/{user_id}/schemeRoles."""
         actor = await self._auth.actor(req)
-        body = await bodies.read(req, self._ctx, bodies.SchemeRoles, "scheme_roles")
+        body = await bodies.read(req, self._ctx, roles.Scheme, "scheme_roles")
         channel, user = params.channel_id(channel_id), params.user_id(user_id, actor)
-        scheme = (body.scheme_user, body.scheme_admin)
-        await leaving.set_channel_roles(self._ctx, actor, channel, user, None, scheme)
+        await leaving.set_channel_roles(self._ctx, actor, channel, user, body)
         replies.ok(resp)
 
     async def on_put_team_roles(self, req: Request, resp: Response, team_id: str, user_id: str) -> None:
@@ -55,13 +54,13 @@ class Members:
         actor = await self._auth.actor(req)
         body = await bodies.read(req, self._ctx, bodies.Roles, "roles")
         team, user = params.team_id(team_id), params.user_id(user_id, actor)
-        await leaving.set_team_roles(self._ctx, actor, team, user, body.roles, (True, False))
+        await leaving.set_team_roles(self._ctx, actor, team, user, body.roles)
         replies.ok(resp)
 
     async def on_put_team_scheme_roles(self, req: Request, resp: Response, team_id: str, user_id: str) -> None:
         """PUT /teams/{team_id}/members/{user_id}/schemeRoles."""
         actor = await self._auth.actor(req)
-        body = await bodies.read(req, self._ctx, bodies.SchemeRoles, "scheme_roles")
+        body = await bodies.read(req, self._ctx, roles.Scheme, "scheme_roles")
         team, user = params.team_id(team_id), params.user_id(user_id, actor)
-        await leaving.set_team_roles(self._ctx, actor, team, user, None, (body.scheme_user, body.scheme_admin))
+        await leaving.set_team_roles(self._ctx, actor, team, user, body)
         replies.ok(resp)

@@ -19,7 +19,8 @@ class Teams:
         """POST /teams: create."""
         actor = await self._auth.actor(req)
         new = await bodies.read(req, self._ctx, teams.NewTeam, "team")
-        replies.send(resp, wire.team(await teams.create(self._ctx, actor, new)), 201)
+        team = await teams.create(self._ctx, actor, new)
+        replies.send(resp, wire.team(team, show_email=True, show_invitation=True), 201)  # to its first administrator
 
     async def on_get_by_name(self, req: Request, resp: Response, name: str) -> None:
         """GET /teams/name/{name}."""

@@ -9,6 +9,7 @@ from app import channels as channel_rules
 from app import errors, postlists, posts, sessions, teams, users, wire
 from app.context import Context
 from app.errors import AppError
+from app.permissions import viewer
 from app.version import MATTERMOST_VERSION
 from db.ids import ChannelId, UserId, is_id
 
@@ -34,7 +35,7 @@ class Users:
             invite_id=req.get_param("iid", default=""),
             token=req.get_param("t", default=""),
         )
-        replies.send(resp, wire.user(user, sanitised=False), 201)
+        replies.send(resp, users.seen_by_self(self._ctx, user), 201)
 
     async def on_post_login(self, req: Request, resp: Response) -> None:
         """POST /users/login: the user, header Token, and cookies for those who ask by X-Requested-With."""
@@ -51,7 +52,7 @@ class Users:
         if req.get_header("X-Requested-With") == "XMLHttpRequest":
             auth.set_cookies(self._ctx, req, resp, session, token)
         resp.set_header("Token", token)
-        replies.send(resp, wire.user(user, sanitised=False))
+        replies.send(resp, users.seen_by_self(self._ctx, user))
 
     async def on_post_logout(self, req: Request, resp: Response) -> None:
         """POST /users/logout: ends the session if there is one, and is OK if there is none."""
@@ -86,7 +87,7 @@ class Users:
             user.failed_attempts,
             privacy.show_full_name,
             privacy.show_email_address,
-            users.sees_all(actor, user),
+            viewer(actor, privacy).sees_all_of(user.id),
         ):
             replies.send(resp, users.seen_by(self._ctx, actor, user))
 
@@ -143,7 +144,8 @@ class Users:
         await users.require_self_or(self._ctx, actor, wanted, "edit_other_users")
         await teams.require_view(self._ctx, actor, team)
         found = await channel_rules.memberships(self._ctx, wanted, team)
-        replies.send(resp, [wire.channel_member(member) for member in found])
+        seen_by = viewer(actor, self._ctx.config.privacy_settings)
+        replies.send(resp, [wire.channel_member(member, seen_by) for member in found])
 
     async def on_get_unread(self, req: Request, resp: Response, user_id: str, channel_id: str) -> None:
         """GET /users/{user_id}/channels/{channel_id}/posts/unread."""

@@ -27,10 +27,11 @@ ports.py        what the rules need from the outside
 postlists.py    the lists of posts that clients ask for
 posts.py        posts
 presence.py     sans-I/O: who is online, from connections coming and going
+props.py        what may stand in the props of a post, and what of it is shown
 ratelimit.py    sans-I/O: GCRA, with what other workers admitted
 reactions.py    reactions to posts
 replay.py       events built anew from the database
-roles.py        Mattermost's roles and the permissions they carry
+roles.py        Mattermost's roles, the permissions they carry in their scope, and who may be given which
 sessions.py     log in, log out, who is asking
 statuses.py     what users say of themselves
 system.py       health

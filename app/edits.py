@@ -4,17 +4,16 @@ import msgspec
 from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
-from app import errors, events, posts, validate, wire
+from app import errors, events, posts, props, validate, wire
 from app.context import Context
 from app.errors import AppError
 from app.permissions import Actor, can_in_channel, require
+from app.props import Props
 from db import changes, edits, reactions
 from db.changes import Place
 from db.entities import Post
 from db.ids import PostId
 from db.queryable import Transaction
-
-Props = dict[str, msgspec.Raw]
 
 
 class Update(msgspec.Struct, kw_only=True):
@@ -24,6 +23,7 @@ class Update(msgspec.Struct, kw_only=True):
     message: str = ""
     is_pinned: bool = False
     props: Props = {}
+    file_ids: list[str] = []
 
 
 class Patch(msgspec.Struct, kw_only=True):
@@ -32,6 +32,7 @@ class Patch(msgspec.Struct, kw_only=True):
     message: str | UnsetType = UNSET
     is_pinned: bool | UnsetType = UNSET
     props: Props | UnsetType = UNSET
+    file_ids: list[str] = []
 
 
 async def update(ctx: Context, actor: Actor, post_id: PostId, body: Update) -> wire.Json:
@@ -42,7 +43,7 @@ async def update(ctx: Context, actor: Actor, post_id: PostId, body: Update) -> w
     require(post.user_id == actor.user_id or can_in_channel(actor, access, "edit_others_posts"))
     if access.channel.delete_at:
         raise AppError("api.post.update_post.can_not_update_post_in_deleted.error", 400)
-    patch = Patch(message=body.message, is_pinned=body.is_pinned, props=body.props)
+    patch = Patch(message=body.message, is_pinned=body.is_pinned, props=body.props, file_ids=body.file_ids)
     return await _change(ctx, actor, post, patch)
 
 
@@ -91,8 +92,7 @@ async def lock(tx: Transaction, post: Post) -> tuple[Place, Post]:
 
 async def _change(ctx: Context, actor: Actor, post: Post, patch: Patch) -> wire.Json:
     """What leaves the post as it is, such as a retry, takes no number and is no event."""
-    if patch.message is not UNSET or patch.props is not UNSET:
-        posts.check_content(patch.message or "", patch.props or {})
+    posts.check_content(patch.message or "", patch.props or {}, patch.file_ids)
     if post.type.startswith("system_"):
         raise AppError("api.post.update_post.system_message.app_error", 400)
     async with ctx.db.transaction() as tx:
@@ -114,18 +114,18 @@ async def _change(ctx: Context, actor: Actor, post: Post, patch: Patch) -> wire.
 def _patched(post: Post, patch: Patch, now_ms: int) -> Post:
     """The post as it is to be. Its time of editing moves with its message and attachments, and with nothing else."""
     message = post.message if patch.message is UNSET else patch.message
-    props = post.props if patch.props is UNSET else wire.encode(patch.props).decode()
-    edited = message != post.message or _attachments(props) != _attachments(post.props)
+    content = post.props if patch.props is UNSET else props.of_user(patch.props, kept=post.props)
+    edited = message != post.message or _attachments(content) != _attachments(post.props)
     return replace(
         post,
         message=message,
         hashtags=validate.hashtags(message),
-        props=props,
+        props=content,
         is_pinned=post.is_pinned if patch.is_pinned is UNSET else patch.is_pinned,
         edit_at=now_ms if edited else post.edit_at,
     )
 
 
-def _attachments(props: str) -> bytes | None:
-    found = msgspec.json.decode(props, type=Props).get("attachments")
+def _attachments(content: str) -> bytes | None:
+    found = msgspec.json.decode(content, type=Props).get("attachments")
     return None if found is None else bytes(found)

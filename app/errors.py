@@ -19,6 +19,20 @@ MESSAGES: Final[dict[str, str]] = {
     "api.database.recycle.app_error": "The database connections were not recycled: {Reason}.",
     "api.channel.remove_channel_member.type.app_error": "Unable to remove a user from a channel of this type.",
     "api.channel.remove.default.app_error": "Unable to remove user from the default channel {Channel}.",
+    "api.channel.update_channel_member_roles.changing_guest_role.app_error": "Invalid channel member update: You can't"
+    " add or remove the guest role manually.",
+    "api.channel.update_channel_member_roles.guest.app_error": "Invalid channel member update: A guest cannot be made"
+    " channel member or channel admin, please promote as a user first.",
+    "api.channel.update_channel_member_roles.guest_and_admin.app_error": "Invalid channel member update: A user must be"
+    " a guest or an admin but not both.",
+    "api.channel.update_channel_member_roles.guest_and_user.app_error": "Invalid channel member update: A user must be"
+    " a guest or a user but not both.",
+    "api.channel.update_channel_member_roles.scheme_role.app_error": "The provided role is managed by a Scheme and"
+    " therefore cannot be applied directly to a Channel Member.",
+    "api.channel.update_channel_member_roles.unset_user_scheme.app_error": "Invalid channel member update: The user"
+    " scheme role must always be set.",
+    "api.channel.update_channel_member_roles.user_and_guest.app_error": "Invalid channel member update: A user must be"
+    " a guest or a user but not both.",
     "api.caches.invalidate.app_error": "The caches were not purged: {Reason}.",
     "api.cluster.status.app_error": "The state of the cluster is not known: {Reason}.",
     "api.config.reload.app_error": "The configuration was not reloaded: {Reason}.",
@@ -53,6 +67,20 @@ MESSAGES: Final[dict[str, str]] = {
     "api.post.create_post.root_id.app_error": "Invalid RootId parameter.",
     "api.team.join_user_to_team.allowed_domains.app_error": "The user cannot be added as the domain associated with"
     " the account is not permitted. Contact your System Administrator for additional details.",
+    "api.team.update_team_member_roles.changing_guest_role.app_error": "Invalid team member update: You can't"
+    " add or remove the guest role manually.",
+    "api.team.update_team_member_roles.guest.app_error": "Invalid team member update: A guest cannot be made"
+    " team member or team admin, please promote as a user first.",
+    "api.team.update_team_member_roles.guest_and_admin.app_error": "Invalid team member update: A user must be"
+    " a guest or an admin but not both.",
+    "api.team.update_team_member_roles.guest_and_user.app_error": "Invalid team member update: A user must be"
+    " a guest or a user but not both.",
+    "api.team.update_team_member_roles.scheme_role.app_error": "The provided role is managed by a Scheme and"
+    " therefore cannot be applied directly to a Team Member.",
+    "api.team.update_team_member_roles.unset_user_scheme.app_error": "Invalid team member update: The user"
+    " scheme role must always be set.",
+    "api.team.update_team_member_roles.user_and_guest.app_error": "Invalid team member update: A user must be"
+    " a guest or a user but not both.",
     "api.user.check_user_login_attempts.too_many.app_error": "Your account is locked because of too many failed"
     " password attempts. Please reset your password.",
     "api.user.create_user.accepted_domain.app_error": "The email you provided does not belong to an accepted domain."
@@ -82,12 +110,15 @@ MESSAGES: Final[dict[str, str]] = {
     "app.channel.get_member.missing.app_error": "No channel member found for that user ID and channel ID.",
     "app.channel.get_channels.not_found.app_error": "No channels were found.",
     "app.post.get.app_error": "Unable to get the post.",
+    "app.role.get_by_name.app_error": "Unable to get role.",
     "app.team.get.find.app_error": "Unable to find the existing team.",
     "app.team.get_by_invite_id.finding.app_error": "Unable to find the existing team.",
     "app.team.get_by_name.missing.app_error": "Unable to find the existing team.",
     "app.team.get_member.missing.app_error": "No team member found for that user ID and team ID.",
     "app.team.join_user_to_team.max_accounts.app_error": "This team has reached the maximum number of allowed"
     " accounts. Contact your System Administrator to set a higher limit.",
+    "app.user.last_administrator.app_error": "The last active System Administrator can be neither demoted nor"
+    " deactivated.",
     "app.user.missing_account.const": "Unable to find the user.",
     "app.user.save.email_exists.app_error": "An account with that email already exists.",
     "app.user.save.username_exists.app_error": "An account with that username already exists.",

@@ -12,7 +12,9 @@ import msgspec
 from msgspec import Meta
 
 from app import wire
-from db.entities import ChannelInfo, ChannelType, Post, Reaction, User
+from app.config import PrivacySettings
+from app.permissions import Viewer
+from db.entities import ChannelInfo, ChannelMember, ChannelType, Post, Reaction, TeamMember, User
 from db.ids import ChannelId, SessionId, TeamId, UserId
 
 # Shed first when a client is slow, and never repaired.
@@ -317,18 +319,28 @@ def leave_team(user_id: UserId, team_id: TeamId, *, to_user: bool) -> Event:
     return build("leave_team", {"user_id": user_id, "team_id": team_id}, audience)
 
 
-def member_updated(name: str, user_id: UserId, key: str, member: wire.Json) -> Event:
-    """What a user is in a channel or team has changed, to that user. The member is JSON in a text."""
-    return build(name, {key: wire.encode(member).decode()}, Audience(user_id=user_id))
+def channel_member_updated(member: ChannelMember, privacy: PrivacySettings) -> Event:
+    """What a user is in a channel has changed, to that user. The member is JSON in a text."""
+    seen = wire.encode(wire.channel_member(member, Viewer(privacy, member.user_id))).decode()
+    return build("channel_member_updated", {"channelMember": seen}, Audience(user_id=member.user_id))
 
 
-def user_updated(user: User) -> tuple[Event, Event]:
-    """A user has changed: to others as they may see it, to the user with everything."""
-    seen = {"user": wire.user(user, sanitised=True)}
-    return (
-        build("user_updated", seen, Audience(omit_users=(user.id,))),
-        build("user_updated", {"user": wire.user(user, sanitised=False)}, Audience(user_id=user.id)),
-    )
+def memberrole_updated(member: TeamMember) -> Event:
+    """What a user is in a team has changed, to that user. The member is JSON in a text."""
+    seen = wire.encode(wire.team_member(member)).decode()
+    return build("memberrole_updated", {"member": seen}, Audience(user_id=member.user_id))
+
+
+def user_updated(user: User, privacy: PrivacySettings) -> tuple[Event, Event]:
+    """A user has changed: to all others as they may see it, in two copies (decision 0018), and to the user."""
+    others = Audience(omit_users=(user.id,))
+
+    def seen(audience: Audience, viewer: Viewer) -> Event:
+        return build("user_updated", {"user": wire.user(user, viewer)}, audience)
+
+    told = seen(others, Viewer(privacy))
+    whole = seen(others, Viewer(privacy, administrator=True)).frame
+    return msgspec.structs.replace(told, sensitive=whole), seen(Audience(user_id=user.id), Viewer(privacy, user.id))
 
 
 def user_role_updated(user_id: UserId, roles: str) -> Event:

@@ -1,10 +1,10 @@
 """Leaving channels and teams, by oneself or because somebody removes one; and what members are."""
 
-from app import channels, events, posts, wire
+from app import channels, events, posts
 from app.context import Context
 from app.errors import AppError
 from app.permissions import Actor, can_in_channel, can_in_team, require
-from app.roles import ROLES
+from app.roles import Scheme, chosen
 from db import channels as channels_db
 from db import members, teams, users
 from db.entities import ChannelInfo, ChannelMember, ChannelType, TeamMember, User
@@ -76,12 +76,9 @@ async def _announce(ctx: Context, actor: User, user: User, channel: ChannelInfo,
 
 
 async def set_channel_roles(
-    ctx: Context, actor: Actor, channel_id: ChannelId, user_id: UserId, roles: str | None, scheme: tuple[bool, bool]
+    ctx: Context, actor: Actor, channel_id: ChannelId, user_id: UserId, wanted: str | Scheme
 ) -> ChannelMember:
-    """Give a member other roles: names (of the scheme or beside it), or None and (user, admin) of the scheme.
-
-    Raises 400, 403, 404.
-    """
+    """Give a member other roles: by their names, or those of the scheme. Raises 400, 403, 404."""
     access = await channels_db.find_access(ctx.db, channel_id, actor.user_id)
     if access is None:
         raise AppError("app.channel.get.existing.app_error", 404)
@@ -89,18 +86,17 @@ async def set_channel_roles(
     member = await channels_db.find_member(ctx.db, channel_id, user_id)
     if member is None:
         raise AppError("app.channel.get_member.missing.app_error", 404)
-    beside, user, admin = _split("channel", member.roles, roles, scheme)
-    await members.set_roles(ctx.db, channel_id, user_id, beside, user=user, admin=admin)
+    new = chosen("channel", member, wanted)
+    await members.set_roles(ctx.db, channel_id, user_id, new.beside, user=new.user, admin=new.admin)
     after = await channels_db.find_member(ctx.db, channel_id, user_id)
     if after is None:
         raise AppError("app.channel.get_member.missing.app_error", 404)
-    seen = wire.channel_member(after)
-    ctx.bus.publish(events.member_updated("channel_member_updated", user_id, "channelMember", seen))
+    ctx.bus.publish(events.channel_member_updated(after, ctx.config.privacy_settings))
     return after
 
 
 async def set_team_roles(
-    ctx: Context, actor: Actor, team_id: TeamId, user_id: UserId, roles: str | None, scheme: tuple[bool, bool]
+    ctx: Context, actor: Actor, team_id: TeamId, user_id: UserId, wanted: str | Scheme
 ) -> TeamMember:
     """The same in a team. Raises 400, 403, 404."""
     own = await teams.find_member(ctx.db, team_id, actor.user_id)
@@ -108,24 +104,13 @@ async def set_team_roles(
     member = await teams.find_member(ctx.db, team_id, user_id)
     if member is None or member.delete_at:
         raise AppError("app.team.get_member.missing.app_error", 404)
-    beside, user, admin = _split("team", member.roles, roles, scheme)
-    await teams.set_roles(ctx.db, team_id, user_id, beside, user=user, admin=admin)
+    new = chosen("team", member, wanted)
+    await teams.set_roles(ctx.db, team_id, user_id, new.beside, user=new.user, admin=new.admin)
     after = await teams.find_member(ctx.db, team_id, user_id)
     if after is None:
         raise AppError("app.team.get_member.missing.app_error", 404)
-    ctx.bus.publish(events.member_updated("memberrole_updated", user_id, "member", wire.team_member(after)))
+    ctx.bus.publish(events.memberrole_updated(after))
     return after
-
-
-def _split(scope: str, kept: str, roles: str | None, scheme: tuple[bool, bool]) -> tuple[str, bool, bool]:
-    """(roles beside the scheme, user of the scheme, its admin). Raises 400 for a role that is none of this scope."""
-    if roles is None:
-        return kept, *scheme
-    names = roles.split()
-    if any(name not in ROLES or name.startswith("system_") or name == f"{scope}_guest" for name in names):
-        raise AppError("api.context.invalid_body_param.app_error", 400, Name="roles")
-    beside = [name for name in names if name not in (f"{scope}_user", f"{scope}_admin")]
-    return " ".join(beside), f"{scope}_user" in names, f"{scope}_admin" in names
 
 
 async def _user(ctx: Context, user_id: UserId) -> User:

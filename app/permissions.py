@@ -1,12 +1,13 @@
 """Who may do what: the only place where permissions are decided.
 
 A permission counts from the narrowest scope outwards: channel membership, then team membership, then system roles,
-as in Mattermost.
+as in Mattermost. In each, only roles of that scope count.
 """
 
 from dataclasses import dataclass
 
 from app import errors
+from app.config import PrivacySettings
 from app.roles import granted
 from db.channels import Access
 from db.entities import Membership, Session, TeamMember, User
@@ -26,6 +27,31 @@ class Actor:
         return self.user.id
 
 
+@dataclass(frozen=True)
+class Viewer:
+    """Whom something is shown: what `app/wire.py` leaves out depends on this and on nothing else.
+
+    user_id: '' for all users who are neither the one it is about nor administrators. administrator: of the system.
+    """
+
+    privacy: PrivacySettings
+    user_id: str = ""
+    administrator: bool = False
+
+    def is_self(self, user_id: UserId) -> bool:
+        """Whether it is this user."""
+        return self.user_id == user_id
+
+    def sees_all_of(self, user_id: UserId) -> bool:
+        """Whether nothing of this user's account is hidden: it is they, or an administrator."""
+        return self.administrator or self.user_id == user_id
+
+
+def viewer(actor: Actor, privacy: PrivacySettings) -> Viewer:
+    """The actor as somebody whom something is shown."""
+    return Viewer(privacy, actor.user_id, administrator=can(actor, "manage_system"))
+
+
 def team_roles(member: TeamMember) -> str:
     """Role names of a team membership: those of its scheme, then its own."""
     return _roles("team", member.scheme_guest, member.scheme_user, member.scheme_admin, member.roles)
@@ -43,19 +69,19 @@ def _roles(scope: str, guest: bool, user: bool, admin: bool, explicit: str) -> s
 
 def can(actor: Actor, permission: str) -> bool:
     """By system roles."""
-    return granted(actor.user.roles, permission)
+    return granted("system", actor.user.roles, permission)
 
 
 def can_in_team(actor: Actor, member: TeamMember | None, permission: str) -> bool:
     """By the membership of a team (None: not a member), else by system roles."""
-    if member is not None and member.delete_at == 0 and granted(team_roles(member), permission):
+    if member is not None and member.delete_at == 0 and granted("team", team_roles(member), permission):
         return True
     return can(actor, permission)
 
 
 def can_in_channel(actor: Actor, access: Access, permission: str) -> bool:
     """By the membership of a channel, else of its team, else by system roles."""
-    if access.member is not None and granted(channel_roles(access.member), permission):
+    if access.member is not None and granted("channel", channel_roles(access.member), permission):
         return True
     return can_in_team(actor, access.team_member, permission)
 

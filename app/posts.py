@@ -1,14 +1,13 @@
 """Posts: writing them, and who may read them."""
 
-from collections.abc import Mapping
-
 import msgspec
 
-from app import errors, events, mentions, postlists, validate, wire
+from app import errors, events, mentions, postlists, props, validate, wire
 from app.context import Context
 from app.errors import AppError
 from app.permissions import Actor, can, can_in_channel, can_in_team, can_read_channel, require
 from app.postlists import PostList
+from app.props import Props
 from db import channels, posts, reactions, users
 from db.channels import Access
 from db.entities import ChannelInfo, ChannelType, Post, User
@@ -29,15 +28,19 @@ class Draft(msgspec.Struct, kw_only=True):
     message: str = ""
     root_id: str = ""
     type: str = ""
-    props: dict[str, msgspec.Raw] = {}
+    props: Props = {}
     pending_post_id: str = ""
+    file_ids: list[str] = []
 
 
-async def create(ctx: Context, actor: Actor, draft: Draft, *, set_online: bool = True) -> Post:
+async def create(
+    ctx: Context, actor: Actor, draft: Draft, *, set_online: bool = True, by_integration: bool = False
+) -> Post:
     """Write a post and tell the channel. The same pending id gives the same post, whoever retries where and when.
 
-    Raises 400 for a bad draft, an archived channel or a bad root, 403 without create_post, 503 when the database
-    cannot be reached (retry with the same pending id).
+    by_integration: the draft's props may say that it is another's than the actor's.
+    Raises 400 for a bad draft, an archived channel, a bad root or a pending id of another channel's post, 403 without
+    create_post, 503 when the database cannot be reached (retry with the same pending id).
     """
     access = await _access_for_writing(ctx, actor, draft)
     await _check_root(ctx, draft)
@@ -49,7 +52,7 @@ async def create(ctx: Context, actor: Actor, draft: Draft, *, set_online: bool =
         root_id=draft.root_id,
         message=draft.message,
         type=draft.type,
-        props=wire.encode(draft.props).decode(),
+        props=props.of_integration(draft.props) if by_integration else props.of_user(draft.props),
         hashtags=validate.hashtags(draft.message),
         mentions=tuple(mentioned),
         pending_post_id=draft.pending_post_id or None,
@@ -60,7 +63,7 @@ async def create(ctx: Context, actor: Actor, draft: Draft, *, set_online: bool =
     if written is None:
         raise await _refusal(ctx, actor, access.channel.id)
     if not written.created:
-        return await get(ctx, written.id)
+        return await _posted_before(ctx, actor, access, written.id)
     post = _as_written(new, written)
     ctx.bus.publish(
         events.posted(
@@ -68,12 +71,24 @@ async def create(ctx: Context, actor: Actor, draft: Draft, *, set_online: bool =
             access.channel,
             mentioned,
             set_online=set_online,
-            sender_name=_sender_name(ctx, actor.user, draft),
+            sender_name=sender_name(ctx, post, actor.user.username),
         )
     )
     ctx.bus.publish(events.channel_viewed(actor.user_id, access.channel.id))
     if set_online and ctx.activity.is_news(actor.user_id, ctx.now_ms()):
         ctx.bus.publish(events.active(actor.user_id))
+    return post
+
+
+async def _posted_before(ctx: Context, actor: Actor, access: Access, post_id: PostId) -> Post:
+    """The post of the actor's earlier request with this pending id: who may not read it any more does not get it.
+
+    Raises 400 when it stands in another channel than is asked for now, 403, and 404 when it is deleted.
+    """
+    post = await get(ctx, post_id)
+    if post.channel_id != access.channel.id:
+        raise errors.invalid_body("pending_post_id")
+    require(can_read_channel(actor, access))
     return post
 
 
@@ -108,7 +123,7 @@ async def _access_for_writing(ctx: Context, actor: Actor, draft: Draft) -> Acces
         raise errors.invalid_body("pending_post_id")
     if not validate.is_custom_post_type(draft.type):
         raise AppError("model.post.is_valid.type.app_error", 400)
-    check_content(draft.message, draft.props)
+    check_content(draft.message, draft.props, draft.file_ids)
     access = await ctx.caches.access.get((ChannelId(draft.channel_id), actor.user_id))
     if access is None:
         raise errors.forbidden()
@@ -121,12 +136,13 @@ async def _access_for_writing(ctx: Context, actor: Actor, draft: Draft) -> Acces
     return access
 
 
-def check_content(message: str, props: Mapping[str, msgspec.Raw]) -> None:
-    """Raises 400 for a message or props that are too long."""
+def check_content(message: str, content_props: Props, file_ids: list[str]) -> None:
+    """Raises 400 for a message or props that are too long, and for files: none is there yet, so every id is unknown."""
     if len(message) > validate.MAX_POST_RUNES:
         raise AppError("model.post.is_valid.msg.app_error", 400)
-    if sum(len(name) + len(bytes(value)) + 6 for name, value in props.items()) > validate.MAX_PROPS_BYTES:
-        raise AppError("model.post.is_valid.props.app_error", 400)
+    if file_ids:
+        raise errors.invalid_body("file_ids")
+    props.check(content_props)
 
 
 async def _check_root(ctx: Context, draft: Draft) -> None:
@@ -164,13 +180,15 @@ async def _refusal(ctx: Context, actor: Actor, channel_id: ChannelId) -> AppErro
     return errors.forbidden()
 
 
-def _sender_name(ctx: Context, author: User, draft: Draft) -> str:
-    override = draft.props.get("override_username")
-    if ctx.config.service_settings.enable_post_username_override and override is not None:
-        name = msgspec.json.decode(override)
+def sender_name(ctx: Context, post: Post, username: str) -> str:
+    """Whom clients show as the sender: the author of this name, or who an integration says it is, where it may."""
+    if post.type.startswith("system_"):
+        return "System"
+    if ctx.config.service_settings.enable_post_username_override and "override_username" in post.props:
+        name = msgspec.json.decode(post.props).get("override_username")
         if isinstance(name, str) and name:
             return name
-    return author.username
+    return username
 
 
 def _as_written(new: NewPost, written: Written) -> Post:

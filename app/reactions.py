@@ -67,14 +67,16 @@ async def remove(ctx: Context, actor: Actor, user_id: UserId, post_id: PostId, e
 
 
 async def of_post(ctx: Context, actor: Actor, post_id: PostId) -> list[wire.Json]:
-    """The reactions to a post, in the order in which they were given. Raises 403, 404."""
+    """The reactions to a post, in the order in which they were given. Raises 403, 404, also for a deleted post."""
     post, _ = await posts.find_for(ctx, actor, post_id, "read_channel")
+    if post.delete_at:
+        raise AppError("app.post.get.app_error", 404)
     given = await reactions.find(ctx.db, [post])
     return [wire.reaction(one) for one in given.get(post.id, ())]
 
 
 async def of_posts(ctx: Context, actor: Actor, ids: Sequence[str]) -> dict[str, list[wire.Json]]:
-    """The same of many posts. Raises 400 for what is no id, 403 if any is not the actor's to read."""
+    """The same of many posts, none of deleted ones. Raises 400 for what is no id, 403 if any is not theirs to read."""
     if not all(is_id(one) for one in ids):
         raise errors.invalid_body("post_ids")
     found = await posts_db.find_many(ctx.db, [PostId(one) for one in dict.fromkeys(ids)])
@@ -82,7 +84,7 @@ async def of_posts(ctx: Context, actor: Actor, ids: Sequence[str]) -> dict[str, 
     for channel_id in {post.channel_id for post in found}:
         access = await ctx.caches.access.get((channel_id, actor.user_id))
         require(access is not None and can_in_channel(actor, access, "read_channel"))
-    given = await reactions.find(ctx.db, found)
+    given = await reactions.find(ctx.db, [post for post in found if not post.delete_at])
     return {one: [wire.reaction(reaction) for reaction in given.get(PostId(one), ())] for one in ids}
 
 

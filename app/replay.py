@@ -7,6 +7,7 @@ import msgspec
 from app import events
 from app.context import Context
 from app.events import Event
+from app.posts import sender_name
 from db import channels, posts, reactions, users
 from db.entities import ChannelInfo, Post, Reaction
 from db.ids import ChannelId, PostId, UserId
@@ -20,7 +21,6 @@ ChangeRow = tuple[int, str, str, str]
 
 class _Deletion(msgspec.Struct):
     deleted_by: UserId
-    update_at: int
 
 
 class _Reaction(msgspec.Struct):
@@ -68,8 +68,7 @@ async def read(ctx: Context, channel_id: ChannelId, after: int, limit: int = LIM
     given = await reactions.find(ctx.db, [*found_posts, *changed.values()], by_master=True)
     built = [event for row in found_events if (event := _of_change(channel, changed, given, *row)) is not None]
     names = {user.id: user.username for user in await users.find_many(ctx.db, [post.user_id for post in found_posts])}
-    override = ctx.config.service_settings.enable_post_username_override
-    built += [_of_post(post, channel, names, given, override=override) for post in found_posts]
+    built += [_of_post(ctx, post, channel, names, given) for post in found_posts]
     built = sorted((one for one in built if one.seq <= upto), key=lambda one: one.seq)
     return Found(upto, end, tuple(built), trimmed=after < trimmed)
 
@@ -82,35 +81,37 @@ async def _went_on_from_before(ctx: Context, channel_id: ChannelId, after: int, 
 
 async def _changed_posts(ctx: Context, rows: list[ChangeRow]) -> dict[str, Post]:
     """The posts as they are now that these changes name."""
-    ids = {PostId(ref) for _, kind, ref, _ in rows if kind in ("post_edited", "post_deleted")}
+    ids = {PostId(ref) for _, kind, ref, _ in rows if kind.startswith(("post_", "reaction_"))}
     return {post.id: post for post in await posts.find_many(ctx.db, list(ids))}
 
 
-def _of_post(post: Post, channel: ChannelInfo, names: dict[UserId, str], given: Reactions, *, override: bool) -> Event:
+def _of_post(ctx: Context, post: Post, channel: ChannelInfo, names: dict[UserId, str], given: Reactions) -> Event:
     """As it was posted, but with what it says now."""
-    system = post.type.startswith("system_")
-    name = "System" if system else names.get(post.user_id, "")
-    other_name = msgspec.json.decode(post.props).get("override_username")
-    if override and not system and isinstance(other_name, str) and other_name:
-        name = other_name
     mentions = [UserId(one) for one in msgspec.json.decode(post.mentions, type=list[str])]
-    reacted = given.get(post.id, ())
-    return events.posted(post, channel, mentions, set_online=not system, sender_name=name, reactions=reacted)
+    return events.posted(
+        post,
+        channel,
+        mentions,
+        set_online=not post.type.startswith("system_"),
+        sender_name=sender_name(ctx, post, names.get(post.user_id, "")),
+        reactions=given.get(post.id, ()),
+    )
 
 
 def _of_change(
     channel: ChannelInfo, changed: dict[str, Post], given: Reactions, seq: int, kind: str, ref: str, payload: str
 ) -> Event | None:
-    """None: a kind of a later version, or an edit of a post that is deleted now (its deletion tells all)."""
+    """None: a kind of a later version, or a change of a post that is deleted now.
+
+    Its deletion tells all, and what it said is gone: who hears of it now may have come after it.
+    """
     post = changed.get(ref)
     match kind:
         case "post_edited" if post is not None and not post.delete_at:
             return events.post_edited(post, given.get(post.id, ()), seq)
         case "post_deleted" if post is not None:
-            said = msgspec.json.decode(payload, type=_Deletion)
-            as_it_was = msgspec.structs.replace(post, delete_at=0, update_at=said.update_at)
-            return events.post_deleted(as_it_was, given.get(post.id, ()), said.deleted_by, seq)
-        case "reaction_added" | "reaction_removed":
+            return events.post_deleted(post, (), msgspec.json.decode(payload, type=_Deletion).deleted_by, seq)
+        case "reaction_added" | "reaction_removed" if post is not None and not post.delete_at:
             told = msgspec.json.decode(payload, type=_Reaction)
             reaction = Reaction(PostId(ref), told.user_id, told.emoji_name, told.create_at)
             build = events.reaction_added if kind == "reaction_added" else events.reaction_removed

@@ -6,13 +6,14 @@ from msgspec.structs import replace
 from app import events, sessions, teams, validate, wire
 from app.context import Context
 from app.errors import AppError
-from app.permissions import Actor, can, require
-from app.roles import ROLES
+from app.permissions import Actor, Viewer, can, require, viewer
+from app.roles import ADMINISTRATOR, chosen_of_system
 from db import preferences, systems, users
 from db import teams as teams_db
 from db.entities import Preference, Team, User
 from db.errors import Duplicate
 from db.ids import UserId, new_id
+from db.queryable import Transaction
 
 _NOTIFY_PROPS = (
     '{"channel":"true","comments":"never","desktop":"mention","desktop_sound":"true","desktop_threads":"all",'
@@ -58,7 +59,7 @@ async def create(ctx: Context, actor: Actor | None, new: NewUser, *, invite_id: 
     try:
         async with ctx.db.transaction() as tx:
             if await systems.claim(tx, _FIRST_ADMIN, user.id):
-                user = replace(user, roles="system_admin system_user")
+                user = replace(user, roles=f"{ADMINISTRATOR} system_user")
             await users.insert(tx, user)
             await preferences.save(tx, [Preference(user.id, "tutorial_step", user.id, "0")])
     except Duplicate as error:
@@ -173,20 +174,14 @@ async def find_many(ctx: Context, user_ids: list[UserId], since_ms: int) -> list
     return await users.find_many(ctx.db, user_ids, since_ms)
 
 
-def sees_all(actor: Actor, user: User) -> bool:
-    """Whether nothing of the user is hidden from the actor: it is they, or an administrator."""
-    return actor.user_id == user.id or can(actor, "manage_system")
-
-
 def seen_by(ctx: Context, actor: Actor, user: User) -> wire.Json:
     """The user's JSON as the actor may see it."""
-    privacy = ctx.config.privacy_settings
-    return wire.user(
-        user,
-        sanitised=not sees_all(actor, user),
-        show_email=privacy.show_email_address,
-        show_full_name=privacy.show_full_name,
-    )
+    return wire.user(user, viewer(actor, ctx.config.privacy_settings))
+
+
+def seen_by_self(ctx: Context, user: User) -> wire.Json:
+    """The user's JSON as they see it themselves: also for who signs somebody up, or logs in."""
+    return wire.user(user, Viewer(ctx.config.privacy_settings, user.id))
 
 
 async def require_self_or(ctx: Context, actor: Actor, user_id: UserId, permission: str) -> None:
@@ -197,14 +192,17 @@ async def require_self_or(ctx: Context, actor: Actor, user_id: UserId, permissio
 
 
 async def set_active(ctx: Context, actor: Actor, user_id: UserId, *, active: bool) -> None:
-    """Deactivate a user, which ends all their sessions, or activate again. Raises 403, 404."""
+    """Deactivate a user, which ends all their sessions, or activate again. Raises 400 for the last admin, 403, 404."""
     ends_own = not active and actor.user_id == user_id and ctx.config.team_settings.enable_user_deactivation
     require(ends_own or can(actor, "manage_system"))
     user = _found(await users.find(ctx.db, user_id))
     now_ms = ctx.now_ms()
     if bool(user.delete_at) != active:
         return
-    await users.set_delete_at(ctx.db, user_id, 0 if active else now_ms, now_ms)
+    async with ctx.db.transaction() as tx:
+        if not active:
+            await _require_another_administrator(tx, user_id)
+        await users.set_delete_at(tx, user_id, 0 if active else now_ms, now_ms)
     if not active:
         await sessions.end_all(ctx, user_id)
     ctx.bus.publish(events.user_activation_status_change())
@@ -212,17 +210,23 @@ async def set_active(ctx: Context, actor: Actor, user_id: UserId, *, active: boo
 
 
 async def set_roles(ctx: Context, actor: Actor, user_id: UserId, roles: str) -> None:
-    """Replace a user's system roles. Raises 400 for a role that is none of the system's, 403, 404."""
+    """Replace a user's system roles. Raises 400 for what they cannot be, and for the last administrator; 403, 404."""
     require(can(actor, "manage_roles"))
-    names = roles.split()
-    if not names or any(name not in ROLES or not name.startswith("system_") for name in names):
-        raise AppError("api.context.invalid_body_param.app_error", 400, Name="roles")
-    _found(await users.find(ctx.db, user_id))
-    await users.set_roles(ctx.db, user_id, " ".join(names), ctx.now_ms())
-    ctx.bus.publish(events.user_role_updated(user_id, " ".join(names)))
+    names = chosen_of_system(roles, guest="system_guest" in _found(await users.find(ctx.db, user_id)).roles.split())
+    async with ctx.db.transaction() as tx:
+        if ADMINISTRATOR not in names.split():
+            await _require_another_administrator(tx, user_id)
+        await users.set_roles(tx, user_id, names, ctx.now_ms())
+    ctx.bus.publish(events.user_role_updated(user_id, names))
     _tell_updated(ctx, _found(await users.find(ctx.db, user_id)))
 
 
+async def _require_another_administrator(tx: Transaction, user_id: UserId) -> None:
+    """Raises 400 where the user is the last one who may administer the system: nobody could make another one."""
+    if await users.lock_administrators(tx, ADMINISTRATOR) == {user_id}:
+        raise AppError("app.user.last_administrator.app_error", 400)
+
+
 def _tell_updated(ctx: Context, user: User) -> None:
-    for event in events.user_updated(user):
+    for event in events.user_updated(user, ctx.config.privacy_settings):
         ctx.bus.publish(event)

@@ -1,7 +1,8 @@
-"""Entities as Mattermost's JSON.
+"""Entities as Mattermost's JSON: the one way by which anything of them leaves, in answers, events and what is replayed.
 
 Each function gives a dict in Mattermost's field names; JSON that the database keeps as text is put in unparsed
-(`msgspec.Raw`). `encode` makes the bytes.
+(`msgspec.Raw`). `encode` makes the bytes. What depends on who looks asks for a `Viewer`; what nobody is to see is in
+none of them, so that no caller can forget to leave it out.
 """
 
 from collections.abc import Iterable, Sequence
@@ -9,16 +10,21 @@ from typing import Any
 
 import msgspec
 
-from app.permissions import channel_roles, team_roles
+from app import props
+from app.permissions import Viewer, channel_roles, team_roles
 from db.entities import Channel, ChannelMember, Post, Reaction, Session, Status, Team, TeamMember, User
 from db.ids import UserId
 
 Json = dict[str, Any]
 encode = msgspec.json.encode
+HIDDEN = -1
+"""A number of a membership that is not the viewer's."""
 
 
-def user(who: User, *, sanitised: bool, show_email: bool = True, show_full_name: bool = True) -> Json:
-    """A user. `sanitised`: as others see them, without settings and without what privacy settings hide."""
+def user(who: User, viewer: Viewer) -> Json:
+    """A user. Others than they and administrators see no settings, and not what privacy settings hide."""
+    whole = viewer.sees_all_of(who.id)
+    show_name = whole or viewer.privacy.show_full_name
     result: Json = {
         "id": who.id,
         "create_at": who.create_at,
@@ -27,10 +33,10 @@ def user(who: User, *, sanitised: bool, show_email: bool = True, show_full_name:
         "username": who.username,
         "auth_data": "",
         "auth_service": "",
-        "email": who.email if show_email or not sanitised else "",
+        "email": who.email if whole or viewer.privacy.show_email_address else "",
         "nickname": who.nickname,
-        "first_name": who.first_name if show_full_name or not sanitised else "",
-        "last_name": who.last_name if show_full_name or not sanitised else "",
+        "first_name": who.first_name if show_name else "",
+        "last_name": who.last_name if show_name else "",
         "position": who.position,
         "roles": who.roles,
         "props": msgspec.Raw(who.props.encode()),
@@ -40,7 +46,7 @@ def user(who: User, *, sanitised: bool, show_email: bool = True, show_full_name:
     }
     if who.last_picture_update:
         result["last_picture_update"] = who.last_picture_update
-    if not sanitised:
+    if whole:
         result["email_verified"] = who.email_verified
         result["notify_props"] = msgspec.Raw(who.notify_props.encode())
         result["last_password_update"] = who.last_password_update
@@ -51,7 +57,7 @@ def user(who: User, *, sanitised: bool, show_email: bool = True, show_full_name:
     return result
 
 
-def team(which: Team, *, show_email: bool = True, show_invitation: bool = True) -> Json:
+def team(which: Team, *, show_email: bool, show_invitation: bool) -> Json:
     """A team. The address is its creator's; who knows the invitation gets in."""
     return {
         "id": which.id,
@@ -114,19 +120,23 @@ def channel(which: Channel) -> Json:
     }
 
 
-def channel_member(member: ChannelMember) -> Json:
-    """A membership of a channel."""
+def channel_member(member: ChannelMember, viewer: Viewer) -> Json:
+    """A membership of a channel. When others read, and what they want to be told, is theirs: as in Mattermost since 10.
+
+    Not even administrators see it: numbers are then -1, and settings are empty.
+    """
+    own = viewer.is_self(member.user_id)
     return {
         "channel_id": member.channel_id,
         "user_id": member.user_id,
         "roles": channel_roles(member),
-        "last_viewed_at": member.last_viewed_at,
-        "msg_count": member.msg_count,
-        "mention_count": member.mention_count,
-        "mention_count_root": member.mention_count_root,
-        "msg_count_root": member.msg_count_root,
-        "notify_props": msgspec.Raw(member.notify_props.encode()),
-        "last_update_at": member.last_update_at,
+        "last_viewed_at": member.last_viewed_at if own else HIDDEN,
+        "msg_count": member.msg_count if own else HIDDEN,
+        "mention_count": member.mention_count if own else HIDDEN,
+        "mention_count_root": member.mention_count_root if own else HIDDEN,
+        "msg_count_root": member.msg_count_root if own else HIDDEN,
+        "notify_props": msgspec.Raw(member.notify_props.encode()) if own else {},
+        "last_update_at": member.last_update_at if own else HIDDEN,
         "scheme_guest": member.scheme_guest,
         "scheme_user": member.scheme_user,
         "scheme_admin": member.scheme_admin,
@@ -134,8 +144,24 @@ def channel_member(member: ChannelMember) -> Json:
     }
 
 
-def post(which: Post, participants: Iterable[UserId] | None = None, reactions: Sequence[Reaction] = ()) -> Json:
-    """A post. `participants`: authors of its replies, where collapsed threads ask for them."""
+def post(
+    which: Post,
+    participants: Iterable[UserId] | None = None,
+    reactions: Sequence[Reaction] = (),
+    *,
+    with_deleted: bool = False,
+) -> Json:
+    """A post, the same to all who may read it. `participants`: authors of its replies, for collapsed threads.
+
+    Of one that is deleted only this much is left, as in Mattermost: its content is empty. with_deleted: the content all
+    the same, for administrators who ask for it.
+    """
+    if which.delete_at and not with_deleted:
+        which = msgspec.structs.replace(which, message="", hashtags="", props="{}", file_ids="[]")
+        reactions = ()
+    content = which.props
+    if props.NAMES_ATTACHMENTS in content:  # nearly none: the text is passed on as it is
+        content = props.shown(content)
     result: Json = {
         "id": which.id,
         "create_at": which.create_at,
@@ -150,7 +176,7 @@ def post(which: Post, participants: Iterable[UserId] | None = None, reactions: S
         "original_id": which.original_id,
         "message": which.message,
         "type": which.type,
-        "props": msgspec.Raw(which.props.encode()),
+        "props": msgspec.Raw(content.encode()),
         "hashtags": which.hashtags,
         "pending_post_id": which.pending_post_id or "",
         "reply_count": which.reply_count,

@@ -205,6 +205,7 @@ class PostWriter:
     async def write(self, post: NewPost) -> Written | None:
         """Write a post; None when the channel is gone or its author not a member.
 
+        The same key finds the first post that bears it, in whatever channel: who hands it out looks at what it is.
         The answer comes after the commit. Raises Busy when too many wait, Unavailable when the database could not be
         reached in time (the outcome is then unknown: retry under the same pending id), BadValue for what it cannot
         hold.
@@ -220,9 +221,13 @@ class PostWriter:
         first = not item.waiters
         item.waiters.append(waiter)
         written = await waiter
-        if written is not None and not first:
+        if first:
+            return written
+        if written is not None:
             return Written(written.id, written.seq, written.create_at, created=False)
-        return written
+        if item.post.channel_id != post.channel_id:  # what another channel refused says nothing of this one
+            return await self.write(post)
+        return None
 
     async def close(self) -> None:
         """Finish what is under way, then close the connections."""

@@ -9,7 +9,7 @@ from db.drivers import Row
 from db.entities import User
 from db.ids import ChannelId, UserId
 from db.loader import lookup_by
-from db.queryable import Queryable
+from db.queryable import Queryable, Transaction
 
 COLUMNS = (
     "id, create_at, update_at, delete_at, username, password, email, email_verified, nickname, first_name, last_name, "
@@ -122,3 +122,14 @@ async def set_roles(db: Queryable, user_id: UserId, roles: str, now_ms: int) -> 
         (roles, now_ms, user_id),
         changes=(shards.user(user_id),),
     )
+
+
+async def lock_administrators(tx: Transaction, role: str) -> set[UserId]:
+    """Ids of the active users who have this system role; nobody takes it from any of them before the end of `tx`.
+
+    Who waited for another one's change sees the users as that left them.
+    """
+    rows = await tx.fetch(
+        "SELECT id, roles FROM users WHERE delete_at = 0 AND roles LIKE %s ORDER BY id FOR UPDATE", (f"%{role}%",)
+    )
+    return {row[0] for row in rows if role in row[1].split()}

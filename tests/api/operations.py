@@ -169,12 +169,13 @@ def _new_post(world: World, _: Rest) -> Example:
         "type": "custom_test",
         "props": {"key": "value"},
         "pending_post_id": unique("pending"),
+        "file_ids": [],
     }
     return Example({}, body)
 
 
 def _edit(world: World, _: Rest) -> dict[str, Any]:
-    return {"message": unique("an edited post "), "is_pinned": False, "props": {"key": "value"}}
+    return {"message": unique("an edited post "), "is_pinned": False, "props": {"key": "value"}, "file_ids": []}
 
 
 def _reaction(world: World, who: Rest) -> Example:

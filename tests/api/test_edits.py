@@ -127,7 +127,7 @@ def test_an_update_names_its_post(ann: Rest, post: Post) -> None:
         refused(ann.call("PUT", f"/posts/{post['id']}", body), 400, "body")
 
 
-@pytest.mark.parametrize("field", ["user_id", "channel_id", "create_at", "type", "root_id", "original_id", "file_ids"])
+@pytest.mark.parametrize("field", ["user_id", "channel_id", "create_at", "type", "root_id", "original_id"])
 def test_nothing_else_of_a_post_can_be_changed(ann: Rest, bob: Rest, post: Post, field: str) -> None:
     value: Any = {"user_id": bob.id, "create_at": 5, "file_ids": [new_id()], "type": "custom_x"}.get(field, new_id())
     assert _patch(ann, post, message="after", **{field: value}).get(field) == post.get(field)
@@ -297,6 +297,33 @@ def test_a_deleted_post_is_gone(ann: Rest, bob: Rest, channel: dict[str, Any], p
     found = _list(bob, channel, f"?since={post['update_at']}")
     assert found["order"] == [post["id"]]
     assert found["posts"][post["id"]]["delete_at"] == found["posts"][post["id"]]["update_at"] > post["update_at"]
+
+
+def test_what_a_deleted_post_said_is_told_to_nobody(
+    node: Node, ann: Rest, bob: Rest, admin: Rest, channel: dict[str, Any]
+) -> None:
+    """Neither to those who were there nor to who comes later; the database keeps it."""
+    word = unique("hunter")
+    root = ann.write(channel["id"], f"my password is #{word}", props={"key": word})
+    reply = bob.write(channel["id"], f"{word} is a good one", root_id=root["id"])
+    bob.post("/reactions", {"user_id": bob.id, "post_id": root["id"], "emoji_name": "smile"})
+    ann.post(f"/posts/{root['id']}/pin", {})
+    _delete(ann, root)
+    carl = new_user(node.url, "carl")
+    ann.post(f"/teams/{channel['team_id']}/members", {"team_id": channel["team_id"], "user_id": carl.id})
+    ann.post(f"/channels/{channel['id']}/members", {"user_id": carl.id})
+    for who in (ann, bob, carl, admin):
+        found = _list(who, channel, f"?since={root['create_at'] - 1}")
+        for post in (root, reply):
+            seen = found["posts"][post["id"]]
+            assert (seen["message"], seen["props"], seen["hashtags"], seen["metadata"]) == ("", {}, "", {})
+            assert seen["delete_at"] > 0
+        whole: list[Any] = [_list(who, channel, query) for query in ("", "?since=1", "?collapsedThreads=true")]
+        whole += [who.call("GET", f"/users/me/channels/{channel['id']}/posts/unread").text]
+        assert word not in json.dumps(whole)
+        refused(who.call("GET", f"/posts/{root['id']}/reactions"), 404, "app.post.get.app_error")
+        assert who.post("/posts/ids/reactions", [root["id"]]) == {root["id"]: []}
+    assert node.sql("SELECT count(*) FROM posts WHERE message LIKE %s", f"%{word}%") == [(2,)]
 
 
 def test_counts_stay_as_they_are_when_a_post_is_deleted(ann: Rest, channel: dict[str, Any], post: Post) -> None:

@@ -367,6 +367,63 @@ def test_a_retry_of_a_post_that_was_deleted_meanwhile_makes_no_new_one(
     refused(_write(ann, channel, pending_post_id=pending), 404)
 
 
+def test_a_retry_gives_no_post_of_a_channel_that_may_not_be_read_any_more(
+    node: Node, ann: Rest, bob: Rest, channel: dict[str, Any]
+) -> None:
+    """What stands there now is another's: edited, reacted to. Neither by way of that channel nor of another one."""
+    secret, open_one = (new_channel(ann, {"id": channel["team_id"]}, bob, kind=kind) for kind in "PO")
+    pending, message = unique("pending"), unique("secret")
+    post = bob.write(secret["id"], "mine", pending_post_id=pending)
+    node.sql("UPDATE posts SET message = %s WHERE id = %s", message, post["id"])
+    assert bob.write(secret["id"], "mine", pending_post_id=pending)["message"] == message
+    ann.call("DELETE", f"/channels/{secret['id']}/members/{bob.id}")
+    refused(_write(bob, secret, pending_post_id=pending), 403, "permissions")
+    answer = _write(bob, open_one, pending_post_id=pending)
+    refused(answer, 400, "body")
+    assert message not in answer.text
+    assert _order(ann, open_one)[0] != post["id"]
+
+
+def test_who_may_write_but_not_read_gets_nothing_back_by_a_retry(node: Node, admin: Rest, ann: Rest) -> None:
+    """What stands there by then may be another's; and no second post is made of it."""
+    carl = new_user(node.url, "carl")
+    admin.call("PUT", f"/users/{carl.id}/roles", {"roles": "system_user system_post_all"})
+    private = new_channel(ann, new_team(ann), kind="P")
+    pending, message = unique("pending"), unique("secret")
+    post = carl.write(private["id"], "written blindly", pending_post_id=pending)
+    node.sql("UPDATE posts SET message = %s WHERE id = %s", message, post["id"])
+    answer = _write(carl, private, pending_post_id=pending)
+    refused(answer, 403, "permissions")
+    assert node.sql("SELECT count(*) FROM posts WHERE pending_post_id = %s", pending) == [(1,)]
+    carl.close()
+
+
+def test_a_pending_id_of_a_post_in_another_channel_is_refused(ann: Rest, bob: Rest, channel: dict[str, Any]) -> None:
+    """Neither the other post, nor a new one: nothing that was sent is dropped in silence."""
+    other = new_channel(ann, {"id": channel["team_id"]}, bob)
+    pending = unique("pending")
+    first = ann.write(channel["id"], "first", pending_post_id=pending)
+    refused(_write(ann, other, pending_post_id=pending), 400, "body")
+    assert ann.write(channel["id"], "first", pending_post_id=pending) == first
+    assert bob.write(other["id"], "bob's", pending_post_id=pending)["channel_id"] == other["id"]
+
+
+def test_of_one_pending_id_in_many_channels_at_once_one_is_a_post(
+    node: Node, ann: Rest, channel: dict[str, Any]
+) -> None:
+    """Whichever comes first, in whichever worker and batch."""
+    channels = [channel, *[new_channel(ann, {"id": channel["team_id"]}) for _ in range(3)]]
+    others = [Rest(node.url).log_in(ann.user["username"]) for _ in channels]
+    for _ in range(5):
+        pending = unique("pending")
+        with ThreadPoolExecutor(len(channels)) as pool:
+            answers = list(pool.map(lambda pair: _write(*pair, pending_post_id=pending), zip(others, channels)))  # noqa: B023, B905
+        assert sorted(answer.status_code for answer in answers) == [201, 400, 400, 400]
+        assert node.sql("SELECT count(*) FROM posts WHERE pending_post_id = %s", pending) == [(1,)]
+        for answer, wanted in zip(answers, channels, strict=True):
+            assert answer.status_code == 400 or answer.json()["channel_id"] == wanted["id"]
+
+
 @pytest.mark.parametrize("fields", [{}, {"pending_post_id": ""}])
 def test_without_a_pending_id_the_same_message_twice_is_two_posts(
     ann: Rest, channel: dict[str, Any], fields: dict[str, str]
@@ -515,26 +572,6 @@ def test_everybody_in_a_large_channel_is_not_mentioned(add: Add, configure: Conf
     assert _mentions(bob, channel) == 0
     ann.write(channel["id"], f"@{bob.user['username']}")
     assert _mentions(bob, channel) == 1
-
-
-# The name of the sender
-
-
-def test_the_sender_is_called_by_another_name_where_a_setting_allows_it(add: Add, configure: Configure) -> None:
-    ann = add()
-    channel = new_channel(ann, new_team(ann))
-    socket = Socket.open(ann)
-    props: dict[str, Any] = {"override_username": "robot"}
-    ann.write(channel["id"], "before", props=props)
-    socket.expect_post("before")
-    assert socket.named("posted")[-1]["data"]["sender_name"] == f"@{ann.user['username']}"
-    configure({"ServiceSettings": {"EnablePostUsernameOverride": True}})
-    for name, shown in (("robot", "robot"), ("", ann.user["username"]), (5, ann.user["username"])):
-        message = unique("message")
-        ann.write(channel["id"], message, props={"override_username": name})
-        socket.expect_post(message)
-        assert socket.named("posted")[-1]["data"]["sender_name"] == f"@{shown}"
-    socket.close()
 
 
 # Reading one

@@ -4,15 +4,17 @@ import json
 from collections.abc import AsyncIterator
 from typing import Any, cast
 
+import msgspec
 import pytest
 
-from app import edits, posts, reactions, replay
+from app import edits, postlists, posts, reactions, replay, wire
 from app.config import Config
 from app.context import Context
 from app.edits import Patch
 from app.errors import AppError
 from app.events import Event, Message
 from app.permissions import Actor
+from app.postlists import Threads
 from app.posts import Draft
 from app.reactions import NewReaction
 from app.replay import Found
@@ -126,16 +128,59 @@ async def test_reactions_are_told_again_as_they_were(chat: Chat) -> None:
     assert _kinds(found) == [("reaction_added", 3), ("reaction_removed", 4)]
 
 
-async def test_a_deletion_is_told_again_in_both_copies(chat: Chat) -> None:
-    post = await chat.write("post")
+async def test_a_deletion_is_told_again_in_both_copies_without_what_was_said(chat: Chat) -> None:
+    """Who hears of it now may have come after it, so they get what a list shows; live it was told as the post was."""
+    post = await chat.write("secret")
     await chat.react(post)
     await chat.delete(post)
-    found = await chat.read(3)
-    assert [_seen(event) for event in found.events] == [_seen(chat.bus.events[-1])]
-    (_, _, seen, sensitive) = _seen(found.events[0])
+    (event,) = (await chat.read(3)).events
+    name, seq, seen, sensitive = _seen(event)
+    assert (name, seq) == _seen(chat.bus.events[-1])[:2] == ("post_deleted", 4)
     assert sensitive == seen | {"delete_by": chat.actor.user_id}
     assert "delete_by" not in seen
-    assert seen["post"]["delete_at"] == 0, "as it was"
+    listed = await postlists.since(chat.ctx.db, chat.channel_id, 1, Threads())
+    assert seen["post"] == json.loads(wire.encode(listed.json()))["posts"][post.id]
+    assert (seen["post"]["message"], seen["post"]["metadata"]) == ("", {})
+    live = _seen(chat.bus.events[-1])[2]["post"]
+    assert (live["message"], live["delete_at"], len(live["metadata"]["reactions"])) == ("secret", 0, 1)
+
+
+async def test_buttons_are_told_again_without_where_they_lead(chat: Chat) -> None:
+    attachments = {"attachments": [{"actions": [{"name": "yes", "integration": {"url": "s3cret"}}]}]}
+    draft = Draft(
+        channel_id=chat.channel_id,
+        message="choose",
+        props={name: msgspec.Raw(msgspec.json.encode(value)) for name, value in attachments.items()},
+    )
+    post = await posts.create(chat.ctx, chat.actor, draft)
+    await chat.edit(post, "choose now")
+    found = await chat.read(1)
+    assert _kinds(found) == [("posted", 2), ("post_edited", 3)]
+    now = _data(chat.bus.events[-1].frame)["post"]
+    assert [_data(event.frame)["post"] for event in found.events] == [now, now]
+    assert not any(b"s3cret" in event.frame for event in (*found.events, *chat.bus.events))
+    assert "s3cret" in post.props
+
+
+async def test_the_sender_is_called_as_an_integration_says_where_a_setting_allows_it(chat: Chat) -> None:
+    """And as nobody else says. Live and again."""
+    own = chat.actor.user.username
+    for allowed, by_integration, name, shown in (
+        (False, True, "robot", own),
+        (True, False, "robot", own),
+        (True, True, "robot", "robot"),
+        (True, True, "", own),
+        (True, True, 5, own),
+    ):
+        service = msgspec.structs.replace(Config().service_settings, enable_post_username_override=allowed)
+        chat.ctx.reload(msgspec.structs.replace(Config(), service_settings=service))
+        props = {"override_username": msgspec.Raw(msgspec.json.encode(name))}
+        draft = Draft(channel_id=chat.channel_id, message="hello", props=props)
+        before = await chat.head()
+        await posts.create(chat.ctx, chat.actor, draft, by_integration=by_integration)
+        (again,) = (await chat.read(before)).events
+        told = [_data(event.frame)["sender_name"] for event in (chat.bus.events[-1], again)]
+        assert told == [f"@{shown}"] * 2, (allowed, by_integration, name)
 
 
 async def test_an_edited_post_is_told_with_what_it_says_now(chat: Chat) -> None:
@@ -153,11 +198,13 @@ async def test_of_a_deleted_post_only_its_deletion_is_told(chat: Chat) -> None:
     root = await chat.write("root")
     await chat.write("reply", root.id)
     await chat.edit(root, "edited")
+    await chat.react(root)
+    await chat.take_back(root)
     await chat.delete(root)
     await chat.write("later")
     found = await chat.read(1)
-    assert _kinds(found) == [("post_deleted", 5), ("posted", 6)]
-    assert found.upto == found.end == await chat.head() == 6
+    assert _kinds(found) == [("post_deleted", 7), ("posted", 8)]
+    assert found.upto == found.end == await chat.head() == 8
 
 
 async def test_what_changes_nothing_takes_no_number(chat: Chat) -> None:

@@ -166,6 +166,20 @@ async def test_a_retry_after_the_first_try_finds_it() -> None:
     assert (retry.id, retry.created) == (first.id, False)
 
 
+async def test_the_same_pending_id_in_another_channel_finds_the_first_post_and_not_its_refusal() -> None:
+    database = FakeDatabase()
+    writer = PostWriter(database.connect)
+    first, other = await asyncio.gather(writer.write(_post("a", pending="p")), writer.write(_post("b", pending="p")))
+    assert first is not None
+    assert other == Written(first.id, first.seq, 0, created=False)
+    refused, written = await asyncio.gather(
+        writer.write(_post("a", pending="q", message="refuse")), writer.write(_post("b", pending="q"))
+    )
+    assert refused is None
+    assert written is not None
+    assert (written.created, database.rows[written.id][1].channel_id) == (True, "b")
+
+
 async def test_without_a_pending_id_two_posts_are_two() -> None:
     database = FakeDatabase()
     writer = PostWriter(database.connect)

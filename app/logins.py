@@ -8,6 +8,7 @@ Whether somebody has the name is told neither by words nor by time: what nobody 
 """
 
 import hashlib
+from collections.abc import Sequence
 
 from msgspec.structs import replace
 
@@ -79,7 +80,7 @@ def _refuse_early(delay_ms: int) -> None:
         raise AppError(error, 429, retry_after_s=-(-delay_ms // 1000))
 
 
-async def _charge(ctx: Context, guard: Guard, account: str, origin: Origin, rows: list[Key]) -> dict[Key, State]:
+async def _charge(ctx: Context, guard: Guard, account: str, origin: Origin, rows: Sequence[Key]) -> dict[Key, State]:
     """Count the attempt before its password is looked at, on all nodes as one; what the rows are then. Raises 429."""
 
     async def charge(tx: Transaction) -> tuple[dict[Key, State], bool]:

@@ -506,7 +506,7 @@ def test_an_address_that_tries_everybody_is_slowed_and_who_is_known_there_is_not
 
 def test_a_name_that_nobody_has_is_delayed_in_the_same_words(node: Node) -> None:
     user, nobody = sign_up(node.url), {"username": unique("nobody")}
-    answers = []
+    answers: list[list[tuple[int, str, str]]] = []
     for who in (user, nobody):
         found = [_guess(node, who, address="203.0.113.5") for _ in range(ATTEMPTS + 2)]
         answers.append([(one.status_code, one.json()["id"], one.json()["message"]) for one in found])
@@ -547,7 +547,7 @@ def test_a_flood_by_nobodies_charges_nobody_whose_password_was_not_looked_at(cos
     stop = threading.Event()
 
     def flood(number: int) -> list[int]:
-        answers = []
+        answers: list[int] = []
         while not stop.is_set():
             response = _guess(node, {"username": f"nobody-{number}-{len(answers)}"}, address="203.0.113.8")
             answers.append(response.status_code)

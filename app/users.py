@@ -223,12 +223,12 @@ async def set_active(ctx: Context, actor: Actor, user_id: UserId, *, active: boo
         await users.set_delete_at(tx, user_id, 0 if active else now_ms, now_ms)
         ended = [] if active else await sessions.delete_of_user(tx, user_id)
         offline = not active and await statuses.set_by_user(tx, user_id, "offline", now_ms, manual=False)
+    if offline:
+        ctx.bus.publish(events.status_change(user_id, "offline"))  # to their own sockets, which are closed then
     for session_id in ended:
         ctx.bus.publish(events.session_closed(session_id))
     if not active:
         ctx.bus.publish(events.presence_ended(user_id))
-    if offline:
-        ctx.bus.publish(events.status_change(user_id, "offline"))
     ctx.bus.publish(events.user_activation_status_change())
     _tell_updated(ctx, _found(await users.find(ctx.db, user_id)))
 

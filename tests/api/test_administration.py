@@ -228,21 +228,19 @@ def test_who_is_deactivated_is_not_counted(admin: Rest, ann: Rest, bob: Rest, no
 def test_who_is_deactivated_is_offline_at_once_whatever_they_chose(
     admin: Rest, ann: Rest, bob: Rest, chosen: str
 ) -> None:
-    socket, watching = Socket.open(bob), Socket.open(ann)
+    socket = Socket.open(bob)
     until(lambda: ann.get(f"/users/{bob.id}/status")["status"] == "online")
     if chosen:
         bob.call("PUT", "/users/me/status", {"user_id": bob.id, "status": chosen})
     admin.call("PUT", f"/users/{bob.id}/active", {"active": False})
     found = ann.get(f"/users/{bob.id}/status")
     assert (found["status"], found["manual"]) == ("offline", False)
-    while watching.expect("status_change", user_id=bob.id)["data"]["status"] != "offline":
-        pass
+    socket.expect("status_change", user_id=bob.id, status="offline")
     socket.expect_closed(2.0)
     admin.call("PUT", f"/users/{bob.id}/active", {"active": True})
     back = Socket.open(bob.log_in(bob.user["username"]))
     until(lambda: ann.get(f"/users/{bob.id}/status")["status"] == "online")
     back.close()
-    watching.close()
 
 
 def test_a_role_that_is_given_counts_at_once_and_is_told(admin: Rest, ann: Rest) -> None:

@@ -409,6 +409,18 @@ def test_wrong_passwords_are_counted_over_all_nodes(cluster: Cluster) -> None:
     assert Rest(cluster.nodes[0].url).call("POST", "/users/login", right, headers=guesser).status_code == 200
 
 
+def test_who_is_deactivated_is_offline_on_every_node_at_once(cluster: Cluster) -> None:
+    admin, ann = cluster.admin, new_user(cluster.nodes[1].url)
+    socket = Socket.open(ann)
+    elsewhere = [admin.at(node.url) for node in cluster.nodes]
+    until(lambda: elsewhere[2].get(f"/users/{ann.id}/status")["status"] == "online")
+    assert admin.call("PUT", f"/users/{ann.id}/active", {"active": False}).status_code == 200
+    assert {one.get(f"/users/{ann.id}/status")["status"] for one in elsewhere} == {"offline"}
+    assert socket.expect_closed(2.0) == Close.SESSION_ENDED
+    time.sleep(0.5)  # what is left to be said of the connection
+    assert {one.get(f"/users/{ann.id}/status")["status"] for one in elsewhere} == {"offline"}
+
+
 @pytest.mark.node
 def test_without_high_availability_no_port_is_open_to_other_nodes() -> None:
     port = free_port(3)

@@ -401,12 +401,10 @@ MUTATIONS = (
         _ALL,
     ),
     Mutation(
-        "a wrong password is counted when it was looked at",
+        "guesses that wait for their turn do not count each other",
         "app/logins.py",
-        "        charged = await _charge(ctx, guard, account, origin, rows)\n"
-        "        stored = await verify(user.password if user is not None else None, password)\n",
-        "        stored = await verify(user.password if user is not None else None, password)\n"
-        "        charged = await _charge(ctx, guard, account, origin, rows)\n",
+        "        _refuse_early(guard.delay_ms(states, now_ms))\n        after = ",
+        "        after = ",
         ("tests/api/test_sessions.py::test_guesses_at_once_have_one_budget_over_all_workers",),
         _ALL,
     ),

@@ -96,25 +96,31 @@ async def test_who_goes_away_leaves_their_turn_to_the_next() -> None:
     hasher.close()
 
 
-async def test_a_turn_that_came_to_somebody_who_has_just_gone_goes_on() -> None:
+@pytest.mark.parametrize("when", ["before it came", "when it had come"])
+async def test_a_turn_of_somebody_who_goes_away_goes_on(when: str) -> None:
+    """All in one step of the loop, in which nobody else can notice anything."""
     hasher = _cheap()
-    entered = asyncio.Event()
-    leave = asyncio.Event()
+    entered, leave = asyncio.Semaphore(0), asyncio.Event()
 
-    async def hold() -> None:
+    async def hold(*, ends: bool) -> None:
         async with hasher.turn("home"):
-            entered.set()
+            entered.release()
             await leave.wait()
+            if ends and when == "before it came":
+                gone.cancel()
+        if ends and when == "when it had come":
+            gone.cancel()
 
-    holders = [asyncio.create_task(hold()) for _ in range(2)]
-    await entered.wait()
+    holders = [asyncio.create_task(hold(ends=ends)) for ends in (True, False)]
+    for _ in holders:
+        await entered.acquire()
     gone, waits = (asyncio.create_task(hasher.hash("secret")) for _ in range(2))
     await asyncio.sleep(0)
     leave.set()
-    await holders[0]  # its turn went to `gone`, which has not run yet
-    gone.cancel()
     assert await waits
-    await asyncio.gather(*holders, gone, return_exceptions=True)
+    await asyncio.gather(*holders)
+    with pytest.raises(asyncio.CancelledError):
+        await gone
     assert hasher.waiting == 0
     hasher.close()
 

@@ -7,6 +7,7 @@ import falcon
 from falcon.asgi import App, Request, Response
 
 from api import replies
+from api.audits import Audits
 from api.channels import Channels
 from api.members import Members
 from api.pages import Pages
@@ -45,7 +46,7 @@ def create_app(ctx: Context) -> App[Request, Response]:
 def routes(ctx: Context) -> list[tuple[str, object, str | None]]:
     """Path template, resource and method suffix of every operation."""
     users, teams, channels, posts, system = Users(ctx), Teams(ctx), Channels(ctx), Posts(ctx), System(ctx)
-    sessions, members, reactions = Sessions(ctx), Members(ctx), Reactions(ctx)
+    sessions, members, reactions, audits = Sessions(ctx), Members(ctx), Reactions(ctx), Audits(ctx)
     return [
         (f"{V4}/users", users, None),
         (f"{V4}/users/login", users, "login"),
@@ -64,6 +65,9 @@ def routes(ctx: Context) -> list[tuple[str, object, str | None]]:
         (f"{V4}/users/sessions/revoke/all", sessions, "revoke_everybodys"),
         (f"{V4}/users/{{user_id}}/active", sessions, "active"),
         (f"{V4}/users/{{user_id}}/roles", sessions, "roles"),
+        (f"{V4}/users/{{user_id}}/reset_failed_attempts", sessions, "reset_failed_attempts"),
+        (f"{V4}/users/{{user_id}}/audits", audits, "of_user"),
+        (f"{V4}/audits", audits, None),
         (f"{V4}/users/{{user_id}}/status", sessions, "status"),
         (f"{V4}/users/status/ids", sessions, "status_ids"),
         (f"{V4}/teams", teams, None),

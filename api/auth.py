@@ -7,14 +7,17 @@ Order (api-v4 rules): cookie MMAUTHTOKEN, `Authorization: BEARER t` (any case), 
 import secrets
 from collections.abc import Mapping
 from enum import Enum
+from functools import partial
 from urllib.parse import urlsplit
 
 from falcon.asgi import Request, Response
 
 from api.proxies import Proxies
 from app import errors, sessions
+from app.config import Config
 from app.context import Context
 from app.errors import AppError
+from app.origin import Origin
 from app.permissions import Actor
 from db.entities import Session
 
@@ -49,6 +52,20 @@ class Authenticator:
 
     def __init__(self, ctx: Context) -> None:
         self._ctx = ctx
+        self._config: Config | None = None
+        self._proxies: Proxies
+
+    def origin(self, req: Request) -> Origin:
+        """Where a request comes from. Who our proxies are is applied live."""
+        if self._config is not self._ctx.config:
+            self._config = self._ctx.config
+            self._proxies = Proxies(self._config)
+        said = [(req.get_header(name.decode()) or "").encode("latin-1", "replace") for name in self._proxies.headers]
+        return Origin(
+            self._proxies.address(req.remote_addr, said),
+            self._proxies.client(req.remote_addr, said),
+            req.context.request_id,
+        )
 
     async def actor(self, req: Request) -> Actor:
         """The session and user. Raises 401."""
@@ -69,7 +86,7 @@ class Authenticator:
             return None
         if source is Source.COOKIE and req.method not in _SAFE_METHODS:
             self._check_csrf(req, actor.session)
-        return actor
+        return Actor(actor.session, actor.user, partial(self.origin, req))
 
     def _check_csrf(self, req: Request, session: Session) -> None:
         given = req.get_header("X-CSRF-Token") or ""

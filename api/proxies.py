@@ -37,13 +37,21 @@ class Proxies:
 
         said: values of `headers`, in that order, b'' for those that are missing.
         """
-        address = _parse(peer)
+        address = self._find(peer, said)
         if address is None:
             return peer
-        if self._is_ours(address):
-            found = (self._first_foreign(value) for value in said if value)
-            address = next((one for one in found if one is not None), address)
         return str(address) if address.version == 4 else address.packed[:8].hex()
+
+    def address(self, peer: str, said: Sequence[bytes]) -> str:
+        """The client's address itself, from the same."""
+        return str(self._find(peer, said) or peer)
+
+    def _find(self, peer: str, said: Sequence[bytes]) -> IPv4Address | IPv6Address | None:
+        address = _parse(peer)
+        if address is None or not self._is_ours(address):
+            return address
+        found = (self._first_foreign(value) for value in said if value)
+        return next((one for one in found if one is not None), address)
 
     def _first_foreign(self, value: bytes) -> IPv4Address | IPv6Address | None:
         """Each proxy adds whom it heard at the end of the list: the last that is none of ours, else the first."""

@@ -3,7 +3,7 @@
 from falcon.asgi import Request, Response
 
 from api import auth, bodies, params, replies
-from app import errors, sessions, statuses, users, wire
+from app import errors, logins, sessions, statuses, users, wire
 from app.context import Context
 from db.ids import SessionId, UserId, is_id
 
@@ -11,7 +11,7 @@ MAX_IDS = 1000
 
 
 class Sessions:
-    """/users/{user_id}/sessions, /active, /roles and /status."""
+    """/users/{user_id}/sessions, /active, /roles, /reset_failed_attempts and /status."""
 
     def __init__(self, ctx: Context) -> None:
         self._ctx = ctx
@@ -50,6 +50,12 @@ class Sessions:
         actor = await self._auth.actor(req)
         body = await bodies.read(req, self._ctx, bodies.Active, "active")
         await users.set_active(self._ctx, actor, params.user_id(user_id, actor), active=body.active)
+        replies.ok(resp)
+
+    async def on_post_reset_failed_attempts(self, req: Request, resp: Response, user_id: str) -> None:
+        """POST /users/{user_id}/reset_failed_attempts: no delay after wrong passwords any more."""
+        actor = await self._auth.actor(req)
+        await logins.unlock(self._ctx, actor, params.user_id(user_id, actor))
         replies.ok(resp)
 
     async def on_put_roles(self, req: Request, resp: Response, user_id: str) -> None:

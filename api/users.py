@@ -1,19 +1,15 @@
 """Accounts, log in, log out."""
 
-import logging
-
 from falcon.asgi import Request, Response
 
 from api import auth, bodies, params, replies
 from app import channels as channel_rules
-from app import errors, postlists, posts, sessions, teams, users, wire
+from app import errors, logins, postlists, posts, sessions, teams, users, wire
 from app.context import Context
-from app.errors import AppError
 from app.permissions import viewer
 from app.version import MATTERMOST_VERSION
 from db.ids import ChannelId, UserId, is_id
 
-log = logging.getLogger(__name__)
 MAX_IDS = 1000
 
 
@@ -34,6 +30,7 @@ class Users:
             new,
             invite_id=req.get_param("iid", default=""),
             token=req.get_param("t", default=""),
+            origin=self._auth.origin(req),
         )
         replies.send(resp, users.seen_by_self(self._ctx, user), 201)
 
@@ -42,13 +39,14 @@ class Users:
         body = await bodies.read(req, self._ctx, bodies.Login, "login")
         if len(body.device_id) > 512:
             raise errors.invalid_body("device_id")
-        try:
-            user, session, token = await sessions.log_in(
-                self._ctx, body.password, body.device_id, user_id=UserId(body.id), login_id=body.login_id
-            )
-        except AppError as error:
-            log.info("login failed", extra={"reason": error.id, "client": req.remote_addr})
-            raise
+        user, session, token = await logins.log_in(
+            self._ctx,
+            body.password,
+            body.device_id,
+            self._auth.origin(req),
+            user_id=UserId(body.id),
+            login_id=body.login_id,
+        )
         if req.get_header("X-Requested-With") == "XMLHttpRequest":
             auth.set_cookies(self._ctx, req, resp, session, token)
         resp.set_header("Token", token)
@@ -58,7 +56,7 @@ class Users:
         """POST /users/logout: ends the session if there is one, and is OK if there is none."""
         actor = await self._auth.optional(req)
         if actor is not None:
-            await sessions.log_out(self._ctx, actor.session.id)
+            await sessions.log_out(self._ctx, actor)
         auth.clear_cookies(self._ctx, resp)
         replies.ok(resp)
 

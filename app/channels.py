@@ -4,6 +4,8 @@ import msgspec
 from msgspec.structs import replace
 
 from app import errors, events, posts, validate
+from app.adding import require_addable
+from app.audit import audited
 from app.context import Context
 from app.errors import AppError
 from app.permissions import Actor, can, can_in_channel, can_in_team, can_read_channel, require
@@ -68,7 +70,7 @@ async def create(ctx: Context, actor: Actor, new: NewChannel) -> Channel:
     try:
         async with ctx.db.transaction() as tx:
             await channels.insert(tx, channel)
-            creator = await add(tx, channel.id, actor.user_id, admin=True)
+            creator = await add(tx, channel.id, actor.user, admin=True)
             seq = creator.join_seq if creator is not None else 0
     except Duplicate as error:
         raise AppError("store.sql_channel.save_channel.exists.app_error", 400) from error
@@ -98,8 +100,18 @@ def _check(new: NewChannel) -> None:
         raise AppError("model.channel.is_valid.purpose.app_error", 400)
 
 
-async def add(tx: Transaction, channel_id: ChannelId, user_id: UserId, *, admin: bool = False) -> ChannelMember | None:
-    """Store a membership within a transaction; None when it was there. Tell of it with `announce_join` after it."""
+async def add(tx: Transaction, channel_id: ChannelId, user: User, *, admin: bool = False) -> ChannelMember | None:
+    """Store a membership within a transaction; None when it was there. Tell of it with `announce_join` after it.
+
+    Raises 403 for a deactivated account.
+    """
+    require_addable(user, "channel")
+    return await _store(tx, channel_id, user.id, admin=admin)
+
+
+async def _store(
+    tx: Transaction, channel_id: ChannelId, user_id: UserId, *, admin: bool = False
+) -> ChannelMember | None:
     return await channels.add_member(tx, channel_id, user_id, notify_props=NOTIFY_PROPS, admin=admin)
 
 
@@ -148,7 +160,7 @@ async def create_direct(ctx: Context, actor: Actor, user_ids: list[str]) -> Chan
         async with ctx.db.transaction() as tx:
             await channels.insert(tx, channel)
             for user_id in dict.fromkeys((first, second)):
-                member = await add(tx, channel.id, user_id)
+                member = await _store(tx, channel.id, user_id)  # whose account is deactivated too, as in Mattermost
                 seq = member.join_seq if member is not None else 0
     except Duplicate:  # the other one was faster
         existing = await channels.find_by_name(ctx.db, TeamId(""), name)
@@ -236,6 +248,7 @@ async def memberships(ctx: Context, user_id: UserId, team_id: TeamId) -> list[Ch
     return await channels.find_memberships(ctx.db, user_id, team_id)
 
 
+@audited("addChannelMember", "channel_id", "user_id")
 async def add_member(ctx: Context, actor: Actor, channel_id: ChannelId, user_id: UserId) -> ChannelMember:
     """Join a channel or add somebody. A member already: the membership as it is. Raises 400, 403, 404."""
     access = await channels.find_access(ctx.db, channel_id, actor.user_id)
@@ -261,7 +274,7 @@ async def add_member(ctx: Context, actor: Actor, channel_id: ChannelId, user_id:
     if in_team.delete_at:
         raise AppError("api.channel.add_user.to.channel.failed.deleted.app_error", 400)
     async with ctx.db.transaction() as tx:
-        member = await add(tx, channel_id, user_id, admin=_leads(in_team, channel))
+        member = await add(tx, channel_id, user, admin=_leads(in_team, channel))
     if member is None:
         existing = await channels.find_member(ctx.db, channel_id, user_id)
         if existing is None:

@@ -141,11 +141,18 @@ class FileSettings(Section, frozen=True):
 class PasswordSettings(Section, frozen=True):
     """What a password must look like."""
 
-    minimum_length: Annotated[int, Meta(ge=5, le=64)] = 8
+    minimum_length: Annotated[int, Meta(ge=5, le=72)] = 8
     lowercase: bool = False
     number: bool = False
     uppercase: bool = False
     symbol: bool = False
+
+
+class AuditSettings(Section, frozen=True):
+    """The audit log. Rows go when they are older, and the oldest when there are more."""
+
+    retention_days: Annotated[int, Meta(ge=1, le=3650)] = 365
+    maximum_rows: Annotated[int, Meta(ge=1000, le=100_000_000)] = 1_000_000
 
 
 class EmailSettings(Section, frozen=True):
@@ -192,6 +199,7 @@ class Config(Struct, frozen=True, kw_only=True, rename="pascal"):
     rate_limit_settings: RateLimitSettings = RateLimitSettings()
     file_settings: FileSettings = FileSettings()
     password_settings: PasswordSettings = PasswordSettings()
+    audit_settings: AuditSettings = AuditSettings()
     email_settings: EmailSettings = EmailSettings()
     privacy_settings: PrivacySettings = PrivacySettings()
     localization_settings: LocalizationSettings = LocalizationSettings()

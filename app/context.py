@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from app.activity import Activity
+from app.audit import Journal
 from app.caches import Caches
 from app.clientconfig import ClientConfig
 from app.config import Config
@@ -31,13 +32,16 @@ class Context:
     health: NodeHealth
     operator: Operator
     now_ms: Callable[[], int] = wall_clock_ms
+    node_id: str = ""
     activity: Activity = field(default_factory=Activity)
     client_config: ClientConfig = field(init=False)
     caches: Caches = field(init=False)
+    audit: Journal = field(init=False)
 
     def __post_init__(self) -> None:
         self.client_config = ClientConfig(self.config)
         self.caches = Caches(self.db)
+        self.audit = Journal(self.db, self.node_id)
 
     def reload(self, config: Config) -> None:
         """Use another configuration from now on."""

@@ -4,9 +4,29 @@ The texts are ours, in English; `{name}` is filled from the parameters. An id wi
 tests find.
 """
 
+from itertools import combinations
 from typing import Final
 
+_PASSWORD_RULES: Final = {
+    "_lowercase": "at least one lowercase letter",
+    "_uppercase": "at least one uppercase letter",
+    "_number": "at least one number",
+    "_symbol": 'at least one symbol (e.g. "~!@#$%^&*()")',
+}
+
+
+def _password_messages() -> dict[str, str]:
+    """Each id of Mattermost names the rules that a password broke."""
+    return {
+        f"model.user.is_valid.pwd{''.join(broken)}.app_error": "Your password must contain at least {Min} characters"
+        f" made up of {', '.join(_PASSWORD_RULES[one] for one in broken)}."
+        for number in range(len(_PASSWORD_RULES) + 1)
+        for broken in combinations(_PASSWORD_RULES, number)
+    }
+
+
 MESSAGES: Final[dict[str, str]] = {
+    **_password_messages(),
     "api.channel.add_user.to.channel.failed.deleted.app_error": "Failed to add user to channel because they have been"
     " removed from the team.",
     "api.channel.add_user_to_channel.deleted.app_error": "The channel has been archived or deleted.",
@@ -81,8 +101,8 @@ MESSAGES: Final[dict[str, str]] = {
     " scheme role must always be set.",
     "api.team.update_team_member_roles.user_and_guest.app_error": "Invalid team member update: A user must be"
     " a guest or a user but not both.",
-    "api.user.check_user_login_attempts.too_many.app_error": "Your account is locked because of too many failed"
-    " password attempts. Please reset your password.",
+    "api.user.check_user_login_attempts.too_many.app_error": "There were too many failed password attempts. Please wait"
+    " a while, then try again.",
     "api.user.create_user.accepted_domain.app_error": "The email you provided does not belong to an accepted domain."
     " Please contact your administrator or sign up with a different email.",
     "api.user.create_user.disabled.app_error": "User creation is disabled.",
@@ -106,11 +126,14 @@ MESSAGES: Final[dict[str, str]] = {
     "api.websocket_handler.invalid_param.app_error": "Invalid {Name} parameter.",
     "api.websocket_handler.server_busy.app_error": "Server is busy, non-critical services are temporarily unavailable.",
     "app.channel.get.existing.app_error": "Unable to find the existing channel.",
+    "app.channel.add_member.deleted_user.app_error": "Unable to add the user as a channel member: their account is"
+    " deactivated.",
     "app.channel.get_by_name.missing.app_error": "Channel does not exist.",
     "app.channel.get_member.missing.app_error": "No channel member found for that user ID and channel ID.",
     "app.channel.get_channels.not_found.app_error": "No channels were found.",
     "app.post.get.app_error": "Unable to get the post.",
     "app.role.get_by_name.app_error": "Unable to get role.",
+    "app.team.add_member.deleted_user.app_error": "Unable to add the user to the team: their account is deactivated.",
     "app.team.get.find.app_error": "Unable to find the existing team.",
     "app.team.get_by_invite_id.finding.app_error": "Unable to find the existing team.",
     "app.team.get_by_name.missing.app_error": "Unable to find the existing team.",
@@ -148,7 +171,9 @@ MESSAGES: Final[dict[str, str]] = {
     "model.user.is_valid.nickname.app_error": "Invalid nickname.",
     "model.user.is_valid.position.app_error": "Invalid position: must not be longer than 128 characters.",
     "model.user.is_valid.props.app_error": "Invalid props.",
-    "model.user.is_valid.pwd.app_error": "Your password must contain {Rules}.",
+    "model.user.is_valid.pwd_max_length.app_error": "Your password must contain at most {Max} characters.",
+    "model.user.is_valid.pwd_min_length.app_error": "Your password must contain at least {Min} characters.",
+    "model.user.is_valid.pwd_own_name.app_error": "Your password must be neither your username nor your email.",
     "model.user.is_valid.username.app_error": "Username must begin with a letter, and contain between 3 to 64"
     ' lowercase characters made up of numbers, letters, and the symbols ".", "-", and "_".',
     "store.sql_channel.save_channel.exists.app_error": "A channel with that name already exists on the same team.",

@@ -98,7 +98,8 @@ class Moved(msgspec.Struct, array_like=True, frozen=True, tag="moved"):
 class Presence(msgspec.Struct, array_like=True, frozen=True, tag="presence"):
     """What a worker saw of users; goes to the relay only.
 
-    kind: connected, disconnected, active, or held (these are all the users the worker has connections of).
+    kind: connected, disconnected, active, ended (the accounts are deactivated), or held (these are all the users the
+    worker has connections of).
     """
 
     kind: str
@@ -381,6 +382,11 @@ def hello(
 def active(user_id: UserId) -> Presence:
     """The user did something."""
     return Presence("active", (user_id,))
+
+
+def presence_ended(user_id: UserId) -> Presence:
+    """The user's account is deactivated."""
+    return Presence("ended", (user_id,))
 
 
 def session_closed(session_id: SessionId) -> SessionClosed:

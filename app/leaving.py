@@ -1,6 +1,7 @@
 """Leaving channels and teams, by oneself or because somebody removes one; and what members are."""
 
 from app import channels, events, posts
+from app.audit import audited
 from app.context import Context
 from app.errors import AppError
 from app.permissions import Actor, can_in_channel, can_in_team, require
@@ -11,6 +12,7 @@ from db.entities import ChannelInfo, ChannelMember, ChannelType, TeamMember, Use
 from db.ids import ChannelId, TeamId, UserId
 
 
+@audited("removeChannelMember", "channel_id", "user_id")
 async def leave_channel(ctx: Context, actor: Actor, channel_id: ChannelId, user_id: UserId) -> None:
     """End a membership. Raises 400 for direct and default channels, 403, 404."""
     access = await channels_db.find_access(ctx.db, channel_id, actor.user_id)
@@ -33,6 +35,7 @@ async def leave_channel(ctx: Context, actor: Actor, channel_id: ChannelId, user_
     await _announce(ctx, actor.user, user, channel)
 
 
+@audited("removeTeamMember", "team_id", "user_id")
 async def leave_team(ctx: Context, actor: Actor, team_id: TeamId, user_id: UserId) -> None:
     """End a membership of a team and of all its channels. Raises 403, 404."""
     member = await teams.find_member(ctx.db, team_id, actor.user_id)
@@ -75,6 +78,7 @@ async def _announce(ctx: Context, actor: User, user: User, channel: ChannelInfo,
     await posts.announce(ctx, actor, channel, kind, text, props)
 
 
+@audited("updateChannelMemberRoles", "channel_id", "user_id", "wanted")
 async def set_channel_roles(
     ctx: Context, actor: Actor, channel_id: ChannelId, user_id: UserId, wanted: str | Scheme
 ) -> ChannelMember:
@@ -95,6 +99,7 @@ async def set_channel_roles(
     return after
 
 
+@audited("updateTeamMemberRoles", "team_id", "user_id", "wanted")
 async def set_team_roles(
     ctx: Context, actor: Actor, team_id: TeamId, user_id: UserId, wanted: str | Scheme
 ) -> TeamMember:

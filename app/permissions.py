@@ -4,10 +4,12 @@ A permission counts from the narrowest scope outwards: channel membership, then 
 as in Mattermost. In each, only roles of that scope count.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from app import errors
 from app.config import PrivacySettings
+from app.origin import Origin
 from app.roles import granted
 from db.channels import Access
 from db.entities import Membership, Session, TeamMember, User
@@ -16,10 +18,11 @@ from db.ids import UserId
 
 @dataclass(frozen=True)
 class Actor:
-    """Who asks: a session and its user."""
+    """Who asks: a session and its user. origin: from where, worked out when somebody wants to know."""
 
     session: Session
     user: User
+    origin: Callable[[], Origin] = Origin
 
     @property
     def user_id(self) -> UserId:

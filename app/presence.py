@@ -34,6 +34,7 @@ class PresenceTracker:
         self._people: dict[UserId, _Person] = {}
         self._leaving: dict[UserId, None] = {}
         self._changed: dict[UserId, str] = {}
+        self._ended: dict[UserId, _Person] = {}
 
     def connected(self, worker: str, user_id: UserId, now: float) -> None:
         """The worker holds a connection of the user now."""
@@ -63,6 +64,14 @@ class PresenceTracker:
         person = self._people.get(user_id)
         if person is not None:
             self._touch(user_id, person, now)
+
+    def end(self, user_id: UserId) -> None:
+        """The user's account is deactivated: offline at once, without the grace time."""
+        person = self._people.pop(user_id, None)
+        if person is not None:
+            self._leaving.pop(user_id, None)
+            self._changed.pop(user_id, None)
+            self._ended[user_id] = person
 
     def reset(self, worker: str, users: Iterable[UserId], now: float) -> None:
         """All that the worker holds, after it or this tracker started anew; what it held before is forgotten."""
@@ -104,6 +113,10 @@ class PresenceTracker:
             self._changed.pop(user_id, None)
             if any(map(ours, person.left)):
                 changed.append((user_id, OFFLINE))
+        for user_id, person in self._ended.items():
+            if user_id not in self._people and any(map(ours, person.workers | person.left)):
+                changed.append((user_id, OFFLINE))
+        self._ended.clear()
         for user_id, status in self._changed.items():
             person = self._people[user_id]
             if any(map(ours, person.workers | person.left)):

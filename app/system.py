@@ -5,6 +5,7 @@ import asyncio
 import msgspec
 
 from app import filestore, wire
+from app.audit import audited
 from app.config import SECRET_KEYS
 from app.configfile import MASK
 from app.context import Context
@@ -39,18 +40,21 @@ def view_config(ctx: Context, actor: Actor) -> Json:
     return found
 
 
+@audited("configReload", "cluster", outside=True)
 async def reload_config(ctx: Context, actor: Actor, *, cluster: bool = False) -> Json:
     """Load the configuration file again, on this node or on all. Raises 403, and 400 when the file cannot be used."""
     require(can(actor, "manage_system"))
     return await _operate(ctx, "reload", "api.config.reload.app_error", 400, cluster=cluster)
 
 
+@audited("databaseRecycle", "cluster", outside=True)
 async def recycle_database(ctx: Context, actor: Actor, *, cluster: bool = False) -> Json:
     """Replace all database connections by new ones. Raises 403, and 503 when the old ones stay."""
     require(can(actor, "manage_system"))
     return await _operate(ctx, "recycle", "api.database.recycle.app_error", 503, cluster=cluster)
 
 
+@audited("invalidateCaches", "cluster", outside=True)
 async def purge_caches(ctx: Context, actor: Actor, *, cluster: bool = False) -> Json:
     """Forget every copy of what is in the database. Raises 403, and 503 when a worker did not answer."""
     require(can(actor, "manage_system"))

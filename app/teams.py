@@ -3,6 +3,8 @@
 import msgspec
 
 from app import channels, errors, events, validate, wire
+from app.adding import require_addable
+from app.audit import audited
 from app.context import Context
 from app.errors import AppError
 from app.permissions import Actor, can, can_in_team, require
@@ -82,7 +84,8 @@ def _checked(ctx: Context, actor: Actor, new: NewTeam) -> Team:
 
 
 async def join(ctx: Context, team: Team, user: User, *, requestor: User) -> TeamMember:
-    """Make the user a member of the team and of its default channels. A member already: as it is. Raises 400."""
+    """Make the user a member of the team and of its default channels. A member already: as it is. Raises 400, 403."""
+    require_addable(user, "team")
     if not validate.is_in_domains(user.email, team.allowed_domains):
         raise AppError("api.team.join_user_to_team.allowed_domains.app_error", 400)
     existing = await teams.find_member(ctx.db, team.id, user.id)
@@ -116,7 +119,7 @@ async def _join(
     if not await teams.add_member(tx, member):
         return joined
     for channel in sorted(defaults, key=lambda one: one.id):  # heads are always locked in the order of their ids
-        added = await channels.add(tx, channel.id, user.id, admin=admin)
+        added = await channels.add(tx, channel.id, user, admin=admin)
         if added is not None:
             joined.append((channel, added))
     return joined
@@ -134,6 +137,7 @@ async def _tell_joined(
     ctx.bus.publish(events.added_to_team(user.id, team.id))
 
 
+@audited("addTeamMember", "team_id", "user_id")
 async def add_member(ctx: Context, actor: Actor, team_id: TeamId, user_id: UserId) -> TeamMember:
     """Join an open team or add somebody. Raises 400, 403, 404."""
     if not is_id(user_id):

@@ -3,12 +3,14 @@
 import msgspec
 from msgspec.structs import replace
 
-from app import events, sessions, teams, validate, wire
+from app import events, teams, validate, wire
+from app.audit import audited
 from app.context import Context
 from app.errors import AppError
+from app.origin import Origin
 from app.permissions import Actor, Viewer, can, require, viewer
 from app.roles import ADMINISTRATOR, chosen_of_system
-from db import preferences, systems, users
+from db import preferences, sessions, statuses, systems, users
 from db import teams as teams_db
 from db.entities import Preference, Team, User
 from db.errors import Duplicate
@@ -22,7 +24,8 @@ _NOTIFY_PROPS = (
 )
 _TIMEZONE = '{"automaticTimezone":"","manualTimezone":"","useAutomaticTimezone":"true"}'
 _FIRST_ADMIN = "first_administrator"
-MAX_PASSWORD_BYTES = 512
+MAX_PASSWORD_BYTES = 72
+_SYMBOLS = frozenset(" !\"\\#$%&'()*+,-./:;<=>?@[]^_`|~")
 
 
 class NewUser(msgspec.Struct, kw_only=True):
@@ -42,7 +45,10 @@ class NewUser(msgspec.Struct, kw_only=True):
     allow_marketing: bool = False
 
 
-async def create(ctx: Context, actor: Actor | None, new: NewUser, *, invite_id: str, token: str) -> User:
+@audited("createUser", "new.username")
+async def create(
+    ctx: Context, actor: Actor | None, new: NewUser, *, invite_id: str, token: str, origin: Origin
+) -> User:
     """Create an account; the very first becomes system administrator.
 
     actor: who asks (None: nobody is logged in). invite_id: a team's invitation, which the user then joins.
@@ -55,7 +61,7 @@ async def create(ctx: Context, actor: Actor | None, new: NewUser, *, invite_id: 
     if not is_admin:
         await _require_open(ctx, invited=team is not None)
     user = _checked(ctx, new)
-    user = replace(user, password=await ctx.hasher.hash(new.password))
+    user = replace(user, password=await hash_new(ctx, user, new.password, origin))
     try:
         async with ctx.db.transaction() as tx:
             if await systems.claim(tx, _FIRST_ADMIN, user.id):
@@ -103,7 +109,6 @@ def _checked(ctx: Context, new: NewUser) -> User:
     _refuse_unless(len(settings_text) <= validate.MAX_PROPS_BYTES, "props")
     if not validate.is_in_domains(email, ctx.config.team_settings.restrict_creation_to_domains):
         raise AppError("api.user.create_user.accepted_domain.app_error", 400)
-    check_password(ctx, new.password)
     now_ms = ctx.now_ms()
     return User(
         id=UserId(new_id()),
@@ -135,22 +140,31 @@ def _refuse_unless(good: bool, field: str) -> None:
         raise AppError(f"model.user.is_valid.{field}.app_error", 400)
 
 
-def check_password(ctx: Context, password: str) -> None:
-    """Raises 400, naming the rules, for a password that the settings do not allow."""
+async def hash_new(ctx: Context, user: User, password: str, origin: Origin) -> str:
+    """The hash of a password that the user is to have: the only way to one. Raises 400, and 429 when too many wait."""
+    _check_password(ctx, user, password)
+    return await ctx.hasher.hash(password, origin.source)
+
+
+def _check_password(ctx: Context, user: User, password: str) -> None:
+    """Raises 400 for what PasswordSettings do not allow, as Mattermost 10 does: length first, then all broken rules."""
     rules = ctx.config.password_settings
-    wanted = [f"at least {rules.minimum_length} characters"]
-    good = rules.minimum_length <= len(password) and len(password.encode()) <= MAX_PASSWORD_BYTES
-    for on, what, test in (
-        (rules.lowercase, "a lowercase letter", str.islower),
-        (rules.uppercase, "an uppercase letter", str.isupper),
-        (rules.number, "a number", str.isdigit),
-        (rules.symbol, "a symbol", lambda c: not c.isalnum() and not c.isspace()),
-    ):
-        if on:
-            wanted.append(what)
-            good = good and any(map(test, password))
-    if not good:
-        raise AppError("model.user.is_valid.pwd.app_error", 400, Rules=", ".join(wanted))
+    if len(password) < rules.minimum_length:
+        raise AppError("model.user.is_valid.pwd_min_length.app_error", 400, Min=rules.minimum_length)
+    if len(password.encode("utf-8", "surrogatepass")) > MAX_PASSWORD_BYTES:
+        raise AppError("model.user.is_valid.pwd_max_length.app_error", 400, Max=MAX_PASSWORD_BYTES)
+    lowercase = rules.lowercase and not any("a" <= one <= "z" for one in password)
+    uppercase = rules.uppercase and not any("A" <= one <= "Z" for one in password)
+    number = rules.number and not any("0" <= one <= "9" for one in password)
+    symbol = rules.symbol and _SYMBOLS.isdisjoint(password)
+    if lowercase or uppercase or number or symbol:
+        broken = (
+            f"{'_lowercase' if lowercase else ''}{'_uppercase' if uppercase else ''}"
+            f"{'_number' if number else ''}{'_symbol' if symbol else ''}"
+        )
+        raise AppError(f"model.user.is_valid.pwd{broken}.app_error", 400, Min=rules.minimum_length)
+    if password.lower() in (user.username, user.email, user.email.partition("@")[0]):
+        raise AppError("model.user.is_valid.pwd_own_name.app_error", 400)
 
 
 async def get(ctx: Context, user_id: UserId) -> User:
@@ -191,6 +205,7 @@ async def require_self_or(ctx: Context, actor: Actor, user_id: UserId, permissio
         await get(ctx, user_id)
 
 
+@audited("updateUserActive", "user_id", "active")
 async def set_active(ctx: Context, actor: Actor, user_id: UserId, *, active: bool) -> None:
     """Deactivate a user, which ends all their sessions, or activate again. Raises 400 for the last admin, 403, 404."""
     ends_own = not active and actor.user_id == user_id and ctx.config.team_settings.enable_user_deactivation
@@ -203,12 +218,19 @@ async def set_active(ctx: Context, actor: Actor, user_id: UserId, *, active: boo
         if not active:
             await _require_another_administrator(tx, user_id)
         await users.set_delete_at(tx, user_id, 0 if active else now_ms, now_ms)
+        ended = [] if active else await sessions.delete_of_user(tx, user_id)
+        offline = not active and await statuses.set_by_user(tx, user_id, "offline", now_ms, manual=False)
+    if offline:
+        ctx.bus.publish(events.status_change(user_id, "offline"))  # to their own sockets, which are closed then
+    for session_id in ended:
+        ctx.bus.publish(events.session_closed(session_id))
     if not active:
-        await sessions.end_all(ctx, user_id)
+        ctx.bus.publish(events.presence_ended(user_id))
     ctx.bus.publish(events.user_activation_status_change())
     _tell_updated(ctx, _found(await users.find(ctx.db, user_id)))
 
 
+@audited("updateUserRoles", "user_id", "roles")
 async def set_roles(ctx: Context, actor: Actor, user_id: UserId, roles: str) -> None:
     """Replace a user's system roles. Raises 400 for what they cannot be, and for the last administrator; 403, 404."""
     require(can(actor, "manage_roles"))

@@ -12,6 +12,7 @@ import msgspec
 
 from app import props
 from app.permissions import Viewer, channel_roles, team_roles
+from db.audits import Audit
 from db.entities import Channel, ChannelMember, Post, Reaction, Session, Status, Team, TeamMember, User
 from db.ids import UserId
 
@@ -55,6 +56,21 @@ def user(who: User, viewer: Viewer) -> Json:
         if who.allow_marketing:
             result["allow_marketing"] = True
     return result
+
+
+def audit(one: Audit) -> Json:
+    """A row of the audit log; what Mattermost has no field for stands in `extra_info`."""
+    more = {"node_id": one.node_id, "request_id": one.request_id}
+    told = [one.result, one.extra_info, *(f"{name}={value}" for name, value in more.items() if value)]
+    return {
+        "id": one.id,
+        "create_at": one.create_at,
+        "user_id": one.user_id,
+        "action": one.action,
+        "extra_info": " ".join(text for text in told if text),
+        "ip_address": one.ip_address,
+        "session_id": one.session_id,
+    }
 
 
 def team(which: Team, *, show_email: bool, show_invitation: bool) -> Json:

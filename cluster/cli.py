@@ -4,6 +4,7 @@
     mmnode config validate | reload        mmnode status        mmnode drain
     mmnode demo [--port-base PORT]                    three nodes over PostgreSQL with two replicas, to play with
     mmnode db status | recycle | migrate | failover --to DSN [--force]
+    mmnode user unlock NAME
 
 Exit status: 0 done, 1 failed, 2 the command line or the configuration is wrong (nothing was started), 78 the node
 stopped because another process runs under its node_id.
@@ -39,6 +40,7 @@ def main(arguments: Sequence[str]) -> int:
         "db": _database,
         "demo": _demo,
         "cluster": _cluster,
+        "user": _user,
     }[options.command]
     return handler(options)
 
@@ -97,9 +99,12 @@ def _parser() -> argparse.ArgumentParser:
         "what", nargs="?", metavar="NODE|begin|end", help="remove: id of the node; upgrade: begin or end"
     )
     cluster.add_argument("--json", action="store_true", help="as JSON")
+    user = commands.add_parser("user", help="look after accounts", allow_abbrev=False)
+    user.add_argument("action", choices=["unlock"], help="no delay any more after wrong passwords")
+    user.add_argument("name", metavar="NAME", help="user name or email address")
     for command in (config, database):
         command.add_argument("--cluster", action="store_true", help="reload, recycle: all nodes, with a result of each")
-    for command in (config, status, drain, database, cluster):
+    for command in (config, status, drain, database, cluster, user):
         _add_places(command, below=True)
     return parser
 
@@ -272,6 +277,10 @@ def _cluster(options: argparse.Namespace) -> int:
     if not answer["members"]:
         print("high availability is off (ClusterSettings.Enable)")
     return 0
+
+
+def _user(options: argparse.Namespace) -> int:
+    return _print_answer(_ask(options, "unlock", user=options.name))
 
 
 def _demo(options: argparse.Namespace) -> int:

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from app import configfile
+from app.audit import details
 from app.config import RECYCLE_NEEDED, Config, apply_live, differences, needs_restart, to_json
 from app.version import VERSION
 from cluster import logs
@@ -24,6 +25,20 @@ ALL = ("relay", "ws", "api")
 OF_WORKERS = frozenset({"reload", "recycle", "purge", "cluster"})
 """What administrators may ask by any worker, and other nodes by the relay."""
 EVERYWHERE = frozenset({"reload", "recycle", "purge"})
+READS = frozenset({"status", "database", "diff", "cluster"})
+OF_ADMINISTRATOR = "administrator"
+"""Who asks: an administrator's own row of the audit log is written by the worker that knows who it is."""
+ACTIONS = {
+    "reload": "configReload",
+    "recycle": "databaseRecycle",
+    "failover": "databaseFailover",
+    "purge": "invalidateCaches",
+    "remove": "clusterRemove",
+    "upgrade": "clusterUpgrade",
+    "unlock": "resetPasswordFailedAttempts",
+    "drain": "drain",
+}
+"""By command, of those that change something: what the audit log calls it."""
 Answer = dict[str, Any]
 AskWorkers = Callable[[Collection[str], str, dict[str, object]], Awaitable[dict[str, dict[str, object]]]]
 
@@ -52,8 +67,14 @@ class Operations:
         """Whether all of the node has been up since its start."""
         self._pending_restart: list[str] = []
 
-    async def run(self, command: str, arguments: Answer) -> Answer:
-        """The answer to a command: `ok`, and `error` where that is False."""
+    async def run(self, command: str, arguments: Answer, by: str) -> Answer:
+        """The answer to a command: `ok`, and `error` where that is False. by: who asks."""
+        answer = await self._run(command, arguments)
+        if command in ACTIONS and by != OF_ADMINISTRATOR:
+            await self._audit(command, arguments, answer, by)
+        return answer
+
+    async def _run(self, command: str, arguments: Answer) -> Answer:
         if arguments.get("cluster") and command in EVERYWHERE and self.config.cluster_settings.enable:
             return await self._everywhere(command)
         match command:
@@ -73,13 +94,29 @@ class Operations:
                 return await self._purge()
             case "cluster":
                 return await self._cluster()
+            case "unlock":
+                return await self._ask_relay(command, {"user": arguments["user"]})
+            case "drain":
+                return {"ok": True}
             case "remove" | "upgrade":
                 return await self._ask_relay(command, {"node": arguments.get("node"), "begin": arguments.get("begin")})
         return {"ok": False, "error": f"unknown command {command!r}"}
 
+    async def _audit(self, command: str, arguments: Answer, answer: Answer, by: str) -> None:
+        """A line of the log at once; a row by the relay, which keeps it while there is no database."""
+        if command == "unlock" and answer.get("ok"):
+            return  # in the transaction of the change
+        action = ACTIONS[command]
+        result = "success" if answer.get("ok") else "fail"
+        told = {name: arguments[name] for name in ("cluster", "node", "begin", "force", "user") if arguments.get(name)}
+        text = details(by=by, **told)
+        body: dict[str, object] = {"action": action, "result": result, "details": text}
+        if not (await self._ask_relay("audit", body)).get("ok"):
+            log.info("audit", extra=body)
+
     async def _everywhere(self, command: str) -> Answer:
         """All nodes at once; a result for each."""
-        own = await self.run(command, {})
+        own = await self._run(command, {})
         others = await self._ask_relay("everywhere", {"command": command})
         nodes = {self._paths.node_id: own | {"result": "ok" if own.get("ok") else "error"}, **others.get("nodes", {})}
         failed = {node_id: str(one.get("error") or one["result"]) for node_id, one in nodes.items() if not one["ok"]}

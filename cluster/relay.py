@@ -389,6 +389,8 @@ class Relay:
                 self._presence.disconnected(worker, user_id, now)
             elif message.kind == "active":
                 self._presence.active(user_id, now)
+            elif message.kind == "ended":
+                self._presence.end(user_id)
 
     async def _keep_presence_for_ever(self) -> None:
         pending: dict[UserId, str] = {}

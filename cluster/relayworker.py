@@ -7,6 +7,8 @@ import socket
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from app import logins
+from app.audit import Entry, Journal, details
 from app.config import Config
 from app.version import VERSION
 from cluster import advertise, colours, digest, lease
@@ -42,6 +44,7 @@ class RelayWorker(Worker):
     follower: Follower | None = None
     interlink: Interlink | None = None
     leader: LeaseRunner | None = None
+    journal: Journal
     page: Page
     condition: Condition
     schema_version = 0
@@ -73,7 +76,9 @@ class RelayWorker(Worker):
         self.follower = follower = Follower(database, relay.note_changes)
         self.condition = condition = Condition(self.config, self.page, database, self.prober, follower, relay)
         holder = f"{self.start.paths.node_id}/{os.getpid()}/{self.start.incarnation}"
-        self.leader = LeaseRunner(database, lease.JOBS, holder, lambda fence: jobs.run_for_ever(database, fence))
+        self.journal = Journal(database, self.start.paths.node_id)
+        every = (*jobs.JOBS, jobs.trim_audits(self._audit_limits))
+        self.leader = LeaseRunner(database, lease.JOBS, holder, lambda fence: jobs.run_for_ever(database, fence, every))
         work = [self.prober.run(), self.follower.run(), self.relay.serve(), self.leader.run(), condition.run()]
         if self.start.config.cluster_settings.enable:
             work.append(self._take_part(database))
@@ -82,6 +87,7 @@ class RelayWorker(Worker):
         superseded = self.interlink is not None and self.interlink.superseded
         if self.interlink is not None:
             await self.interlink.close(leave=not superseded)
+        await self.journal.close()
         await database.close()
         if superseded:
             raise Fatal("another process runs as this node")
@@ -124,6 +130,7 @@ class RelayWorker(Worker):
                 log.warning("this node cannot enrol yet", extra={"reason": str(error).strip()})
                 await asyncio.sleep(_RETRY_S)
         self.interlink = self.relay.interlink = self.condition.interlink = interlink
+        await self.journal.record(Entry("clusterJoin", details=details(address=place.advertise, version=VERSION)))
         await interlink.run()
 
     def _about(self, place: Place) -> Beat:
@@ -162,6 +169,14 @@ class RelayWorker(Worker):
 
     async def operate(self, kind: str, body: Body) -> Body:
         """See `Worker`."""
+        assert self.database is not None
+        match kind:
+            case "audit":
+                await self.journal.record(Entry(str(body["action"]), str(body["result"]), details=str(body["details"])))
+                return {}
+            case "unlock":
+                found = await logins.unlock_by_name(self.database, self.journal, str(body["user"]))
+                return {"ok": True} if found else {"ok": False, "error": "there is no such user"}
         if self.interlink is None:
             raise Unavailable("this node has not joined the cluster")
         match kind:
@@ -170,14 +185,16 @@ class RelayWorker(Worker):
             case "everywhere":
                 return {"nodes": await self.interlink.requests.ask_all(str(body["command"]), {})}
             case "remove":
-                assert self.database is not None
                 removed = await nodes.remove(self.database, str(body["node"]))
                 return {"ok": removed} if removed else {"ok": False, "error": "there is no such node"}
             case "upgrade":
-                assert self.database is not None
                 await systems.put(self.database, UPGRADING, "1" if body["begin"] else "0")
                 return {}
         raise Unavailable(f"unknown command {kind!r}")
+
+    def _audit_limits(self) -> tuple[int, int]:
+        settings = self.config.audit_settings
+        return settings.retention_days * 86_400_000, settings.maximum_rows
 
     def _members(self, interlink: Interlink) -> list[dict[str, Any]]:
         patient = self.config.cluster_settings.peer_timeout_policy == "patient"

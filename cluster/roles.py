@@ -64,12 +64,14 @@ class ServingWorker(Worker):
             hasher=Hasher.of(os.environ, self.start.paths.data),
             health=watch,
             operator=self.operator,
+            node_id=self.start.paths.node_id,
         )
         return self.ctx, bus, watch
 
     async def tear_down(self, bus: BusEnd) -> None:
         """Close everything, in the order in which things depend on each other."""
         assert self.ctx is not None
+        await self.ctx.audit.close()
         await self.ctx.posts.close()
         self.ctx.hasher.close()
         await asyncio.sleep(0.02)  # the bus's own thread sends what was published last

@@ -217,7 +217,7 @@ class Supervisor:
             elif message.kind == "ready":
                 place.life.ready()
             elif message.kind == "command":
-                task = asyncio.get_running_loop().create_task(self._answer(channel, message))
+                task = asyncio.get_running_loop().create_task(self._answer(place.role, channel, message))
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
             elif message.kind == "answer":
@@ -266,11 +266,13 @@ class Supervisor:
         place.process.kill()
         place.process.wait()
 
-    async def _answer(self, channel: Channel, message: Message) -> None:
+    async def _answer(self, role: str, channel: Channel, message: Message) -> None:
         """A worker passes on what an administrator asked of the node."""
         command = str(message.body["command"])
-        known = command in operations.OF_WORKERS
-        answer = await self._on_command(command, message.body) if known else {"ok": False, "error": "unknown command"}
+        answer: control.Answer = {"ok": False, "error": "unknown command"}
+        if command in operations.OF_WORKERS:
+            by = "another node" if role == "relay" else operations.OF_ADMINISTRATOR
+            answer = await self._operations.run(command, message.body, by)
         channel.send(Message("answer", message.id, answer))
 
     async def _ask(self, place: Place, kind: str, body: dict[str, object]) -> dict[str, object]:
@@ -309,14 +311,14 @@ class Supervisor:
 
     def handle_hup(self) -> None:
         """SIGHUP: load the configuration file again."""
-        task = asyncio.get_running_loop().create_task(self._operations.reload())
+        task = asyncio.get_running_loop().create_task(self._operations.run("reload", {}, "SIGHUP"))
         task.add_done_callback(lambda done: done.exception())
 
     async def _on_command(self, command: str, arguments: control.Answer) -> control.Answer:
+        answer = await self._operations.run(command, arguments, "command line")
         if command == "drain":
             self._commands.put_nowait(self.handle_term)
-            return {"ok": True}
-        return await self._operations.run(command, arguments)
+        return answer
 
     def _children(self) -> list[control.Answer]:
         """For the status: each child's life."""

@@ -28,7 +28,8 @@ log = logging.getLogger(__name__)
 
 BEAT_S = 0.5
 _RETRY_S = 0.1
-_OF_RELAY = frozenset({"cluster", "everywhere", "remove", "upgrade"})
+_OF_DATABASE = frozenset({"verify", "recycle", "hold", "release", "failover"})
+_OF_RELAY = frozenset({"cluster", "everywhere", "remove", "upgrade", "audit", "unlock"})
 
 
 class Fatal(Exception):
@@ -204,9 +205,7 @@ async def _listen(channel: Channel, worker: Worker) -> None:
             case "purge":
                 worker.purge()
                 channel.send(Message("answer", message.id, {"ok": True}))
-            case (
-                "verify" | "recycle" | "hold" | "release" | "failover" | "cluster" | "everywhere" | "remove" | "upgrade"
-            ):
+            case kind if kind in _OF_RELAY or kind in _OF_DATABASE:
                 task = asyncio.get_running_loop().create_task(_act(channel, worker, message))
                 tasks.add(task)
                 task.add_done_callback(tasks.discard)

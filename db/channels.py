@@ -272,9 +272,10 @@ async def find_member_ids(
 
 
 async def count_members(db: Queryable, channel_id: ChannelId) -> int:
-    """How many members the channel has."""
+    """How many members the channel has whose accounts are active."""
     row = await db.fetch_one(
-        "SELECT count(*) FROM channel_members WHERE channel_id = %s",
+        "SELECT count(*) FROM channel_members m JOIN users u ON u.id = m.user_id AND u.delete_at = 0"
+        " WHERE m.channel_id = %s",
         (channel_id,),
         on=(shards.channel_members(channel_id),),
     )

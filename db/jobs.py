@@ -3,6 +3,8 @@
     trim_log       rows of the outbox that every reader has read long ago
     trim_events    changes of channels that are too old to be replayed to anybody: `trimmed_seq` says up to where
     end_sessions   sessions that have expired
+    trim_attempts  delays after wrong passwords that ended long ago
+    trim_audits    rows of the audit log that are too old, or too many
 
 A job goes on batch by batch until nothing is left, so that no transaction is long.
 """
@@ -12,12 +14,12 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from db import outbox, shards
+from db import attempts, audits, outbox, shards
 from db.clock import NOW_MS
 from db.errors import DatabaseError, Fenced
 from db.ids import SessionId
 from db.leases import Fence, guarded
-from db.queryable import Queryable
+from db.queryable import Queryable, Transaction
 
 log = logging.getLogger(__name__)
 
@@ -92,6 +94,31 @@ async def end_sessions(db: Queryable, fence: Fence, grace_ms: int = SESSION_GRAC
             return total
 
 
+async def trim_attempts(db: Queryable, fence: Fence, batch: int = _BATCH) -> int:
+    """See above; how many rows."""
+    return await _in_batches(db, fence, lambda tx: attempts.trim(tx, batch), batch)
+
+
+def trim_audits(limits: Callable[[], tuple[int, int]], batch: int = _BATCH) -> "Job":
+    """See above. limits: how long rows are kept (ms) and how many, as configured when the job runs."""
+
+    async def run(db: Queryable, fence: Fence) -> int:
+        keep_ms, keep_rows = limits()
+        return await _in_batches(db, fence, lambda tx: audits.trim(tx, keep_ms, keep_rows, batch), batch)
+
+    return Job("trim_audits", 300.0, run)
+
+
+async def _in_batches(db: Queryable, fence: Fence, trim: Callable[[Transaction], Awaitable[int]], batch: int) -> int:
+    total = 0
+    while True:
+        async with guarded(db, fence) as tx:
+            touched = await trim(tx)
+        total += touched
+        if touched < batch:
+            return total
+
+
 @dataclass(frozen=True)
 class Job:
     """Something to be done every so often; `run` says how many rows it touched. Raises DatabaseError."""
@@ -105,6 +132,7 @@ JOBS = (
     Job("trim_log", 60.0, trim_log),
     Job("trim_events", 60.0, trim_events),
     Job("end_sessions", 300.0, end_sessions),
+    Job("trim_attempts", 300.0, trim_attempts),
 )
 
 

@@ -50,13 +50,13 @@ async def set_roles(
 
 
 async def stats(db: Queryable, channel_id: ChannelId) -> tuple[int, int, int]:
-    """(members, guests among them, pinned posts)."""
+    """(members whose accounts are active, guests among them, pinned posts)."""
     on = (shards.channel_members(channel_id), shards.posts(channel_id))
     row = await db.fetch_one(
-        "SELECT (SELECT count(*) FROM channel_members WHERE channel_id = %s),"
-        " (SELECT count(*) FROM channel_members WHERE channel_id = %s AND scheme_guest),"
-        " (SELECT count(*) FROM posts WHERE channel_id = %s AND is_pinned AND delete_at = 0)",
-        (channel_id, channel_id, channel_id),
+        "SELECT count(*), coalesce(sum(CASE WHEN m.scheme_guest THEN 1 ELSE 0 END), 0),"
+        " (SELECT count(*) FROM posts WHERE channel_id = %s AND is_pinned AND delete_at = 0)"
+        " FROM channel_members m JOIN users u ON u.id = m.user_id AND u.delete_at = 0 WHERE m.channel_id = %s",
+        (channel_id, channel_id),
         on=on,
     )
     return (int(row[0]), int(row[1]), int(row[2])) if row else (0, 0, 0)

@@ -29,13 +29,15 @@ async def find_present(db: Queryable, limit: int) -> list[Status]:
 async def apply_automatic(db: Queryable, changes: Sequence[tuple[UserId, str, int]]) -> list[tuple[UserId, str]]:
     """Store (user, status, last activity) as connections come and go; those whose status did change.
 
-    A status that the user chose (`manual`) stays.
+    A status that the user chose (`manual`) stays. Whose account is deactivated is offline, whatever is said.
     """
     if db.dialect == "mysql":
         return await mysql.apply_automatic(db, changes)
     rows = await db.write(
         "INSERT INTO statuses AS s (user_id, status, last_activity_at)"
-        " SELECT * FROM unnest(%s::text[], %s::text[], %s::bigint[])"
+        " SELECT * FROM unnest(%s::text[], %s::text[], %s::bigint[]) c (user_id, status, at)"
+        " WHERE c.status = 'offline'"
+        " OR NOT EXISTS (SELECT 1 FROM users u WHERE u.id = c.user_id AND u.delete_at <> 0)"
         " ON CONFLICT (user_id) DO UPDATE SET status = excluded.status,"
         " last_activity_at = greatest(s.last_activity_at, excluded.last_activity_at)"
         " WHERE NOT s.manual AND s.status <> excluded.status RETURNING user_id, status",

@@ -71,9 +71,10 @@ async def find_ids_of_user(db: Queryable, user_id: UserId) -> list[TeamId]:
 
 
 async def count_members(db: Queryable, team_id: TeamId) -> int:
-    """How many members the team has."""
+    """How many members the team has whose accounts are active."""
     row = await db.fetch_one(
-        "SELECT count(*) FROM team_members WHERE team_id = %s AND delete_at = 0",
+        "SELECT count(*) FROM team_members m JOIN users u ON u.id = m.user_id AND u.delete_at = 0"
+        " WHERE m.team_id = %s AND m.delete_at = 0",
         (team_id,),
         on=(shards.team_members(team_id),),
     )

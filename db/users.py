@@ -79,23 +79,20 @@ async def find_member_ids_by_username(db: Queryable, channel_id: ChannelId, user
     return [row[0] for row in rows]
 
 
-async def count_login_attempt(db: Queryable, user_id: UserId, allowed: int) -> bool:
-    """Count an attempt BEFORE the password is looked at; whether the budget still allowed it (security S6.1).
+async def count_failed_attempt(db: Queryable, user_id: str) -> None:
+    """Count a failed attempt, for administrators to see; `db/attempts.py` has what counts for the next one.
 
-    One budget for all nodes and for parallel requests, because the row lock serialises them.
+    user_id: of nobody, too: then nothing is there to be counted, but it takes the same.
     """
-    return (
-        await db.execute(
-            "UPDATE users SET failed_attempts = failed_attempts + 1 WHERE id = %s AND failed_attempts < %s",
-            (user_id, allowed),
-            changes=(shards.user(user_id),),
-        )
-        == 1
+    await db.execute(
+        "UPDATE users SET failed_attempts = failed_attempts + 1 WHERE id = %s",
+        (user_id,),
+        changes=(shards.user(user_id),),
     )
 
 
-async def clear_login_attempts(db: Queryable, user_id: UserId) -> None:
-    """Forget failed attempts after a good login."""
+async def clear_failed_attempts(db: Queryable, user_id: UserId) -> None:
+    """Forget failed attempts: after a good login, or because an administrator says so."""
     await db.execute("UPDATE users SET failed_attempts = 0 WHERE id = %s", (user_id,), changes=(shards.user(user_id),))
 
 
@@ -107,12 +104,17 @@ async def set_password(db: Queryable, user_id: UserId, password_hash: str) -> No
 
 
 async def set_delete_at(db: Queryable, user_id: UserId, delete_at: int, now_ms: int) -> None:
-    """Deactivate, or activate again (0)."""
-    await db.execute(
-        "UPDATE users SET delete_at = %s, update_at = %s WHERE id = %s",
-        (delete_at, now_ms, user_id),
-        changes=(shards.user(user_id),),
-    )
+    """Deactivate, or activate again (0). Who is deactivated is not counted: it changes all that they are members of."""
+    async with db.transaction() as tx:
+        await tx.execute(
+            "UPDATE users SET delete_at = %s, update_at = %s WHERE id = %s",
+            (delete_at, now_ms, user_id),
+            changes=(shards.user(user_id),),
+        )
+        channels = await tx.fetch("SELECT channel_id FROM channel_members WHERE user_id = %s", (user_id,))
+        teams = await tx.fetch("SELECT team_id FROM team_members WHERE user_id = %s", (user_id,))
+        tx.changes.update(shards.channel_members(row[0]) for row in channels)
+        tx.changes.update(shards.team_members(row[0]) for row in teams)
 
 
 async def set_roles(db: Queryable, user_id: UserId, roles: str, now_ms: int) -> None:

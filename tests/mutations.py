@@ -400,23 +400,33 @@ MUTATIONS = (
         ("mysql",),
     ),
     Mutation(
+        "who guesses somewhere keeps the owner out everywhere",
+        "app/guard.py",
+        "return known or list(states)",
+        "return list(states)",
+        ("tests/app/test_guard.py",),
+    ),
+    Mutation(
+        "an audited change commits without its row",
+        "app/audit.py",
+        "                await self._journal.write(tx, self._entry)\n",
+        "                pass\n",
+        ("tests/api/test_audits.py", "tests/app/test_audit.py"),
+        _BOTH,
+    ),
+    Mutation(
         "wrong passwords are not counted",
-        "db/users.py",
-        "SET failed_attempts = failed_attempts + 1 WHERE",
-        "SET failed_attempts = failed_attempts + 0 WHERE",
+        "app/logins.py",
+        "        await _save(tx, after)\n",
+        "        await _save(tx, states)\n",
         ("tests/api/test_sessions.py::test_after_ten_wrong_passwords_the_account_is_locked",),
         _ALL,
     ),
     Mutation(
-        "a wrong password is counted when it was looked at",
-        "app/sessions.py",
-        "    if not await users.count_login_attempt(ctx.db, user.id, ctx.config.service_settings.maximum_login_attempts):\n"
-        '        raise AppError("api.user.check_user_login_attempts.too_many.app_error", 401)\n'
-        "    stored = await ctx.hasher.verify(user.password, password)\n",
-        "    if user.failed_attempts >= ctx.config.service_settings.maximum_login_attempts:\n"
-        '        raise AppError("api.user.check_user_login_attempts.too_many.app_error", 401)\n'
-        "    stored = await ctx.hasher.verify(user.password, password)\n"
-        "    await users.count_login_attempt(ctx.db, user.id, 1 << 30)\n",
+        "guesses that wait for their turn do not count each other",
+        "app/logins.py",
+        "        _refuse_early(guard.delay_ms(states, now_ms))\n        after = ",
+        "        after = ",
         ("tests/api/test_sessions.py::test_guesses_at_once_have_one_budget_over_all_workers",),
         _ALL,
     ),

@@ -25,10 +25,15 @@ async def apply_automatic(db: Queryable, changes: Sequence[tuple[UserId, str, in
             ([user_id for user_id, _, _ in changes],),
         )
         stored = {user_id: (status, manual) for user_id, status, manual in rows}
+        ended = await tx.fetch(
+            "SELECT id FROM users WHERE id = ANY(%s) AND delete_at <> 0", ([user_id for user_id, _, _ in changes],)
+        )
+        deactivated = {row[0] for row in ended}
         due = [
             (user_id, status, at)
             for user_id, status, at in sorted(changes)
-            if user_id not in stored or (stored[user_id][0] != status and not stored[user_id][1])
+            if (user_id not in stored or (stored[user_id][0] != status and not stored[user_id][1]))
+            and (status == "offline" or user_id not in deactivated)
         ]
         if due:
             # A row that was not there to be locked may be there now, and chosen by its user.

@@ -209,6 +209,9 @@ _EXAMPLES: dict[str, Callable[[World, Rest], Example]] = {
         {**_user(world, who), "channel_id": world.private["id"]}
     ),
     "GET /api/v4/users/{user_id}/sessions": lambda world, who: Example(_user(world, who)),
+    "POST /api/v4/users/{user_id}/reset_failed_attempts": lambda world, who: Example(_user(world, who)),
+    "GET /api/v4/users/{user_id}/audits": lambda world, who: Example(_user(world, who)),
+    "GET /api/v4/audits": lambda _, __: Example({}),
     "GET /api/v4/users/{user_id}/status": lambda world, who: Example(_user(world, who)),
     "PUT /api/v4/users/{user_id}/status": lambda world, who: Example(
         _user(world, who), {**_user(world, who), "status": "dnd", "dnd_end_time": 0}

@@ -189,6 +189,60 @@ def test_a_deactivated_user_is_out_and_may_come_back(admin: Rest, ann: Rest, bob
     watching.close()
 
 
+def test_who_is_deactivated_is_added_to_nothing(admin: Rest, ann: Rest, bob: Rest) -> None:
+    team, other = new_team(ann, bob), new_team(ann)
+    channel = new_channel(ann, team)
+    admin.call("PUT", f"/users/{bob.id}/active", {"active": False})
+    refused(
+        ann.call("POST", f"/channels/{channel['id']}/members", {"user_id": bob.id}),
+        403,
+        "app.channel.add_member.deleted_user.app_error",
+    )
+    for who in (ann, admin):
+        refused(
+            who.call("POST", f"/teams/{other['id']}/members", {"team_id": other["id"], "user_id": bob.id}),
+            403,
+            "app.team.add_member.deleted_user.app_error",
+        )
+    assert [one["user_id"] for one in ann.get(f"/channels/{channel['id']}/members")] == [ann.id]
+    admin.call("PUT", f"/users/{bob.id}/active", {"active": True})
+    ann.post(f"/channels/{channel['id']}/members", {"user_id": bob.id})
+    ann.post(f"/teams/{other['id']}/members", {"team_id": other["id"], "user_id": bob.id})
+
+
+def test_who_is_deactivated_is_not_counted(admin: Rest, ann: Rest, bob: Rest, node: Node) -> None:
+    channel = new_channel(ann, new_team(ann, bob), bob)
+
+    def counted() -> int:
+        return int(ann.get(f"/channels/{channel['id']}/stats")["member_count"])
+
+    assert counted() == 2
+    for active in (False, True, False):
+        admin.call("PUT", f"/users/{bob.id}/active", {"active": active})
+        assert counted() == (2 if active else 1)
+    node.sql("UPDATE users SET delete_at = 0 WHERE id = %s", bob.id)
+    until(lambda: counted() == 2)
+
+
+@pytest.mark.parametrize("chosen", ["", "dnd", "away"])
+def test_who_is_deactivated_is_offline_at_once_whatever_they_chose(
+    admin: Rest, ann: Rest, bob: Rest, chosen: str
+) -> None:
+    socket = Socket.open(bob)
+    until(lambda: ann.get(f"/users/{bob.id}/status")["status"] == "online")
+    if chosen:
+        bob.call("PUT", "/users/me/status", {"user_id": bob.id, "status": chosen})
+    admin.call("PUT", f"/users/{bob.id}/active", {"active": False})
+    found = ann.get(f"/users/{bob.id}/status")
+    assert (found["status"], found["manual"]) == ("offline", False)
+    socket.expect("status_change", user_id=bob.id, status="offline")
+    socket.expect_closed(2.0)
+    admin.call("PUT", f"/users/{bob.id}/active", {"active": True})
+    back = Socket.open(bob.log_in(bob.user["username"]))
+    until(lambda: ann.get(f"/users/{bob.id}/status")["status"] == "online")
+    back.close()
+
+
 def test_a_role_that_is_given_counts_at_once_and_is_told(admin: Rest, ann: Rest) -> None:
     socket = Socket.open(ann)
     refused(ann.call("GET", "/config"), 403)

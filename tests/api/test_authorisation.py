@@ -37,6 +37,9 @@ MATRIX: dict[str, Expected] = {
     "GET /api/v4/users/{user_id}/teams/{team_id}/channels/members": (401, 403, 200, 200, 200, 200),
     "GET /api/v4/users/{user_id}/channels/{channel_id}/posts/unread": (401, 403, 403, 200, 200, 404),
     "GET /api/v4/users/{user_id}/sessions": (401, 200, 200, 200, 200, 200),
+    "POST /api/v4/users/{user_id}/reset_failed_attempts": (401, 403, 403, 403, 403, 200),
+    "GET /api/v4/users/{user_id}/audits": (401, 200, 200, 200, 200, 200),
+    "GET /api/v4/audits": (401, 403, 403, 403, 403, 200),
     "GET /api/v4/users/{user_id}/status": (401, 200, 200, 200, 200, 200),
     "PUT /api/v4/users/{user_id}/status": (401, 200, 200, 200, 200, 200),
     "POST /api/v4/users/status/ids": (401, 200, 200, 200, 200, 200),
@@ -81,6 +84,8 @@ FOR_OTHERS: dict[str, Expected] = {
     "GET /api/v4/users/{user_id}": (401, 200, 200, 0, 200, 200),
     "POST /api/v4/users/{user_id}/typing": (401, 403, 403, 0, 403, 200),
     "GET /api/v4/users/{user_id}/sessions": (401, 403, 403, 0, 403, 200),
+    "POST /api/v4/users/{user_id}/reset_failed_attempts": (401, 403, 403, 0, 403, 200),
+    "GET /api/v4/users/{user_id}/audits": (401, 403, 403, 0, 403, 200),
     "GET /api/v4/users/{user_id}/status": (401, 200, 200, 0, 200, 200),
     "PUT /api/v4/users/{user_id}/status": (401, 400, 400, 0, 400, 400),  # the body names another user
     "GET /api/v4/users/{user_id}/teams": (401, 403, 403, 0, 403, 200),

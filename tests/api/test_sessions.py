@@ -18,14 +18,16 @@ from tests.plugins.resources import uses
 from tests.rig.backends import Backend
 from tests.rig.node import Node
 from tests.rig.people import new_channel, new_team, new_user, sign_up
-from tests.rig.rest import PASSWORD, Rest
+from tests.rig.rest import PASSWORD, Rest, unique
 from tests.rig.socket import Socket
+from tests.rig.wait import until
 
 pytestmark = drivers("all")
 
 BROWSER = {"X-Requested-With": "XMLHttpRequest"}
 WRONG = "api.user.login.invalid_credentials_email_username"
 LOCKED = "api.user.check_user_login_attempts.too_many.app_error"
+BUSY = "api.user.login.busy.app_error"
 ATTEMPTS = 10  # ServiceSettings.MaximumLoginAttempts
 
 
@@ -284,7 +286,7 @@ def test_how_many_attempts_there_are_is_a_setting(own_node: Node, add: Add, conf
     configure({"ServiceSettings": {"MaximumLoginAttempts": 2}})
     for _ in range(2):
         refused(_guess(own_node, user), 401, WRONG)
-    refused(_guess(own_node, user, PASSWORD), 401, LOCKED)
+    _delayed(_guess(own_node, user, PASSWORD))
 
 
 def test_how_long_a_session_lasts_is_a_setting(own_node: Node, add: Add, configure: Configure) -> None:
@@ -430,16 +432,137 @@ def test_log_out_closes_the_sockets_of_the_session_and_no_others(node: Node, ann
 # Locked accounts
 
 
-def _guess(node: Node, user: dict[str, Any], password: str = "wrong") -> requests.Response:
-    return _log_in(node, {"login_id": user["username"], "password": password})
+def _guess(node: Node, user: dict[str, Any], password: str = "wrong", address: str = "") -> requests.Response:
+    headers = {"X-Forwarded-For": address} if address else {}
+    return _log_in(node, {"login_id": user["username"], "password": password}, **headers)
+
+
+def _delayed(response: requests.Response) -> int:
+    """The refusal of an attempt whose password is not looked at; for how long (s)."""
+    refused(response, 429, LOCKED)
+    return int(response.headers["Retry-After"])
 
 
 def test_after_ten_wrong_passwords_the_account_is_locked(node: Node) -> None:
     user = sign_up(node.url)
     for _ in range(ATTEMPTS):
         refused(_guess(node, user), 401, WRONG)
-    refused(_guess(node, user), 401, LOCKED)
-    refused(_guess(node, user, PASSWORD), 401, LOCKED)
+    assert 25 <= _delayed(_guess(node, user)) <= 30
+    assert 25 <= _delayed(_guess(node, user, PASSWORD)) <= 30
+
+
+def _let_time_pass(node: Node, user: dict[str, Any], ms: int) -> None:
+    node.sql(
+        "UPDATE login_attempts SET until_at = until_at - %s, forgotten_at = forgotten_at - %s WHERE account = %s",
+        ms,
+        ms,
+        user["id"],
+    )
+
+
+def test_the_delay_grows_and_ends(node: Node) -> None:
+    user = sign_up(node.url)
+    for _ in range(ATTEMPTS):
+        _guess(node, user)
+    for delay_s in (30, 60, 120):
+        assert delay_s - 5 <= _delayed(_guess(node, user)) <= delay_s
+        _let_time_pass(node, user, delay_s * 1000)
+        refused(_guess(node, user), 401, WRONG)
+    _let_time_pass(node, user, 240_000)
+    assert _guess(node, user, PASSWORD).status_code == 200
+    assert node.sql("SELECT failed_attempts FROM users WHERE id = %s", user["id"]) == [(0,)]
+    for _ in range(ATTEMPTS - 1):
+        refused(_guess(node, user), 401, WRONG)
+    assert _guess(node, user, PASSWORD).status_code == 200
+
+
+def test_the_owner_gets_in_from_elsewhere_while_others_guess(node: Node) -> None:
+    user = sign_up(node.url)
+    for _ in range(ATTEMPTS):
+        _guess(node, user, address="203.0.113.1")
+    _delayed(_guess(node, user, PASSWORD, address="203.0.113.1"))
+    assert _guess(node, user, PASSWORD, address="203.0.113.2").status_code == 200
+    _delayed(_guess(node, user, PASSWORD, address="203.0.113.1"))
+
+
+def test_an_address_that_tries_everybody_is_slowed_and_who_is_known_there_is_not(node: Node) -> None:
+    address, known, fresh = "203.0.113.3", sign_up(node.url), sign_up(node.url)
+    assert _guess(node, known, PASSWORD, address=address).status_code == 200
+
+    def guess(number: int) -> int:
+        while True:
+            response = _guess(node, {"username": f"nobody-{number}"}, address=address)
+            if "busy" not in response.text:
+                return response.status_code
+
+    with ThreadPoolExecutor(6) as pool:
+        answers = list(pool.map(guess, range(ATTEMPTS * 20 + 30)))
+    assert answers.count(401) == ATTEMPTS * 20
+    assert 1 <= _delayed(_guess(node, fresh, PASSWORD, address=address)) <= 60
+    assert _guess(node, known, PASSWORD, address=address).status_code == 200
+    assert _guess(node, fresh, PASSWORD, address="203.0.113.4").status_code == 200
+    node.sql("DELETE FROM login_attempts WHERE source = %s", address)
+
+
+def test_a_name_that_nobody_has_is_delayed_in_the_same_words(node: Node) -> None:
+    user, nobody = sign_up(node.url), {"username": unique("nobody")}
+    answers: list[list[tuple[int, str, str]]] = []
+    for who in (user, nobody):
+        found = [_guess(node, who, address="203.0.113.5") for _ in range(ATTEMPTS + 2)]
+        answers.append([(one.status_code, one.json()["id"], one.json()["message"]) for one in found])
+        assert 25 <= int(found[-1].headers["Retry-After"]) <= 30
+    assert answers[0] == answers[1]
+    assert node.sql("SELECT count(*) FROM login_attempts WHERE account LIKE %s", f"%{nobody['username']}%") == [(0,)]
+
+
+def test_an_administrator_ends_the_delay(node: Node, admin: Rest, ann: Rest) -> None:
+    for address in ("203.0.113.6", "203.0.113.7"):
+        for _ in range(ATTEMPTS):
+            _guess(node, ann.user, address=address)
+        _delayed(_guess(node, ann.user, PASSWORD, address=address))
+    assert admin.get(f"/users/{ann.id}")["failed_attempts"] == 2 * ATTEMPTS
+    path = f"/users/{ann.id}/reset_failed_attempts"
+    refused(ann.call("POST", path), 403, "permissions")
+    assert admin.post(path, None) == {"status": "OK"}
+    assert "failed_attempts" not in admin.get(f"/users/{ann.id}")
+    for address in ("203.0.113.6", "203.0.113.7"):
+        assert _guess(node, ann.user, PASSWORD, address=address).status_code == 200
+    refused(admin.call("POST", f"/users/{new_id()}/reset_failed_attempts"), 404)
+
+
+@pytest.mark.parametrize("name", ["username", "email"])
+def test_the_command_line_ends_the_delay(node: Node, name: str) -> None:
+    user = sign_up(node.url)
+    for _ in range(ATTEMPTS):
+        _guess(node, user)
+    _delayed(_guess(node, user, PASSWORD))
+    assert node.ask("unlock", user=user[name].upper()) == {"ok": True}
+    assert _guess(node, user, PASSWORD).status_code == 200
+    assert node.ask("unlock", user="no-such-user") == {"ok": False, "error": "there is no such user"}
+
+
+def test_a_flood_by_nobodies_charges_nobody_whose_password_was_not_looked_at(costly_node: Node) -> None:
+    """And from another address one gets in meanwhile, within a few turns."""
+    node, user = costly_node, sign_up(costly_node.url)
+    stop = threading.Event()
+
+    def flood(number: int) -> list[int]:
+        answers: list[int] = []
+        while not stop.is_set():
+            response = _guess(node, {"username": f"nobody-{number}-{len(answers)}"}, address="203.0.113.8")
+            answers.append(response.status_code)
+        return answers
+
+    with ThreadPoolExecutor(40) as pool:
+        floods = [pool.submit(flood, number) for number in range(40)]
+        until(lambda: any(one.done() for one in floods) or _guess(node, user, address="203.0.113.8").status_code == 429)
+        good = [_guess(node, user, PASSWORD, address="203.0.113.9").status_code for _ in range(ATTEMPTS)]
+        stop.set()
+        answers = [one for each in floods for one in each.result()]
+    assert good == [200] * ATTEMPTS
+    assert answers.count(429)
+    assert _guess(node, user, PASSWORD, address="203.0.113.9").status_code == 200
+    node.sql("DELETE FROM login_attempts WHERE source = %s", "203.0.113.8")
 
 
 def test_the_right_password_before_that_forgets_the_wrong_ones(node: Node) -> None:
@@ -456,7 +579,7 @@ def test_locking_counts_for_every_way_to_name_the_account(node: Node) -> None:
     for number in range(ATTEMPTS):
         refused(_log_in(node, {**ways[number % 3], "password": "wrong"}), 401, WRONG)
     for way in ways:
-        refused(_log_in(node, {**way, "password": PASSWORD}), 401, LOCKED)
+        _delayed(_log_in(node, {**way, "password": PASSWORD}))
 
 
 def test_guesses_at_once_have_one_budget_over_all_workers(costly_node: Node) -> None:
@@ -467,7 +590,9 @@ def test_guesses_at_once_have_one_budget_over_all_workers(costly_node: Node) -> 
 
     def guess(_: int) -> str:
         together.wait()
-        return str(_guess(node, user).json()["id"])
+        while (answer := str(_guess(node, user).json()["id"])) == BUSY:
+            pass
+        return answer
 
     with ThreadPoolExecutor(20) as pool:
         answers = sorted(pool.map(guess, range(20)))
@@ -496,14 +621,14 @@ def test_a_password_is_stored_as_owasp_says(costly_node: Node) -> None:
 
 
 def test_a_flood_of_logins_is_told_to_come_back_while_others_are_served(costly_node: Node) -> None:
-    """Passwords are costly: more than 32 that wait in a worker are not even tried (here: 50 in each of 2)."""
+    """Passwords are costly: more than 8 of one address that wait in a worker are not even tried (here: 50 in each)."""
     node, ann = costly_node, new_user(costly_node.url)
     channel = new_channel(ann, new_team(ann))
     together = threading.Barrier(101)
 
-    def log_in(_: int) -> requests.Response:
+    def log_in(number: int) -> requests.Response:
         together.wait()
-        return _log_in(node, {"login_id": "no-such-user", "password": "wrong"})
+        return _log_in(node, {"login_id": f"no-such-user-{number}", "password": "wrong"})
 
     with ThreadPoolExecutor(100) as pool:
         logins = [pool.submit(log_in, number) for number in range(100)]
@@ -515,7 +640,7 @@ def test_a_flood_of_logins_is_told_to_come_back_while_others_are_served(costly_n
     assert busy
     for response in answers:
         if response.status_code == 429:
-            refused(response, 429, "api.user.login.busy.app_error")
+            refused(response, 429, BUSY)
             assert int(response.headers["Retry-After"]) >= 1
         else:
             refused(response, 401, WRONG)

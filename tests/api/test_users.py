@@ -180,13 +180,28 @@ def test_a_good_address_is_taken(node: Node, address: str) -> None:
     assert _sign_up(node, email=wanted).json()["email"] == wanted
 
 
-@pytest.mark.parametrize("password", ["", "short77", "a" * 513, "ä" * 257])
-def test_a_password_of_a_bad_length_is_refused(node: Node, password: str) -> None:
-    error = refused(_sign_up(node, password=password), 400, "model.user.is_valid.pwd.app_error")
+@pytest.mark.parametrize("password", ["", "short77"])
+def test_a_password_that_is_too_short_is_refused(node: Node, password: str) -> None:
+    error = refused(_sign_up(node, password=password), 400, "model.user.is_valid.pwd_min_length.app_error")
     assert "at least 8 characters" in error["message"]
 
 
-@pytest.mark.parametrize("password", ["12345678", "ä" * 8, "a" * 512, "        ", "\U0001f600" * 8])
+@pytest.mark.parametrize("password", ["a" * 73, "ä" * 37])
+def test_a_password_that_is_too_long_is_refused(node: Node, password: str) -> None:
+    error = refused(_sign_up(node, password=password), 400, "model.user.is_valid.pwd_max_length.app_error")
+    assert "at most 72" in error["message"]
+
+
+@pytest.mark.parametrize("what", ["username", "email", "name of the address"])
+@pytest.mark.parametrize("change", [str.lower, str.upper])
+def test_ones_own_name_is_no_password(node: Node, what: str, change: Any) -> None:
+    name, address = unique("user"), unique("address")
+    password = {"username": name, "email": f"{address}@example.com", "name of the address": address}[what]
+    response = _sign_up(node, username=name, email=f"{address}@example.com", password=change(password))
+    refused(response, 400, "model.user.is_valid.pwd_own_name.app_error")
+
+
+@pytest.mark.parametrize("password", ["12345678", "ä" * 8, "a" * 72, "        ", "\U0001f600" * 8])
 def test_a_password_of_a_good_length_logs_in(node: Node, password: str) -> None:
     user = _sign_up(node, password=password).json()
     Rest(node.url).log_in(user["username"], password).close()
@@ -302,17 +317,35 @@ def test_addresses_of_other_domains_are_refused(own_admin: Rest, configure: Conf
     assert own_admin.post("/users", _new(email=f"{unique('a')}@example.org"))
 
 
-@pytest.mark.parametrize("password", ["passw0rd!", "PASSW0RD!", "Password!", "Passw0rdd", "Pa0!"])
-def test_a_password_that_breaks_a_rule_is_refused_with_all_rules(
-    own_admin: Rest, configure: Configure, password: str
+@pytest.mark.parametrize(
+    ("password", "error_id"),
+    [
+        ("passw0rd!", "pwd_uppercase"),
+        ("PASSW0RD!", "pwd_lowercase"),
+        ("Password!", "pwd_number"),
+        ("Passw0rdd", "pwd_symbol"),
+        ("password", "pwd_uppercase_number_symbol"),
+        ("ÄÖÜ٣٤٥", "pwd_lowercase_uppercase_number_symbol"),
+        ("Pa0!", "pwd_min_length"),
+    ],
+)
+def test_a_password_that_breaks_rules_is_refused_with_all_of_them(
+    own_admin: Rest, configure: Configure, password: str, error_id: str
 ) -> None:
     rules = {"MinimumLength": 5, "Lowercase": True, "Uppercase": True, "Number": True, "Symbol": True}
     configure({"PasswordSettings": rules})
     response = own_admin.call("POST", "/users", _new(password=password))
-    message = refused(response, 400, "model.user.is_valid.pwd.app_error")["message"]
-    for rule in ("at least 5 characters", "a lowercase letter", "an uppercase letter", "a number", "a symbol"):
-        assert rule in message
-    assert own_admin.post("/users", _new(password="Pa0!x"))
+    message = refused(response, 400, f"model.user.is_valid.{error_id}.app_error")["message"]
+    assert "at least 5 characters" in message
+    for rule in ("lowercase", "uppercase", "number", "symbol"):
+        assert (f"one {rule}" in message) == (rule in error_id)
+    assert own_admin.post("/users", _new(password="Pa0 x"))
+    shown = own_admin.get("/config/client?format=old")
+    assert {name: shown[f"Password{name}"] for name in ("MinimumLength", "RequireSymbol", "RequireLowercase")} == {
+        "MinimumLength": "5",
+        "RequireSymbol": "true",
+        "RequireLowercase": "true",
+    }
 
 
 def test_what_is_private_is_seen_by_oneself_and_by_administrators_only(

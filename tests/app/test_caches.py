@@ -159,7 +159,7 @@ async def test_another_master_ends_all_copies(world: World) -> None:
 async def test_what_is_acknowledged_is_seen_at_once(world: World) -> None:
     for name in ("users", "sessions", "statuses"):
         assert await world.reads[name]() is not None
-    await users.count_login_attempt(world.db, world.user.id, 10)
+    await users.count_failed_attempt(world.db, world.user.id)
     assert (await world.reads["users"]()).failed_attempts == 1
     assert (await world.reads["sessions"]())[0].last_activity_at == 1
     await sessions.touch(world.db, world.session.id, 77)

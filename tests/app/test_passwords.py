@@ -56,6 +56,75 @@ async def test_an_unknown_user_takes_as_long_as_a_wrong_password() -> None:
     hasher.close()
 
 
+async def _log_ins(hasher: Hasher, source: str, number: int) -> list[object]:
+    return list(await asyncio.gather(*(hasher.hash("secret", source) for _ in range(number)), return_exceptions=True))
+
+
+async def test_a_flood_from_one_source_keeps_nobody_else_waiting() -> None:
+    hasher = _cheap()
+    flood = asyncio.create_task(_log_ins(hasher, "flood", 200))
+    await asyncio.sleep(0)
+    good = await _log_ins(hasher, "home", 3)
+    assert all(isinstance(one, str) for one in good)
+    assert sum(isinstance(one, str) for one in await flood) <= 10
+    assert hasher.waiting == 0
+    hasher.close()
+
+
+async def test_who_loses_their_place_to_another_source_is_told_to_come_back() -> None:
+    hasher = _cheap(max_waiting=6)
+    flood = asyncio.create_task(_log_ins(hasher, "flood", 6))
+    await asyncio.sleep(0)
+    assert isinstance((await _log_ins(hasher, "home", 1))[0], str)
+    refused = [one for one in await flood if not isinstance(one, str)]
+    assert [(one.id, one.status) for one in refused if isinstance(one, AppError)] == [
+        ("api.user.login.busy.app_error", 429)
+    ]
+    hasher.close()
+
+
+async def test_who_goes_away_leaves_their_turn_to_the_next() -> None:
+    hasher = _cheap()
+    tasks = [asyncio.create_task(hasher.hash("secret")) for _ in range(8)]
+    await asyncio.sleep(0)
+    for task in tasks[2:7]:
+        task.cancel()
+    done = await asyncio.gather(*tasks, return_exceptions=True)
+    assert sum(isinstance(one, str) for one in done) == 3
+    assert hasher.waiting == 0
+    assert await hasher.hash("secret")
+    hasher.close()
+
+
+@pytest.mark.parametrize("when", ["before it came", "when it had come"])
+async def test_a_turn_of_somebody_who_goes_away_goes_on(when: str) -> None:
+    """All in one step of the loop, in which nobody else can notice anything."""
+    hasher = _cheap()
+    entered, leave = asyncio.Semaphore(0), asyncio.Event()
+
+    async def hold(*, ends: bool) -> None:
+        async with hasher.turn("home"):
+            entered.release()
+            await leave.wait()
+            if ends and when == "before it came":
+                gone.cancel()
+        if ends and when == "when it had come":
+            gone.cancel()
+
+    holders = [asyncio.create_task(hold(ends=ends)) for ends in (True, False)]
+    for _ in holders:
+        await entered.acquire()
+    gone, waits = (asyncio.create_task(hasher.hash("secret")) for _ in range(2))
+    await asyncio.sleep(0)
+    leave.set()
+    assert await waits
+    await asyncio.gather(*holders)
+    with pytest.raises(asyncio.CancelledError):
+        await gone
+    assert hasher.waiting == 0
+    hasher.close()
+
+
 async def test_beyond_the_queue_a_login_is_told_to_come_back() -> None:
     hasher = Hasher(max_waiting=2)
     results = await asyncio.gather(*(hasher.hash("secret") for _ in range(5)), return_exceptions=True)

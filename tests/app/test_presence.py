@@ -37,6 +37,38 @@ def test_offline_only_when_the_last_connection_has_been_gone_for_the_grace_time(
     assert tracker.people() == []
 
 
+def test_whose_account_is_deactivated_is_offline_at_once_wherever_they_were() -> None:
+    tracker = _tracker()
+    tracker.connected("ws0", ANN, 0)
+    tracker.connected("ws1", ANN, 0)
+    tracker.disconnected("ws1", ANN, 1)
+    tracker.changes(1)
+    tracker.end(ANN)
+    assert tracker.changes(1) == [(ANN, OFFLINE)]
+    tracker.active(ANN, 2)
+    tracker.disconnected("ws0", ANN, 2)
+    assert tracker.changes(100) == []
+    tracker.end(ANN)
+    assert tracker.changes(100) == []
+
+
+def test_who_comes_back_after_that_is_online() -> None:
+    tracker = _tracker()
+    tracker.connected("ws0", ANN, 0)
+    tracker.changes(0)
+    tracker.end(ANN)
+    tracker.connected("ws0", ANN, 1)
+    assert tracker.changes(1) == [(ANN, ONLINE)]
+
+
+def test_only_who_holds_a_connection_stores_that_it_ended() -> None:
+    tracker = _tracker()
+    tracker.connected("other/ws0", ANN, 0)
+    tracker.changes(0)
+    tracker.end(ANN)
+    assert tracker.changes(1, lambda worker: "/" not in worker) == []
+
+
 def test_a_reconnect_within_the_grace_time_does_not_flicker() -> None:
     tracker = _tracker()
     tracker.connected("ws0", ANN, 0)

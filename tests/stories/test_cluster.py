@@ -380,13 +380,15 @@ def _replace_the_secret(cluster: Cluster) -> None:
 
 def test_wrong_passwords_are_counted_over_all_nodes(cluster: Cluster) -> None:
     ann = new_user(cluster.nodes[0].url)
+    guesser = {"X-Forwarded-For": "198.51.100.9"}  # one address, whichever way it comes in
     answers: list[str] = []
 
     def guess(place: int) -> None:
         for number in range(8):
             rest = Rest(cluster.nodes[place].url)
             body = {"login_id": ann.user["username"], "password": f"wrong password {number}"}
-            answers.append(rest.call("POST", "/users/login", body).json()["id"])
+            answer = rest.call("POST", "/users/login", body, headers=guesser)
+            answers.append(answer.json()["id"])
 
     threads = [threading.Thread(target=guess, args=(place,)) for place in range(3)]
     for thread in threads:
@@ -397,8 +399,26 @@ def test_wrong_passwords_are_counted_over_all_nodes(cluster: Cluster) -> None:
     assert len(answers) == 24
     assert len(looked_at) <= 10  # ServiceSettings.MaximumLoginAttempts, whichever node is asked
     right = {"login_id": ann.user["username"], "password": PASSWORD}
-    locked = [Rest(node.url).call("POST", "/users/login", right).json()["id"] for node in cluster.nodes]
-    assert locked == ["api.user.check_user_login_attempts.too_many.app_error"] * 3
+    delayed = [Rest(node.url).call("POST", "/users/login", right, headers=guesser) for node in cluster.nodes]
+    assert [one.json()["id"] for one in delayed] == ["api.user.check_user_login_attempts.too_many.app_error"] * 3
+    assert {one.status_code for one in delayed} == {429}
+    for number, node in enumerate(cluster.nodes):  # the owner is not kept out
+        home = {"X-Forwarded-For": f"203.0.113.{number}"}
+        assert Rest(node.url).call("POST", "/users/login", right, headers=home).status_code == 200
+    assert cluster.nodes[2].ask("unlock", user=ann.user["username"])["ok"]
+    assert Rest(cluster.nodes[0].url).call("POST", "/users/login", right, headers=guesser).status_code == 200
+
+
+def test_who_is_deactivated_is_offline_on_every_node_at_once(cluster: Cluster) -> None:
+    admin, ann = cluster.admin, new_user(cluster.nodes[1].url)
+    socket = Socket.open(ann)
+    elsewhere = [admin.at(node.url) for node in cluster.nodes]
+    until(lambda: elsewhere[2].get(f"/users/{ann.id}/status")["status"] == "online")
+    assert admin.call("PUT", f"/users/{ann.id}/active", {"active": False}).status_code == 200
+    assert {one.get(f"/users/{ann.id}/status")["status"] for one in elsewhere} == {"offline"}
+    assert socket.expect_closed(2.0) == Close.SESSION_ENDED
+    time.sleep(0.5)  # what is left to be said of the connection
+    assert {one.get(f"/users/{ann.id}/status")["status"] for one in elsewhere} == {"offline"}
 
 
 @pytest.mark.node

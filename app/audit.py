@@ -1,0 +1,261 @@
+"""The audit log: who did what, from where, and what came of it. Table `audits`, and a line of the log for each row.
+
+    @audited(action, *names)          a verb (ctx, actor, …) whose row tells these of its arguments
+      ├─ first write of the verb      the row goes into its transaction: neither is there without the other
+      ├─ effect outside the database  the row is written before the verb returns
+      └─ nothing changed, refused     `Journal.note`: counted, and written every 2 s, so that a flood is a few rows
+
+Names of actions are Mattermost's. Values of secrets are nobody's arguments to tell: a verb names what is told.
+"""
+
+import asyncio
+import contextlib
+import copy
+import functools
+import inspect
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, cast
+
+from app.errors import AppError
+from app.origin import NOWHERE, Origin
+from app.permissions import Actor
+from db import audits
+from db.audits import Audit
+from db.drivers import Parameters, Row
+from db.errors import DatabaseError
+from db.ids import SessionId, UserId, new_id
+from db.queryable import Queryable, RowShards, Transaction
+from db.shards import Shard
+
+if TYPE_CHECKING:
+    from app.context import Context
+
+log = logging.getLogger(__name__)
+A = TypeVar("A", Actor, Actor | None)
+P = ParamSpec("P")
+T = TypeVar("T")
+
+SUCCESS = "success"
+FLUSH_S = 2.0
+MAX_ROWS = 32
+"""Of what is counted, a flush writes so many rows; the rest is one more, which says how many it stands for."""
+_MOST_KEPT = 1000
+_WRITE_S = 2.0
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What a row tells. details: `name=value`, separated by spaces. result: `success`, or the id of the error."""
+
+    action: str
+    result: str = SUCCESS
+    user_id: str = ""
+    session_id: str = ""
+    details: str = ""
+    origin: Origin = NOWHERE
+
+
+class Journal:
+    """The audit log as one process writes it. db: what it has of its own; verbs bring their transactions."""
+
+    def __init__(self, db: Queryable, node_id: str) -> None:
+        self._db = db
+        self._node_id = node_id
+        self._kept: list[Audit] = []
+        self._counted: dict[Entry, int] = {}
+        self._uncounted = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._flushing: asyncio.Task[None] | None = None
+
+    async def write(self, tx: Transaction, entry: Entry) -> None:
+        """Add a row within a transaction. After its commit: `tell`."""
+        await audits.insert(tx, [self._row(entry)])
+
+    def tell(self, entry: Entry, count: int = 1) -> None:
+        """The line of the log."""
+        told = {"action": entry.action, "result": entry.result, "user": entry.user_id, "session": entry.session_id}
+        told |= {"details": entry.details, "client": entry.origin.address, "request_id": entry.origin.request_id}
+        log.info("audit", extra={name: value for name, value in told.items() if value} | {"count": count})
+
+    async def record(self, entry: Entry) -> None:
+        """Add a row now; while there is no database it is kept, and written when there is one again."""
+        self.tell(entry)
+        row = self._row(entry)
+        try:
+            async with asyncio.timeout(_WRITE_S):
+                await audits.insert(self._db, [row])
+        except (DatabaseError, TimeoutError):
+            self._keep([row])
+
+    def note(self, entry: Entry) -> None:
+        """Nothing was changed. Of what differs in nothing but the request one row is written, with the number."""
+        key = Entry(
+            entry.action, entry.result, entry.user_id, entry.session_id, entry.details, Origin(entry.origin.address)
+        )
+        if key in self._counted or len(self._counted) < _MOST_KEPT:
+            self._counted[key] = self._counted.get(key, 0) + 1
+        else:
+            self._uncounted += 1
+        self._flush_soon()
+
+    async def flush(self) -> None:
+        """Write what is counted and kept. Raises DatabaseError: then it is kept still, as far as there is room."""
+        counted, self._counted = self._counted, {}
+        uncounted, self._uncounted = self._uncounted, 0
+        ordered = sorted(counted.items(), key=lambda one: -one[1])
+        rows, self._kept = self._kept, []
+        for entry, count in ordered[:MAX_ROWS]:
+            self.tell(entry, count)
+            rows.append(self._row(entry, count))
+        uncounted += sum(count for _, count in ordered[MAX_ROWS:])
+        if uncounted:
+            entry = Entry("others", "refused")
+            self.tell(entry, uncounted)
+            rows.append(self._row(entry, uncounted))
+        try:
+            await audits.insert(self._db, rows)
+        except DatabaseError:
+            self._keep(rows)
+            raise
+
+    async def close(self) -> None:
+        """Write what is left, if the database lets us."""
+        if self._timer is not None:
+            self._timer.cancel()
+        with contextlib.suppress(DatabaseError, TimeoutError):
+            async with asyncio.timeout(_WRITE_S):
+                await self.flush()
+
+    def _keep(self, rows: Collection[Audit]) -> None:
+        self._kept += rows
+        del self._kept[:-_MOST_KEPT]
+        self._flush_soon()
+
+    def _flush_soon(self) -> None:
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(FLUSH_S, self._flush_now)
+
+    def _flush_now(self) -> None:
+        self._timer = None
+        self._flushing = asyncio.get_running_loop().create_task(self._flush())
+
+    async def _flush(self) -> None:
+        try:
+            await self.flush()
+        except DatabaseError as error:
+            log.warning("the audit log cannot be written yet", extra={"reason": str(error).strip()})
+
+    def _row(self, entry: Entry, count: int = 1) -> Audit:
+        more = f" count={count}" if count > 1 else ""
+        return Audit(
+            id=new_id(),
+            user_id=entry.user_id[:26],
+            session_id=entry.session_id[:26],
+            action=entry.action,
+            result=entry.result,
+            extra_info=entry.details[:1000] + more,
+            ip_address=entry.origin.address[:64],
+            node_id=self._node_id,
+            request_id=entry.origin.request_id,
+        )
+
+
+def details(**values: object) -> str:
+    """`name=value …` as an entry tells it; what no database can hold is replaced."""
+    text = " ".join(f"{name}={value}" for name, value in values.items())
+    return text.encode("utf-8", "replace").decode().replace("\0", "?")
+
+
+class _Accompanied:
+    """A database whose first write takes a row of the audit log along."""
+
+    def __init__(self, db: Queryable, journal: Journal, entry: Entry) -> None:
+        self._db = db
+        self._journal = journal
+        self._entry = entry
+        self.written = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._db, name)
+
+    @contextlib.asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Transaction]:
+        """See `Queryable`."""
+        accompany = not self.written
+        async with self._db.transaction() as tx:
+            yield tx
+            if accompany:
+                await self._journal.write(tx, self._entry)
+        if accompany:
+            self.written = True
+            self._journal.tell(self._entry)
+
+    async def execute(self, sql: str, parameters: Parameters = (), *, changes: Collection[Shard] = ()) -> int:
+        """See `Queryable`."""
+        async with self.transaction() as tx:
+            return await tx.execute(sql, parameters, changes=changes)
+
+    async def write(
+        self, sql: str, parameters: Parameters = (), *, changes: Collection[Shard] = (), of: RowShards | None = None
+    ) -> list[Row]:
+        """See `Queryable`."""
+        async with self.transaction() as tx:
+            return await tx.write(sql, parameters, changes=changes, of=of)
+
+
+Verb = Callable[Concatenate["Context", A, P], Awaitable[T]]
+
+
+def audited(action: str, *names: str, outside: bool = False) -> Callable[[Verb[A, P, T]], Verb[A, P, T]]:
+    """Of each call of the verb a row is written: see the module. names: arguments that it tells, `new.username` too.
+
+    outside: what it does is not in the database. A verb that may be called without an actor has an argument `origin`.
+    """
+
+    def wrap(verb: Verb[A, P, T]) -> Verb[A, P, T]:
+        signature = inspect.signature(verb)
+
+        @functools.wraps(verb)
+        async def run(ctx: "Context", actor: A, /, *args: P.args, **kwargs: P.kwargs) -> T:
+            given = signature.bind(ctx, actor, *args, **kwargs)
+            given.apply_defaults()
+            entry = _entry(action, actor, given.arguments, names)
+            db = _Accompanied(ctx.db, ctx.audit, entry)
+            accompanied = copy.copy(ctx)
+            accompanied.db = cast(Any, db)
+            try:
+                result = await verb(accompanied, actor, *args, **kwargs)
+            except Exception as error:
+                ctx.audit.note(_refused(entry, error))
+                raise
+            if outside:
+                await ctx.audit.record(entry)
+            elif not db.written:
+                ctx.audit.note(entry)
+            return result
+
+        return run
+
+    return wrap
+
+
+def _entry(action: str, actor: Actor | None, arguments: dict[str, Any], names: Collection[str]) -> Entry:
+    told = {}
+    for name in names:
+        first, *rest = name.split(".")
+        told[name.rpartition(".")[2]] = functools.reduce(getattr, rest, arguments[first])
+    return Entry(
+        action,
+        user_id=actor.user_id if actor is not None else UserId(""),
+        session_id=actor.session.id if actor is not None else SessionId(""),
+        details=details(**told),
+        origin=actor.origin() if actor is not None else arguments["origin"],
+    )
+
+
+def _refused(entry: Entry, error: Exception) -> Entry:
+    kind = "unavailable" if isinstance(error, DatabaseError) else "fault"
+    result = error.id if isinstance(error, AppError) else kind
+    return Entry(entry.action, result, entry.user_id, entry.session_id, entry.details, entry.origin)

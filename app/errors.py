@@ -77,6 +77,7 @@ MESSAGES: Final[dict[str, str]] = {
     " and try again.",
     "api.websocket_handler.invalid_param.app_error": "Invalid {Name} parameter.",
     "api.websocket_handler.server_busy.app_error": "Server is busy, non-critical services are temporarily unavailable.",
+    "app.channel.add_member.deleted_user.app_error": "Unable to add a deactivated user.",
     "app.channel.get.existing.app_error": "Unable to find the existing channel.",
     "app.channel.get_by_name.missing.app_error": "Channel does not exist.",
     "app.channel.get_member.missing.app_error": "No channel member found for that user ID and channel ID.",

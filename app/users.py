@@ -8,7 +8,7 @@ from app.context import Context
 from app.errors import AppError
 from app.permissions import Actor, can, require
 from app.roles import ROLES
-from db import preferences, systems, users
+from db import clock, preferences, systems, users
 from db import teams as teams_db
 from db.entities import Preference, Team, User
 from db.errors import Duplicate
@@ -57,6 +57,8 @@ async def create(ctx: Context, actor: Actor | None, new: NewUser, *, invite_id: 
     user = replace(user, password=await ctx.hasher.hash(new.password))
     try:
         async with ctx.db.transaction() as tx:
+            now_ms = await clock.now_ms(tx)
+            user = replace(user, create_at=now_ms, update_at=now_ms, last_password_update=now_ms)
             if await systems.claim(tx, _FIRST_ADMIN, user.id):
                 user = replace(user, roles="system_admin system_user")
             await users.insert(tx, user)
@@ -90,6 +92,7 @@ async def _require_open(ctx: Context, *, invited: bool) -> None:
 
 
 def _checked(ctx: Context, new: NewUser) -> User:
+    """The account, without its times."""
     username, email = new.username.strip().lower(), new.email.strip().lower()
     _refuse_unless(validate.is_username(username), "username")
     _refuse_unless(validate.is_email(email), "email")
@@ -103,11 +106,10 @@ def _checked(ctx: Context, new: NewUser) -> User:
     if not validate.is_in_domains(email, ctx.config.team_settings.restrict_creation_to_domains):
         raise AppError("api.user.create_user.accepted_domain.app_error", 400)
     check_password(ctx, new.password)
-    now_ms = ctx.now_ms()
     return User(
         id=UserId(new_id()),
-        create_at=now_ms,
-        update_at=now_ms,
+        create_at=0,
+        update_at=0,
         delete_at=0,
         username=username,
         password="",
@@ -122,7 +124,7 @@ def _checked(ctx: Context, new: NewUser) -> User:
         props=wire.encode(new.props).decode(),
         notify_props=wire.encode(new.notify_props).decode() if new.notify_props else _NOTIFY_PROPS,
         timezone=wire.encode(new.timezone).decode() if new.timezone else _TIMEZONE,
-        last_password_update=now_ms,
+        last_password_update=0,
         last_picture_update=0,
         failed_attempts=0,
         allow_marketing=new.allow_marketing,
@@ -201,9 +203,9 @@ async def set_active(ctx: Context, actor: Actor, user_id: UserId, *, active: boo
     ends_own = not active and actor.user_id == user_id and ctx.config.team_settings.enable_user_deactivation
     require(ends_own or can(actor, "manage_system"))
     user = _found(await users.find(ctx.db, user_id))
-    now_ms = ctx.now_ms()
     if bool(user.delete_at) != active:
         return
+    now_ms = await clock.now_ms(ctx.db)
     await users.set_delete_at(ctx.db, user_id, 0 if active else now_ms, now_ms)
     if not active:
         await sessions.end_all(ctx, user_id)
@@ -218,7 +220,7 @@ async def set_roles(ctx: Context, actor: Actor, user_id: UserId, roles: str) -> 
     if not names or any(name not in ROLES or not name.startswith("system_") for name in names):
         raise AppError("api.context.invalid_body_param.app_error", 400, Name="roles")
     _found(await users.find(ctx.db, user_id))
-    await users.set_roles(ctx.db, user_id, " ".join(names), ctx.now_ms())
+    await users.set_roles(ctx.db, user_id, " ".join(names), await clock.now_ms(ctx.db))
     ctx.bus.publish(events.user_role_updated(user_id, " ".join(names)))
     _tell_updated(ctx, _found(await users.find(ctx.db, user_id)))
 

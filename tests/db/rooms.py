@@ -33,10 +33,9 @@ async def leave(tx: Transaction, channel_id: ChannelId, user_id: UserId) -> int 
     return at.seq if await members.remove(tx, at, user_id, user_id) else None
 
 
-def team(name: str = "team", **fields: object) -> Team:
-    """A team that is not in the database yet."""
-    new = Team(TeamId(name.ljust(26, "0")), 1, 1, 0, name, name, "", "", "O", "", "", name.ljust(26, "0"), True, 0)
-    return Team(**{**{field: getattr(new, field) for field in new.__struct_fields__}, **fields})
+def team(team_id: str, name: str = "") -> Team:
+    """An open team that is not in the database yet; its name is its id, unless it has another."""
+    return Team(TeamId(team_id), 1, 1, 0, "Team", name or team_id, "", "", "O", "", "", team_id, True, 0)
 
 
 async def insert_team(db: Database, new: Team, *user_ids: UserId, admin: bool = False) -> None:

@@ -25,7 +25,6 @@ from db import teams as teams_db
 from db.batch import PostWriter
 from db.entities import Channel, ChannelType, Post, Session, Team, TeamMember, User
 from db.ids import ChannelId, TeamId, UserId, new_id
-from db.locks import TeamAlone
 from db.pool import Database
 from db.queryable import Queryable, Transaction
 from tests.db import rooms
@@ -93,9 +92,13 @@ async def build(ctx: Context) -> World:
         await rooms.insert(tx, world.channel)
         await rooms.join(tx, world.channel.id, world.id("ann"), admin=True)
         await rooms.join(tx, world.channel.id, world.id("bob"))
-    world.root = await posts.create(ctx, world.actor("ann"), Draft(channel_id=channel_id, message="root @bob"))
+    world.root = await posts.create(
+        ctx, world.actor("ann"), Draft(channel_id=channel_id, message=f"@{people['bob'].username}")
+    )
     await posts.create(
-        ctx, world.actor("bob"), Draft(channel_id=channel_id, message="reply @ann", root_id=world.root.id)
+        ctx,
+        world.actor("bob"),
+        Draft(channel_id=channel_id, message=f"@{people['ann'].username}", root_id=world.root.id),
     )
     await _react(world)
     return world
@@ -105,7 +108,7 @@ def _member(world: World, name: str, *, admin: bool = False) -> TeamMember:
     return TeamMember(world.team.id, world.id(name), 1, 0, "", True, admin, False)
 
 
-# Rules, as they change while somebody else holds the locks. who: whom the write is by, or about --------------------
+# Rules, each changed under the locks that its verb takes, and under no other. who: whom the write is by, or about -----
 
 Rule = Callable[[World, Transaction, UserId], Awaitable[object]]
 
@@ -115,7 +118,7 @@ async def _leaves_channel(world: World, tx: Transaction, who: UserId) -> None:
 
 
 async def _leaves_team(world: World, tx: Transaction, who: UserId) -> None:
-    await teams_db.remove_member(tx, TeamAlone(world.team.id), who, 5)
+    await teams_db.remove_member(tx, await locks.team(tx, world.team.id), who, 5)
     for channel_id in await members.find_channel_ids(tx, world.team.id, who):
         await rooms.leave(tx, channel_id, who)
 
@@ -125,11 +128,14 @@ async def _is_deactivated(world: World, tx: Transaction, who: UserId) -> None:
 
 
 async def _is_no_administrator(world: World, tx: Transaction, who: UserId) -> None:
+    await locks.team(tx, world.team.id)
+    await rooms.place(tx, world.channel.id)
     for table in ("channel_members", "team_members"):
         await tx.execute(f"UPDATE {table} SET scheme_admin = FALSE WHERE user_id = %s", (who,))
 
 
 async def _channel_is_archived(world: World, tx: Transaction, who: UserId) -> None:
+    await rooms.place(tx, world.channel.id)
     await tx.execute("UPDATE channels SET delete_at = 5 WHERE id = %s", (world.channel.id,))
 
 
@@ -144,20 +150,23 @@ async def _root_is_deleted(world: World, tx: Transaction, who: UserId) -> None:
 
 
 async def _team_is_full(world: World, tx: Transaction, who: UserId) -> None:
+    lock = await locks.team(tx, world.team.id)
     for _ in range(MOST_MEMBERS - 4):
         new = user("x")
         await users.insert(tx, new)
         member = TeamMember(world.team.id, new.id, 1, 0, "", True, False, False)
-        await teams_db.add_member(tx, TeamAlone(world.team.id), member)
+        await teams_db.add_member(tx, lock, member)
 
 
 async def _channels_are_full(world: World, tx: Transaction, who: UserId) -> None:
+    await locks.team(tx, world.team.id)
     for _ in range(MOST_CHANNELS - 1):
         channel_id = ChannelId(new_id())
         await rooms.insert(tx, Channel(channel_id, 1, 1, 0, world.team.id, "O", "X", channel_id, "", "", "", 0))
 
 
 async def _name_is_taken(world: World, tx: Transaction, who: UserId) -> None:
+    await locks.team(tx, world.team.id)
     await rooms.insert(tx, Channel(ChannelId(new_id()), 1, 1, 0, world.team.id, "O", "X", "new", "", "", "", 0))
     taken = rooms.team(new_id(), name=f"n{world.team.id}")
     await teams_db.insert(tx, locks.Accounts(frozenset()), taken)
@@ -386,16 +395,6 @@ def refusal(rule: str, write: Write) -> int | None:
 # Both at once ------------------------------------------------------------------------------------------------------
 
 
-async def hold(world: World, tx: Transaction) -> None:
-    """Every lock of this world that a write may wait for."""
-    alone = locks.ALONE[tx.dialect]
-    await tx.fetch(
-        f"SELECT id FROM users WHERE id = ANY(%s) ORDER BY id {alone}", (sorted(map(world.id, world.people)),)
-    )
-    await tx.fetch(f"SELECT id FROM teams WHERE id = %s {alone}", (world.team.id,))
-    await rooms.place(tx, world.channel.id)
-
-
 _WAITING = {
     "postgres": "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()",
     "mysql": "SELECT count(*) FROM information_schema.innodb_trx t JOIN information_schema.processlist p"
@@ -410,10 +409,10 @@ async def until_it_waits(database: Database, writing: asyncio.Task[object]) -> b
     """Whether the write has come to a lock that is held; False: it ended without."""
     async with asyncio.timeout(10.0 * SLOWEST):
         while not writing.done():
+            await asyncio.sleep(_LOOK_AGAIN_S[database.dialect])
             row = await database.fetch_one(_WAITING[database.dialect])
             if row is not None and row[0]:
                 return True
-            await asyncio.sleep(_LOOK_AGAIN_S[database.dialect])
     return False
 
 

@@ -1,7 +1,8 @@
 """A rule changes after a write was allowed and before it is written: every pair of the two (decision 0027).
 
-The locks are held by somebody who changes the rule; the write has passed its first check and waits for them. So no pair is
-left to luck, and each is red where the write does not ask again, or asks without a lock.
+The rule is changed in a transaction that is still open; the write passes its first check, which sees the rule as it was, and
+waits for the lock that orders the two; then the rule is committed. So no pair is left to luck, and each is red where the
+write does not ask again, or asks without the lock.
 """
 
 import ast
@@ -29,16 +30,14 @@ async def _pair(world: races.World, rule: str, write: Write) -> str | None:
     database = world.ctx.db
     who = world.id(write.target if rule.startswith("target") else write.actor)
     async with database.transaction() as tx:
-        await races.hold(world, tx)
+        await RULES[rule](world, tx, who)
+        before = await races.picture(tx)
 
         async def run() -> object:
             return await write.run(world)
 
         writing = asyncio.create_task(run())
-        if not await races.until_it_waits(database, writing):
-            return "it waits for no lock"
-        await RULES[rule](world, tx, who)
-        before = await races.picture(tx)
+        await races.until_it_waits(database, writing)
     status: int | None = None
     try:
         await writing

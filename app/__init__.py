@@ -26,6 +26,7 @@ permissions.py  who may do what
 ports.py        what the rules need from the outside
 postlists.py    the lists of posts that clients ask for
 posts.py        posts
+postrules.py    what a change of a post needs
 presence.py     sans-I/O: who is online, from connections coming and going
 props.py        what may stand in the props of a post, and what of it is shown
 ratelimit.py    sans-I/O: GCRA, with what other workers admitted

@@ -1,5 +1,7 @@
 """Channels and their members."""
 
+from typing import Literal
+
 import msgspec
 from msgspec.structs import replace
 
@@ -9,13 +11,15 @@ from app.audit import audited
 from app.context import Context
 from app.errors import AppError
 from app.permissions import Actor, can, can_in_channel, can_in_team, can_read_channel, require
-from db import channels, teams, users
+from db import changes, channels, clock, locks, teams, users
 from db import members as members_db
+from db.changes import Place
 from db.channels import Access
 from db.entities import Channel, ChannelInfo, ChannelMember, ChannelType, TeamMember, User
 from db.errors import Duplicate
 from db.ids import ChannelId, TeamId, UserId, is_id, new_id
-from db.queryable import Transaction
+from db.locks import Scope
+from db.queryable import Queryable, Transaction
 
 NOTIFY_PROPS = (
     '{"desktop":"default","email":"default","ignore_channel_mentions":"default","mark_unread":"all","push":"default"}'
@@ -34,9 +38,8 @@ class NewChannel(msgspec.Struct, kw_only=True):
     purpose: str = ""
 
 
-def build(ctx: Context, kind: ChannelType, team_id: TeamId, name: str, display_name: str, creator: UserId) -> Channel:
+def build(kind: ChannelType, team_id: TeamId, name: str, display_name: str, creator: UserId, *, now_ms: int) -> Channel:
     """A channel that is not stored yet."""
-    now_ms = ctx.now_ms()
     return Channel(
         id=ChannelId(new_id()),
         create_at=now_ms,
@@ -57,20 +60,29 @@ async def create(ctx: Context, actor: Actor, new: NewChannel) -> Channel:
     """Create an open or private channel with the actor as its administrator. Raises 400, 403."""
     _check(new)
     kind = ChannelType(new.type)
-    member = await teams.find_member(ctx.db, TeamId(new.team_id), actor.user_id)
+    team_id, most = TeamId(new.team_id), ctx.config.team_settings.max_channels_per_team
     permission = "create_public_channel" if kind is ChannelType.OPEN else "create_private_channel"
-    require(can_in_team(actor, member, permission))
-    if await teams.find(ctx.db, TeamId(new.team_id)) is None:
-        raise AppError("app.team.get.find.app_error", 404)
-    most = ctx.config.team_settings.max_channels_per_team
-    if await channels.count_of_team(ctx.db, TeamId(new.team_id)) >= most:
-        raise AppError("api.channel.create_channel.max_channel_limit.app_error", 400, MaxChannelsPerTeam=most)
-    channel = build(ctx, kind, TeamId(new.team_id), new.name, new.display_name, actor.user_id)
-    channel = replace(channel, header=new.header, purpose=new.purpose)
+
+    async def judge(db: Queryable) -> None:
+        require(can_in_team(actor, await teams.find_member(db, team_id, actor.user_id), permission))
+        team = await teams.find(db, team_id)
+        if team is None or team.delete_at:
+            raise AppError("app.team.get.find.app_error", 404)
+        await require_active(db, actor.user_id)
+        if await channels.count_of_team(db, team_id) >= most:
+            raise AppError("api.channel.create_channel.max_channel_limit.app_error", 400, MaxChannelsPerTeam=most)
+
+    await judge(ctx.db)
     try:
         async with ctx.db.transaction() as tx:
-            await channels.insert(tx, channel)
-            creator = await add(tx, channel.id, actor.user, admin=True)
+            await locks.accounts(tx, [actor.user_id])
+            lock = await locks.team(tx, team_id)
+            await judge(tx)
+            now_ms = await clock.now_ms(tx)
+            channel = build(kind, team_id, new.name, new.display_name, actor.user_id, now_ms=now_ms)
+            channel = replace(channel, header=new.header, purpose=new.purpose)
+            await channels.insert(tx, lock, channel)
+            creator = await add(tx, lock, channel.id, actor.user_id, admin=True)
             seq = creator.join_seq if creator is not None else 0
     except Duplicate as error:
         raise AppError("store.sql_channel.save_channel.exists.app_error", 400) from error
@@ -100,19 +112,32 @@ def _check(new: NewChannel) -> None:
         raise AppError("model.channel.is_valid.purpose.app_error", 400)
 
 
-async def add(tx: Transaction, channel_id: ChannelId, user: User, *, admin: bool = False) -> ChannelMember | None:
-    """Store a membership within a transaction; None when it was there. Tell of it with `announce_join` after it.
-
-    Raises 403 for a deactivated account.
-    """
-    require_addable(user, "channel")
-    return await _store(tx, channel_id, user.id, admin=admin)
-
-
-async def _store(
-    tx: Transaction, channel_id: ChannelId, user_id: UserId, *, admin: bool = False
+async def add(
+    tx: Transaction, scope: Scope, channel_id: ChannelId, user_id: UserId, *, admin: bool = False
 ) -> ChannelMember | None:
-    return await channels.add_member(tx, channel_id, user_id, notify_props=NOTIFY_PROPS, admin=admin)
+    """Store a membership within a transaction; None when it was there, or the channel is archived.
+
+    Takes the head's lock. Tell of it with `announce_join` after the transaction.
+    """
+    place = await lock_head(tx, channel_id)
+    return await channels.add_member(tx, scope, place, user_id, notify_props=NOTIFY_PROPS, admin=admin)
+
+
+async def lock_head(tx: Transaction, channel_id: ChannelId) -> Place:
+    """The next number of the channel, under the lock of its head. Raises 404."""
+    place = await changes.begin(tx, channel_id)
+    if place is None:
+        raise AppError("app.channel.get.existing.app_error", 404)
+    return place
+
+
+async def require_active(db: Queryable, user_id: UserId, to: Literal["channel", "team"] = "channel") -> User:
+    """The user, who may become a member of something. Raises 404, and 403 for a deactivated one."""
+    user = await users.find(db, user_id)
+    if user is None:
+        raise AppError("app.user.missing_account.const", 404)
+    require_addable(user, to)
+    return user
 
 
 async def announce_join(
@@ -155,12 +180,15 @@ async def create_direct(ctx: Context, actor: Actor, user_ids: list[str]) -> Chan
     existing = await channels.find_by_name(ctx.db, TeamId(""), name)
     if existing is not None:
         return existing
-    channel = build(ctx, ChannelType.DIRECT, TeamId(""), name, "", actor.user_id)
+
     try:
         async with ctx.db.transaction() as tx:
-            await channels.insert(tx, channel)
+            lock = await locks.accounts(tx, [first, second])
+            now_ms = await clock.now_ms(tx)
+            channel = build(ChannelType.DIRECT, TeamId(""), name, "", actor.user_id, now_ms=now_ms)
+            await channels.insert(tx, lock, channel)
             for user_id in dict.fromkeys((first, second)):
-                member = await _store(tx, channel.id, user_id)  # whose account is deactivated too, as in Mattermost
+                member = await add(tx, lock, channel.id, user_id)  # of a deactivated account too, as in Mattermost
                 seq = member.join_seq if member is not None else 0
     except Duplicate:  # the other one was faster
         existing = await channels.find_by_name(ctx.db, TeamId(""), name)
@@ -251,30 +279,42 @@ async def memberships(ctx: Context, user_id: UserId, team_id: TeamId) -> list[Ch
 @audited("addChannelMember", "channel_id", "user_id")
 async def add_member(ctx: Context, actor: Actor, channel_id: ChannelId, user_id: UserId) -> ChannelMember:
     """Join a channel or add somebody. A member already: the membership as it is. Raises 400, 403, 404."""
-    access = await channels.find_access(ctx.db, channel_id, actor.user_id)
-    if access is None:
-        raise AppError("app.channel.get.existing.app_error", 404)
-    channel = access.channel
-    if channel.type in (ChannelType.DIRECT, ChannelType.GROUP):
-        raise AppError("api.channel.add_user_to_channel.type.app_error", 400)
-    joins = user_id == actor.user_id and channel.type == ChannelType.OPEN
-    if joins:
-        require(can_in_team(actor, access.team_member, "join_public_channels"))
-    else:
-        kind = "public" if channel.type == ChannelType.OPEN else "private"
-        require(can_in_channel(actor, access, f"manage_{kind}_channel_members"))
-    user = await users.find(ctx.db, user_id)
-    if user is None:
-        raise AppError("app.user.missing_account.const", 404)
-    if channel.delete_at:
-        raise AppError("api.channel.add_user_to_channel.deleted.app_error", 400)
-    in_team = await teams.find_member(ctx.db, channel.team_id, user_id)
-    if in_team is None:
-        raise AppError("app.team.get_member.missing.app_error", 404)
-    if in_team.delete_at:
-        raise AppError("api.channel.add_user.to.channel.failed.deleted.app_error", 400)
+
+    async def judge(db: Queryable) -> tuple[ChannelInfo, User, TeamMember]:
+        access = await channels.find_access(db, channel_id, actor.user_id)
+        if access is None:
+            raise AppError("app.channel.get.existing.app_error", 404)
+        channel = access.channel
+        if channel.type in (ChannelType.DIRECT, ChannelType.GROUP):
+            raise AppError("api.channel.add_user_to_channel.type.app_error", 400)
+        joins = user_id == actor.user_id and channel.type == ChannelType.OPEN
+        if joins:
+            require(can_in_team(actor, access.team_member, "join_public_channels"))
+        else:
+            kind = "public" if channel.type == ChannelType.OPEN else "private"
+            require(can_in_channel(actor, access, f"manage_{kind}_channel_members"))
+        user = await require_active(db, user_id)
+        if channel.delete_at:
+            raise AppError("api.channel.add_user_to_channel.deleted.app_error", 400)
+        in_team = await teams.find_member(db, channel.team_id, user_id)
+        if in_team is None:
+            raise AppError("app.team.get_member.missing.app_error", 404)
+        if in_team.delete_at:
+            raise AppError("api.channel.add_user.to.channel.failed.deleted.app_error", 400)
+        team = await teams.find(db, channel.team_id)
+        if team is None or team.delete_at:
+            raise AppError("app.team.get.find.app_error", 404)
+        return channel, user, in_team
+
+    channel, user, _ = await judge(ctx.db)
     async with ctx.db.transaction() as tx:
-        member = await add(tx, channel_id, user, admin=_leads(in_team, channel))
+        await locks.accounts(tx, [user_id])
+        scope = await locks.share_team(tx, channel.team_id)
+        place = await lock_head(tx, channel_id)
+        channel, user, in_team = await judge(tx)
+        member = await channels.add_member(
+            tx, scope, place, user_id, notify_props=NOTIFY_PROPS, admin=_leads(in_team, channel)
+        )
     if member is None:
         existing = await channels.find_member(ctx.db, channel_id, user_id)
         if existing is None:

@@ -7,13 +7,19 @@ from msgspec.structs import replace
 from app import errors, events, posts, props, validate, wire
 from app.context import Context
 from app.errors import AppError
-from app.permissions import Actor, can_in_channel, require
+from app.permissions import Actor
+from app.postrules import PostRule
 from app.props import Props
 from db import changes, edits, reactions
-from db.changes import Place
 from db.entities import Post
 from db.ids import PostId
-from db.queryable import Transaction
+
+_UPDATE = PostRule(
+    "edit_post", "edit_post edit_others_posts", "api.post.update_post.can_not_update_post_in_deleted.error"
+)
+_PATCH = PostRule("edit_post", "edit_others_posts", "api.post.patch_post.can_not_update_post_in_deleted.error")
+_PIN = PostRule("read_channel", "read_channel", "api.post.patch_post.can_not_update_post_in_deleted.error")
+_DELETE = PostRule("delete_post", "delete_others_posts", "api.post.delete_post.can_not_delete_post_in_deleted.error")
 
 
 class Update(msgspec.Struct, kw_only=True):
@@ -40,40 +46,31 @@ async def update(ctx: Context, actor: Actor, post_id: PostId, body: Update) -> w
     if body.id != post_id:
         raise errors.invalid_body("id")
     post, access = await posts.find_for(ctx, actor, post_id, "edit_post")
-    require(post.user_id == actor.user_id or can_in_channel(actor, access, "edit_others_posts"))
-    if access.channel.delete_at:
-        raise AppError("api.post.update_post.can_not_update_post_in_deleted.error", 400)
+    _UPDATE.ask(actor, post, access)
     patch = Patch(message=body.message, is_pinned=body.is_pinned, props=body.props, file_ids=body.file_ids)
-    return await _change(ctx, actor, post, patch)
+    return await _change(ctx, actor, _UPDATE, post, patch)
 
 
 async def patch(ctx: Context, actor: Actor, post_id: PostId, body: Patch) -> wire.Json:
     """Change a part of a post. Raises 400, 403, 404."""
     post, access = await posts.find_for(ctx, actor, post_id)
-    own = post.user_id == actor.user_id
-    require(can_in_channel(actor, access, "edit_post" if own else "edit_others_posts"))
-    if access.channel.delete_at:
-        raise AppError("api.post.patch_post.can_not_update_post_in_deleted.error", 400)
-    return await _change(ctx, actor, post, body)
+    _PATCH.ask(actor, post, access)
+    return await _change(ctx, actor, _PATCH, post, body)
 
 
 async def pin(ctx: Context, actor: Actor, post_id: PostId, *, pinned: bool) -> None:
     """Pin a post to its channel, or unpin it. Raises 400, 403, 404."""
     post, access = await posts.find_for(ctx, actor, post_id, "read_channel")
-    if access.channel.delete_at:
-        raise AppError("api.post.patch_post.can_not_update_post_in_deleted.error", 400)
-    await _change(ctx, actor, post, Patch(is_pinned=pinned))
+    _PIN.ask(actor, post, access)
+    await _change(ctx, actor, _PIN, post, Patch(is_pinned=pinned))
 
 
 async def delete(ctx: Context, actor: Actor, post_id: PostId) -> None:
     """Delete a post; a root with its replies. Raises 400, 403, and 404 when it is deleted already."""
     post, access = await posts.find_for(ctx, actor, post_id)
-    own = post.user_id == actor.user_id
-    require(can_in_channel(actor, access, "delete_post" if own else "delete_others_posts"))
-    if access.channel.delete_at:
-        raise AppError("api.post.delete_post.can_not_delete_post_in_deleted.error", 400)
+    _DELETE.ask(actor, post, access)
     async with ctx.db.transaction() as tx:
-        place, post = await lock(tx, post)
+        place, post = await _DELETE.lock(tx, actor, post)
         given = await reactions.find(tx, [post])
         await edits.delete(tx, post, place, actor.user_id)
         payload = wire.encode({"deleted_by": actor.user_id, "update_at": post.update_at}).decode()
@@ -81,22 +78,13 @@ async def delete(ctx: Context, actor: Actor, post_id: PostId) -> None:
     ctx.bus.publish(events.post_deleted(post, given.get(post.id, ()), actor.user_id, place.seq))
 
 
-async def lock(tx: Transaction, post: Post) -> tuple[Place, Post]:
-    """The next number of the post's channel, and the post as it is now. Raises 404."""
-    place = await changes.begin(tx, post.channel_id)
-    current = await edits.find(tx, post.id)
-    if place is None or current is None:
-        raise AppError("app.post.get.app_error", 404)
-    return place, current
-
-
-async def _change(ctx: Context, actor: Actor, post: Post, patch: Patch) -> wire.Json:
+async def _change(ctx: Context, actor: Actor, rule: PostRule, post: Post, patch: Patch) -> wire.Json:
     """What leaves the post as it is, such as a retry, takes no number and is no event."""
     posts.check_content(patch.message or "", patch.props or {}, patch.file_ids)
     if post.type.startswith("system_"):
         raise AppError("api.post.update_post.system_message.app_error", 400)
     async with ctx.db.transaction() as tx:
-        place, before = await lock(tx, post)
+        place, before = await rule.lock(tx, actor, post)
         given = (await reactions.find(tx, [before])).get(before.id, ())
         after = _patched(before, patch, place.at)
         if after == before:

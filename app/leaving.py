@@ -5,52 +5,66 @@ from app.audit import audited
 from app.context import Context
 from app.errors import AppError
 from app.permissions import Actor, can_in_channel, can_in_team, require
-from app.roles import Scheme, chosen
+from app.roles import Chosen, Scheme, chosen
 from db import channels as channels_db
-from db import members, teams, users
+from db import clock, locks, members, teams, users
 from db.entities import ChannelInfo, ChannelMember, ChannelType, TeamMember, User
 from db.ids import ChannelId, TeamId, UserId
+from db.queryable import Queryable
 
 
 @audited("removeChannelMember", "channel_id", "user_id")
 async def leave_channel(ctx: Context, actor: Actor, channel_id: ChannelId, user_id: UserId) -> None:
     """End a membership. Raises 400 for direct and default channels, 403, 404."""
-    access = await channels_db.find_access(ctx.db, channel_id, actor.user_id)
-    if access is None:
-        raise AppError("app.channel.get.existing.app_error", 404)
-    channel = access.channel
-    if channel.type in (ChannelType.DIRECT, ChannelType.GROUP):
-        raise AppError("api.channel.remove_channel_member.type.app_error", 400)
-    if user_id != actor.user_id:
-        kind = "public" if channel.type == ChannelType.OPEN else "private"
-        require(can_in_channel(actor, access, f"manage_{kind}_channel_members"))
+
+    async def judge(db: Queryable) -> ChannelInfo:
+        access = await channels_db.find_access(db, channel_id, actor.user_id)
+        if access is None:
+            raise AppError("app.channel.get.existing.app_error", 404)
+        channel = access.channel
+        if channel.type in (ChannelType.DIRECT, ChannelType.GROUP):
+            raise AppError("api.channel.remove_channel_member.type.app_error", 400)
+        if user_id != actor.user_id:
+            kind = "public" if channel.type == ChannelType.OPEN else "private"
+            require(can_in_channel(actor, access, f"manage_{kind}_channel_members"))
+        return channel
+
+    channel = await judge(ctx.db)
     user = await _user(ctx, user_id)
     if channel.name == channels.DEFAULT_CHANNELS[0][0]:
         raise AppError("api.channel.remove.default.app_error", 400, Channel=channel.name)
     async with ctx.db.transaction() as tx:
-        seq = await members.remove(tx, channel_id, user_id, actor.user_id)
-    if seq is None:
-        raise AppError("app.channel.get_member.missing.app_error", 404)
-    _tell_left(ctx, channel, user_id, actor.user_id, seq)
+        place = await channels.lock_head(tx, channel_id)
+        await judge(tx)
+        if not await members.remove(tx, place, user_id, actor.user_id):
+            raise AppError("app.channel.get_member.missing.app_error", 404)
+    _tell_left(ctx, channel, user_id, actor.user_id, place.seq)
     await _announce(ctx, actor.user, user, channel)
 
 
 @audited("removeTeamMember", "team_id", "user_id")
 async def leave_team(ctx: Context, actor: Actor, team_id: TeamId, user_id: UserId) -> None:
     """End a membership of a team and of all its channels. Raises 403, 404."""
-    member = await teams.find_member(ctx.db, team_id, actor.user_id)
-    if user_id != actor.user_id:
-        require(can_in_team(actor, member, "remove_user_from_team"))
+
+    async def judge(db: Queryable) -> None:
+        if user_id != actor.user_id:
+            member = await teams.find_member(db, team_id, actor.user_id)
+            require(can_in_team(actor, member, "remove_user_from_team"))
+
+    await judge(ctx.db)
     user = await _user(ctx, user_id)
     left: list[tuple[ChannelInfo, int]] = []
     async with ctx.db.transaction() as tx:
-        if not await teams.remove_member(tx, team_id, user_id, ctx.now_ms()):
+        lock = await locks.team(tx, team_id)
+        await judge(tx)
+        if not await teams.remove_member(tx, lock, user_id, await clock.now_ms(tx)):
             raise AppError("app.team.get_member.missing.app_error", 404)
         for channel_id in await members.find_channel_ids(tx, team_id, user_id):
-            seq = await members.remove(tx, channel_id, user_id, actor.user_id)
+            place = await channels.lock_head(tx, channel_id)
+            gone = await members.remove(tx, place, user_id, actor.user_id)
             access = await channels_db.find_access(tx, channel_id, user_id)
-            if seq is not None and access is not None:
-                left.append((access.channel, seq))
+            if gone and access is not None:
+                left.append((access.channel, place.seq))
     ctx.bus.publish(events.TeamMembership(user_id, team_id, joined=False))
     for channel, seq in left:
         _tell_left(ctx, channel, user_id, actor.user_id, seq)
@@ -83,15 +97,22 @@ async def set_channel_roles(
     ctx: Context, actor: Actor, channel_id: ChannelId, user_id: UserId, wanted: str | Scheme
 ) -> ChannelMember:
     """Give a member other roles: by their names, or those of the scheme. Raises 400, 403, 404."""
-    access = await channels_db.find_access(ctx.db, channel_id, actor.user_id)
-    if access is None:
-        raise AppError("app.channel.get.existing.app_error", 404)
-    require(can_in_channel(actor, access, "manage_channel_roles"))
-    member = await channels_db.find_member(ctx.db, channel_id, user_id)
-    if member is None:
-        raise AppError("app.channel.get_member.missing.app_error", 404)
-    new = chosen("channel", member, wanted)
-    await members.set_roles(ctx.db, channel_id, user_id, new.beside, user=new.user, admin=new.admin)
+
+    async def judge(db: Queryable) -> Chosen:
+        access = await channels_db.find_access(db, channel_id, actor.user_id)
+        if access is None:
+            raise AppError("app.channel.get.existing.app_error", 404)
+        require(can_in_channel(actor, access, "manage_channel_roles"))
+        member = await channels_db.find_member(db, channel_id, user_id)
+        if member is None:
+            raise AppError("app.channel.get_member.missing.app_error", 404)
+        return chosen("channel", member, wanted)
+
+    await judge(ctx.db)
+    async with ctx.db.transaction() as tx:
+        place = await channels.lock_head(tx, channel_id)
+        new = await judge(tx)
+        await members.set_roles(tx, place, user_id, new.beside, user=new.user, admin=new.admin)
     after = await channels_db.find_member(ctx.db, channel_id, user_id)
     if after is None:
         raise AppError("app.channel.get_member.missing.app_error", 404)
@@ -104,13 +125,20 @@ async def set_team_roles(
     ctx: Context, actor: Actor, team_id: TeamId, user_id: UserId, wanted: str | Scheme
 ) -> TeamMember:
     """The same in a team. Raises 400, 403, 404."""
-    own = await teams.find_member(ctx.db, team_id, actor.user_id)
-    require(can_in_team(actor, own, "manage_team_roles"))
-    member = await teams.find_member(ctx.db, team_id, user_id)
-    if member is None or member.delete_at:
-        raise AppError("app.team.get_member.missing.app_error", 404)
-    new = chosen("team", member, wanted)
-    await teams.set_roles(ctx.db, team_id, user_id, new.beside, user=new.user, admin=new.admin)
+
+    async def judge(db: Queryable) -> Chosen:
+        own = await teams.find_member(db, team_id, actor.user_id)
+        require(can_in_team(actor, own, "manage_team_roles"))
+        member = await teams.find_member(db, team_id, user_id)
+        if member is None or member.delete_at:
+            raise AppError("app.team.get_member.missing.app_error", 404)
+        return chosen("team", member, wanted)
+
+    await judge(ctx.db)
+    async with ctx.db.transaction() as tx:
+        lock = await locks.team(tx, team_id)
+        new = await judge(tx)
+        await teams.set_roles(tx, lock, user_id, new.beside, user=new.user, admin=new.admin)
     after = await teams.find_member(ctx.db, team_id, user_id)
     if after is None:
         raise AppError("app.team.get_member.missing.app_error", 404)

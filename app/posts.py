@@ -61,7 +61,7 @@ async def create(
     )
     written = await ctx.posts.write(new)
     if written is None:
-        raise await _refusal(ctx, actor, access.channel.id)
+        raise await _refusal(ctx, new)
     if not written.created:
         return await _posted_before(ctx, actor, access, written.id)
     post = _as_written(new, written)
@@ -172,12 +172,14 @@ async def _mentioned(ctx: Context, channel: ChannelInfo, author: User, message: 
     return list(ids)
 
 
-async def _refusal(ctx: Context, actor: Actor, channel_id: ChannelId) -> AppError:
+async def _refusal(ctx: Context, new: NewPost) -> AppError:
     """Why the database took no row although all was well a moment ago."""
-    access = await channels.find_access(ctx.db, channel_id, actor.user_id)
+    access = await channels.find_access(ctx.db, new.channel_id, new.user_id)
     if access is None or access.channel.delete_at:
         return AppError("api.post.create_post.can_not_post_to_deleted.error", 400)
-    return errors.forbidden()
+    if not new.root_id or (new.member_required and access.member is None):
+        return errors.forbidden()
+    return AppError("api.post.create_post.root_id.app_error", 400)
 
 
 def sender_name(ctx: Context, post: Post, username: str) -> str:

@@ -6,13 +6,16 @@ import msgspec
 
 from app import errors, events, posts, validate, wire
 from app.context import Context
-from app.edits import lock
 from app.errors import AppError
 from app.permissions import Actor, can, can_in_channel, require
+from app.postrules import PostRule
 from db import changes, reactions
 from db import posts as posts_db
 from db.entities import Reaction
 from db.ids import PostId, UserId, is_id
+
+_ADD = PostRule("add_reaction", "add_reaction", "api.reaction.save.archived_channel.app_error", 403)
+_REMOVE = PostRule("remove_reaction", "remove_reaction", "api.reaction.delete.archived_channel.app_error", 403)
 
 
 class NewReaction(msgspec.Struct, kw_only=True):
@@ -35,12 +38,11 @@ async def add(ctx: Context, actor: Actor, new: NewReaction) -> Reaction:
     if not validate.is_emoji_name(new.emoji_name):
         raise AppError("model.reaction.is_valid.emoji_name.app_error", 400)
     post, access = await posts.find_for(ctx, actor, PostId(new.post_id), "add_reaction")
-    if access.channel.delete_at:
-        raise AppError("api.reaction.save.archived_channel.app_error", 403)
+    _ADD.ask(actor, post, access)
     async with ctx.db.transaction() as tx:
-        place, _ = await lock(tx, post)
+        place, _ = await _ADD.lock(tx, actor, post)
         reaction = Reaction(post.id, actor.user_id, new.emoji_name, place.at)
-        there = await reactions.add(tx, reaction)
+        there = await reactions.add(tx, place, reaction)
         if there is not None:
             return there
         await changes.record(tx, place, "reaction_added", post.id, _payload(reaction))
@@ -55,10 +57,9 @@ async def remove(ctx: Context, actor: Actor, user_id: UserId, post_id: PostId, e
     """
     post, access = await posts.find_for(ctx, actor, post_id, "remove_reaction")
     require(user_id == actor.user_id or can(actor, "remove_others_reactions"))
-    if access.channel.delete_at:
-        raise AppError("api.reaction.delete.archived_channel.app_error", 403)
+    _REMOVE.ask(actor, post, access)
     async with ctx.db.transaction() as tx:
-        place, _ = await lock(tx, post)
+        place, _ = await _REMOVE.lock(tx, actor, post)
         if not await reactions.remove(tx, place, post.id, user_id, emoji_name):
             return
         reaction = Reaction(post.id, user_id, emoji_name, place.at)

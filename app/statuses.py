@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from app import events
 from app.context import Context
-from db import statuses
+from db import clock, statuses
 from db.entities import Status
 from db.ids import UserId
 
@@ -35,7 +35,7 @@ async def set_own(ctx: Context, user_id: UserId, status: str, *, manual: bool) -
     manual = manual and status != "online"
     if status == "online":
         ctx.bus.publish(events.active(user_id))
-    if await statuses.set_by_user(ctx.db, user_id, status, ctx.now_ms(), manual=manual):
+    if await statuses.set_by_user(ctx.db, user_id, status, await clock.now_ms(ctx.db), manual=manual):
         ctx.bus.publish(events.status_change(user_id, status))
 
 

@@ -1,19 +1,22 @@
 """Teams and their members."""
 
+from collections.abc import Awaitable, Callable
+
 import msgspec
+from msgspec.structs import replace
 
 from app import channels, errors, events, validate, wire
-from app.adding import require_addable
 from app.audit import audited
 from app.context import Context
 from app.errors import AppError
 from app.permissions import Actor, can, can_in_team, require
 from db import channels as channels_db
-from db import teams, users
+from db import clock, locks, teams, users
 from db.entities import Channel, ChannelMember, ChannelType, Team, TeamMember, User
 from db.errors import Duplicate
 from db.ids import TeamId, UserId, is_id, new_id
-from db.queryable import Transaction
+from db.locks import TeamAlone
+from db.queryable import Queryable, Transaction
 
 
 class NewTeam(msgspec.Struct, kw_only=True):
@@ -31,24 +34,29 @@ class NewTeam(msgspec.Struct, kw_only=True):
 async def create(ctx: Context, actor: Actor, new: NewTeam) -> Team:
     """Create a team with its default channels and the actor as its administrator. Raises 400, 403."""
     require(can(actor, "create_team"))
-    team = _checked(ctx, actor, new)
-    defaults = [
-        channels.build(ctx, ChannelType.OPEN, team.id, name, display_name, UserId(""))
-        for name, display_name in channels.DEFAULT_CHANNELS
-    ]
+    team = _checked(actor, new)
     try:
         async with ctx.db.transaction() as tx:
-            await teams.insert(tx, team)
+            creator = await locks.accounts(tx, [actor.user_id])
+            await channels.require_active(tx, actor.user_id, "team")
+            now_ms = await clock.now_ms(tx)
+            team = replace(team, create_at=now_ms, update_at=now_ms)
+            defaults = [
+                channels.build(ChannelType.OPEN, team.id, name, display_name, UserId(""), now_ms=now_ms)
+                for name, display_name in channels.DEFAULT_CHANNELS
+            ]
+            lock = await teams.insert(tx, creator, team)
             for channel in defaults:
-                await channels_db.insert(tx, channel)
-            joined = await _join(tx, ctx, team, actor.user, defaults, admin=True)
+                await channels_db.insert(tx, lock, channel)
+            joined = await _join(tx, lock, actor.user, defaults, admin=True)
     except Duplicate as error:
         raise AppError("store.sql_team.save_team.existing.app_error", 400) from error
     await _tell_joined(ctx, team, actor.user, actor.user, joined)
     return team
 
 
-def _checked(ctx: Context, actor: Actor, new: NewTeam) -> Team:
+def _checked(actor: Actor, new: NewTeam) -> Team:
+    """The team, without its times."""
     new.display_name = new.display_name.strip()
     new.name = new.name.strip().lower()
 
@@ -64,11 +72,10 @@ def _checked(ctx: Context, actor: Actor, new: NewTeam) -> Team:
     refuse_unless(len(new.company_name) <= 64, "company")
     refuse_unless(len(new.allowed_domains) <= 1000, "domains")
     refuse_unless(new.type in ("O", "I"), "type")
-    now_ms = ctx.now_ms()
     return Team(
         id=TeamId(new_id()),
-        create_at=now_ms,
-        update_at=now_ms,
+        create_at=0,
+        update_at=0,
         delete_at=0,
         display_name=new.display_name,
         name=new.name,
@@ -83,32 +90,59 @@ def _checked(ctx: Context, actor: Actor, new: NewTeam) -> Team:
     )
 
 
-async def join(ctx: Context, team: Team, user: User, *, requestor: User) -> TeamMember:
-    """Make the user a member of the team and of its default channels. A member already: as it is. Raises 400, 403."""
-    require_addable(user, "team")
-    if not validate.is_in_domains(user.email, team.allowed_domains):
-        raise AppError("api.team.join_user_to_team.allowed_domains.app_error", 400)
-    existing = await teams.find_member(ctx.db, team.id, user.id)
-    if existing is None or existing.delete_at:
-        if await teams.count_members(ctx.db, team.id) >= ctx.config.team_settings.max_users_per_team:
+Allowed = Callable[[Queryable, Team], Awaitable[None]]
+"""Raises 403 where somebody may not become a member of the team."""
+
+
+async def _by_invitation(db: Queryable, team: Team) -> None:
+    """Who has an invitation may."""
+
+
+async def join(
+    ctx: Context, team: Team, user: User, *, requestor: User, allowed: Allowed = _by_invitation
+) -> TeamMember:
+    """Make the user a member of the team and of its default channels. A member already: as it is. Raises 400, 403, 404.
+
+    allowed: asked before the transaction and again in it.
+    """
+
+    async def judge(db: Queryable) -> TeamMember | None:
+        now = await _living(db, team.id)
+        await allowed(db, now)
+        joining = await channels.require_active(db, user.id, "team")
+        if not validate.is_in_domains(joining.email, now.allowed_domains):
+            raise AppError("api.team.join_user_to_team.allowed_domains.app_error", 400)
+        existing = await teams.find_member(db, team.id, user.id)
+        if existing is not None and not existing.delete_at:
+            return existing
+        if await teams.count_members(db, team.id) >= ctx.config.team_settings.max_users_per_team:
             raise AppError("app.team.join_user_to_team.max_accounts.app_error", 400)
+        return None
+
+    existing = await judge(ctx.db)
+    if existing is not None:
+        return existing
+    async with ctx.db.transaction() as tx:
+        await locks.accounts(tx, [user.id])
+        lock = await locks.team(tx, team.id)
+        existing = await judge(tx)
+        if existing is not None:
+            return existing
         names = [name for name, _ in channels.DEFAULT_CHANNELS]
         names += ctx.config.team_settings.experimental_default_channels
-        found = [await channels_db.find_by_name(ctx.db, team.id, name) for name in dict.fromkeys(names)]
-        defaults = [channel for channel in found if channel is not None and not channel.delete_at]
-        async with ctx.db.transaction() as tx:
-            joined = await _join(tx, ctx, team, user, defaults, admin=False)
-        await _tell_joined(ctx, team, user, requestor, joined)
+        found = [await channels_db.find_by_name(tx, team.id, name) for name in dict.fromkeys(names)]
+        joined = await _join(tx, lock, user, [channel for channel in found if channel is not None], admin=False)
+    await _tell_joined(ctx, team, user, requestor, joined)
     return await _get_member(ctx, team.id, user.id)
 
 
 async def _join(
-    tx: Transaction, ctx: Context, team: Team, user: User, defaults: list[Channel], *, admin: bool
+    tx: Transaction, lock: TeamAlone, user: User, defaults: list[Channel], *, admin: bool
 ) -> list[tuple[Channel, ChannelMember]]:
     member = TeamMember(
-        team_id=team.id,
+        team_id=lock.team_id,
         user_id=user.id,
-        create_at=ctx.now_ms(),
+        create_at=await clock.now_ms(tx),
         delete_at=0,
         roles="",
         scheme_user=True,
@@ -116,10 +150,10 @@ async def _join(
         scheme_guest=False,
     )
     joined: list[tuple[Channel, ChannelMember]] = []
-    if not await teams.add_member(tx, member):
+    if not await teams.add_member(tx, lock, member):
         return joined
     for channel in sorted(defaults, key=lambda one: one.id):  # heads are always locked in the order of their ids
-        added = await channels.add(tx, channel.id, user, admin=admin)
+        added = await channels.add(tx, lock, channel.id, user.id, admin=admin)
         if added is not None:
             joined.append((channel, added))
     return joined
@@ -142,21 +176,28 @@ async def add_member(ctx: Context, actor: Actor, team_id: TeamId, user_id: UserI
     """Join an open team or add somebody. Raises 400, 403, 404."""
     if not is_id(user_id):
         raise errors.invalid_body("user_id")
+
+    async def allowed(db: Queryable, team: Team) -> None:
+        if user_id == actor.user_id:
+            require(can(actor, "join_public_teams" if team.allow_open_invite else "join_private_teams"))
+        else:
+            require(can_in_team(actor, await teams.find_member(db, team_id, actor.user_id), "add_user_to_team"))
+
     team = await get(ctx, team_id)
-    if user_id == actor.user_id:
-        require(can(actor, "join_public_teams" if team.allow_open_invite else "join_private_teams"))
-    else:
-        member = await teams.find_member(ctx.db, team_id, actor.user_id)
-        require(can_in_team(actor, member, "add_user_to_team"))
+    await allowed(ctx.db, team)
     user = await users.find(ctx.db, user_id)
     if user is None:
         raise AppError("app.user.missing_account.const", 404)
-    return await join(ctx, team, user, requestor=actor.user)
+    return await join(ctx, team, user, requestor=actor.user, allowed=allowed)
 
 
 async def get(ctx: Context, team_id: TeamId) -> Team:
     """The team. Raises 404, also for an archived one."""
-    team = await teams.find(ctx.db, team_id)
+    return await _living(ctx.db, team_id)
+
+
+async def _living(db: Queryable, team_id: TeamId) -> Team:
+    team = await teams.find(db, team_id)
     if team is None or team.delete_at:
         raise AppError("app.team.get.find.app_error", 404)
     return team

@@ -10,7 +10,7 @@ from app.errors import AppError
 from app.origin import Origin
 from app.permissions import Actor, Viewer, can, require, viewer
 from app.roles import ADMINISTRATOR, chosen_of_system
-from db import preferences, sessions, statuses, systems, users
+from db import clock, preferences, sessions, statuses, systems, users
 from db import teams as teams_db
 from db.entities import Preference, Team, User
 from db.errors import Duplicate
@@ -64,6 +64,8 @@ async def create(
     user = replace(user, password=await hash_new(ctx, user, new.password, origin))
     try:
         async with ctx.db.transaction() as tx:
+            now_ms = await clock.now_ms(tx)
+            user = replace(user, create_at=now_ms, update_at=now_ms, last_password_update=now_ms)
             if await systems.claim(tx, _FIRST_ADMIN, user.id):
                 user = replace(user, roles=f"{ADMINISTRATOR} system_user")
             await users.insert(tx, user)
@@ -97,6 +99,7 @@ async def _require_open(ctx: Context, *, invited: bool) -> None:
 
 
 def _checked(ctx: Context, new: NewUser) -> User:
+    """The account, without its times."""
     username, email = new.username.strip().lower(), new.email.strip().lower()
     _refuse_unless(validate.is_username(username), "username")
     _refuse_unless(validate.is_email(email), "email")
@@ -109,11 +112,10 @@ def _checked(ctx: Context, new: NewUser) -> User:
     _refuse_unless(len(settings_text) <= validate.MAX_PROPS_BYTES, "props")
     if not validate.is_in_domains(email, ctx.config.team_settings.restrict_creation_to_domains):
         raise AppError("api.user.create_user.accepted_domain.app_error", 400)
-    now_ms = ctx.now_ms()
     return User(
         id=UserId(new_id()),
-        create_at=now_ms,
-        update_at=now_ms,
+        create_at=0,
+        update_at=0,
         delete_at=0,
         username=username,
         password="",
@@ -128,7 +130,7 @@ def _checked(ctx: Context, new: NewUser) -> User:
         props=wire.encode(new.props).decode(),
         notify_props=wire.encode(new.notify_props).decode() if new.notify_props else _NOTIFY_PROPS,
         timezone=wire.encode(new.timezone).decode() if new.timezone else _TIMEZONE,
-        last_password_update=now_ms,
+        last_password_update=0,
         last_picture_update=0,
         failed_attempts=0,
         allow_marketing=new.allow_marketing,
@@ -211,10 +213,10 @@ async def set_active(ctx: Context, actor: Actor, user_id: UserId, *, active: boo
     ends_own = not active and actor.user_id == user_id and ctx.config.team_settings.enable_user_deactivation
     require(ends_own or can(actor, "manage_system"))
     user = _found(await users.find(ctx.db, user_id))
-    now_ms = ctx.now_ms()
     if bool(user.delete_at) != active:
         return
     async with ctx.db.transaction() as tx:
+        now_ms = await clock.now_ms(tx)
         if not active:
             await _require_another_administrator(tx, user_id)
         await users.set_delete_at(tx, user_id, 0 if active else now_ms, now_ms)
@@ -238,7 +240,7 @@ async def set_roles(ctx: Context, actor: Actor, user_id: UserId, roles: str) -> 
     async with ctx.db.transaction() as tx:
         if ADMINISTRATOR not in names.split():
             await _require_another_administrator(tx, user_id)
-        await users.set_roles(tx, user_id, names, ctx.now_ms())
+        await users.set_roles(tx, user_id, names, await clock.now_ms(tx))
     ctx.bus.publish(events.user_role_updated(user_id, names))
     _tell_updated(ctx, _found(await users.find(ctx.db, user_id)))
 

@@ -7,7 +7,6 @@ availability on, `interlink.py` takes what is for other nodes, and hands in what
 
 import asyncio
 import logging
-import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
@@ -28,7 +27,7 @@ from cluster.membership import DOWN_S, Liveness
 from cluster.membership import Change as Move
 from cluster.page import Page
 from cluster.sequence import Reader, Stamp, Verdict
-from db import statuses
+from db import clock, statuses
 from db.errors import DatabaseError
 from db.ids import UserId
 from db.outbox import Poll
@@ -404,8 +403,8 @@ class Relay:
             pending.update(self._presence.changes(now, self._is_ours))
             while pending:
                 batch = dict(list(pending.items())[:_PRESENCE_BATCH])
-                now_ms = time.time_ns() // 1_000_000
                 try:
+                    now_ms = await clock.now_ms(self._db)
                     changed = await statuses.apply_automatic(
                         self._db, [(user_id, status, now_ms) for user_id, status in batch.items()]
                     )

@@ -15,7 +15,7 @@ board.py        what the prober found out about the servers, for every process o
 cache.py        copies of what was read, and the proof at each hit that they are still true
 changes.py      the number and time of a change in a channel, and its recoverable event
 channels.py     channels, their members and their heads
-clock.py        the database's clock, as an expression of SQL
+clock.py        the database's clock
 drivers/        what is particular to one database server
 edits.py        posts that change or go
 entities.py     the rows as typed structs
@@ -26,6 +26,7 @@ ids.py          26-character ids and random tokens
 jobs.py         what one node at a time does for all, guarded by a lease
 leases.py       leases with fencing tokens
 loader.py       natural batching of reads by key: session and user, access to a channel, a user, a post
+locks.py        the locks that order writes, in the order in which they are taken
 members.py      memberships of channels that end or change
 migrate.py      numbered SQL, run by exactly one of several nodes
 mysql/          what has to be said to MySQL and MariaDB in other statements

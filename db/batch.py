@@ -203,7 +203,7 @@ class PostWriter:
         """The newest number given to a post of each of the channels written to last."""
 
     async def write(self, post: NewPost) -> Written | None:
-        """Write a post; None when the channel is gone or its author not a member.
+        """Write a post; None when the channel or its root is gone, or its author no member.
 
         The same key finds the first post that bears it, in whatever channel: who hands it out looks at what it is.
         The answer comes after the commit. Raises Busy when too many wait, Unavailable when the database could not be

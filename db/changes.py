@@ -7,7 +7,7 @@ if and only if what it tells of was done.
 
 from dataclasses import dataclass
 
-from db import shards
+from db import locks, shards
 from db.clock import NOW_MS
 from db.ids import ChannelId
 from db.numbers import BEFORE
@@ -18,7 +18,6 @@ _MOVED: dict[Dialect, str] = {
     "postgres": "changed_xid = pg_current_xact_id()",
     "mysql": f"changed_at = {NOW_MS['mysql']}",
 }
-_LOCK: dict[Dialect, str] = {"postgres": "FOR NO KEY UPDATE", "mysql": "FOR UPDATE"}
 
 
 @dataclass(frozen=True)
@@ -32,9 +31,10 @@ class Place:
 
 async def begin(tx: Transaction, channel_id: ChannelId) -> Place | None:
     """Lock the head and take the next number; None when there is no such channel."""
+    locks.head(tx, channel_id)
     row = await tx.fetch_one(
         f"SELECT greatest(seq, {BEFORE[tx.dialect]}) + 1, greatest({NOW_MS[tx.dialect]}, last_update_at + 1)"  # noqa: S608 (constants)
-        f" FROM channel_heads WHERE channel_id = %s {_LOCK[tx.dialect]}",
+        f" FROM channel_heads WHERE channel_id = %s {locks.ALONE[tx.dialect]}",
         (channel_id,),
     )
     return Place(channel_id, int(row[0]), int(row[1])) if row else None

@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from msgspec.structs import astuple
 
 from db import shards
+from db.changes import Place
 from db.drivers import Row
 from db.entities import Channel, ChannelInfo, ChannelMember, Head, Membership, TeamMember
 from db.ids import ChannelId, TeamId, UserId
 from db.loader import Key, Lookup, lookup_by
+from db.locks import Accounts, Scope, TeamAlone
 from db.mysql import channels as mysql
-from db.numbers import BEFORE
-from db.queryable import Queryable
+from db.queryable import Queryable, Transaction
 from db.settings import Dialect
 from db.teams import MEMBER_COLUMNS as TEAM_MEMBER_COLUMNS
 
@@ -91,14 +92,18 @@ class Access:
     team_member: TeamMember | None
 
 
-async def insert(db: Queryable, channel: Channel) -> None:
-    """Insert the channel and its head. Raises Duplicate with constraint channels_team_id_name_key."""
-    await db.execute(
+async def insert(tx: Transaction, scope: TeamAlone | Accounts, channel: Channel) -> None:
+    """Insert the channel and its head. Raises Duplicate with constraint channels_team_id_name_key.
+
+    scope: its team's lock; the accounts' where it is of no team.
+    """
+    del scope
+    await tx.execute(
         f"INSERT INTO channels ({_OWN_COLUMNS}) VALUES ({', '.join(['%s'] * 12)})",  # noqa: S608 (a constant)
         astuple(channel)[:12],
         changes=(shards.channel(channel.id), shards.team_channels(channel.team_id)),
     )
-    await db.execute(
+    await tx.execute(
         "INSERT INTO channel_heads (channel_id) VALUES (%s)", (channel.id,), changes=(shards.posts(channel.id),)
     )
 
@@ -283,23 +288,25 @@ async def count_members(db: Queryable, channel_id: ChannelId) -> int:
 
 
 async def add_member(
-    db: Queryable, channel_id: ChannelId, user_id: UserId, *, notify_props: str, admin: bool
+    tx: Transaction, scope: Scope, place: Place, user_id: UserId, *, notify_props: str, admin: bool
 ) -> ChannelMember | None:
-    """Add a member in the channel's own order; None when they are a member already.
+    """Add a member in the channel's own order; None when they are a member already, or the channel is archived.
 
-    Must run in a transaction. Takes the next sequence number, which becomes `join_seq`, and writes the recoverable
-    event `user_added`.
+    scope: as in `insert`; a team's may be shared. Takes the number of the place, which becomes `join_seq`, and writes
+    the recoverable event `user_added`.
     """
-    if db.dialect == "mysql":
-        return await mysql.add_member(db, channel_id, user_id, notify_props=notify_props, admin=admin)
-    await db.fetch("SELECT seq FROM channel_heads WHERE channel_id = %s FOR NO KEY UPDATE", (channel_id,))
-    rows = await db.write(
+    del scope
+    if tx.dialect == "mysql":
+        return await mysql.add_member(tx, place, user_id, notify_props=notify_props, admin=admin)
+    channel_id = place.channel_id
+    rows = await tx.write(
         f"""
         WITH joined AS (
             INSERT INTO channel_members ({MEMBER_COLUMNS})
             SELECT h.channel_id, %s, '', TRUE, %s, FALSE, %s, {_NOW_MS}, n.seq, n.seq, {_NOW_MS},
                    h.total_msg_count, h.total_msg_count_root
-            FROM channel_heads h CROSS JOIN LATERAL (SELECT greatest(h.seq, {BEFORE["postgres"]}) + 1 AS seq) n
+            FROM channel_heads h JOIN channels c ON c.id = h.channel_id AND c.delete_at = 0
+                CROSS JOIN (SELECT %s::bigint AS seq) n
             WHERE h.channel_id = %s
             ON CONFLICT (channel_id, user_id) DO NOTHING
             RETURNING {MEMBER_COLUMNS}
@@ -312,7 +319,7 @@ async def add_member(
         )
         SELECT * FROM joined
         """,  # noqa: S608 (constants)
-        (user_id, admin, notify_props, channel_id),
+        (user_id, admin, notify_props, place.seq, channel_id),
         changes=(shards.channel_members(channel_id), shards.user_channels(user_id), shards.posts(channel_id)),
     )
     return ChannelMember(*rows[0]) if rows else None

@@ -1,6 +1,7 @@
 """The database's clock: the one that all nodes share."""
 
 from db.mysql.tables import NOW_MS as _MYSQL
+from db.queryable import Queryable
 from db.settings import Dialect
 
 NOW_MS: dict[Dialect, str] = {
@@ -8,3 +9,10 @@ NOW_MS: dict[Dialect, str] = {
     "mysql": _MYSQL,
 }
 """Milliseconds since 1970 as an expression of SQL."""
+
+
+async def now_ms(db: Queryable) -> int:
+    """Milliseconds since 1970: for times that are compared with those that other nodes wrote."""
+    row = await db.fetch_one(f"SELECT {NOW_MS[db.dialect]}")
+    assert row is not None
+    return int(row[0])

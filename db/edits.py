@@ -5,6 +5,17 @@ from db.entities import Post
 from db.ids import PostId, UserId
 from db.posts import COLUMNS
 from db.queryable import Transaction
+from db.settings import Dialect
+
+# Whom a post mentions stands in it: so the rows are found by their key. A reply is the root of no post.
+_THREAD = "(p.id = %s OR p.root_id = %s AND p.root_id <> '') AND p.mentions <> '[]'"
+_SAME = "x.user_id = u.user_id AND x.channel_id = p.channel_id AND x.seq = p.seq"
+_FORGET_MENTIONS: dict[Dialect, str] = {
+    "postgres": "DELETE FROM post_mentions x USING posts p, json_array_elements_text(p.mentions::json) u (user_id)"  # noqa: S608 (constants)
+    f" WHERE {_THREAD} AND {_SAME}",
+    "mysql": "DELETE x FROM posts p JOIN JSON_TABLE(p.mentions, '$[*]' COLUMNS (user_id VARCHAR(26) PATH '$')) u"
+    f" JOIN post_mentions x ON {_SAME} WHERE {_THREAD}",
+}
 
 
 async def find(tx: Transaction, post_id: PostId) -> Post | None:
@@ -25,8 +36,9 @@ async def replace(tx: Transaction, before: Post, after: Post, place: Place, by: 
 
 
 async def delete(tx: Transaction, post: Post, place: Place, by: UserId) -> None:
-    """Mark a post as deleted, a root with its replies; a reply is counted no more."""
+    """Mark a post as deleted, a root with its replies; a reply is counted no more. Nobody is mentioned in them now."""
     at = (place.at, place.at)
+    await tx.execute(_FORGET_MENTIONS[tx.dialect], (post.id, post.id))
     await tx.execute("UPDATE posts SET delete_at = %s, update_at = %s WHERE id = %s", (*at, post.id))
     await _keep(tx, post, place, by)
     if not post.root_id:

@@ -1,27 +1,25 @@
 """Memberships of channels that end or change: SQL of `channel_members` with the head and the events of the channel."""
 
 from db import changes, shards
+from db.changes import Place
 from db.ids import ChannelId, TeamId, UserId
 from db.queryable import Queryable, Transaction
 
 
-async def remove(tx: Transaction, channel_id: ChannelId, user_id: UserId, remover_id: UserId) -> int | None:
-    """End a membership in the channel's own order; the number of the recoverable event, None when there was none.
-
-    Must run in a transaction; several channels in the order of their ids.
-    """
-    place = await changes.begin(tx, channel_id)
+async def remove(tx: Transaction, place: Place, user_id: UserId, remover_id: UserId) -> bool:
+    """End a membership in the channel's own order, with a recoverable event; whether there was one."""
+    channel_id = place.channel_id
     key = (channel_id, user_id)
     gone = await tx.execute(
         "DELETE FROM channel_members WHERE channel_id = %s AND user_id = %s",
         key,
         changes=(shards.channel_members(channel_id), shards.user_channels(user_id), shards.posts(channel_id)),
     )
-    if place is None or not gone:
-        return None
+    if not gone:
+        return False
     await tx.execute("DELETE FROM post_mentions WHERE channel_id = %s AND user_id = %s", key)
     await changes.record(tx, place, "user_removed", user_id, f'{{"remover_id":"{remover_id}"}}')
-    return place.seq
+    return True
 
 
 async def find_channel_ids(db: Queryable, team_id: TeamId, user_id: UserId) -> list[ChannelId]:
@@ -34,12 +32,11 @@ async def find_channel_ids(db: Queryable, team_id: TeamId, user_id: UserId) -> l
     return [row[0] for row in rows]
 
 
-async def set_roles(
-    db: Queryable, channel_id: ChannelId, user_id: UserId, roles: str, *, user: bool, admin: bool
-) -> bool:
+async def set_roles(tx: Transaction, place: Place, user_id: UserId, roles: str, *, user: bool, admin: bool) -> bool:
     """Replace what a member is: the roles of the scheme, and those beside it; whether there is such a member."""
+    channel_id = place.channel_id
     return (
-        await db.execute(
+        await tx.execute(
             "UPDATE channel_members SET roles = %s, scheme_user = %s, scheme_admin = %s"
             " WHERE channel_id = %s AND user_id = %s",
             (roles, user, admin, channel_id, user_id),

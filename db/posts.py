@@ -26,7 +26,8 @@ class NewPost:
     """A post to be written. The channel's head gives it its `seq` and time.
 
     mentions: ids of the mentioned users. counts: whether it makes the channel unread (join and leave messages do
-    not). member_required: the author must be a member of the channel at the moment of the write.
+    not). member_required: the author must be a member of the channel at the moment of the write. root_id: '', or a
+    root of the channel, which must not be deleted then.
     """
 
     id: PostId
@@ -91,6 +92,9 @@ WITH input AS (
     WHERE NOT EXISTS (SELECT FROM known k WHERE k.n = i.n)
         AND (NOT i.member_required OR EXISTS (
             SELECT FROM channel_members m WHERE m.channel_id = i.channel_id AND m.user_id = i.user_id))
+        AND (i.root_id = '' OR (
+            SELECT r.delete_at FROM posts r
+            WHERE r.id = i.root_id AND r.channel_id = i.channel_id AND r.root_id = '') = 0)
     WINDOW earlier AS (PARTITION BY i.channel_id ORDER BY i.n)
 ), written AS (
     INSERT INTO posts (id, channel_id, seq, create_at, update_at, user_id, root_id, message, type, props, hashtags,
@@ -172,7 +176,7 @@ def changed(batch: Iterable[NewPost]) -> set[shards.Shard]:
 
 
 def batch_results(rows: Iterable[Row], size: int) -> list[Written | None]:
-    """What the rows of WRITE say of each post of the batch; None: refused (channel gone or author not a member)."""
+    """What the rows of WRITE say of each post of the batch; None: refused (channel or root gone, author no member)."""
     results: list[Written | None] = [None] * size
     for n, post_id, seq, create_at, created in rows:
         results[n] = Written(PostId(post_id), seq, create_at, created)

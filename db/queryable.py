@@ -82,6 +82,8 @@ class Transaction:
         self._patience_s = patience_s
         self.dialect: Dialect = dialect
         self.changes: set[Shard] = set()
+        self.last_lock = (0, "")
+        """See `db/locks.py`."""
 
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator["Transaction"]:

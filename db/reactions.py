@@ -12,8 +12,8 @@ Reactions = Mapping[PostId, Sequence[Reaction]]
 """Of some posts, in the order in which they were given."""
 
 
-async def add(tx: Transaction, reaction: Reaction) -> Reaction | None:
-    """Insert a reaction; the one that is there already, None when it is new."""
+async def add(tx: Transaction, place: Place, reaction: Reaction) -> Reaction | None:
+    """Insert a reaction, given at `place`; the one that is there already, None when it is new."""
     key = (reaction.post_id, reaction.user_id, reaction.emoji_name)
     row = await tx.fetch_one(
         "SELECT post_id, user_id, emoji_name, create_at FROM reactions"
@@ -24,10 +24,10 @@ async def add(tx: Transaction, reaction: Reaction) -> Reaction | None:
         return Reaction(*row)
     await tx.execute(
         "INSERT INTO reactions (post_id, user_id, emoji_name, create_at) VALUES (%s, %s, %s, %s)",
-        (*key, reaction.create_at),
+        (*key, place.at),
     )
     await tx.execute(
-        "UPDATE posts SET has_reactions = TRUE, update_at = %s WHERE id = %s", (reaction.create_at, reaction.post_id)
+        "UPDATE posts SET has_reactions = TRUE, update_at = %s WHERE id = %s", (place.at, reaction.post_id)
     )
     return None
 

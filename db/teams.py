@@ -6,8 +6,9 @@ from db import shards
 from db.drivers import Row
 from db.entities import Team, TeamMember
 from db.ids import TeamId, UserId
+from db.locks import Accounts, TeamAlone
 from db.mysql import teams as mysql
-from db.queryable import Queryable
+from db.queryable import Queryable, Transaction
 
 COLUMNS = (
     "id, create_at, update_at, delete_at, display_name, name, description, email, type, company_name, "
@@ -21,13 +22,15 @@ _TEAM_WIDTH = len(COLUMNS.split(", "))
 _SELECT_MEMBER = f"SELECT {MEMBER_COLUMNS} FROM team_members"  # noqa: S608 (a constant)
 
 
-async def insert(db: Queryable, team: Team) -> None:
-    """Insert. Raises Duplicate with constraint teams_name_key."""
-    await db.execute(
+async def insert(tx: Transaction, creator: Accounts, team: Team) -> TeamAlone:
+    """Insert; the team's lock, as nobody else sees it yet. Raises Duplicate with constraint teams_name_key."""
+    del creator
+    await tx.execute(
         f"INSERT INTO teams ({COLUMNS}) VALUES ({', '.join(['%s'] * 14)})",  # noqa: S608 (a constant)
         astuple(team),
         changes=(shards.team(team.id),),
     )
+    return TeamAlone(team.id)
 
 
 async def find(db: Queryable, team_id: TeamId) -> Team | None:
@@ -89,12 +92,13 @@ async def find_member(db: Queryable, team_id: TeamId, user_id: UserId) -> TeamMe
     return TeamMember(*row) if row else None
 
 
-async def add_member(db: Queryable, member: TeamMember) -> bool:
+async def add_member(tx: Transaction, lock: TeamAlone, member: TeamMember) -> bool:
     """Insert the membership or revive an ended one; False when the user was a member already."""
-    if db.dialect == "mysql":
-        return await mysql.add_member(db, member)
+    del lock
+    if tx.dialect == "mysql":
+        return await mysql.add_member(tx, member)
     return (
-        await db.execute(
+        await tx.execute(
             f"INSERT INTO team_members AS m ({MEMBER_COLUMNS}) VALUES (%s, %s, %s, %s, %s, %s, %s, %s)"  # noqa: S608
             " ON CONFLICT (team_id, user_id) DO UPDATE SET delete_at = 0, roles = excluded.roles,"
             " scheme_user = excluded.scheme_user, scheme_admin = excluded.scheme_admin,"
@@ -106,10 +110,11 @@ async def add_member(db: Queryable, member: TeamMember) -> bool:
     )
 
 
-async def remove_member(db: Queryable, team_id: TeamId, user_id: UserId, now_ms: int) -> bool:
+async def remove_member(tx: Transaction, lock: TeamAlone, user_id: UserId, now_ms: int) -> bool:
     """End a membership; whether there was one."""
+    team_id = lock.team_id
     return (
-        await db.execute(
+        await tx.execute(
             "UPDATE team_members SET delete_at = %s, roles = '', scheme_admin = FALSE"
             " WHERE team_id = %s AND user_id = %s AND delete_at = 0",
             (now_ms, team_id, user_id),
@@ -119,10 +124,11 @@ async def remove_member(db: Queryable, team_id: TeamId, user_id: UserId, now_ms:
     )
 
 
-async def set_roles(db: Queryable, team_id: TeamId, user_id: UserId, roles: str, *, user: bool, admin: bool) -> bool:
+async def set_roles(tx: Transaction, lock: TeamAlone, user_id: UserId, roles: str, *, user: bool, admin: bool) -> bool:
     """Replace what a member is: the roles of the scheme, and those beside it; whether there is such a member."""
+    team_id = lock.team_id
     return (
-        await db.execute(
+        await tx.execute(
             "UPDATE team_members SET roles = %s, scheme_user = %s, scheme_admin = %s"
             " WHERE team_id = %s AND user_id = %s AND delete_at = 0",
             (roles, user, admin, team_id, user_id),

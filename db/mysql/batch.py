@@ -1,6 +1,7 @@
 """Writing a batch of posts: one transaction, two sends. The statement of PostgreSQL that it stands for: `db/posts.py`.
 
-    1. BEGIN; lock the heads in order; which channels are open; who is a member; which posts are known; the clock
+    1. BEGIN; lock the heads in order; which channels are open; who is a member; which posts are known; the clock; which
+       roots live
     2. posts, heads, authors' views, roots, mentions; COMMIT
 
 Numbers and times are given out here, between the two, under the heads' locks.
@@ -78,8 +79,9 @@ class MySQLBatchConnection:
         await self._database.writable()
         then = [position_sql(self._connection)] if self._database.wants_position else []
         try:
-            _, heads, open_channels, members, known, clock = await self._connection.run_all(_questions(batch))
-            plan, results = _place(batch, heads, open_channels, members, known, clock[0][0])
+            answers = await self._connection.run_all(_questions(batch))
+            _, heads, open_channels, members, known, clock, *roots = answers
+            plan, results = _place(batch, heads, open_channels, members, known, clock[0][0], *roots)
             answers = await self._connection.run_all([*_changes(plan), "COMMIT", *then])
         except BaseException:
             await self._connection.roll_back()
@@ -106,6 +108,8 @@ def _questions(batch: Sequence[NewPost]) -> list[str]:
     )
     if keys:
         posts += f" UNION ALL SELECT id, user_id, pending_post_id, seq, create_at FROM posts WHERE {keys}"
+    roots = ", ".join(literal(root_id) for root_id in sorted({post.root_id for post in batch if post.root_id}))
+    living = f"SELECT id, channel_id FROM posts WHERE id IN ({roots}) AND root_id = '' AND delete_at = 0"
     return [
         "START TRANSACTION",
         f"SELECT channel_id, greatest(seq, {BEFORE['mysql']}), last_update_at, total_msg_count, total_msg_count_root"
@@ -114,6 +118,7 @@ def _questions(batch: Sequence[NewPost]) -> list[str]:
         f"SELECT channel_id, user_id FROM channel_members WHERE {authors}",
         posts,
         f"SELECT {NOW_MS}",
+        *([living] if roots else []),
     ]
 
 
@@ -124,10 +129,12 @@ def _place(
     members: Iterable[Row],
     known: Sequence[Row],
     now_ms: int,
+    roots: Iterable[Row] = (),
 ) -> tuple[_Plan, list[Written | None]]:
     """Give the new posts their numbers and times, in the order of the batch. Times in a channel only grow."""
     there = {row[0] for row in open_channels}
     belongs = {(row[0], row[1]) for row in members}
+    living = {(row[0], row[1]) for row in roots}
     by_id = {row[0]: row for row in known}
     by_key = {(row[1], row[2]): row for row in known if row[2] is not None}
     head_of = {
@@ -143,7 +150,11 @@ def _place(
             results.append(Written(PostId(row[0]), row[3], row[4], created=False))
             continue
         head = head_of.get(post.channel_id)
-        if head is None or (post.member_required and (post.channel_id, post.user_id) not in belongs):
+        if (
+            head is None
+            or (post.member_required and (post.channel_id, post.user_id) not in belongs)
+            or (post.root_id and (post.root_id, post.channel_id) not in living)
+        ):
             results.append(None)
             continue
         head.seq += 1

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from msgspec.structs import astuple
 
 from db import shards
+from db.changes import Place
 from db.entities import ChannelMember
 from db.ids import ChannelId, UserId
 from db.mysql.tables import NOW_MS, table_of, transact
-from db.numbers import BEFORE
 from db.queryable import Queryable, Transaction
 
 _COLUMNS = ChannelMember.__struct_fields__[:13]
@@ -16,36 +16,32 @@ _INSERT_MEMBER = f"INSERT INTO channel_members ({', '.join(_COLUMNS)}) VALUES ({
 
 
 async def add_member(
-    db: Queryable, channel_id: ChannelId, user_id: UserId, *, notify_props: str, admin: bool
+    tx: Transaction, place: Place, user_id: UserId, *, notify_props: str, admin: bool
 ) -> ChannelMember | None:
-    """See `db.channels.add_member`. Must run in a transaction, as there."""
-    head = await db.fetch_one(
-        f"SELECT greatest(seq, {BEFORE['mysql']}) + 1, total_msg_count, total_msg_count_root"  # noqa: S608 (constants)
-        " FROM channel_heads WHERE channel_id = %s FOR UPDATE",
-        (channel_id,),
+    """See `db.channels.add_member`."""
+    channel_id, seq = place.channel_id, place.seq
+    head = await tx.fetch_one(
+        f"SELECT {NOW_MS}, h.total_msg_count, h.total_msg_count_root FROM channel_heads h"  # noqa: S608 (a constant)
+        " JOIN channels c ON c.id = h.channel_id AND c.delete_at = 0"
+        " LEFT JOIN channel_members m ON m.channel_id = h.channel_id AND m.user_id = %s"
+        " WHERE h.channel_id = %s AND m.user_id IS NULL",
+        (user_id, channel_id),
     )
     if head is None:
         return None
-    rows = await db.fetch(
-        f"SELECT {NOW_MS}, (SELECT count(*) FROM channel_members WHERE channel_id = %s AND user_id = %s)",  # noqa: S608
-        (channel_id, user_id),
-    )
-    now_ms, is_member = rows[0]
-    if is_member:
-        return None
-    seq, total, total_root = head
+    now_ms, total, total_root = head
     member = ChannelMember(
         channel_id, user_id, "", True, admin, False, notify_props, now_ms, seq, seq, now_ms, total, total_root
     )
-    await db.execute(
+    await tx.execute(
         _INSERT_MEMBER,
         astuple(member)[: len(_COLUMNS)],
         changes=(shards.channel_members(channel_id), shards.user_channels(user_id), shards.posts(channel_id)),
     )
-    await db.execute(
+    await tx.execute(
         "UPDATE channel_heads SET seq = %s, changed_at = %s WHERE channel_id = %s", (seq, now_ms, channel_id)
     )
-    await db.execute(
+    await tx.execute(
         "INSERT INTO channel_events (channel_id, seq, create_at, kind, ref) VALUES (%s, %s, %s, 'user_added', %s)",
         (channel_id, seq, now_ms, user_id),
     )

@@ -176,6 +176,21 @@ def test_revoking_everybodys_sessions_leaves_nobody(own_node: Node) -> None:
     assert admin.get("/users/me")["id"] == admin.id
 
 
+def test_a_deactivated_user_is_added_to_nothing(admin: Rest, ann: Rest, bob: Rest) -> None:
+    team = new_team(ann, bob)
+    channel, other = new_channel(ann, team), new_team(ann)
+    assert admin.call("PUT", f"/users/{bob.id}/active", {"active": False}).status_code == 200
+    into_team = {"team_id": other["id"], "user_id": bob.id}
+    deleted = "app.channel.add_member.deleted_user.app_error"
+    refused(ann.call("POST", f"/channels/{channel['id']}/members", {"user_id": bob.id}), 403, deleted)
+    refused(
+        ann.call("POST", f"/teams/{other['id']}/members", into_team),
+        403,
+        "app.team.add_member.deleted_user.app_error",
+    )
+    assert ann.get(f"/channels/{channel['id']}/stats")["member_count"] == 1
+
+
 def test_a_deactivated_user_is_out_and_may_come_back(admin: Rest, ann: Rest, bob: Rest) -> None:
     socket, watching = Socket.open(ann), Socket.open(bob)
     assert admin.call("PUT", f"/users/{ann.id}/active", {"active": False}).status_code == 200

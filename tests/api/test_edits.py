@@ -440,3 +440,51 @@ def test_a_changed_post_has_another_etag(ann: Rest, bob: Rest, channel: dict[str
     _patch(ann, post, message="after")
     for path, tag in tags.items():
         assert bob.call("GET", path, headers={"If-None-Match": tag}).status_code == 200
+
+
+# Mentions in what is deleted
+
+
+def _mentions(who: Rest, channel_id: str) -> tuple[int, int]:
+    members = who.get(f"/channels/{channel_id}/members")
+    member = next(one for one in members if one["user_id"] == who.id)
+    return member["mention_count"], member["mention_count_root"]
+
+
+def test_a_deleted_post_mentions_nobody(ann: Rest, bob: Rest, channel: dict[str, Any]) -> None:
+    name = f"@{bob.user['username']}"
+    gone, kept = ann.write(channel["id"], name), ann.write(channel["id"], name)
+    assert _mentions(bob, channel["id"]) == (2, 2)
+    assert ann.call("DELETE", f"/posts/{gone['id']}").status_code == 200
+    assert _mentions(bob, channel["id"]) == (1, 1)
+    reply = ann.write(channel["id"], f"{name} @all", root_id=kept["id"])
+    ann.write(channel["id"], "@channel", root_id=kept["id"])
+    assert _mentions(bob, channel["id"]) == (3, 1)
+    assert ann.call("DELETE", f"/posts/{reply['id']}").status_code == 200
+    assert _mentions(bob, channel["id"]) == (2, 1)
+    assert ann.call("DELETE", f"/posts/{kept['id']}").status_code == 200  # with the reply that is left
+    assert _mentions(bob, channel["id"]) == (0, 0)
+
+
+def test_a_deleted_direct_message_counts_no_more(ann: Rest, bob: Rest) -> None:
+    direct = ann.post("/channels/direct", [ann.id, bob.id])
+    before = _mentions(bob, direct["id"])[0]
+    post = ann.write(direct["id"], "hello")
+    assert _mentions(bob, direct["id"])[0] == before + 1
+    assert ann.call("DELETE", f"/posts/{post['id']}").status_code == 200
+    assert _mentions(bob, direct["id"])[0] == before
+
+
+def test_a_deletion_leaves_the_mentions_of_other_posts_and_people(
+    node: Node, ann: Rest, bob: Rest, team: dict[str, Any]
+) -> None:
+    dan = new_user(node.url, "dan")
+    ann.post(f"/teams/{team['id']}/members", {"team_id": team["id"], "user_id": dan.id})
+    first, second = new_channel(ann, team, bob, dan), new_channel(ann, team, bob, dan)
+    post = ann.write(first["id"], f"@{bob.user['username']}")
+    ann.write(first["id"], f"@{dan.user['username']}")
+    ann.write(second["id"], f"@{bob.user['username']}")
+    assert ann.call("DELETE", f"/posts/{post['id']}").status_code == 200
+    counts = [_mentions(who, one["id"])[0] for who in (bob, dan) for one in (first, second)]
+    assert counts == [0, 1, 1, 0]
+    dan.close()

@@ -10,11 +10,12 @@ import pytest
 
 from app.caches import Caches, PageKey
 from app.postlists import Threads
-from db import channels, entities, sessions, statuses, teams, users
-from db.entities import Channel, Session, Team, TeamMember
+from db import entities, sessions, statuses, users
+from db.entities import Channel, Session, Team
 from db.ids import ChannelId, SessionId, TeamId, new_id
 from db.outbox import Follower
 from db.pool import Database
+from tests.db import rooms
 from tests.db.people import user
 from tests.plugins.drivers import drivers
 
@@ -53,11 +54,10 @@ class World:
     async def fill(self) -> None:
         await users.insert(self.db, self.user)
         await sessions.insert(self.db, self.session)
-        await teams.insert(self.db, self.team)
-        await channels.insert(self.db, self.channel)
-        await teams.add_member(self.db, TeamMember(self.team.id, self.user.id, 1, 0, "", True, False, False))
+        await rooms.insert_team(self.db, self.team, self.user.id)
         async with self.db.transaction() as tx:
-            await channels.add_member(tx, self.channel.id, self.user.id, notify_props="{}", admin=False)
+            await rooms.insert(tx, self.channel)
+            await rooms.join(tx, self.channel.id, self.user.id)
         await statuses.set_by_user(self.db, self.user.id, "dnd", 1, manual=True)
         await self.sql(
             "INSERT INTO posts (id, channel_id, seq, create_at, update_at, user_id, message)"

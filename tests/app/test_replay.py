@@ -23,6 +23,7 @@ from db.batch import PostWriter
 from db.entities import Channel, Post, Session
 from db.ids import ChannelId, PostId, TeamId, UserId, new_id
 from db.pool import Database
+from tests.db import rooms
 from tests.db.people import user
 from tests.plugins.drivers import drivers
 
@@ -77,8 +78,8 @@ async def chat(database: Database) -> AsyncIterator[Chat]:
     await users.insert(database, author)
     channel = Channel(ChannelId(new_id()), 1, 1, 0, TeamId(new_id()), "O", "C", "c", "", "", "", 0)
     async with database.transaction() as tx:
-        await channels.insert(tx, channel)
-        await channels.add_member(tx, channel.id, author.id, notify_props="{}", admin=False)
+        await rooms.insert(tx, channel)
+        await rooms.join(tx, channel.id, author.id)
     writer = PostWriter(lambda: batch.connect(database))
     nothing = cast(Any, None)
     ctx = Context(Config(), database, writer, cast(Any, bus), nothing, nothing, nothing)

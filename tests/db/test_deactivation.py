@@ -3,9 +3,10 @@
 import pytest
 
 from db import channels, members, shards, statuses, teams, users
-from db.entities import Channel, TeamMember, User
+from db.entities import Channel, User
 from db.ids import ChannelId, TeamId, new_id
 from db.pool import Database
+from tests.db import rooms
 from tests.db.people import user
 from tests.plugins.drivers import drivers
 
@@ -21,11 +22,12 @@ async def _people(database: Database, number: int) -> list[User]:
 
 async def _channel(database: Database, team_id: TeamId, people: list[User]) -> ChannelId:
     channel_id = ChannelId(new_id())
-    await channels.insert(database, Channel(channel_id, 1, 1, 0, team_id, "O", "A", channel_id, "", "", "", 0))
+    await rooms.insert_team(database, rooms.team(team_id), *(one.id for one in people))
+    async with database.transaction() as tx:
+        await rooms.insert(tx, Channel(channel_id, 1, 1, 0, team_id, "O", "A", channel_id, "", "", "", 0))
     for one in people:
         async with database.transaction() as tx:
-            await channels.add_member(tx, channel_id, one.id, notify_props="{}", admin=False)
-        await teams.add_member(database, TeamMember(team_id, one.id, 1, 0, "", True, False, False))
+            await rooms.join(tx, channel_id, one.id)
     return channel_id
 
 

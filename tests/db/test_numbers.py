@@ -4,13 +4,14 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from db import batch, changes, channels, members
+from db import batch, changes, channels
 from db.batch import PostWriter
 from db.entities import Channel
 from db.ids import ChannelId, PostId, TeamId, UserId, new_id
 from db.numbers import TERM_BITS, term_in
 from db.pool import Database
 from db.posts import NewPost
+from tests.db import rooms
 from tests.plugins.drivers import drivers
 
 pytestmark = drivers("postgres", "mysql")
@@ -28,13 +29,13 @@ class Room:
 
     async def join(self, user_id: UserId) -> int:
         async with self._database.transaction() as tx:
-            member = await channels.add_member(tx, self.channel_id, user_id, notify_props="{}", admin=False)
+            member = await rooms.join(tx, self.channel_id, user_id)
         assert member is not None
         return member.join_seq
 
     async def leave(self, user_id: UserId) -> int:
         async with self._database.transaction() as tx:
-            seq = await members.remove(tx, self.channel_id, user_id, user_id)
+            seq = await rooms.leave(tx, self.channel_id, user_id)
         assert seq is not None
         return seq
 
@@ -65,7 +66,7 @@ async def room(database: Database) -> AsyncIterator[Room]:
     channel_id = ChannelId(new_id())
     channel = Channel(channel_id, 1, 1, 0, TeamId(new_id()), "O", "C", "c", "", "", "", 0)
     async with database.transaction() as tx:
-        await channels.insert(tx, channel)
+        await rooms.insert(tx, channel)
     writer = PostWriter(lambda: batch.connect(database))
     room = Room(database, writer, channel_id)
     assert await room.join(ANN) == 1

@@ -16,6 +16,7 @@ from db.ids import ChannelId, PostId, TeamId, UserId, new_id
 from db.pool import Database
 from db.posts import NewPost, Written
 from db.settings import PoolSettings
+from tests.db import rooms
 from tests.plugins.drivers import drivers
 
 pytestmark = drivers("postgres", "mysql")
@@ -36,9 +37,9 @@ async def _channel(database: Database, *members: UserId) -> ChannelId:
     channel_id = ChannelId(new_id())
     channel = Channel(channel_id, 1, 1, 0, TeamId(new_id()), "O", "C", "c", "", "", "", 0)
     async with database.transaction() as tx:
-        await channels.insert(tx, channel)
+        await rooms.insert(tx, channel)
         for member in members:
-            await channels.add_member(tx, channel_id, member, notify_props="{}", admin=False)
+            await rooms.join(tx, channel_id, member)
     return channel_id
 
 
@@ -266,7 +267,7 @@ async def test_parallel_joins_leave_no_holes(database: Database) -> None:
 
     async def join(user: str) -> int:
         async with database.transaction() as tx:
-            member = await channels.add_member(tx, channel_id, UserId(user), notify_props="{}", admin=False)
+            member = await rooms.join(tx, channel_id, UserId(user))
         assert member is not None
         return member.join_seq
 
@@ -275,9 +276,9 @@ async def test_parallel_joins_leave_no_holes(database: Database) -> None:
     events = await database.fetch("SELECT seq, kind FROM channel_events WHERE channel_id = %s", (channel_id,))
     assert sorted(events) == [(seq, "user_added") for seq in range(1, 21)]
     async with database.transaction() as tx:
-        again = await channels.add_member(tx, channel_id, UserId(new_id()), notify_props="{}", admin=False)
+        again = await rooms.join(tx, channel_id, UserId(new_id()))
         assert again is not None
-        twice = await channels.add_member(tx, channel_id, again.user_id, notify_props="{}", admin=False)
+        twice = await rooms.join(tx, channel_id, again.user_id)
     assert twice is None
     assert (await _head(database, channel_id)).seq == 21
 

@@ -10,8 +10,8 @@ from tests.rig.rest import PASSWORD, Rest
 
 
 @pytest.fixture
-def site(own_node: Node, configure: Configure) -> Node:
-    """A node whose SiteURL has a path."""
+def site(own_node: Node, own_admin: Rest, configure: Configure) -> Node:
+    """A node whose SiteURL has a path. Its administrator logged in before."""
     configure({"ServiceSettings": {"SiteURL": "https://chat.example.com/mattermost/"}})
     return own_node
 

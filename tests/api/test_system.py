@@ -167,11 +167,12 @@ def test_what_is_unknown_is_mattermosts_404(node: Node, method: str, path: str) 
 @pytest.mark.parametrize("template", sorted({one.template for one in operations.EVERY if words_of(one.template, V4)}))
 def test_an_operation_that_is_not_here_is_no_bad_id(world: World, template: str) -> None:
     """`GET /users/stats` is unknown; it does not say that "stats" is no user."""
-    templates = {re.sub(r"{\w+}", NOBODYS_ID, operation.template) for operation in operations.EVERY}
+    others = {one.template for one in operations.EVERY} - {template}
+    ours = re.compile("|".join(re.sub(r"{\w+}", "[^/]+", other) for other in others))
     for name, words in words_of(template, V4):
         for word in sorted(words):
             path = re.sub(r"{\w+}", NOBODYS_ID, template.replace(f"{{{name}}}", word))
-            for method in ("GET", "POST", "PUT", "DELETE") if path not in templates else ():
+            for method in ("GET", "POST", "PUT", "DELETE") if not ours.fullmatch(path) else ():
                 for who in (world.system_admin, world.nobody):
                     response = who.session.request(method, who.url + path, timeout=10)
                     refused(response, 404, "api.context.404.app_error")

@@ -166,8 +166,6 @@ class Connection(HttpToolsProtocol):
 
     def _fill_scope(self, version: str) -> None:
         """As in uvicorn's `on_headers_complete`."""
-        if not self.url.isascii():
-            raise Refused("target")
         url = httptools.parse_url(self.url)
         path = paths.normalise(url.path.decode(), paths.base_of(self._ctx.config.service_settings.site_url))
         self.scope["method"] = self.parser.get_method().decode("ascii")

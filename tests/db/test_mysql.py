@@ -2,24 +2,19 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
 
-from db import batch, migrate, systems, users
-from db.batch import PostWriter
+from db import migrate, systems
 from db.drivers import Facts, mysql_failover
 from db.drivers.mysql import DRIVER, MySQLServer, read_dsn
 from db.drivers.mysql_connection import ROW_WAIT_S, MySQLConnection
 from db.errors import BadValue, ConnectionLost, Deadlock, Duplicate, StatementFailed, Unavailable, Wrong
-from db.ids import ChannelId, PostId, new_id
 from db.pool import Database
-from db.posts import NewPost
 from db.settings import PoolSettings
-from tests.db.people import user
 from tests.plugins.drivers import drivers
-from tests.rig import mariadb
 from tests.rig.lateness import within
 from tests.rig.mariadb import MariaDB
 
@@ -366,64 +361,3 @@ async def test_of_several_runners_one_migrates(dsn: str) -> None:
     applied = await asyncio.gather(*(migrate.run(settings) for _ in range(3)))
     assert sorted(map(len, applied)) == [0, 0, migrate.newest("mysql")]
     await migrate.wait(settings)
-
-
-@pytest.fixture
-def impatient_server() -> Iterator[None]:
-    """The server closes what is idle for a second, of connections that are made meanwhile."""
-    mariadb.shared().root("SET GLOBAL wait_timeout = 1")
-    yield
-    mariadb.shared().root("SET GLOBAL wait_timeout = DEFAULT")
-
-
-async def _until_closed(connection: MySQLConnection) -> None:
-    """Until the server has closed it, and our transport has found out."""
-    assert connection._raw._socket is not None
-    writer = connection._raw._socket._writer
-    assert writer is not None
-    async with asyncio.timeout(10):
-        while connection.is_alive():
-            await asyncio.sleep(0.1)
-        while not writer.transport.is_closing():  # the first write finds out
-            writer.write(b"\x01\x00\x00\x00\x0e")
-            await asyncio.sleep(0.01)
-
-
-@pytest.mark.usefixtures("impatient_server")
-async def test_a_connection_that_the_server_closed_while_idle_is_lost(settings: PoolSettings) -> None:
-    for send in (MySQLConnection.fetch, MySQLConnection.execute):
-        connection = await MySQLConnection.open(read_dsn(settings.dsn), settings)
-        await _until_closed(connection)
-        with pytest.raises(ConnectionLost):
-            await send(connection, "SELECT 1")
-        assert connection.lost
-        connection.close()
-
-
-@pytest.mark.usefixtures("impatient_server")
-async def test_work_after_a_quiet_time_is_done(database: Database) -> None:
-    """The first post of each morning."""
-    writer = PostWriter(lambda: batch.connect(database))
-    ann = user("ann")
-    await users.insert(database, ann)
-    for _ in range(2):
-        post = NewPost(
-            PostId(new_id()),
-            ChannelId(new_id()),
-            ann.id,
-            "",
-            "m",
-            "",
-            "{}",
-            "",
-            (),
-            None,
-            counts=True,
-            member_required=False,
-        )
-        assert await writer.write(post) is None  # there is no such channel; what counts is that the server said so
-        async with database.transaction() as tx:
-            await systems.claim(tx, new_id(), "1")
-        assert await users.find(database, ann.id) == ann
-        await asyncio.sleep(2.5)
-    await writer.close()

@@ -18,6 +18,7 @@ from tests.api.world import World
 from tests.plugins.drivers import drivers
 from tests.rig.node import Node
 from tests.rig.raw import Raw, Reply
+from tests.rig.rest import Rest
 
 API = Path(__file__).parents[2] / "api"
 
@@ -81,8 +82,8 @@ def quiet_log(node: Node, world: World) -> Iterator[None]:
 class Client:
     """Sends requests as bytes, on one connection as long as the node keeps it."""
 
-    def __init__(self, world: World) -> None:
-        self._who = world.team_admin
+    def __init__(self, who: Rest) -> None:
+        self._who = who
         self._raw: Raw | None = None
 
     def ask(self, operation: Operation, target: bytes, body: object, headers: list[tuple[bytes, bytes]]) -> Reply:
@@ -121,9 +122,11 @@ class Client:
 
 @pytest.fixture
 def client(world: World) -> Iterator[Client]:
-    client = Client(world)
+    who = Rest(world.nobody.url).log_in(world.team_admin.user["username"])  # one of the requests logs out
+    client = Client(who)
     yield client
     client.close()
+    who.close()
 
 
 @drivers("postgres", "mysql")

@@ -10,11 +10,13 @@ auth.py      cookie or bearer token, CSRF -> who asks
 balance.py   evenly loaded workers: fresh connections go to whoever has fewest
 bodies.py    request bodies as typed structs
 channels.py  channels and their members
+cors.py      what answers tell pages of other origins
 cycle.py     a request and its answer: one write instead of two
 drain.py     how long a stopping node serves, and an end of its listening socket that resets nobody
 members.py   one member of a channel or of a team
 params.py    parts of the path and of the query
-pages.py     the web pages: every path outside /api
+pages.py     the web pages
+paths.py     where a request leads: paths below SiteURL's, in one form
 posts.py     posts
 proxies.py   where requests come from when proxies of ours stand in between
 reactions.py reactions to posts

@@ -6,7 +6,7 @@ from typing import Any
 import falcon
 from falcon.asgi import App, Request, Response
 
-from api import replies
+from api import cors, paths, replies
 from api.audits import Audits
 from api.channels import Channels
 from api.members import Members
@@ -31,7 +31,6 @@ V4 = "/api/v4"
 def create_app(ctx: Context) -> App[Request, Response]:
     """The ASGI application of an api worker."""
     app = App(middleware=[Headers(ctx)])
-    app.req_options.strip_url_path_trailing_slash = True
     app.resp_options.secure_cookies_by_default = False
     app.add_error_handler(AppError, _on_app_error)
     app.add_error_handler(DatabaseError, _on_database_error)
@@ -39,7 +38,7 @@ def create_app(ctx: Context) -> App[Request, Response]:
     app.add_error_handler(Exception, _on_fault)
     for template, resource, suffix in routes(ctx):
         app.add_route(template, resource, suffix=suffix)
-    app.add_sink(Pages(), prefix="/")
+    app.add_route("/", Pages())
     return app
 
 
@@ -111,14 +110,23 @@ def routes(ctx: Context) -> list[tuple[str, object, str | None]]:
 
 
 class Headers:
-    """What every reply carries (`replies.common_headers`)."""
+    """What every reply carries (`replies.common_headers`), and what is answered before any operation is."""
 
     def __init__(self, ctx: Context) -> None:
         self._ctx = ctx
 
-    async def process_request(self, req: Request, _resp: Response) -> None:
+    async def process_request(self, req: Request, resp: Response) -> None:
         """Name the request."""
         req.context.request_id = new_id()
+        if cors.is_preflight(req):
+            resp.status = 204
+            resp.complete = True
+
+    async def process_resource(self, req: Request, _resp: Response, _resource: object, params: dict[str, Any]) -> None:
+        """What reads like an operation of Mattermost that is not here is no bad id: 404."""
+        for name, words in paths.words_of(req.uri_template or "", V4):
+            if params[name] in words:
+                raise AppError("api.context.404.app_error", 404)
 
     async def process_response(self, req: Request, resp: Response, _resource: object, _succeeded: bool) -> None:
         """Set the headers."""

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from falcon.asgi import Request, Response
 
+from api import params
 from api.proxies import Proxies
 from app import errors, sessions
 from app.config import Config
@@ -76,7 +77,7 @@ class Authenticator:
 
     async def optional(self, req: Request) -> Actor | None:
         """The session and user, or None when nobody (valid) asks. Raises 401 for a good cookie that fails CSRF."""
-        found = find_token(req.cookies, req.auth, req.get_param("access_token"))
+        found = find_token(req.cookies, req.auth, params.token(req))
         if found is None:
             return None
         token, source = found

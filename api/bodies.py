@@ -37,7 +37,7 @@ class ChannelMember(msgspec.Struct, kw_only=True):
 
 
 class Revoke(msgspec.Struct, kw_only=True):
-    """POST /users/{user_id}/sessions/revoke."""
+    """POST /users/{user_id}/sessions/revoke: the id of a session, or its token."""
 
     session_id: str = ""
 

@@ -74,11 +74,13 @@ class Channels:
     async def on_get_posts(self, req: Request, resp: Response, channel_id: str) -> None:
         """GET /channels/{channel_id}/posts: a page, or `since` a time, or `before` or `after` a post."""
         actor = await self._auth.actor(req)
-        before, after = req.get_param("before", default=""), req.get_param("after", default="")
+        before, after = params.text(req, "before"), params.text(req, "after")
         since_ms = params.strict_number(req, "since")
         if before and after:
             raise errors.invalid_url("before")
-        channel_id = (await posts.readable(self._ctx, actor, params.channel_id(channel_id))).channel.id
+        threads = params.threads(req)
+        wanted = params.channel_id(channel_id)
+        channel_id = (await posts.readable(self._ctx, actor, wanted, deleted=threads.deleted)).channel.id
         caches = self._ctx.caches
         if before or after or req.if_none_match:
             head = await caches.heads.get(channel_id)
@@ -87,7 +89,6 @@ class Channels:
             if replies.not_modified(req, resp, MATTERMOST_VERSION, channel_id, head.seq):
                 return
         number, size = params.page(req)
-        threads = params.threads(req)
         if before or after:
             found = await postlists.beside(
                 self._ctx.db, channel_id, before=before, after=after, page=number, per_page=size, threads=threads

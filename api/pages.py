@@ -1,32 +1,23 @@
-"""The web pages: every path outside /api answers root.html, never from a browser's cache, as clients count on."""
+"""The web pages: root.html, never from a browser's cache, as clients count on.
+
+Every path that is not a page or an operation is 404: a monitor at a wrong path must not see a 200.
+"""
 
 from importlib.resources import files
-from typing import Any
 
 from falcon.asgi import Request, Response
 
-from api import replies
-from app.errors import AppError
-
 
 class Pages:
-    """The sink for what no route takes."""
+    """The node's own page."""
 
     def __init__(self) -> None:
         self._root = files("console").joinpath("root.html").read_bytes()
 
-    async def __call__(self, req: Request, resp: Response | None, **_: Any) -> None:
-        """An unknown route of the API, or a page."""
-        assert resp is not None
-        if req.path.startswith("/api/") or req.path == "/api":
-            # Mattermost's own habit, which clients know: the JSON of an error, but text/plain and no request id.
-            resp.status = 404
-            resp.content_type = "text/plain; charset=utf-8"
-            resp.data = replies.error_body(AppError("api.context.404.app_error", 404), None)
-            return
-        if req.method not in ("GET", "HEAD"):
-            resp.set_header("Allow", "GET, HEAD")
-            raise AppError("api.context.405.app_error", 405)
+    async def on_get(self, _req: Request, resp: Response) -> None:
+        """GET /."""
         resp.content_type = "text/html; charset=utf-8"
         resp.set_header("Cache-Control", "no-cache")
         resp.data = self._root
+
+    on_head = on_get

@@ -19,14 +19,14 @@ class Posts:
         """POST /posts: write a post; the same pending id gives the same post."""
         actor = await self._auth.actor(req)
         draft = await bodies.read(req, self._ctx, posts.Draft, "post")
-        set_online = req.get_param("set_online", default="true").lower() not in ("false", "0", "f")
-        post = await posts.create(self._ctx, actor, draft, set_online=set_online)
+        post = await posts.create(self._ctx, actor, draft, set_online=params.flag(req, "set_online", default=True))
         replies.send(resp, await posts.shown(self._ctx, post), 201)
 
     async def on_get_one(self, req: Request, resp: Response, post_id: str) -> None:
-        """GET /posts/{post_id}."""
+        """GET /posts/{post_id}: with `include_deleted`, for administrators, also a deleted one."""
         actor = await self._auth.actor(req)
-        post = await posts.get_for(self._ctx, actor, params.post_id(post_id))
+        deleted = params.flag(req, "include_deleted")
+        post = await posts.get_for(self._ctx, actor, params.post_id(post_id), deleted=deleted)
         if not replies.not_modified(req, resp, MATTERMOST_VERSION, post.id, post.update_at):
             replies.send(resp, await posts.shown(self._ctx, post))
 

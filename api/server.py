@@ -11,7 +11,6 @@ import logging
 import socket
 from collections.abc import Callable, Iterator
 from typing import Any, cast
-from urllib.parse import unquote
 
 import httptools
 import uvicorn
@@ -19,7 +18,7 @@ from falcon.asgi import App, Response
 from falcon.asgi import Request as HttpRequest
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from api import replies
+from api import cors, paths, replies
 from api.balance import Balance
 from api.cycle import Cycle
 from api.drain import grace_s, refuse_new
@@ -52,10 +51,12 @@ class Connection(HttpToolsProtocol):
         balance: Balance,
         throttle: Throttle | None,
         *,
+        ctx: Context,
         adopted: bytes | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self._ctx = ctx
         self._upgrader = upgrader
         self._balance = balance
         self._throttle = throttle
@@ -166,10 +167,10 @@ class Connection(HttpToolsProtocol):
     def _fill_scope(self, version: str) -> None:
         """As in uvicorn's `on_headers_complete`."""
         url = httptools.parse_url(self.url)
-        path = url.path.decode("ascii")
+        path = paths.normalise(url.path.decode(), paths.base_of(self._ctx.config.service_settings.site_url))
         self.scope["method"] = self.parser.get_method().decode("ascii")
         self.scope["http_version"] = version
-        self.scope["path"] = unquote(path) if "%" in path else path
+        self.scope["path"] = paths.NOWHERE if path is None else path
         self.scope["raw_path"] = url.path
         self.scope["query_string"] = url.query or b""
 
@@ -179,6 +180,8 @@ class Connection(HttpToolsProtocol):
         if self._throttle is not None:
             app, headers = self._throttle.screen(app, self.scope)
             default_headers = [*default_headers, *headers]
+        if more := cors.headers_of(self.scope, self._ctx.config):
+            default_headers = [*default_headers, *more]
         before = self.cycle
         self.cycle = Cycle(
             scope=self.scope,
@@ -345,7 +348,7 @@ def create_server(
     """A server for `serve`. throttle: None: without rate limits."""
 
     def make(**kwargs: Any) -> Connection:
-        return Connection(upgrader, balance, throttle, **kwargs)
+        return Connection(upgrader, balance, throttle, ctx=ctx, **kwargs)
 
     config = uvicorn.Config(
         app,

@@ -5,7 +5,7 @@ from falcon.asgi import Request, Response
 from api import auth, bodies, params, replies
 from app import errors, logins, sessions, statuses, users, wire
 from app.context import Context
-from db.ids import SessionId, UserId, is_id
+from db.ids import UserId, is_id
 
 MAX_IDS = 1000
 
@@ -26,12 +26,12 @@ class Sessions:
         replies.send(resp, [wire.session(session, user.roles) for session in found])
 
     async def on_post_revoke(self, req: Request, resp: Response, user_id: str) -> None:
-        """POST /users/{user_id}/sessions/revoke."""
+        """POST /users/{user_id}/sessions/revoke: one, by its id or its token."""
         actor = await self._auth.actor(req)
         body = await bodies.read(req, self._ctx, bodies.Revoke, "session")
-        if not is_id(body.session_id):
+        if not body.session_id:
             raise errors.invalid_body("session_id")
-        await sessions.revoke(self._ctx, actor, params.user_id(user_id, actor), SessionId(body.session_id))
+        await sessions.revoke(self._ctx, actor, params.user_id(user_id, actor), body.session_id)
         replies.ok(resp)
 
     async def on_post_revoke_all(self, req: Request, resp: Response, user_id: str) -> None:

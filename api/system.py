@@ -2,7 +2,7 @@
 
 from falcon.asgi import Request, Response
 
-from api import auth, replies
+from api import auth, params, replies
 from app import system, wire
 from app.context import Context
 from app.errors import AppError
@@ -40,7 +40,7 @@ class System:
             status = 503
         elif self._ctx.health.degraded():
             body["reason"] = "degraded_reads"
-        if (req.get_param("get_server_status") or "").lower() == "true":
+        if params.flag(req, "get_server_status"):
             body["database_status"] = await system.database_status(self._ctx)
             body["filestore_status"] = system.filestore_status(self._ctx)
             if "UNHEALTHY" in (body["database_status"], body["filestore_status"]) and status == 200:
@@ -77,17 +77,17 @@ class System:
     async def on_post_reload(self, req: Request, resp: Response) -> None:
         """POST /config/reload: read the configuration file again; this node, with ?cluster=true all of them."""
         actor = await self._auth.actor(req)
-        replies.send(resp, await system.reload_config(self._ctx, actor, cluster=_everywhere(req)))
+        replies.send(resp, await system.reload_config(self._ctx, actor, cluster=params.flag(req, "cluster")))
 
     async def on_post_recycle(self, req: Request, resp: Response) -> None:
         """POST /database/recycle: new connections, to what the configuration names now; ?cluster=true: all nodes."""
         actor = await self._auth.actor(req)
-        replies.send(resp, await system.recycle_database(self._ctx, actor, cluster=_everywhere(req)))
+        replies.send(resp, await system.recycle_database(self._ctx, actor, cluster=params.flag(req, "cluster")))
 
     async def on_post_purge(self, req: Request, resp: Response) -> None:
         """POST /caches/invalidate: forget all copies; ?cluster=true: all nodes."""
         actor = await self._auth.actor(req)
-        replies.send(resp, await system.purge_caches(self._ctx, actor, cluster=_everywhere(req)))
+        replies.send(resp, await system.purge_caches(self._ctx, actor, cluster=params.flag(req, "cluster")))
 
     async def on_get_cluster_status(self, req: Request, resp: Response) -> None:
         """GET /cluster/status: one object for each member."""
@@ -100,12 +100,8 @@ class System:
         resp.data = wire.encode({"IsLicensed": "false"})
 
 
-def _everywhere(req: Request) -> bool:
-    return (req.get_param("cluster") or "").lower() == "true"
-
-
 def _require_old_format(req: Request, what: str) -> None:
-    wanted = req.get_param("format", default="")
+    wanted = params.text(req, "format")
     if wanted == "":
         raise AppError(f"api.{what}.client.old_format.app_error", 501)
     if wanted != "old":

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from falcon.asgi import Request
 
-from api import auth, replies
+from api import auth, params, replies
 from api.proxies import Proxies
 from app import events
 from app.context import Context
@@ -169,7 +169,7 @@ def _token(scope: "HTTPScope") -> str:
         req = Request(scope, _nothing)  # type: ignore[arg-type]
     except UnicodeDecodeError:
         return ""
-    found = auth.find_token(req.cookies, req.auth, req.get_param("access_token"))
+    found = auth.find_token(req.cookies, req.auth, params.token(req))
     return found[0] if found is not None else ""
 
 

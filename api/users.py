@@ -28,8 +28,8 @@ class Users:
             self._ctx,
             actor,
             new,
-            invite_id=req.get_param("iid", default=""),
-            token=req.get_param("t", default=""),
+            invite_id=params.text(req, "iid"),
+            token=params.text(req, "t"),
             origin=self._auth.origin(req),
         )
         replies.send(resp, users.seen_by_self(self._ctx, user), 201)
@@ -150,7 +150,8 @@ class Users:
         actor = await self._auth.actor(req)
         wanted, channel = params.user_id(user_id, actor), params.channel_id(channel_id)
         await users.require_self_or(self._ctx, actor, wanted, "edit_other_users")
-        access = await posts.readable(self._ctx, actor, channel)
+        threads = params.threads(req)
+        access = await posts.readable(self._ctx, actor, channel, deleted=threads.deleted)
         limit_before = params.number(req, "limit_before", params.DEFAULT_PAGE_SIZE, most=params.MAX_PAGE_SIZE)
         limit_after = params.number(req, "limit_after", params.DEFAULT_PAGE_SIZE, most=params.MAX_PAGE_SIZE)
         if limit_after == 0:
@@ -161,6 +162,6 @@ class Users:
             access.channel.id,
             limit_before=limit_before,
             limit_after=limit_after,
-            threads=params.threads(req),
+            threads=threads,
         )
         replies.send(resp, found.json())

@@ -36,6 +36,9 @@ class ServiceSettings(Section, frozen=True):
     idle_timeout: Positive = 60
     header_timeout: Positive = 10
     allow_cors_from: str = ""
+    cors_exposed_headers: str = ""
+    cors_allow_credentials: bool = False
+    cors_debug: bool = False
     trusted_proxies: list[str] = key(
         "TrustedProxies",
         ["127.0.0.0/8", "::1/128", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"],

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin
+from urllib.parse import unquote, urlsplit
 
 import msgspec
 from msgspec.inspect import type_info
@@ -237,21 +238,44 @@ def _judge(config: Config, source: str) -> list[Problem]:
             refuse(dotted, name, "must be the name of a header (X-Forwarded-For)")
     if service.site_url and not service.site_url.startswith(("http://", "https://")):
         refuse("ServiceSettings.SiteURL", service.site_url, "must start with http:// or https://")
-    if config.sql_settings.driver_name == "mysql" and not config.sql_settings.data_source:
+    elif service.site_url and not _is_site_url(service.site_url):
+        refuse("ServiceSettings.SiteURL", service.site_url, "must be scheme://host[:port][/path], without query")
+    sql = config.sql_settings
+    if sql.driver_name == "mysql" and not sql.data_source:
         refuse("SqlSettings.DataSource", "", "must name a MySQL or MariaDB database: the embedded one is PostgreSQL")
-    elif config.sql_settings.driver_name == "mysql":
-        sql = config.sql_settings
+    elif sql.data_source:
         named = [("SqlSettings.DataSource", sql.data_source)]
         named += [(f"SqlSettings.DataSourceReplicas[{n}]", one) for n, one in enumerate(sql.data_source_replicas)]
         for dotted, dsn in named:
             try:
-                mysql_dsn.parse(dsn)
+                _parse_dsn(sql, dsn)
             except ValueError as error:
                 refuse(dotted, [MASK], str(error))
-    if config.sql_settings.data_source_replicas and not config.sql_settings.data_source:
+    if sql.data_source_replicas and not sql.data_source:
         refuse("SqlSettings.DataSourceReplicas", [MASK], "needs a SqlSettings.DataSource to be replicas of")
     for dotted, value, allowed in judge_cluster(config):
         refuse(dotted, value, allowed)
     if config.log_settings.enable_file and not config.log_settings.file_location:
         refuse("LogSettings.FileLocation", "", "must name a file when LogSettings.EnableFile is true")
     return problems
+
+
+def _parse_dsn(settings: SqlSettings, dsn: str) -> None:
+    """Raises ValueError for a connection string that can never work."""
+    if settings.driver_name == "mysql":
+        mysql_dsn.parse(dsn)
+        return
+    from db.drivers import postgres_dsn  # libpq: a node on MySQL does without
+
+    postgres_dsn.parse(dsn)
+
+
+def _is_site_url(url: str) -> bool:
+    """Whether its parts can be told apart, and there are no others than Mattermost has."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        return False
+    plain = not (parts.query or parts.fragment or "@" in parts.netloc or "%2f" in parts.path.lower())
+    return bool(parts.hostname) and plain and {".", ".."}.isdisjoint(unquote(parts.path).split("/"))

@@ -40,10 +40,14 @@ class PostList:
 
 @dataclass(frozen=True)
 class Threads:
-    """How lists treat threads. collapsed: only roots in the order. skip: no other posts of the threads."""
+    """How lists treat threads. collapsed: only roots in the order. skip: no other posts of the threads.
+
+    deleted: deleted posts stand in their places, too (`app/posts.py` says for whom).
+    """
 
     collapsed: bool = False
     skip: bool = False
+    deleted: bool = False
 
     @property
     def replies(self) -> bool:
@@ -53,7 +57,14 @@ class Threads:
 
 async def page(db: Queryable, channel_id: ChannelId, *, page: int, per_page: int, threads: Threads) -> PostList:
     """The page-th newest `per_page` posts."""
-    found = await posts.find_page(db, channel_id, offset=page * per_page, limit=per_page, roots_only=threads.collapsed)
+    found = await posts.find_page(
+        db,
+        channel_id,
+        offset=page * per_page,
+        limit=per_page,
+        roots_only=threads.collapsed,
+        deleted=threads.deleted,
+    )
     return await _complete(db, channel_id, found, threads)
 
 
@@ -81,7 +92,15 @@ async def beside(
     if anchor is None or anchor.channel_id != channel_id:
         raise errors.invalid_url("before" if before else "after")
     find = posts.find_before if before else posts.find_after
-    found = await find(db, channel_id, anchor.seq, offset=page * per_page, limit=per_page, roots_only=threads.collapsed)
+    found = await find(
+        db,
+        channel_id,
+        anchor.seq,
+        offset=page * per_page,
+        limit=per_page,
+        roots_only=threads.collapsed,
+        deleted=threads.deleted,
+    )
     if not found and page == 0:
         return PostList([], [], next_post_id=before, prev_post_id=after)
     return await _complete(db, channel_id, found, threads)
@@ -94,12 +113,16 @@ async def around_unread(
     member = await channels.find_member(db, channel_id, user_id)
     if member is None:
         raise AppError("app.channel.get_member.missing.app_error", 404)
-    roots = threads.collapsed
-    unread = await posts.find_after(db, channel_id, member.viewed_seq, offset=0, limit=limit_after, roots_only=roots)
+    roots, deleted = threads.collapsed, threads.deleted
+    unread = await posts.find_after(
+        db, channel_id, member.viewed_seq, offset=0, limit=limit_after, roots_only=roots, deleted=deleted
+    )
     if unread:
-        read = await posts.find_before(db, channel_id, unread[-1].seq, offset=0, limit=limit_before, roots_only=roots)
+        read = await posts.find_before(
+            db, channel_id, unread[-1].seq, offset=0, limit=limit_before, roots_only=roots, deleted=deleted
+        )
         return await _complete(db, channel_id, unread + read, threads)
-    newest = await posts.find_page(db, channel_id, offset=0, limit=limit_before, roots_only=roots)
+    newest = await posts.find_page(db, channel_id, offset=0, limit=limit_before, roots_only=roots, deleted=deleted)
     return await _complete(db, channel_id, newest, threads)
 
 
@@ -109,11 +132,11 @@ async def _complete(
     """Add threads, reactions and the ids of the neighbours to a run of posts."""
     if not found:
         return PostList([], [])
-    extra = await posts.find_threads(db, found, replies=threads.replies)
+    extra = await posts.find_threads(db, found, replies=threads.replies, deleted=threads.deleted)
     newer = older = ""
     if neighbours:
         newer, older = await posts.find_neighbour_ids(
-            db, channel_id, found[0].seq, found[-1].seq, roots_only=threads.collapsed
+            db, channel_id, found[0].seq, found[-1].seq, roots_only=threads.collapsed, deleted=threads.deleted
         )
     participants = await _participants(db, found, threads)
     return PostList(found, extra, newer, older, participants, await reactions.find(db, (*found, *extra)))

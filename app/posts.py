@@ -226,9 +226,12 @@ async def get(ctx: Context, post_id: PostId) -> Post:
     return post
 
 
-async def get_for(ctx: Context, actor: Actor, post_id: PostId) -> Post:
-    """The post, if the actor may read its channel. Raises 404, 403."""
-    post = await get(ctx, post_id)
+async def get_for(ctx: Context, actor: Actor, post_id: PostId, *, deleted: bool = False) -> Post:
+    """The post, if the actor may read its channel; `deleted`: also a deleted one. Raises 404, 403."""
+    _require_deleted(actor, deleted)
+    post = await posts.find(ctx.db, post_id)
+    if post is None or (post.delete_at and not deleted):
+        raise AppError("app.post.get.app_error", 404)
     access = await ctx.caches.access.get((post.channel_id, actor.user_id))
     require(access is not None and can_read_channel(actor, access))
     return post
@@ -261,8 +264,17 @@ async def pinned(ctx: Context, actor: Actor, channel_id: ChannelId) -> PostList:
     return await postlists.pinned(ctx.db, channel_id)
 
 
-async def readable(ctx: Context, actor: Actor, channel_id: ChannelId) -> Access:
-    """The channel for reading its posts. Raises 403 for one that is not there or not the actor's to read."""
+def _require_deleted(actor: Actor, deleted: bool) -> None:
+    """Only system administrators read what is deleted. Raises 403."""
+    require(not deleted or can(actor, "manage_system"))
+
+
+async def readable(ctx: Context, actor: Actor, channel_id: ChannelId, *, deleted: bool = False) -> Access:
+    """The channel for reading its posts; `deleted`: the deleted ones, too.
+
+    Raises 403 for one that is not there or not the actor's to read.
+    """
+    _require_deleted(actor, deleted)
     access = await ctx.caches.access.get((channel_id, actor.user_id))
     if access is None:
         raise errors.forbidden()

@@ -77,13 +77,19 @@ async def of_user(ctx: Context, actor: Actor, user_id: UserId) -> list[Session]:
     return await sessions.find_of_user(ctx.db, user_id)
 
 
-@audited("revokeSession", "user_id", "session_id")
-async def revoke(ctx: Context, actor: Actor, user_id: UserId, session_id: SessionId) -> None:
-    """End one session of a user. Raises 403, and 400 when the session is not theirs."""
+@audited("revokeSession", "user_id")
+async def revoke(ctx: Context, actor: Actor, user_id: UserId, named: str) -> None:
+    """End one session of a user. named: its id or, as clients log out by it, its token.
+
+    Raises 403, and 400 when no session of theirs is meant.
+    """
     await _require_over(ctx, actor, user_id)
-    if session_id not in {session.id for session in await sessions.find_of_user(ctx.db, user_id)}:
+    hashed = token_hash(named)
+    found = await sessions.find_of_user(ctx.db, user_id)
+    meant = next((one for one in found if one.id == named or one.token_hash == hashed), None)
+    if meant is None:
         raise errors.invalid_url("user_id")
-    await _end(ctx, session_id)
+    await _end(ctx, meant.id)
 
 
 @audited("revokeAllSessionsForUser", "user_id")

@@ -11,7 +11,7 @@ _RESERVED_TEAM_NAMES = (
     "plugins", "post", "signup", "boards", "playbooks",
 )  # fmt: skip
 _CHANNEL_NAME = re.compile(r"[a-z0-9](?:[a-z0-9_-]*[a-z0-9])")
-_DIRECT_NAME = re.compile(r"[a-z0-9]{26}__[a-z0-9]{26}")
+_DIRECT_NAME = re.compile(r"[a-z0-9]{26}__[a-z0-9]{26}|[0-9a-f]{40}")
 _LOCALE = re.compile(r"[a-z]{2}(?:-[A-Z]{2})?")
 _POST_TYPE = re.compile(r"custom_[A-Za-z0-9_.-]{1,19}")
 _EMOJI_NAME = re.compile(r"[A-Za-z0-9_+-]{1,64}")
@@ -53,7 +53,7 @@ def is_channel_name(text: str) -> bool:
 
 
 def is_direct_channel_name(text: str) -> bool:
-    """Two ids joined by two underscores: only direct channels have such names."""
+    """Two ids joined by two underscores, or a SHA-1: only direct and group channels have such names."""
     return _DIRECT_NAME.fullmatch(text) is not None
 
 

@@ -207,11 +207,18 @@ async def find_many(db: Queryable, post_ids: Sequence[PostId]) -> list[Post]:
     return [Post(*row) for row in rows]
 
 
-async def find_page(db: Queryable, channel_id: ChannelId, *, offset: int, limit: int, roots_only: bool) -> list[Post]:
+def _kept(roots_only: bool, deleted: bool) -> str:
+    """The conditions of a list: only roots, only what is not deleted."""
+    return f"{'' if deleted else 'AND delete_at = 0'} {_ROOTS_ONLY if roots_only else ''}"
+
+
+async def find_page(
+    db: Queryable, channel_id: ChannelId, *, offset: int, limit: int, roots_only: bool, deleted: bool = False
+) -> list[Post]:
     """A page of the channel's posts, newest first."""
-    roots = _ROOTS_ONLY if roots_only else ""
+    kept = _kept(roots_only, deleted)
     rows = await db.fetch(
-        f"{_SELECT} WHERE channel_id = %s AND delete_at = 0 {roots} ORDER BY seq DESC LIMIT %s OFFSET %s",
+        f"{_SELECT} WHERE channel_id = %s {kept} ORDER BY seq DESC LIMIT %s OFFSET %s",
         (channel_id, limit, offset),
         on=(shards.posts(channel_id),),
     )
@@ -232,12 +239,19 @@ async def find_since(
 
 
 async def find_before(
-    db: Queryable, channel_id: ChannelId, seq: int, *, offset: int, limit: int, roots_only: bool
+    db: Queryable,
+    channel_id: ChannelId,
+    seq: int,
+    *,
+    offset: int,
+    limit: int,
+    roots_only: bool,
+    deleted: bool = False,
 ) -> list[Post]:
     """Up to `limit` posts older than `seq`, newest first, after leaving out the `offset` nearest."""
-    roots = _ROOTS_ONLY if roots_only else ""
+    kept = _kept(roots_only, deleted)
     rows = await db.fetch(
-        f"{_SELECT} WHERE channel_id = %s AND seq < %s AND delete_at = 0 {roots} ORDER BY seq DESC LIMIT %s OFFSET %s",
+        f"{_SELECT} WHERE channel_id = %s AND seq < %s {kept} ORDER BY seq DESC LIMIT %s OFFSET %s",
         (channel_id, seq, limit, offset),
         on=(shards.posts(channel_id),),
     )
@@ -245,12 +259,19 @@ async def find_before(
 
 
 async def find_after(
-    db: Queryable, channel_id: ChannelId, seq: int, *, offset: int, limit: int, roots_only: bool
+    db: Queryable,
+    channel_id: ChannelId,
+    seq: int,
+    *,
+    offset: int,
+    limit: int,
+    roots_only: bool,
+    deleted: bool = False,
 ) -> list[Post]:
     """Up to `limit` posts newer than `seq`, newest first, after leaving out the `offset` nearest."""
-    roots = _ROOTS_ONLY if roots_only else ""
+    kept = _kept(roots_only, deleted)
     rows = await db.fetch(
-        f"{_SELECT} WHERE channel_id = %s AND seq > %s AND delete_at = 0 {roots} ORDER BY seq LIMIT %s OFFSET %s",
+        f"{_SELECT} WHERE channel_id = %s AND seq > %s {kept} ORDER BY seq LIMIT %s OFFSET %s",
         (channel_id, seq, limit, offset),
         on=(shards.posts(channel_id),),
     )
@@ -276,7 +297,7 @@ async def find_pinned(db: Queryable, channel_id: ChannelId) -> list[Post]:
     return [Post(*row) for row in rows]
 
 
-async def find_threads(db: Queryable, posts: Sequence[Post], *, replies: bool) -> list[Post]:
+async def find_threads(db: Queryable, posts: Sequence[Post], *, replies: bool, deleted: bool = False) -> list[Post]:
     """The roots of the given posts that are not among them and, with `replies`, all posts of those threads."""
     here = {post.id for post in posts}
     root_ids = {post.root_id or post.id for post in posts if post.root_id or post.reply_count}
@@ -287,7 +308,7 @@ async def find_threads(db: Queryable, posts: Sequence[Post], *, replies: bool) -
     wanted = "(id = ANY(%s) OR root_id = ANY(%s))" if replies else "id = ANY(%s)"
     ids = list(root_ids)
     rows = await db.fetch(
-        f"{_SELECT} WHERE {wanted} AND delete_at = 0",
+        f"{_SELECT} WHERE {wanted} {_kept(False, deleted)}",
         (ids, ids) if replies else (ids,),
         on={shards.posts(post.channel_id) for post in posts},
     )
@@ -295,13 +316,19 @@ async def find_threads(db: Queryable, posts: Sequence[Post], *, replies: bool) -
 
 
 async def find_neighbour_ids(
-    db: Queryable, channel_id: ChannelId, newest_seq: int, oldest_seq: int, *, roots_only: bool = False
+    db: Queryable,
+    channel_id: ChannelId,
+    newest_seq: int,
+    oldest_seq: int,
+    *,
+    roots_only: bool = False,
+    deleted: bool = False,
 ) -> tuple[str, str]:
     """Ids of the post after `newest_seq` and of the post before `oldest_seq`; '' where there is none."""
-    kept = f"delete_at = 0 {_ROOTS_ONLY if roots_only else ''}"
+    kept = _kept(roots_only, deleted)
     row = await db.fetch_one(
-        f"SELECT (SELECT id FROM posts WHERE channel_id = %s AND seq > %s AND {kept} ORDER BY seq LIMIT 1),"  # noqa: S608
-        f" (SELECT id FROM posts WHERE channel_id = %s AND seq < %s AND {kept} ORDER BY seq DESC LIMIT 1)",
+        f"SELECT (SELECT id FROM posts WHERE channel_id = %s AND seq > %s {kept} ORDER BY seq LIMIT 1),"  # noqa: S608
+        f" (SELECT id FROM posts WHERE channel_id = %s AND seq < %s {kept} ORDER BY seq DESC LIMIT 1)",
         (channel_id, newest_seq, channel_id, oldest_seq),
         on=(shards.posts(channel_id),),
     )

@@ -257,6 +257,21 @@ MUTATIONS = (
         ("postgres",),
     ),
     Mutation(
+        "an encoded slash parts a path",
+        "api/paths.py",
+        'if "%2f" in path.lower():',
+        'if "%2f%2f" in path.lower():',
+        ("tests/api/test_paths.py",),
+    ),
+    Mutation(
+        "texts of the query are not judged",
+        "api/params.py",
+        'if "\\0" in found:',
+        'if found == "\\0\\0":',
+        ("tests/api/test_parameters.py",),
+        ("postgres",),
+    ),
+    Mutation(
         "workers do not count what others admitted",
         "api/throttle.py",
         "for key, number in message.counts:",

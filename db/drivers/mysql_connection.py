@@ -125,7 +125,7 @@ class MySQLConnection:
         except TimeoutError as error:
             _abort(raw)
             raise Unavailable("the database did not answer in time") from error
-        except (errors.Error, OSError, DatabaseError) as error:
+        except (errors.Error, OSError, RuntimeError, DatabaseError) as error:
             _abort(raw)
             ours = error if isinstance(error, DatabaseError) else translate(error)
             raise (ours if isinstance(ours, Unavailable) else Unavailable(str(ours))) from error
@@ -173,6 +173,11 @@ class MySQLConnection:
             self.broken = not is_of_the_server(error) or isinstance(ours, ConnectionLost)
             self.lost = isinstance(ours, ConnectionLost)
             raise ours from error
+        except RuntimeError as error:  # what uvloop's transport says to who writes after it was closed
+            if not _is_closed(self._raw):
+                raise
+            self.lost = True
+            raise ConnectionLost("the server closed the connection") from error
         self.broken = False
 
     async def _take(self, result: Any) -> tuple[list[Row], int]:
@@ -278,6 +283,11 @@ def _session(connection: MySQLConnection, settings: PoolSettings) -> str:
     # As `Facts.server`: what `db/numbers.py` compares with the mark of the term.
     server = "concat(@@gtid_domain_id, '-', @@server_id)" if connection.mariadb else "@@server_uuid"
     return f"SET {''.join(f'SESSION {name} = {value}, ' for name, value in variables.items())}@mmnode_server = {server}"
+
+
+def _is_closed(raw: RawConnection) -> bool:
+    transport = _transport(raw)
+    return transport is None or transport.is_closing()
 
 
 def _abort(raw: RawConnection) -> None:

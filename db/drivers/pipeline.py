@@ -38,7 +38,7 @@ _LENGTH = struct.Struct("!i")
 
 
 def text_array(values: Iterable[str | None]) -> bytes:
-    """`values` as a binary text[] parameter."""
+    """`values` as a binary text[] parameter. Raises BadValue for text that no database holds."""
     parts: list[bytes] = []
     count = 0
     for value in values:
@@ -46,7 +46,10 @@ def text_array(values: Iterable[str | None]) -> bytes:
         if value is None:
             parts.append(b"\xff\xff\xff\xff")
         else:
-            encoded = value.encode()
+            try:
+                encoded = value.encode()
+            except UnicodeEncodeError as error:
+                raise translate(error) from error
             parts.append(_LENGTH.pack(len(encoded)))
             parts.append(encoded)
     if not count:

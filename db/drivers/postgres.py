@@ -9,10 +9,9 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import psycopg
-from psycopg.conninfo import conninfo_to_dict
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
-from db.drivers import Connection, Facts, Migration, Parameters, Row, postgres_schema
+from db.drivers import Connection, Facts, Migration, Parameters, Row, postgres_dsn, postgres_schema
 from db.errors import BadValue, ConnectionLost, DatabaseError, Deadlock, Duplicate, StatementFailed, Unavailable, Wrong
 from db.settings import PoolSettings
 
@@ -56,6 +55,8 @@ def translate(error: Exception) -> DatabaseError:
     """The error of ours that stands for an exception of psycopg or its pool."""
     if isinstance(error, PoolTimeout):
         return Unavailable("no database connection became free in time")
+    if isinstance(error, UnicodeEncodeError) or (isinstance(error, psycopg.DataError) and error.sqlstate is None):
+        return BadValue("a text holds a NUL character or half of a surrogate pair")  # found before anything was sent
     if isinstance(error, psycopg.Error):
         return error_from_sqlstate(error.sqlstate, str(error), error.diag.constraint_name)
     return ConnectionLost(str(error))
@@ -64,12 +65,12 @@ def translate(error: Exception) -> DatabaseError:
 def connect_arguments(dsn: str, settings: PoolSettings) -> dict[str, Any]:
     """Keyword arguments for every connection that this node makes; what the DSN says itself goes before.
 
-    A network that swallows packets is noticed within about 10 s. Raises Unavailable for a DSN that libpq does not take.
+    A network that swallows packets is noticed within about 10 s. Raises Unavailable for a DSN that can never work.
     """
     try:
-        said = conninfo_to_dict(dsn)
-    except psycopg.Error as error:
-        raise Unavailable(f"not a PostgreSQL connection string: {error}") from error
+        said = postgres_dsn.parse(dsn)
+    except ValueError as error:
+        raise Unavailable(f"the connection string cannot be used: {error}") from error
     milliseconds = int(settings.query_timeout_s * 1000)
     options = (
         f"-c statement_timeout={milliseconds} -c idle_in_transaction_session_timeout=60000"
@@ -309,5 +310,5 @@ def translated() -> Iterator[None]:
     """Turn psycopg's exceptions into ours."""
     try:
         yield
-    except (psycopg.Error, OSError) as error:
+    except (psycopg.Error, OSError, UnicodeEncodeError) as error:
         raise translate(error) from error

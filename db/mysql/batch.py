@@ -69,10 +69,11 @@ class MySQLBatchConnection:
 
     @property
     def closed(self) -> bool:
-        """See `BatchConnection`: also once the pool was recycled."""
-        if self._database.generation is not self._generation:
-            self._connection.close()
-        return self._connection.broken
+        """See `BatchConnection`: also once the pool was recycled, or the server has closed an idle connection."""
+        if self._database.generation is self._generation and self._connection.is_alive():
+            return False
+        self._connection.close()
+        return True
 
     async def write(self, batch: Sequence[NewPost]) -> Landed:
         """See `BatchConnection`."""

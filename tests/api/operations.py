@@ -15,6 +15,7 @@ from typing import Any, cast, get_args
 import msgspec
 import requests
 
+from api import params
 from api.asgi import routes
 from app.context import Context
 from tests.api.world import World
@@ -25,11 +26,12 @@ _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 
 @dataclass(frozen=True)
 class Operation:
-    """A method on a path. body: the type that the handler reads, None when it reads none."""
+    """A method on a path. body: the type that the handler reads, None when it reads none. query: the keys it reads."""
 
     method: str
     template: str
     body: Any
+    query: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -62,7 +64,7 @@ def operations() -> list[Operation]:
         for method in _METHODS:
             handler = getattr(resource, "_".join(["on", method.lower(), *([suffix] if suffix else [])]), None)
             if handler is not None:
-                found.append(Operation(method, template, _body_type(handler)))
+                found.append(Operation(method, template, _body_type(handler), tuple(sorted(_query_keys(handler)))))
     return found
 
 
@@ -73,6 +75,28 @@ def _body_type(handler: Callable[..., Any]) -> Any:
             names = vars(sys.modules[handler.__module__])
             return eval(ast.unparse(node.args[2]), names)
     return None
+
+
+def _query_keys(reader: Callable[..., Any]) -> set[str]:
+    """The keys that a handler, or a function of its module or of `api/params.py`, gives to readers of the query."""
+    found: set[str] = set()
+    names = vars(sys.modules[reader.__module__])
+    for node in ast.walk(ast.parse(textwrap.dedent(inspect.getsource(reader)))):
+        if not isinstance(node, ast.Call) or not node.args or ast.unparse(node.args[0]) != "req":
+            continue
+        match node.func:
+            case ast.Attribute(value=ast.Name(id="params"), attr=name):
+                called = getattr(params, name)
+            case ast.Name(id=name) if callable(names.get(name)) and names[name].__module__ == reader.__module__:
+                called = names[name]
+            case _:
+                continue
+        match node.args[1:]:
+            case [ast.Constant(value=str(key)), *_] if called.__module__ == params.__name__:
+                found.add(key)
+            case _:
+                found |= _query_keys(called)
+    return found
 
 
 EVERY = operations()

@@ -377,3 +377,28 @@ def test_someone_who_was_removed_is_gone_from_the_list(ann: Rest, bob: Rest) -> 
     channel = new_channel(ann, new_team(ann, bob), bob)
     ann.call("DELETE", f"/channels/{channel['id']}/members/{bob.id}")
     until(lambda: [one["user_id"] for one in ann.get(f"/channels/{channel['id']}/members")] == [ann.id])
+
+
+def test_a_session_is_revoked_by_its_token_as_clients_log_out(ann: Rest) -> None:
+    other = Rest(ann.url).log_in(ann.user["username"])
+    assert ann.post("/users/me/sessions/revoke", {"session_id": other.token}) == {"status": "OK"}
+    refused(other.call("GET", "/users/me"), 401)
+    assert ann.get("/users/me")["id"] == ann.id
+    assert ann.post(f"/users/{ann.id}/sessions/revoke", {"session_id": ann.token}) == {"status": "OK"}
+    refused(ann.call("GET", "/users/me"), 401)
+
+
+def test_the_token_of_another_revokes_nothing(admin: Rest, ann: Rest, bob: Rest) -> None:
+    refused(ann.call("POST", "/users/me/sessions/revoke", {"session_id": bob.token}), 400)
+    refused(ann.call("POST", f"/users/{bob.id}/sessions/revoke", {"session_id": bob.token}), 403)
+    refused(admin.call("POST", f"/users/{ann.id}/sessions/revoke", {"session_id": bob.token}), 400)
+    assert bob.get("/users/me")["id"] == bob.id
+    for nothing in ("", "x", "a" * 26, "a" * 10_000, bob.token.upper()):
+        refused(ann.call("POST", "/users/me/sessions/revoke", {"session_id": nothing}), 400)
+    admin.post(f"/users/{bob.id}/sessions/revoke", {"session_id": bob.token})
+    refused(bob.call("GET", "/users/me"), 401)
+
+
+def test_the_hash_that_the_database_holds_is_no_token(ann: Rest, node: Node) -> None:
+    [(stored,)] = node.sql("SELECT token_hash FROM sessions WHERE user_id = %s", ann.id)
+    refused(ann.call("POST", "/users/me/sessions/revoke", {"session_id": stored}), 400)

@@ -126,11 +126,11 @@ def test_a_bad_name_is_refused(world: World, name: str) -> None:
 
 
 def test_a_name_like_that_of_a_direct_channel_is_refused(world: World) -> None:
-    name = f"{world.member.id}__{world.teammate.id}"
-    refused(_create(world.member, world.team, name=name), 400, "model.channel.is_valid.name.app_error")
+    for name in (f"{world.member.id}__{world.teammate.id}", "0123456789abcdef" * 2 + "01234567", "a" * 40):
+        refused(_create(world.member, world.team, name=name), 400, "model.channel.is_valid.name.app_error")
 
 
-@pytest.mark.parametrize("name", ["ab", "1", "a-b_c", "a__b", "a" * 64])
+@pytest.mark.parametrize("name", ["ab", "1", "a-b_c", "a__b", "a" * 64, "g" * 40, "a" * 39, "a" * 41])
 def test_a_good_name_is_taken(ann: Rest, name: str) -> None:
     wanted = name + "2" * (len(name) < 2)
     assert _create(ann, new_team(ann), name=wanted).json()["name"] == wanted

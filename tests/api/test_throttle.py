@@ -232,14 +232,16 @@ async def test_many_keys_go_in_several_messages(monkeypatch: pytest.MonkeyPatch)
 # A real node: limited by a header, so that whoever sends none is not in the way -----------------------------------------
 
 BURST = 4
-LIMITS = {
+PAGE = "https://a.example.com"
+LIMITS: dict[str, dict[str, Any]] = {
+    "ServiceSettings": {"AllowCorsFrom": PAGE},
     "RateLimitSettings": {
         "Enable": True,
         "PerSec": 1,
         "MaxBurst": BURST,
         "VaryByRemoteAddr": False,
         "VaryByHeader": "X-Who",
-    }
+    },
 }
 
 
@@ -318,6 +320,23 @@ def test_health_checks_and_pages_are_answered_whatever_the_limit(limited_node: N
         assert response.status_code == 200
         assert "X-RateLimit-Limit" not in response.headers
     assert _get(limited_node, who, "/api/v4/system/ping?get_server_status=true").status_code == 429
+
+
+@pytest.mark.parametrize(
+    "path", ["//api/v4/users/me", "/api//v4/users/me/", "/%61pi/v4/users/me", "/api%2fv4/users/me"]
+)
+def test_no_spelling_of_a_path_leads_past_the_limit(limited_node: Node, path: str) -> None:
+    who = new_id()
+    _use_up(limited_node, who)
+    assert _get(limited_node, who, path).status_code == 429
+
+
+def test_a_page_of_another_origin_can_read_that_it_is_too_much(limited_node: Node) -> None:
+    who = new_id()
+    _use_up(limited_node, who)
+    response = _get(limited_node, who, Origin=PAGE)
+    assert response.status_code == 429
+    assert response.headers["Access-Control-Allow-Origin"] == PAGE
 
 
 def test_the_workers_of_a_node_share_the_limit(limited_node: Node) -> None:

@@ -29,6 +29,38 @@ def test_mysql_needs_a_data_source_of_its_own() -> None:
     assert "hunter2" not in f"{source} {replica}"
 
 
+def test_a_connection_string_that_can_never_work_is_refused_without_showing_it() -> None:
+    sources = {
+        "DataSource": "postgres://mm:hunter2@db/mm?sslmode=disabled",
+        "DataSourceReplicas": ["postgres://mm:hunter2@db/mm", "mm:hunter2@tcp(db)/mm"],
+    }
+    source, replica = _problems({"SqlSettings": sources})
+    assert source.key == "SqlSettings.DataSource"
+    assert "sslmode must be one of disable" in source.allowed
+    assert replica.key == "SqlSettings.DataSourceReplicas[1]"
+    assert "neither a URL nor pairs" in replica.allowed
+    assert "hunter2" not in f"{source} {replica}"
+    own = "postgres://mmuser:mostest@localhost/mattermost_test?sslmode=disable&connect_timeout=10&binary_parameters=yes"
+    parse({"SqlSettings": {"DataSource": own}}, "config.json", {})
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://", "https://[::1", "https://a.example:port", "https://a.example/?x=1", "https://a.example/#x", "https://u@a.example",
+     "https://a.example/a/../b", "https://a.example/a%2Fb", "https://a.example/%2e%2e"],
+)  # fmt: skip
+def test_a_site_url_has_a_host_and_a_plain_path(url: str) -> None:
+    (problem,) = _problems({"ServiceSettings": {"SiteURL": url}})
+    assert problem.key == "ServiceSettings.SiteURL"
+
+
+@pytest.mark.parametrize(
+    "url", ["", "http://a", "https://a.example:8443/x/y/", "http://[::1]:8065", "https://a.example/x%20y"]
+)
+def test_good_site_urls(url: str) -> None:
+    assert parse({"ServiceSettings": {"SiteURL": url}}, "config.json", {}).config.service_settings.site_url == url
+
+
 def test_an_empty_file_means_mattermosts_defaults() -> None:
     config = parse({}, "config.json", {}).config
     assert config.service_settings.listen_address == ":8065"

@@ -90,6 +90,16 @@ def test_a_wrong_command_line_is_status_2(arguments: list[str]) -> None:
     assert "usage: mmnode" in result.stderr
 
 
+def test_a_connection_string_that_can_never_work_ends_the_start(tmp_path: Path) -> None:
+    secret = "postgres://mm:hunter2@db:port/mm"
+    result = _mmnode("--data-dir", tmp_path / "data", MM_SQLSETTINGS_DATASOURCE=secret)
+    assert result.returncode == 2
+    assert "SqlSettings.DataSource" in result.stderr
+    assert "a port must be a number from 1 to 65535" in result.stderr
+    assert "hunter2" not in result.stderr + result.stdout
+    assert not (tmp_path / "data").exists()
+
+
 def test_an_address_in_use_is_named(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)

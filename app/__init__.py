@@ -20,6 +20,7 @@ errors.py       AppError: Mattermost's error ids, texts and statuses
 events.py       what clients are told, built once and encoded once
 filestore.py    where files lie
 leaving.py      leaving channels and teams; what members are
+markdown.py     what of a message is prose, and what code or the destination of a link
 mentions.py     who a message mentions
 passwords.py    argon2id off the loop
 permissions.py  who may do what

@@ -125,8 +125,15 @@ MUTATIONS = (
     Mutation(
         "names in code are mentions",
         "app/mentions.py",
-        '_MENTION.finditer(_CODE.sub(" ", message))',
-        "_MENTION.finditer(message)",
+        "message if markdown.is_plain(message) else markdown.prose(message)",
+        "message",
+        ("tests/app/test_mentions.py",),
+    ),
+    Mutation(
+        "punctuation after a name is cut off before it is counted",
+        "app/mentions.py",
+        "whole[1][:MAX_NAME]",
+        "whole[1]",
         ("tests/app/test_mentions.py",),
     ),
     Mutation(

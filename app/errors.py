@@ -82,6 +82,7 @@ MESSAGES: Final[dict[str, str]] = {
     "app.channel.get_member.missing.app_error": "No channel member found for that user ID and channel ID.",
     "app.channel.get_channels.not_found.app_error": "No channels were found.",
     "app.post.get.app_error": "Unable to get the post.",
+    "app.reaction.save.save.too_many_reactions": "Reaction limit has been reached for this post.",
     "app.team.get.find.app_error": "Unable to find the existing team.",
     "app.team.get_by_invite_id.finding.app_error": "Unable to find the existing team.",
     "app.team.get_by_name.missing.app_error": "Unable to find the existing team.",

@@ -234,11 +234,11 @@ async def shown(ctx: Context, post: Post) -> wire.Json:
     return wire.post(post, reactions=given.get(post.id, ()))
 
 
-async def pinned(ctx: Context, actor: Actor, channel_id: ChannelId) -> PostList:
-    """The channel's pinned posts, for its members. Raises 403."""
+async def pinned(ctx: Context, actor: Actor, channel_id: ChannelId, after: str) -> PostList:
+    """Pinned posts of the channel, for its members. Raises 400, 403."""
     access = await readable(ctx, actor, channel_id)
     require(can_in_channel(actor, access, "read_channel"))
-    return await postlists.pinned(ctx.db, channel_id)
+    return await postlists.pinned(ctx.db, channel_id, after)
 
 
 async def readable(ctx: Context, actor: Actor, channel_id: ChannelId) -> Access:

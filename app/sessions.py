@@ -63,7 +63,9 @@ def _bad_credentials(ctx: Context) -> AppError:
 
 
 async def create(ctx: Context, user_id: UserId, device_id: str) -> tuple[Session, str]:
-    """A new session and its token, which exists nowhere else. Expired ones of the user are removed."""
+    """A new session and its token, which exists nowhere else. Expired ones of the user are removed,
+    and those beyond limits.SESSIONS.
+    """
     service = ctx.config.service_settings
     days = service.session_length_mobile_in_days if device_id else service.session_length_web_in_days
     now_ms = ctx.now_ms()
@@ -80,6 +82,8 @@ async def create(ctx: Context, user_id: UserId, device_id: str) -> tuple[Session
     )
     await sessions.insert(ctx.db, session)
     await sessions.delete_expired(ctx.db, user_id, now_ms)
+    for ended in await sessions.delete_oldest(ctx.db, user_id, session.id):
+        ctx.bus.publish(events.session_closed(ended))
     return session, token
 
 

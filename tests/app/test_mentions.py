@@ -144,6 +144,12 @@ def test_a_message_mentions_at_most_100_names() -> None:
     assert found.everybody
 
 
+def test_names_with_punctuation_after_them_are_as_long_as_names() -> None:
+    found = parse("@ann" + "." * 16_000).names
+    assert found[0] == "ann" + "." * 61
+    assert found[-1] == "ann"
+
+
 @given(st.text(alphabet="@ab.-_`\n all", max_size=200))
 def test_any_text_is_parsed_and_every_name_stands_in_it(message: str) -> None:
     for name in parse(message).names:

@@ -137,6 +137,14 @@ MUTATIONS = (
         ("tests/app/test_mentions.py",),
     ),
     Mutation(
+        "lists of posts have no bound in bytes",
+        "app/postlists.py",
+        "if self._room < 0 and self.posts:",
+        "if self._room < -(1 << 40):",
+        ("tests/api/test_sizes.py::test_lists_of_fat_posts_are_cut_and_walked_on",),
+        _BOTH,
+    ),
+    Mutation(
         "a direct message mentions nobody",
         "app/posts.py",
         "if other != author.id]",

@@ -226,7 +226,8 @@ def test_many_reactions_cut_lists_and_not_themselves(node: Node, ann: Rest, chan
             assert one not in ids or len(found["posts"][one]["metadata"]["reactions"]) == 500
         found = _get(ann, f"{path}&before={walked[-1]}")
     assert [one for one in walked if one in ids] == ids[::-1]
-    left, given = list(ids), {}
+    left = list(ids)
+    given: dict[str, list[Any]] = {}
     while left:
         response = ann.call("POST", "/posts/ids/reactions", left)
         assert len(response.content) <= limits.LIST_BYTES

@@ -529,7 +529,7 @@ MUTATIONS = (
     Mutation(
         "who asks no more is read for",
         "db/loader.py",
-        "            if all(waiter.done() for waiter in waiters):\n                continue\n",
+        "                if all(waiter.done() for waiter in waiters):\n                    continue\n",
         "",
         ("tests/db/test_loader.py::test_who_stops_waiting_harms_nobody_and_is_not_asked_for",),
     ),

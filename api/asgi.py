@@ -89,6 +89,7 @@ def routes(ctx: Context) -> list[tuple[str, object, str | None]]:
         (f"{V4}/channels/members/{{user_id}}/view", channels, "view"),
         (f"{V4}/posts", posts, None),
         (f"{V4}/posts/{{post_id}}", posts, "one"),
+        (f"{V4}/posts/{{post_id}}/thread", posts, "thread"),
         (f"{V4}/posts/{{post_id}}/patch", posts, "patch"),
         (f"{V4}/posts/{{post_id}}/pin", posts, "pin"),
         (f"{V4}/posts/{{post_id}}/unpin", posts, "unpin"),

@@ -68,7 +68,8 @@ class Channels:
     async def on_get_pinned(self, req: Request, resp: Response, channel_id: str) -> None:
         """GET /channels/{channel_id}/pinned: the pinned posts, for its members."""
         actor = await self._auth.actor(req)
-        found = await posts.pinned(self._ctx, actor, params.channel_id(channel_id))
+        after = req.get_param("after", default="")
+        found = await posts.pinned(self._ctx, actor, params.channel_id(channel_id), after)
         replies.send(resp, found.json())
 
     async def on_get_posts(self, req: Request, resp: Response, channel_id: str) -> None:

@@ -3,9 +3,11 @@
 from falcon.asgi import Request, Response
 
 from api import auth, bodies, params, replies
-from app import edits, posts
+from app import edits, errors, postlists, posts
 from app.context import Context
+from app.postlists import Cursor
 from app.version import MATTERMOST_VERSION
+from db import limits
 
 
 class Posts:
@@ -28,7 +30,19 @@ class Posts:
         deleted = params.flag(req, "include_deleted")
         post = await posts.get_for(self._ctx, actor, params.post_id(post_id), deleted=deleted)
         if not replies.not_modified(req, resp, MATTERMOST_VERSION, post.id, post.update_at):
-            replies.send(resp, await posts.shown(self._ctx, post))
+            replies.send(resp, await posts.shown(self._ctx, post, with_deleted=deleted))
+
+    async def on_get_thread(self, req: Request, resp: Response, post_id: str) -> None:
+        """GET /posts/{post_id}/thread: a post and its thread, or a part of it."""
+        actor = await self._auth.actor(req)
+        cursor, threads = _cursor(req), params.threads(req)
+        post = await posts.get_for(self._ctx, actor, params.post_id(post_id), deleted=threads.deleted)
+        head = await self._ctx.caches.heads.get(post.channel_id)
+        if head is None:
+            raise errors.forbidden()
+        if not replies.not_modified(req, resp, MATTERMOST_VERSION, post.id, head.seq):
+            found = await postlists.thread(self._ctx.db, post, cursor, threads)
+            replies.send(resp, found.json())
 
     async def on_put_one(self, req: Request, resp: Response, post_id: str) -> None:
         """PUT /posts/{post_id}: replace what it says."""
@@ -59,3 +73,17 @@ class Posts:
         actor = await self._auth.actor(req)
         await edits.pin(self._ctx, actor, params.post_id(post_id), pinned=False)
         replies.ok(resp)
+
+
+def _cursor(req: Request) -> Cursor:
+    """`perPage`, `direction`, `fromPost` and `fromCreateAt`, as Mattermost judges them. Raises 400."""
+    limit = params.strict_number(req, "perPage") or 0
+    if limit > params.MAX_PAGE_SIZE:
+        raise errors.invalid_url("perPage")
+    direction = req.get_param("direction", default="")
+    if direction not in ("", "up", "down"):
+        raise errors.invalid_url("direction")
+    post_id, create_at = req.get_param("fromPost", default=""), params.strict_number(req, "fromCreateAt") or 0
+    if post_id and not create_at:
+        raise errors.invalid_url("fromCreateAt")
+    return Cursor(limit or limits.THREAD_POSTS, direction == "up", post_id, create_at)

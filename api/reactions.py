@@ -21,9 +21,10 @@ class Reactions:
         replies.send(resp, wire.reaction(await reactions.add(self._ctx, actor, body)))
 
     async def on_get_of_post(self, req: Request, resp: Response, post_id: str) -> None:
-        """GET /posts/{post_id}/reactions."""
+        """GET /posts/{post_id}/reactions; `page`: the next limits.REACTIONS of them."""
         actor = await self._auth.actor(req)
-        replies.send(resp, await reactions.of_post(self._ctx, actor, params.post_id(post_id)))
+        page, _ = params.page(req)
+        replies.send(resp, await reactions.of_post(self._ctx, actor, params.post_id(post_id), page))
 
     async def on_post_of_posts(self, req: Request, resp: Response) -> None:
         """POST /posts/ids/reactions: those of many posts, by post."""

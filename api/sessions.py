@@ -5,9 +5,8 @@ from falcon.asgi import Request, Response
 from api import auth, bodies, params, replies
 from app import errors, logins, sessions, statuses, users, wire
 from app.context import Context
+from db import limits
 from db.ids import UserId, is_id
-
-MAX_IDS = 1000
 
 
 class Sessions:
@@ -91,7 +90,7 @@ class Sessions:
         """POST /users/status/ids."""
         await self._auth.actor(req)
         ids = await bodies.read(req, self._ctx, list[str], "user_ids")
-        if not ids or len(ids) > MAX_IDS or not all(is_id(one) for one in ids):
+        if not ids or len(ids) > limits.USER_IDS or not all(is_id(one) for one in ids):
             raise errors.invalid_body("user_ids")
         found = await statuses.find_many(self._ctx, [UserId(one) for one in ids])
         replies.send(resp, [wire.status(one) for one in found])

@@ -8,9 +8,8 @@ from app import errors, logins, postlists, posts, sessions, teams, users, wire
 from app.context import Context
 from app.permissions import viewer
 from app.version import MATTERMOST_VERSION
+from db import limits
 from db.ids import ChannelId, UserId, is_id
-
-MAX_IDS = 1000
 
 
 class Users:
@@ -64,7 +63,7 @@ class Users:
         """POST /users/ids: users by id; what is unknown, or no id, is left out."""
         actor = await self._auth.actor(req)
         ids = await bodies.read(req, self._ctx, list[str], "user_ids")
-        if not ids or len(ids) > MAX_IDS:
+        if not ids or len(ids) > limits.USER_IDS:
             raise errors.invalid_body("user_ids")
         wanted = [UserId(one) for one in ids if is_id(one)]
         found = await users.find_many(self._ctx, wanted, params.strict_number(req, "since") or 0)
@@ -113,7 +112,7 @@ class Users:
         actor = await self._auth.actor(req)
         wanted = params.user_id(user_id, actor)
         await users.require_self_or(self._ctx, actor, wanted, "manage_system")
-        found = await teams.of_user(self._ctx, actor, wanted)
+        found = await teams.of_user(self._ctx, actor, wanted, params.page(req)[0])
         replies.send(resp, [teams.seen_by(actor, team, member) for team, member in found])
 
     async def on_get_channels(self, req: Request, resp: Response, user_id: str, team_id: str) -> None:
@@ -128,8 +127,9 @@ class Users:
             team,
             include_deleted=params.flag(req, "include_deleted"),
             deleted_since_ms=params.strict_number(req, "last_delete_at") or 0,
+            page=params.page(req)[0],
         )
-        newest = max(max(channel.update_at, channel.last_post_at) for channel in found)
+        newest = max((max(channel.update_at, channel.last_post_at) for channel in found), default=0)
         if not replies.not_modified(
             req, resp, MATTERMOST_VERSION, wanted, newest, len(found), sum(channel.seq for channel in found)
         ):
@@ -141,7 +141,7 @@ class Users:
         wanted, team = params.user_id(user_id, actor), params.team_id(team_id)
         await users.require_self_or(self._ctx, actor, wanted, "edit_other_users")
         await teams.require_view(self._ctx, actor, team)
-        found = await channel_rules.memberships(self._ctx, wanted, team)
+        found = await channel_rules.memberships(self._ctx, wanted, team, params.page(req)[0])
         seen_by = viewer(actor, self._ctx.config.privacy_settings)
         replies.send(resp, [wire.channel_member(member, seen_by) for member in found])
 

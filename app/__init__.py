@@ -20,6 +20,7 @@ errors.py       AppError: Mattermost's error ids, texts and statuses
 events.py       what clients are told, built once and encoded once
 filestore.py    where files lie
 leaving.py      leaving channels and teams; what members are
+markdown.py     what of a message is prose, and what code or the destination of a link
 mentions.py     who a message mentions
 origins.py      sans-I/O: of which web pages a browser may talk to us
 passwords.py    argon2id off the loop

@@ -256,24 +256,28 @@ async def stats(ctx: Context, actor: Actor, channel_id: ChannelId) -> dict[str, 
 
 
 async def of_user(
-    ctx: Context, user_id: UserId, team_id: TeamId, *, include_deleted: bool, deleted_since_ms: int
+    ctx: Context, user_id: UserId, team_id: TeamId, *, include_deleted: bool, deleted_since_ms: int, page: int = 0
 ) -> list[Channel]:
-    """The user's channels in the team and their direct ones. Raises 404 when there are none."""
+    """A page of the user's channels in the team and their direct ones. Raises 404 when there are none at all."""
+    key = (user_id, team_id)
     infos = [
         info
-        for info in await ctx.caches.user_channels.get((user_id, team_id)) or ()
+        for info in (
+            await channels.find_of_user(ctx.db, *key, page) if page else await ctx.caches.user_channels.get(key)
+        )
+        or ()
         if not info.delete_at or (include_deleted and info.delete_at >= deleted_since_ms)
     ]
     heads = await ctx.caches.heads_of([info.id for info in infos])
     found = [heads[info.id].of(info) for info in infos if info.id in heads]
-    if not found:
+    if not found and not page:
         raise AppError("app.channel.get_channels.not_found.app_error", 404)
     return found
 
 
-async def memberships(ctx: Context, user_id: UserId, team_id: TeamId) -> list[ChannelMember]:
-    """The user's memberships in the team's channels and their direct ones."""
-    return await channels.find_memberships(ctx.db, user_id, team_id)
+async def memberships(ctx: Context, user_id: UserId, team_id: TeamId, page: int) -> list[ChannelMember]:
+    """A page of the user's memberships in the team's channels and their direct ones."""
+    return await channels.find_memberships(ctx.db, user_id, team_id, page)
 
 
 @audited("addChannelMember", "channel_id", "user_id")

@@ -237,6 +237,7 @@ def _full(config: Config) -> dict[str, bool | int | str]:
         "ShowEmailAddress": config.privacy_settings.show_email_address,
         "ShowFullName": config.privacy_settings.show_full_name,
         "TeammateNameDisplay": team.teammate_name_display,
+        "UniqueEmojiReactionLimitPerPost": service.unique_emoji_reaction_limit_per_post,
         "UserStatusAwayTimeout": team.user_status_away_timeout,
         "EnableCluster": config.cluster_settings.enable,
     }

@@ -54,6 +54,8 @@ class ServiceSettings(Section, frozen=True):
     enable_post_username_override: bool = False
     post_edit_time_limit: Annotated[int, Meta(ge=-1)] = -1
     """Seconds for which a message may be edited; -1: always."""
+    unique_emoji_reaction_limit_per_post: Annotated[int, Meta(ge=0, le=500)] = 50
+    """Different emojis on one post."""
     maximum_web_sockets_per_user: Positive = 20
 
 

@@ -134,6 +134,7 @@ MESSAGES: Final[dict[str, str]] = {
     "app.post.get.app_error": "Unable to get the post.",
     "app.role.get_by_name.app_error": "Unable to get role.",
     "app.team.add_member.deleted_user.app_error": "Unable to add the user to the team: their account is deactivated.",
+    "app.reaction.save.save.too_many_reactions": "Reaction limit has been reached for this post.",
     "app.team.get.find.app_error": "Unable to find the existing team.",
     "app.team.get_by_invite_id.finding.app_error": "Unable to find the existing team.",
     "app.team.get_by_name.missing.app_error": "Unable to find the existing team.",

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from app import sessions
+from app import events, sessions
 from app.audit import Entry, Journal, audited, details
 from app.context import Context
 from app.errors import AppError
@@ -21,7 +21,7 @@ from app.origin import Origin
 from app.permissions import Actor, can, require
 from db import attempts, users
 from db.entities import Session, User
-from db.ids import UserId
+from db.ids import SessionId, UserId
 from db.mysql.tables import transact
 from db.queryable import Queryable, Transaction
 
@@ -102,7 +102,7 @@ async def _succeed(
 ) -> tuple[User, Session, str]:
     """The password was right. Raises 401 when the account is deactivated."""
 
-    async def succeed(tx: Transaction) -> tuple[Session, str, Entry] | None:
+    async def succeed(tx: Transaction) -> tuple[Session, str, list[SessionId], Entry] | None:
         now_ms, states = _states(await attempts.lock(tx, list(charged)))
         await _save(tx, guard.forgive(states, charged, now_ms))
         await users.clear_failed_attempts(tx, user.id)
@@ -110,16 +110,18 @@ async def _succeed(
             return None
         if stored != user.password:
             await users.set_password(tx, user.id, stored)
-        session, token = await sessions.create(tx, ctx, user.id, device_id)
+        session, token, ended = await sessions.create(tx, ctx, user.id, device_id)
         entry = Entry("login", user_id=user.id, session_id=session.id, origin=origin)
         await ctx.audit.write(tx, entry)
-        return session, token, entry
+        return session, token, ended, entry
 
     done = await transact(ctx.db, succeed)
     if done is None:
         raise AppError("api.user.login.inactive.app_error", 401)
-    session, token, entry = done
+    session, token, ended, entry = done
     ctx.audit.tell(entry)
+    for session_id in ended:
+        ctx.bus.publish(events.session_closed(session_id))
     return replace(user, failed_attempts=0), session, token
 
 

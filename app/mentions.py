@@ -1,12 +1,34 @@
-"""Who a message mentions: names are found in the text alone, so the cost never grows with the channel."""
+"""Who a message mentions: names are found in the text alone, so the cost never grows with the channel.
+
+As Mattermost does it: code, destinations of links and addresses are taken out (`app/markdown.py`); what is left is
+split at everything but letters, digits and `:.-_@`; punctuation at both ends of such a word is none of it.
+"""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from app import markdown
+
 MAX_NAMES = 100
-_CODE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]*`", re.DOTALL)
-_MENTION = re.compile(r"(?<![\w@./-])@([a-z0-9][a-z0-9._-]*)", re.IGNORECASE)
+MIN_NAME, MAX_NAME = 3, 64
 _EVERYBODY = frozenset({"all", "channel"})
+_HERE = "here"
+_KEYWORDS = _EVERYBODY | {_HERE}
+_EDGES = ":.-_"
+
+# Chinese, Japanese and Korean are written without spaces: there a name begins and ends at any letter, which goes beyond
+# what Mattermost does.
+_CJK = (
+    "\u1100-\u11ff\u2e80-\u2fff\u3005-\u31ff\u3400-\u4dbf\u4e00-\u9fff\ua960-\ua97f\uac00-\ud7ff\uf900-\ufaff"
+    "\uff66-\uffdc\U00020000-\U0003ffff"
+)
+_IS_CJK = re.compile(f"[{_CJK}]")
+_LETTERS = rf"[^\W{_CJK}]*+"
+_WORD = re.compile(rf"@{_LETTERS}(?:[:.@-]++{_LETTERS})*+")
+_NAME = re.compile(r"@([a-z][a-z0-9._-]*+)[:._-]*+")
+_PLAIN_NAME = re.compile(r"@([a-z][a-z0-9_]*+)")
+_SENTENCE = re.compile(r"[.:-]")
 
 
 @dataclass(frozen=True)
@@ -28,17 +50,62 @@ def parse(message: str) -> Mentions:
     """
     if "@" not in message:
         return NONE
+    text = message if markdown.is_plain(message) else markdown.prose(message)
     names: dict[str, None] = {}
     everybody = here = False
-    for match in _MENTION.finditer(_CODE.sub(" ", message)):
-        name = match[1].lower()
-        while name:
+    for match in _WORD.finditer(text):
+        at, end = match.span()
+        before = text[at - 1] if at else " "
+        apart = before == " " or not (before in _EDGES or _is_letter(before))
+        found = _alone(match[0]) if apart else _within(text, at, end)
+        for name, longest in found:
+            if len(name) < MIN_NAME:
+                continue
             everybody = everybody or name in _EVERYBODY
-            here = here or name == "here"
-            names[name] = None
-            if name[-1] not in "._-":
-                break
-            name = name[:-1]
-    for keyword in (*_EVERYBODY, "here"):
-        names.pop(keyword, None)
-    return Mentions(tuple(names)[:MAX_NAMES], everybody, here)
+            here = here or name == _HERE
+            for length in range(len(longest), len(name) - 1, -1):
+                if len(names) == MAX_NAMES:
+                    break
+                if longest[:length] not in _KEYWORDS:
+                    names[longest[:length]] = None
+    return Mentions(tuple(names), everybody, here)
+
+
+_Found = Sequence[tuple[str, str]]
+"""Names, each without and with the punctuation after it."""
+
+
+def _alone(word: str) -> _Found:
+    """What is mentioned by a word that begins with its @."""
+    if len(word) <= MIN_NAME:
+        return ()
+    whole = _NAME.fullmatch(word.lower())
+    if whole is None:
+        return ()
+    name = whole[1].rstrip(_EDGES)
+    return ((name, whole[1][:MAX_NAME]),) if len(name) <= MAX_NAME else ()
+
+
+def _within(text: str, at: int, end: int) -> _Found:
+    """What is mentioned by a word with something before its first @, which is at `at`."""
+    begin = at
+    while begin and text[begin - 1] in _EDGES:
+        begin -= 1
+    trimmed = not begin or not _is_letter(text[begin - 1])
+    if text[end - 1] == ":":
+        first = begin
+        while not trimmed and first and (text[first - 1] in _EDGES or _is_letter(text[first - 1])):
+            first -= 1
+        if text[first] == ":":  # an emoji
+            return ()
+    if trimmed:
+        return _alone(text[at:end])
+    pieces = _SENTENCE.split(text[at:end].lower())  # sentences without a space between them
+    if text[at - 1] not in ".:-":
+        del pieces[0]
+    found = [one[1] for piece in pieces if (one := _PLAIN_NAME.fullmatch(piece)) is not None]
+    return [(name, name) for name in found if len(name) <= MAX_NAME]
+
+
+def _is_letter(char: str) -> bool:
+    return char.isalnum() and not _IS_CJK.match(char)

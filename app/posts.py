@@ -251,17 +251,17 @@ async def find_for(ctx: Context, actor: Actor, post_id: PostId, permission: str 
     return post, access
 
 
-async def shown(ctx: Context, post: Post) -> wire.Json:
-    """The post as clients get it, with its reactions."""
+async def shown(ctx: Context, post: Post, *, with_deleted: bool = False) -> wire.Json:
+    """The post as clients get it, with its reactions. with_deleted: also what a deleted one said."""
     given = await reactions.find(ctx.db, [post])
-    return wire.post(post, reactions=given.get(post.id, ()))
+    return wire.post(post, reactions=given.get(post.id, ()), with_deleted=with_deleted)
 
 
-async def pinned(ctx: Context, actor: Actor, channel_id: ChannelId) -> PostList:
-    """The channel's pinned posts, for its members. Raises 403."""
+async def pinned(ctx: Context, actor: Actor, channel_id: ChannelId, after: str) -> PostList:
+    """Pinned posts of the channel, for its members. Raises 400, 403."""
     access = await readable(ctx, actor, channel_id)
     require(can_in_channel(actor, access, "read_channel"))
-    return await postlists.pinned(ctx.db, channel_id)
+    return await postlists.pinned(ctx.db, channel_id, after)
 
 
 def _require_deleted(actor: Actor, deleted: bool) -> None:

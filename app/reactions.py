@@ -1,5 +1,6 @@
 """Reactions to posts: giving them, taking them back, reading them."""
 
+import asyncio
 from collections.abc import Sequence
 
 import msgspec
@@ -9,7 +10,7 @@ from app.context import Context
 from app.errors import AppError
 from app.permissions import Actor, can, can_in_channel, require
 from app.postrules import PostRule
-from db import changes, reactions
+from db import changes, limits, reactions
 from db import posts as posts_db
 from db.entities import Reaction
 from db.ids import PostId, UserId, is_id
@@ -42,7 +43,11 @@ async def add(ctx: Context, actor: Actor, new: NewReaction) -> Reaction:
     async with ctx.db.transaction() as tx:
         place, _ = await _ADD.lock(tx, actor, post)
         reaction = Reaction(post.id, actor.user_id, new.emoji_name, place.at)
-        there = await reactions.add(tx, place, reaction)
+        most = ctx.config.service_settings.unique_emoji_reaction_limit_per_post
+        try:
+            there = await reactions.add(tx, place, reaction, most)
+        except reactions.TooManyEmojis as error:
+            raise AppError("app.reaction.save.save.too_many_reactions", 400) from error
         if there is not None:
             return there
         await changes.record(tx, place, "reaction_added", post.id, _payload(reaction))
@@ -67,26 +72,43 @@ async def remove(ctx: Context, actor: Actor, user_id: UserId, post_id: PostId, e
     ctx.bus.publish(events.reaction_removed(post.channel_id, reaction, place.seq))
 
 
-async def of_post(ctx: Context, actor: Actor, post_id: PostId) -> list[wire.Json]:
-    """The reactions to a post, in the order in which they were given. Raises 403, 404, also for a deleted post."""
+async def of_post(ctx: Context, actor: Actor, post_id: PostId, page: int) -> list[wire.Json]:
+    """A page of the reactions to a post, limits.REACTIONS in the order in which they were given.
+
+    Raises 403, and 404, also for a deleted post.
+    """
     post, _ = await posts.find_for(ctx, actor, post_id, "read_channel")
     if post.delete_at:
         raise AppError("app.post.get.app_error", 404)
-    given = await reactions.find(ctx.db, [post])
-    return [wire.reaction(one) for one in given.get(post.id, ())]
+    found = await reactions.find_page(ctx.db, post, page * limits.REACTIONS, limits.REACTIONS)
+    return [wire.reaction(one) for one in found]
 
 
 async def of_posts(ctx: Context, actor: Actor, ids: Sequence[str]) -> dict[str, list[wire.Json]]:
-    """The same of many posts, none of deleted ones. Raises 400 for what is no id, 403 if any is not theirs to read."""
-    if not all(is_id(one) for one in ids):
+    """The first reactions to each of up to limits.POST_IDS posts; those that are left out are to be asked for again.
+
+    Raises 400 for too many and for what is no id, 403 if any is not the actor's to read.
+    """
+    if len(ids) > limits.POST_IDS or not all(is_id(one) for one in ids):
         raise errors.invalid_body("post_ids")
-    found = await posts_db.find_many(ctx.db, [PostId(one) for one in dict.fromkeys(ids)])
+    found = {
+        place[0]: place for place in await posts_db.find_places(ctx.db, [PostId(one) for one in dict.fromkeys(ids)])
+    }
     require(len(found) == len(set(ids)) or can(actor, "read_channel"))
-    for channel_id in {post.channel_id for post in found}:
-        access = await ctx.caches.access.get((channel_id, actor.user_id))
+    channel_ids = {channel_id for _, channel_id, _ in found.values()}
+    for access in await asyncio.gather(*(ctx.caches.access.get((one, actor.user_id)) for one in channel_ids)):
         require(access is not None and can_in_channel(actor, access, "read_channel"))
-    given = await reactions.find(ctx.db, [post for post in found if not post.delete_at])
-    return {one: [wire.reaction(reaction) for reaction in given.get(PostId(one), ())] for one in ids}
+    reacted = [(one, found[one][1]) for one in map(PostId, ids) if one in found and found[one][2]]
+    given = await reactions.find_for_list(ctx.db, list(dict.fromkeys(reacted)))
+    answer: dict[str, list[wire.Json]] = {}
+    room = limits.LIST_BYTES
+    for one in dict.fromkeys(ids):
+        each = [wire.reaction(reaction) for reaction in given.get(PostId(one), ())]
+        room -= len(wire.encode(each)) + len(one) + 4
+        if room < 0:
+            break
+        answer[one] = each
+    return answer
 
 
 def _payload(reaction: Reaction) -> str:

@@ -14,8 +14,13 @@ _DAY_MS = 86_400_000
 _ACTIVITY_EVERY_MS = 300_000
 
 
-async def create(tx: Transaction, ctx: Context, user_id: UserId, device_id: str) -> tuple[Session, str]:
-    """A new session and its token, which exists nowhere else. Expired ones of the user are removed."""
+async def create(
+    tx: Transaction, ctx: Context, user_id: UserId, device_id: str
+) -> tuple[Session, str, list[SessionId]]:
+    """A new session, its token, which exists nowhere else, and the user's sessions beyond limits.SESSIONS.
+
+    Those and the expired ones are removed; their sockets are to be closed after the commit.
+    """
     service = ctx.config.service_settings
     days = service.session_length_mobile_in_days if device_id else service.session_length_web_in_days
     now_ms = ctx.now_ms()
@@ -32,7 +37,7 @@ async def create(tx: Transaction, ctx: Context, user_id: UserId, device_id: str)
     )
     await sessions.insert(tx, session)
     await sessions.delete_expired(tx, user_id, now_ms)
-    return session, token
+    return session, token, await sessions.delete_oldest(tx, user_id, session.id)
 
 
 async def authenticate(ctx: Context, token: str) -> Actor:

@@ -4,12 +4,11 @@ from collections.abc import Sequence
 
 from app import events
 from app.context import Context
-from db import clock, statuses
+from db import clock, limits, statuses
 from db.entities import Status
 from db.ids import UserId
 
 CHOICES = frozenset({"online", "away", "dnd", "offline"})
-MAX_PRESENT = 10_000
 
 
 async def find_many(ctx: Context, user_ids: Sequence[UserId]) -> list[Status]:
@@ -27,7 +26,7 @@ async def find_many(ctx: Context, user_ids: Sequence[UserId]) -> list[Status]:
 
 async def find_present(ctx: Context) -> list[Status]:
     """Everybody who is not offline, up to 10,000."""
-    return await statuses.find_present(ctx.db, MAX_PRESENT)
+    return await statuses.find_present(ctx.db, limits.PRESENT)
 
 
 async def set_own(ctx: Context, user_id: UserId, status: str, *, manual: bool) -> None:

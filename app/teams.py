@@ -214,9 +214,9 @@ async def get_by_name_for(ctx: Context, actor: Actor, name: str) -> tuple[Team, 
     return team, member
 
 
-async def of_user(ctx: Context, actor: Actor, user_id: UserId) -> list[tuple[Team, TeamMember | None]]:
-    """The teams the user is a member of, each with the actor's membership (None where the actor is another)."""
-    found = await ctx.caches.user_teams.get(user_id) or ()
+async def of_user(ctx: Context, actor: Actor, user_id: UserId, page: int) -> list[tuple[Team, TeamMember | None]]:
+    """A page of the teams the user is in, each with the actor's membership (None where the actor is another)."""
+    found = await (teams.find_of_user(ctx.db, user_id, page) if page else ctx.caches.user_teams.get(user_id)) or ()
     return [(team, member if actor.user_id == user_id else None) for team, member in found]
 
 

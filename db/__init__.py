@@ -25,6 +25,7 @@ generation.py   the connections of one configuration; a recycle replaces all at 
 ids.py          26-character ids and random tokens
 jobs.py         what one node at a time does for all, guarded by a lease
 leases.py       leases with fencing tokens
+limits.py       every bound on what a request names and an answer holds
 loader.py       natural batching of reads by key: session and user, access to a channel, a user, a post
 locks.py        the locks that order writes, in the order in which they are taken
 members.py      memberships of channels that end or change

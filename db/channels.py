@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from msgspec.structs import astuple
 
-from db import shards
+from db import limits, shards
 from db.changes import Place
 from db.drivers import Row
 from db.entities import Channel, ChannelInfo, ChannelMember, Head, Membership, TeamMember
@@ -154,12 +154,13 @@ async def find_heads(db: Queryable, channel_ids: Sequence[ChannelId]) -> dict[Ch
     return {row[0]: Head(*row[1:]) for row in rows}
 
 
-async def find_of_user(db: Queryable, user_id: UserId, team_id: TeamId) -> list[ChannelInfo]:
-    """The user's channels of the team and their direct and group channels, archived ones included, by display name."""
+async def find_of_user(db: Queryable, user_id: UserId, team_id: TeamId, page: int = 0) -> list[ChannelInfo]:
+    """A page of the user's channels of the team, direct and group ones, by display name, archived ones last."""
     rows = await db.fetch(
         f"SELECT {_C} FROM channels c JOIN channel_members m ON m.channel_id = c.id"  # noqa: S608 (constants)
-        " WHERE m.user_id = %s AND c.team_id IN (%s, '') ORDER BY c.display_name, c.id",
-        (user_id, team_id),
+        " WHERE m.user_id = %s AND c.team_id IN (%s, '')"
+        " ORDER BY c.delete_at <> 0, c.display_name, c.id LIMIT %s OFFSET %s",
+        (user_id, team_id, limits.CHANNELS, page * limits.CHANNELS),
         on=(shards.user_channels(user_id),),
         of=lambda row: (shards.channel(row[0]),),
     )
@@ -250,13 +251,13 @@ async def find_members(db: Queryable, channel_id: ChannelId, offset: int, limit:
     return [ChannelMember(*row) for row in rows]
 
 
-async def find_memberships(db: Queryable, user_id: UserId, team_id: TeamId) -> list[ChannelMember]:
-    """The user's memberships in the team's channels and in direct and group channels."""
+async def find_memberships(db: Queryable, user_id: UserId, team_id: TeamId, page: int = 0) -> list[ChannelMember]:
+    """A page of the user's memberships in the team's channels and in direct and group channels."""
     counts, join = _MENTIONS[db.dialect]
     rows = await db.fetch(
         f"SELECT {_M}, {counts} FROM channel_members m JOIN channels c ON c.id = m.channel_id {join}"  # noqa: S608
-        " WHERE m.user_id = %s AND c.team_id IN (%s, '') AND c.delete_at = 0",
-        (user_id, team_id),
+        " WHERE m.user_id = %s AND c.team_id IN (%s, '') AND c.delete_at = 0 ORDER BY m.channel_id LIMIT %s OFFSET %s",
+        (user_id, team_id, limits.CHANNELS, page * limits.CHANNELS),
         on=(shards.user_channels(user_id),),
         of=_member_shards,
     )

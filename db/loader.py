@@ -10,6 +10,7 @@ so that one bad key fails alone.
 """
 
 import asyncio
+import itertools
 import logging
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -102,15 +103,14 @@ class LoadQueue:
         deadline = 0.0
         batch: Batch = {}
         size = 0
-        for (lookup, key), (until, waiters) in list(self._waiting.items()):
-            if size == self._max_keys:
-                break
-            del self._waiting[lookup, key]
-            if all(waiter.done() for waiter in waiters):
-                continue
-            deadline = deadline or until
-            batch.setdefault(lookup, {})[key] = waiters
-            size += 1
+        while self._waiting and size < self._max_keys:
+            for lookup, key in list(itertools.islice(self._waiting, self._max_keys - size)):
+                until, waiters = self._waiting.pop((lookup, key))
+                if all(waiter.done() for waiter in waiters):
+                    continue
+                deadline = deadline or until
+                batch.setdefault(lookup, {})[key] = waiters
+                size += 1
         return deadline, batch
 
 

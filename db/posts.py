@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from db import shards
+from db import limits, shards
 from db.drivers import Row, pipeline, postgres
 from db.drivers.pipeline import Statement
 from db.entities import Post
@@ -19,6 +19,22 @@ COLUMNS = (
 )
 _SELECT = f"SELECT {COLUMNS} FROM posts"  # noqa: S608 (a constant)
 _ROOTS_ONLY = "AND root_id = ''"
+_SIZED = "SELECT id, seq, update_at, octet_length(message) + octet_length(props) AS size FROM posts"
+_P = ", ".join("p." + column for column in COLUMNS.split(", "))
+
+
+def _bounded(sized: str, order: str) -> str:
+    """The posts that `sized` (a query of _SIZED) chooses, in this order, until their texts take a number of bytes.
+
+    The last parameters are limit, offset and that number. Only what is narrow is sorted and summed up.
+    """
+    before = f"sum(size) OVER (ORDER BY {order} ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)"
+    order_p = ", ".join("p." + column for column in order.split(", "))
+    return (
+        f"SELECT {_P} FROM (SELECT id, {before} AS before_it"  # noqa: S608 (constants)
+        f" FROM ({sized} ORDER BY {order} LIMIT %s OFFSET %s) chosen) summed"
+        f" JOIN posts p ON p.id = summed.id WHERE coalesce(before_it, 0) < %s ORDER BY {order_p}"
+    )
 
 
 @dataclass(frozen=True)
@@ -207,35 +223,38 @@ async def find_many(db: Queryable, post_ids: Sequence[PostId]) -> list[Post]:
     return [Post(*row) for row in rows]
 
 
+async def find_places(db: Queryable, post_ids: Sequence[PostId]) -> list[tuple[PostId, ChannelId, bool]]:
+    """(id, channel, whether reactions are to be seen) of those of these posts that are there, as the master says."""
+    rows = await db.fetch(
+        "SELECT id, channel_id, has_reactions AND delete_at = 0 FROM posts WHERE id = ANY(%s)", (list(post_ids),)
+    )
+    return [(row[0], row[1], bool(row[2])) for row in rows]
+
+
 def _kept(roots_only: bool, deleted: bool) -> str:
     """The conditions of a list: only roots, only what is not deleted."""
-    return f"{'' if deleted else 'AND delete_at = 0'} {_ROOTS_ONLY if roots_only else ''}"
+    return f"{'TRUE' if deleted else 'delete_at = 0'} {_ROOTS_ONLY if roots_only else ''}"
 
 
 async def find_page(
     db: Queryable, channel_id: ChannelId, *, offset: int, limit: int, roots_only: bool, deleted: bool = False
 ) -> list[Post]:
-    """A page of the channel's posts, newest first."""
-    kept = _kept(roots_only, deleted)
-    rows = await db.fetch(
-        f"{_SELECT} WHERE channel_id = %s {kept} ORDER BY seq DESC LIMIT %s OFFSET %s",
-        (channel_id, limit, offset),
-        on=(shards.posts(channel_id),),
-    )
-    return [Post(*row) for row in rows]
+    """A page of the channel's posts, newest first. As all lists here it may end early, by limits.LIST_BYTES."""
+    return await _find_run(db, channel_id, _kept(roots_only, deleted), (), "seq DESC", limit, offset)
 
 
 async def find_since(
     db: Queryable, channel_id: ChannelId, since_ms: int, *, limit: int, roots_only: bool
-) -> list[Post]:
-    """Up to `limit` posts that were created, changed or deleted after `since_ms`, the newest changes, newest first."""
-    roots = _ROOTS_ONLY if roots_only else ""
-    rows = await db.fetch(
-        f"{_SELECT} WHERE channel_id = %s AND update_at > %s {roots} ORDER BY update_at DESC, seq DESC LIMIT %s",
-        (channel_id, since_ms, limit),
-        on=(shards.posts(channel_id),),
-    )
-    return sorted((Post(*row) for row in rows), key=lambda post: -post.seq)
+) -> tuple[list[Post], bool]:
+    """Posts that were created, changed or deleted after `since_ms`, newest first, and whether these are not all.
+
+    Then they are the newest posts of those, so that all others are older than the last one here.
+    """
+    condition = f"update_at > %s {_ROOTS_ONLY if roots_only else ''}"
+    found = await _find_run(db, channel_id, condition, (since_ms,), "update_at DESC, seq DESC", limit)
+    if len(found) < limit and sum(len((one.message + one.props).encode()) for one in found) < limits.LIST_BYTES:
+        return sorted(found, key=lambda post: -post.seq), False
+    return await _find_run(db, channel_id, condition, (since_ms,), "seq DESC", limit), True
 
 
 async def find_before(
@@ -249,13 +268,8 @@ async def find_before(
     deleted: bool = False,
 ) -> list[Post]:
     """Up to `limit` posts older than `seq`, newest first, after leaving out the `offset` nearest."""
-    kept = _kept(roots_only, deleted)
-    rows = await db.fetch(
-        f"{_SELECT} WHERE channel_id = %s AND seq < %s {kept} ORDER BY seq DESC LIMIT %s OFFSET %s",
-        (channel_id, seq, limit, offset),
-        on=(shards.posts(channel_id),),
-    )
-    return [Post(*row) for row in rows]
+    condition = f"seq < %s AND {_kept(roots_only, deleted)}"
+    return await _find_run(db, channel_id, condition, (seq,), "seq DESC", limit, offset)
 
 
 async def find_after(
@@ -269,13 +283,23 @@ async def find_after(
     deleted: bool = False,
 ) -> list[Post]:
     """Up to `limit` posts newer than `seq`, newest first, after leaving out the `offset` nearest."""
-    kept = _kept(roots_only, deleted)
-    rows = await db.fetch(
-        f"{_SELECT} WHERE channel_id = %s AND seq > %s {kept} ORDER BY seq LIMIT %s OFFSET %s",
-        (channel_id, seq, limit, offset),
-        on=(shards.posts(channel_id),),
-    )
-    return [Post(*row) for row in reversed(rows)]
+    condition = f"seq > %s AND {_kept(roots_only, deleted)}"
+    return (await _find_run(db, channel_id, condition, (seq,), "seq", limit, offset))[::-1]
+
+
+async def _find_run(
+    db: Queryable,
+    channel_id: ChannelId,
+    condition: str,
+    parameters: tuple[int, ...],
+    order: str,
+    limit: int,
+    offset: int = 0,
+) -> list[Post]:
+    sql = _bounded(f"{_SIZED} WHERE channel_id = %s AND {condition}", order)
+    values = (channel_id, *parameters, limit, offset, limits.LIST_BYTES)
+    rows = await db.fetch(sql, values, on=(shards.posts(channel_id),))
+    return [Post(*row) for row in rows]
 
 
 async def find_range(db: Queryable, channel_id: ChannelId, after: int, upto: int, limit: int) -> list[Post]:
@@ -287,32 +311,48 @@ async def find_range(db: Queryable, channel_id: ChannelId, after: int, upto: int
     return [Post(*row) for row in rows]
 
 
-async def find_pinned(db: Queryable, channel_id: ChannelId) -> list[Post]:
-    """The channel's pinned posts, oldest first."""
-    rows = await db.fetch(
-        f"{_SELECT} WHERE channel_id = %s AND is_pinned AND delete_at = 0 ORDER BY seq",
-        (channel_id,),
-        on=(shards.posts(channel_id),),
-    )
-    return [Post(*row) for row in rows]
+async def find_pinned(db: Queryable, channel_id: ChannelId, *, after: int, limit: int) -> list[Post]:
+    """Up to `limit` of the channel's pinned posts newer than the number `after`, oldest first."""
+    return await _find_run(db, channel_id, "is_pinned AND delete_at = 0 AND seq > %s", (after,), "seq", limit)
 
 
 async def find_threads(db: Queryable, posts: Sequence[Post], *, replies: bool, deleted: bool = False) -> list[Post]:
-    """The roots of the given posts that are not among them and, with `replies`, all posts of those threads."""
+    """The roots of these posts that are not among them and, with `replies`, the newest other posts of their threads."""
     here = {post.id for post in posts}
-    root_ids = {post.root_id or post.id for post in posts if post.root_id or post.reply_count}
-    if not replies:
-        root_ids -= here
-    if not root_ids:
-        return []
-    wanted = "(id = ANY(%s) OR root_id = ANY(%s))" if replies else "id = ANY(%s)"
-    ids = list(root_ids)
-    rows = await db.fetch(
-        f"{_SELECT} WHERE {wanted} {_kept(False, deleted)}",
-        (ids, ids) if replies else (ids,),
-        on={shards.posts(post.channel_id) for post in posts},
-    )
-    return [post for post in (Post(*row) for row in rows) if post.id not in here]
+    on = {shards.posts(post.channel_id) for post in posts}
+    missing = {post.root_id for post in posts if post.root_id} - here
+    touched = {post.root_id or post.id for post in posts if post.root_id or post.reply_count}
+    found: list[Post] = []
+    for wanted, condition, limit in (
+        (missing, "id = ANY(%s)", len(missing)),
+        (touched if replies else (), "root_id = ANY(%s) AND root_id <> ''", limits.REPLIES_ALONG + len(here)),
+    ):
+        if wanted:
+            sql = _bounded(f"{_SIZED} WHERE {condition} AND {_kept(False, deleted)}", "seq DESC")
+            rows = await db.fetch(sql, (list(wanted), limit, 0, limits.LIST_BYTES), on=on)
+            others = [post for post in (Post(*row) for row in rows) if post.id not in here]
+            found += others[: max(len(missing), limits.REPLIES_ALONG)]
+    return found
+
+
+async def find_replies(
+    db: Queryable,
+    root: Post,
+    *,
+    beyond: tuple[str, int] | None,
+    newest_first: bool,
+    limit: int,
+    deleted: bool = False,
+) -> list[Post]:
+    """Up to `limit` replies. beyond: `seq` or `create_at`, and the value after which, in that order, they begin."""
+    order = "seq DESC" if newest_first else "seq"
+    column, value = beyond or ("seq", 2**63 - 1 if newest_first else -1)
+    assert column in ("seq", "create_at")
+    later = f"AND {column} {'<' if newest_first else '>'} %s"
+    sql = _bounded(f"{_SIZED} WHERE root_id = %s AND root_id <> '' AND {_kept(False, deleted)} {later}", order)
+    on = (shards.posts(root.channel_id),)
+    rows = await db.fetch(sql, (root.id, value, limit, 0, limits.LIST_BYTES), on=on)
+    return [Post(*row) for row in rows]
 
 
 async def find_neighbour_ids(
@@ -327,8 +367,8 @@ async def find_neighbour_ids(
     """Ids of the post after `newest_seq` and of the post before `oldest_seq`; '' where there is none."""
     kept = _kept(roots_only, deleted)
     row = await db.fetch_one(
-        f"SELECT (SELECT id FROM posts WHERE channel_id = %s AND seq > %s {kept} ORDER BY seq LIMIT 1),"  # noqa: S608
-        f" (SELECT id FROM posts WHERE channel_id = %s AND seq < %s {kept} ORDER BY seq DESC LIMIT 1)",
+        f"SELECT (SELECT id FROM posts WHERE channel_id = %s AND seq > %s AND {kept} ORDER BY seq LIMIT 1),"  # noqa: S608
+        f" (SELECT id FROM posts WHERE channel_id = %s AND seq < %s AND {kept} ORDER BY seq DESC LIMIT 1)",
         (channel_id, newest_seq, channel_id, oldest_seq),
         on=(shards.posts(channel_id),),
     )
@@ -336,11 +376,13 @@ async def find_neighbour_ids(
 
 
 async def find_participants(db: Queryable, root_ids: Sequence[PostId]) -> dict[str, list[UserId]]:
-    """Authors of the replies of each thread, latest reply first (collapsed threads)."""
+    """Authors of the replies of each thread, latest reply first (collapsed threads): up to limits.PARTICIPANTS."""
     rows = await db.fetch(
-        "SELECT root_id, user_id FROM posts WHERE root_id = ANY(%s) AND delete_at = 0"
-        " GROUP BY root_id, user_id ORDER BY max(seq) DESC",
-        (list(root_ids),),
+        "SELECT root_id, user_id FROM (SELECT root_id, user_id, max(seq) AS latest,"
+        " row_number() OVER (PARTITION BY root_id ORDER BY max(seq) DESC) AS place FROM posts"
+        " WHERE root_id = ANY(%s) AND root_id <> '' AND delete_at = 0 GROUP BY root_id, user_id) placed"
+        " WHERE place <= %s ORDER BY latest DESC",
+        (list(root_ids), limits.PARTICIPANTS),
     )
     found: dict[str, list[UserId]] = {}
     for root_id, user_id in rows:

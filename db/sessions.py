@@ -2,7 +2,7 @@
 
 from msgspec.structs import astuple
 
-from db import shards
+from db import limits, shards
 from db.drivers import Row
 from db.entities import Session, User
 from db.ids import SessionId, UserId
@@ -72,12 +72,25 @@ async def delete_expired(db: Queryable, user_id: UserId, now_ms: int) -> None:
 
 
 async def find_of_user(db: Queryable, user_id: UserId) -> list[Session]:
-    """All sessions of a user, expired ones included, the one used last first."""
+    """The sessions of a user, expired ones included, the one used last first: up to limits.SESSIONS."""
     rows = await db.fetch(
-        f"SELECT {COLUMNS} FROM sessions WHERE user_id = %s ORDER BY last_activity_at DESC, id",  # noqa: S608
-        (user_id,),
+        f"SELECT {COLUMNS} FROM sessions WHERE user_id = %s ORDER BY last_activity_at DESC, id LIMIT %s",  # noqa: S608
+        (user_id, limits.SESSIONS),
     )
     return [Session(*row) for row in rows]
+
+
+async def delete_oldest(db: Queryable, user_id: UserId, keep: SessionId) -> list[SessionId]:
+    """End the sessions of a user beyond limits.SESSIONS, those used longest ago but not `keep`; their ids."""
+    rows = await db.fetch(
+        "SELECT id FROM sessions WHERE user_id = %s AND id <> %s ORDER BY last_activity_at DESC, id DESC"
+        " LIMIT %s OFFSET %s",
+        (user_id, keep, limits.SESSIONS, limits.SESSIONS - 1),
+    )
+    ended: list[SessionId] = [row[0] for row in rows]
+    for session_id in ended:
+        await delete(db, session_id)
+    return ended
 
 
 async def delete_of_user(db: Queryable, user_id: UserId, keep: SessionId | None = None) -> list[SessionId]:

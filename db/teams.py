@@ -2,7 +2,7 @@
 
 from msgspec.structs import astuple
 
-from db import shards
+from db import limits, shards
 from db.drivers import Row
 from db.entities import Team, TeamMember
 from db.ids import TeamId, UserId
@@ -55,12 +55,13 @@ def _shards(row: Row) -> tuple[shards.Shard]:
     return (shards.team(row[0]),)
 
 
-async def find_of_user(db: Queryable, user_id: UserId) -> list[tuple[Team, TeamMember]]:
-    """The teams the user is a member of, by display name, with the membership."""
+async def find_of_user(db: Queryable, user_id: UserId, page: int = 0) -> list[tuple[Team, TeamMember]]:
+    """A page of the teams the user is a member of, by display name, with the membership."""
     rows = await db.fetch(
         f"SELECT {_T}, {_M} FROM teams t JOIN team_members m ON m.team_id = t.id"  # noqa: S608 (constants)
-        " WHERE m.user_id = %s AND m.delete_at = 0 AND t.delete_at = 0 ORDER BY t.display_name, t.id",
-        (user_id,),
+        " WHERE m.user_id = %s AND m.delete_at = 0 AND t.delete_at = 0 ORDER BY t.display_name, t.id"
+        " LIMIT %s OFFSET %s",
+        (user_id, limits.TEAMS, page * limits.TEAMS),
         on=(shards.user_teams(user_id),),
         of=_shards,
     )

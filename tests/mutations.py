@@ -147,9 +147,24 @@ MUTATIONS = (
     Mutation(
         "names in code are mentions",
         "app/mentions.py",
-        '_MENTION.finditer(_CODE.sub(" ", message))',
-        "_MENTION.finditer(message)",
+        "message if markdown.is_plain(message) else markdown.prose(message)",
+        "message",
         ("tests/app/test_mentions.py",),
+    ),
+    Mutation(
+        "punctuation after a name is cut off before it is counted",
+        "app/mentions.py",
+        "whole[1][:MAX_NAME]",
+        "whole[1]",
+        ("tests/app/test_mentions.py",),
+    ),
+    Mutation(
+        "lists of posts have no bound in bytes",
+        "app/postlists.py",
+        "if self._room < 0 and self.posts:",
+        "if self._room < -(1 << 40):",
+        ("tests/api/test_sizes.py::test_lists_of_fat_posts_are_cut_and_walked_on",),
+        _BOTH,
     ),
     Mutation(
         "a direct message mentions nobody",
@@ -564,7 +579,7 @@ MUTATIONS = (
     Mutation(
         "who asks no more is read for",
         "db/loader.py",
-        "            if all(waiter.done() for waiter in waiters):\n                continue\n",
+        "                if all(waiter.done() for waiter in waiters):\n                    continue\n",
         "",
         ("tests/db/test_loader.py::test_who_stops_waiting_harms_nobody_and_is_not_asked_for",),
     ),

@@ -8,11 +8,11 @@ from app.context import Context
 from app.errors import AppError
 from app.permissions import Actor, can_in_channel, require
 from app.version import MATTERMOST_VERSION
+from db import limits
 from db.errors import DatabaseError
 from db.ids import ChannelId, SessionId, UserId, is_id
 
 Data = dict[str, Any]
-MAX_IDS = 1000
 
 
 def ok(seq: int, data: Data | None = None) -> bytes:
@@ -101,7 +101,7 @@ async def _get_statuses(ctx: Context, _session_id: SessionId, _data: Data) -> Da
 
 async def _get_statuses_by_ids(ctx: Context, _session_id: SessionId, data: Data) -> Data:
     user_ids = data.get("user_ids")
-    if not isinstance(user_ids, list) or not 1 <= len(user_ids) <= MAX_IDS or not all(map(is_id, user_ids)):
+    if not isinstance(user_ids, list) or not 1 <= len(user_ids) <= limits.USER_IDS or not all(map(is_id, user_ids)):
         raise _invalid("user_ids")
     found = await statuses.find_many(ctx, [UserId(one) for one in user_ids])
     return {status.user_id: status.status for status in found}

@@ -266,6 +266,7 @@ _EXAMPLES: dict[str, Callable[[World, Rest], Example]] = {
     ),
     "POST /api/v4/posts": _new_post,
     "GET /api/v4/posts/{post_id}": lambda world, _: Example({"post_id": world.post["id"]}),
+    "GET /api/v4/posts/{post_id}/thread": lambda world, _: Example({"post_id": world.post["id"]}),
     "PUT /api/v4/posts/{post_id}": lambda world, who: Example(
         {"post_id": world.post["id"]}, {"id": world.post["id"], **_edit(world, who)}
     ),

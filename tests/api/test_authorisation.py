@@ -58,6 +58,7 @@ MATRIX: dict[str, Expected] = {
     "POST /api/v4/channels/members/{user_id}/view": (401, 200, 200, 200, 200, 200),
     "POST /api/v4/posts": (401, 403, 403, 201, 201, 201),
     "GET /api/v4/posts/{post_id}": (401, 403, 403, 200, 200, 200),
+    "GET /api/v4/posts/{post_id}/thread": (401, 403, 403, 200, 200, 200),
     "PUT /api/v4/posts/{post_id}": (401, 403, 403, 403, 200, 200),
     "PUT /api/v4/posts/{post_id}/patch": (401, 403, 403, 403, 200, 200),
     "POST /api/v4/posts/{post_id}/pin": (401, 403, 403, 200, 200, 200),

@@ -62,6 +62,14 @@ class RateLimiter:
             self.urgent = True
         return Verdict(True, self.limit, -retry_ns // self._interval, after - now_ns, 0)
 
+    def look(self, key: bytes, now_ns: int) -> Verdict:
+        """What `admit` would decide, without counting."""
+        arrival = max(self._arrivals.get(key, 0), now_ns)
+        retry_ns = arrival + self._interval - self._tolerance - now_ns
+        if retry_ns > 0:
+            return Verdict(False, self.limit, 0, arrival - now_ns, retry_ns)
+        return Verdict(True, self.limit, (self._tolerance - arrival + now_ns) // self._interval, arrival - now_ns, 0)
+
     def apply(self, key: bytes, number: int, now_ns: int) -> None:
         """Count in what another worker admitted."""
         arrival = max(self._arrivals.pop(key, 0), now_ns) + number * self._interval

@@ -10,6 +10,7 @@ import pytest
 import requests
 
 from api import throttle
+from api.proxies import Trust
 from api.throttle import TELL_S, Throttle
 from app import events
 from app.config import Config, RateLimitSettings, ServiceSettings
@@ -49,7 +50,8 @@ class Worker:
         limits = {"enable": True, "per_sec": 1, "max_burst": 100, **settings}
         self.ctx = FakeContext(Config(rate_limit_settings=RateLimitSettings(**limits)))
         self.now_ns = 0
-        self.throttle = Throttle(cast(Context, self.ctx), hash_key, lambda: self.now_ns)
+        trust = Trust(lambda: self.ctx.config)
+        self.throttle = Throttle(cast(Context, self.ctx), hash_key, trust, lambda: self.now_ns)
 
     def remaining(
         self, path: str = ME, client: str | None = "198.51.100.7", query: str = "", **headers: str

@@ -18,7 +18,7 @@ from uvicorn.protocols.utils import get_local_addr, get_remote_addr
 from api.answers import Answers
 from api.balance import Balance
 from api.cycle import Cycle
-from api.intake import Flow, Intake
+from api.intake import DISCARD_BYTES, Flow, Intake
 from api.proxies import Trust
 from api.readers import Readers
 from api.throttle import Throttle, error_of, headers_of
@@ -28,8 +28,6 @@ from app.errors import AppError
 MAX_HEADERS = 100
 MAX_HEADER_BYTES = 16_384
 MAX_TAIL_BYTES = 65_536
-DISCARD_BYTES = 50 << 20
-"""So much of a body that nobody wants is read after its answer: what the balancers' samples let through."""
 LINGER_S = 30.0
 LINGER_SILENT_S = 5.0
 """nginx's lingering_time and lingering_timeout."""
@@ -359,8 +357,6 @@ class Connection(HttpToolsProtocol):
         if self.transport is None or self.flow.write_paused or self.transport.is_closing():
             return False
         waited = now - self.since
-        if self.intake.discarding and self.intake.discarded > DISCARD_BYTES:
-            return True
         if self.intake.discarding and now - self.intake.heard_at > LINGER_SILENT_S:
             return True
         if self._discarding_since is not None:

@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any, cast
 from urllib.parse import parse_qs
@@ -18,12 +19,14 @@ from urllib.parse import parse_qs
 import psutil
 import uvloop
 
+from api import connection, readers
 from api import server as api_server
 from api.balance import Balance
 from api.proxies import Trust
 from api.upgrade import Upgrader
 from app.config import Config, RateLimitSettings, ServiceSettings
 from app.errors import AppError
+from cluster.spawn import ALLOCATOR
 
 PATH = "/api/v4/system/ping"
 
@@ -71,7 +74,11 @@ class _Upgrader:
         asyncio.get_running_loop().call_later(0.05, refuse, error)
 
 
-async def _serve(service: dict[str, Any]) -> None:
+async def _serve(service: dict[str, Any], constants: dict[str, float]) -> None:
+    for name, value in constants.items():
+        module, _, name = name.partition(".")
+        assert hasattr({"connection": connection, "readers": readers}[module], name)
+        setattr({"connection": connection, "readers": readers}[module], name, value)
     config = Config(service_settings=ServiceSettings(**service), rate_limit_settings=RateLimitSettings())
     ctx: Any = SimpleNamespace(config=config)
     trust = Trust(lambda: config)
@@ -83,14 +90,19 @@ async def _serve(service: dict[str, Any]) -> None:
 
 
 class Serving:
-    """A process of it. Use as a context manager. service: fields of ServiceSettings. descriptors: how many it may have."""
+    """A process of it. Use as a context manager.
 
-    def __init__(self, descriptors: int = 0, **service: Any) -> None:
+    descriptors: how many it may have. constants: of the product, with other values, by `module.NAME`. service: fields
+    of ServiceSettings.
+    """
+
+    def __init__(self, descriptors: int = 0, constants: Mapping[str, float] | None = None, **service: Any) -> None:
         limit = ["prlimit", f"--nofile={descriptors}"] if descriptors else []
-        self._command = [*limit, sys.executable, "-m", "tests.api.serving", json.dumps(service)]
+        arguments = [json.dumps(service), json.dumps(dict(constants or {}))]
+        self._command = [*limit, sys.executable, "-m", "tests.api.serving", *arguments]
 
     def __enter__(self) -> "Serving":
-        environment = {**os.environ, "PYTHONPATH": os.getcwd()}
+        environment = {**os.environ, **ALLOCATOR, "PYTHONPATH": os.getcwd()}
         self._process = subprocess.Popen(self._command, stdout=subprocess.PIPE, env=environment)
         assert self._process.stdout is not None
         self.port = int(self._process.stdout.readline())
@@ -112,6 +124,10 @@ class Serving:
     def memory_mib(self) -> float:
         """What it holds."""
         return float(self._usage.memory_info().rss) / (1 << 20)
+
+    def descriptors(self) -> int:
+        """How many it has open."""
+        return int(self._usage.num_fds())
 
     def connect(self, receive_bytes: int = 0) -> socket.socket:
         """A connection. receive_bytes: a small window, if not 0."""
@@ -137,4 +153,4 @@ def get(query: str = "", headers: str = "") -> bytes:
 
 
 if __name__ == "__main__":
-    uvloop.run(_serve(json.loads(sys.argv[1])))
+    uvloop.run(_serve(json.loads(sys.argv[1]), json.loads(sys.argv[2])))

@@ -5,7 +5,7 @@ from typing import Any
 
 from falcon.asgi import Request, Response
 
-from api import replies
+from api import answers, replies
 from app.errors import AppError
 
 
@@ -14,6 +14,7 @@ class Pages:
 
     def __init__(self) -> None:
         self._root = files("console").joinpath("root.html").read_bytes()
+        self._policy = answers.policy_of(self._root)
 
     async def __call__(self, req: Request, resp: Response | None, **_: Any) -> None:
         """An unknown route of the API, or a page."""
@@ -29,4 +30,5 @@ class Pages:
             raise AppError("api.context.405.app_error", 405)
         resp.content_type = "text/html; charset=utf-8"
         resp.set_header("Cache-Control", "no-cache")
+        resp.set_header("Content-Security-Policy", self._policy)
         resp.data = self._root

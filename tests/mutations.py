@@ -212,7 +212,7 @@ MUTATIONS = (
     ),
     Mutation(
         "a second Host is taken",
-        "api/server.py",
+        "api/connection.py",
         "            if self._has_host:\n",
         "            if self._has_host and not value:\n",
         ("tests/api/test_http_strictness.py",),
@@ -220,7 +220,7 @@ MUTATIONS = (
     ),
     Mutation(
         "codings beside chunked are taken",
-        "api/server.py",
+        "api/connection.py",
         'value.strip().lower() != b"chunked"',
         'not value.strip().lower().endswith(b"chunked")',
         ("tests/api/test_http_strictness.py",),
@@ -228,8 +228,8 @@ MUTATIONS = (
     ),
     Mutation(
         "an upgrade overtakes a request",
-        "api/server.py",
-        "if unanswered or self._has_body or",
+        "api/connection.py",
+        "if self._came_ahead or self._has_body or",
         "if self._has_body or",
         ("tests/api/test_http_strictness.py",),
         ("postgres",),

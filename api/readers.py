@@ -36,7 +36,9 @@ class Transport(Protocol):
 class Reader(Protocol):
     """A connection. peer: the address that it comes from."""
 
-    transport: Transport
+    @property
+    def transport(self) -> Transport:
+        """Its transport."""
 
     @property
     def peer(self) -> str:

@@ -211,6 +211,20 @@ MUTATIONS = (
         ("postgres",),
     ),
     Mutation(
+        "a pipeline is parsed before it is answered",
+        "api/connection.py",
+        "return not self.is_answering and not self.flow.write_paused",
+        "return not self.flow.write_paused",
+        ("tests/api/test_intake.py",),
+    ),
+    Mutation(
+        "an early answer closes with the body unread",
+        "api/connection.py",
+        "elif self.in_body or self.intake.left:",
+        "elif self.in_body and self.intake.left:",
+        ("tests/api/test_linger.py", "tests/api/test_early_answers.py"),
+    ),
+    Mutation(
         "a second Host is taken",
         "api/connection.py",
         "            if self._has_host:\n",

@@ -1,4 +1,7 @@
-"""nginx and haproxy as processes of a test, by the samples in etc/ with nothing changed but addresses and ports."""
+"""nginx and haproxy as processes of a test, by the samples in etc/ with nothing changed but addresses and ports.
+
+`document` is nginx by the sample of Mattermost's document on high availability.
+"""
 
 import re
 import shutil
@@ -27,6 +30,28 @@ http {{
 """
 
 
+_DOCUMENT = """
+upstream backend {{
+    {servers}
+}}
+server {{
+    listen 127.0.0.1:{port};
+    server_name mattermost.example.com;
+    location / {{
+        client_max_body_size 50M;
+        proxy_set_header Upgrade $http_upgrade;
+        proxy_set_header Connection "upgrade";
+        proxy_set_header Host $http_host;
+        proxy_set_header X-Real-IP $remote_addr;
+        proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+        proxy_set_header X-Forwarded-Proto $scheme;
+        proxy_set_header X-Frame-Options SAMEORIGIN;
+        proxy_pass http://backend;
+    }}
+}}
+"""
+
+
 class Balancer:
     """Either of them in front of nodes. Use as a context manager. nodes: their URLs."""
 
@@ -39,7 +64,7 @@ class Balancer:
         self._process: subprocess.Popen[bytes]
 
     def __enter__(self) -> "Balancer":
-        command = {"nginx": self._nginx, "haproxy": self._haproxy}[self.name]()
+        command = {"nginx": self._nginx, "haproxy": self._haproxy, "document": self._document}[self.name]()
         with (self.directory / "log").open("wb") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, cwd="/", start_new_session=True)
         until(self._serves, 10, f"{self.name} to serve:\n{self.log}")
@@ -47,6 +72,13 @@ class Balancer:
 
     def _nginx(self) -> list[str]:
         text = self._with_nodes(_ETC / "nginx.conf").replace("listen 80;", f"listen 127.0.0.1:{self.port};")
+        return self._nginx_with(text)
+
+    def _document(self) -> list[str]:
+        servers = " ".join(f"server {node};" for node in self._nodes)
+        return self._nginx_with(_DOCUMENT.format(servers=servers, port=self.port))
+
+    def _nginx_with(self, text: str) -> list[str]:
         (self.directory / "site.conf").write_text(text)
         (self.directory / "nginx.conf").write_text(_NGINX.format(d=self.directory))
         program = shutil.which("nginx") or "nginx"

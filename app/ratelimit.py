@@ -65,10 +65,9 @@ class RateLimiter:
     def look(self, key: bytes, now_ns: int) -> Verdict:
         """What `admit` would decide, without counting."""
         arrival = max(self._arrivals.get(key, 0), now_ns)
-        retry_ns = arrival + self._interval - self._tolerance - now_ns
-        if retry_ns > 0:
-            return Verdict(False, self.limit, 0, arrival - now_ns, retry_ns)
-        return Verdict(True, self.limit, (self._tolerance - arrival + now_ns) // self._interval, arrival - now_ns, 0)
+        left = (self._tolerance - (arrival - now_ns)) // self._interval
+        wait_ns = max(0, arrival + self._interval - self._tolerance - now_ns)
+        return Verdict(not wait_ns, self.limit, max(0, left), arrival - now_ns, wait_ns)
 
     def apply(self, key: bytes, number: int, now_ns: int) -> None:
         """Count in what another worker admitted."""

@@ -7,7 +7,7 @@ import pytest
 
 from cluster import page
 from cluster.page import Page, RelayWatch
-from db.board import Seen, Term
+from db.board import Seen, Term, boottime_ns
 
 
 def test_what_the_relay_writes_every_worker_reads(tmp_path: Path) -> None:
@@ -132,6 +132,6 @@ def test_who_spoke_like_a_proxy_is_told_of_for_ten_minutes(tmp_path: Path, monke
         shared.set_stranger(address)
         assert shared.stranger() == address
         assert shared.load(0) is None
-    late_ns = page.boottime_ns() + int(page.STRANGER_S * 1e9) + 1
+    late_ns = boottime_ns() + int(page.STRANGER_S * 1e9) + 1
     monkeypatch.setattr(page, "boottime_ns", lambda: late_ns)
     assert shared.stranger() == ""

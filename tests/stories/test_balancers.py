@@ -30,7 +30,10 @@ PRIVATE = ["127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"]
 @uses("node", "namespaces")
 def cluster() -> Iterator[Cluster]:
     """Three nodes that say for a while that they stop."""
-    settings = {"ClusterSettings": {"DrainGraceS": GRACE_S}, "ServiceSettings": {"TrustedProxies": PRIVATE}}
+    settings: dict[str, dict[str, Any]] = {
+        "ClusterSettings": {"DrainGraceS": GRACE_S},
+        "ServiceSettings": {"TrustedProxies": PRIVATE},
+    }
     with PgCluster(0) as servers, Cluster(servers, config=settings) as cluster:
         yield cluster
 

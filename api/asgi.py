@@ -132,7 +132,7 @@ class Headers:
     async def process_response(self, req: Request, resp: Response, _resource: object, _succeeded: bool) -> None:
         """Set the headers."""
         version_id = self._ctx.client_config.version_id
-        resp.set_headers(replies.common_headers(req.method, req.context.request_id, version_id))
+        resp.set_headers(replies.common_headers(req.context.request_id, version_id))
 
 
 async def _on_app_error(req: Request, resp: Response, error: AppError, _params: dict[str, Any]) -> None:

@@ -1,21 +1,28 @@
-"""One request and its answer on a connection, where uvicorn's own way costs more than the rest of the request.
+"""One request and its answer on a connection: what uvicorn's does, in one write, and with what every answer carries.
 
-An answer whose length is known goes out in one write: uvicorn writes head and body apart, which are two packets and two
-wake-ups of the client. Everything else (streams, HEAD, 304) goes uvicorn's way.
+The head is made when the first part of the body is there. So an answer that is whole by then leaves in one packet with
+its head (uvicorn's way would be two, and two wake-ups of the client), and can be packed (`answers.py`).
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
+
+from api.answers import Answers
 
 if TYPE_CHECKING:
     from uvicorn._types import ASGISendEvent, HTTPResponseStartEvent
 
+_BODILESS = frozenset({204, 304})
+
 
 class Cycle(RequestResponseCycle):
-    """See the module."""
+    """See the module. `on_response` is told when the answer is whole; to close the connection is the connection's."""
 
-    _head: bytes | None = None
+    def __init__(self, *, answers: Answers, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._answers = answers
+        self._start: HTTPResponseStartEvent | None = None
 
     async def send(self, message: "ASGISendEvent") -> None:
         """ASGI's send."""
@@ -23,54 +30,68 @@ class Cycle(RequestResponseCycle):
             await self.flow.drain()
         if self.disconnected:
             return
-        if message["type"] == "http.response.start" and not self.response_started:
-            self._head = self._head_of(message)
-            if self._head is not None:
+        if message["type"] == "http.response.start" and self._start is None:
+            self._start = message
+        elif message["type"] == "http.response.body" and self._start is not None and not self.response_complete:
+            body, more = message.get("body", b""), message.get("more_body", False)
+            if self.response_started:
+                self._write(b"", body, more=more)
                 return
-        elif self._head is not None and message["type"] == "http.response.body":
-            head, self._head = self._head, None
-            body = message.get("body", b"")
-            if len(body) == self.expected_content_length and not message.get("more_body", False):
-                self.transport.write(head + body)
-                self._complete()
-                return
-            self.transport.write(head)
-        await super().send(message)
+            packed = None if more else await self._answers.packed(self.scope, self._start, body)
+            if not self.disconnected:
+                self._begin(self._start, body, packed, more=more)
+        else:
+            raise RuntimeError(f"ASGI message {message['type']!r} is out of turn")
 
-    def _head_of(self, message: "HTTPResponseStartEvent") -> bytes | None:
-        """The head, and the state that goes with it; None when the answer's length is not known."""
-        parts = [STATUS_LINE[message["status"]]]
-        lines = 2
-        length = close = None
-        for headers in (self.default_headers, message.get("headers", ())):
+    def _begin(self, start: "HTTPResponseStartEvent", body: bytes, packed: bytes | None, *, more: bool) -> None:
+        """Write the head and what there is of the body. packed: the body as it is sent, when it is gzip."""
+        given: dict[bytes, bytes] = {}
+        lines = [STATUS_LINE[start["status"]]]
+        for headers in (self.default_headers, start.get("headers", ())):
             for name, value in headers:
-                if name == b"content-length":
-                    length = value
-                elif name in (b"transfer-encoding", b"connection"):
-                    close = value
-                parts += (name, b": ", value, b"\r\n")
-                lines += 1
-        if length is None or self.scope["method"] == "HEAD" or close not in (None, b"close"):
-            return None
-        if close is not None:
+                given[name] = value
+                if packed is not None and name == b"content-length":
+                    value = b"%d" % len(packed)
+                lines.append(b"%b: %b\r\n" % (name, value))
+        head = b"".join(lines)
+        if head.count(b"\n") != len(lines) or head.count(b"\r") != len(lines):
+            raise RuntimeError("a header holds a line break")
+        head += self._answers.standing(self.scope, given)
+        length = given.get(b"content-length")
+        if packed is not None:
+            body = packed
+            head += b"content-encoding: gzip\r\n"
+            length = b"%d" % len(packed)
+        if self.waiting_for_100_continue and self.more_body:
+            self.keep_alive = (
+                False  # whether the body comes after all is the client's to choose: no next request is sure
+            )
+        if b"close" in given.get(b"connection", b""):
             self.keep_alive = False
         elif not self.keep_alive:
-            parts.append(b"connection: close\r\n")
-            lines += 1
-        parts.append(b"\r\n")
-        head = b"".join(parts)
-        if head.count(b"\n") != lines or head.count(b"\r") != lines:
-            raise RuntimeError("a header holds a line break")
+            head += b"connection: close\r\n"
+        bodiless = self.scope["method"] == "HEAD" or start["status"] in _BODILESS
+        self.chunked_encoding = length is None and not bodiless
+        self.expected_content_length = 0 if bodiless else int(length or 0)
+        if self.chunked_encoding:
+            head += b"transfer-encoding: chunked\r\n"
         self.response_started = True
         self.waiting_for_100_continue = False
-        self.chunked_encoding = False
-        self.expected_content_length = int(length)
-        return head
+        self._write(head + b"\r\n", body, more=more)
 
-    def _complete(self) -> None:
-        self.expected_content_length = 0
-        self.response_complete = True
-        self.message_event.set()
-        if not self.keep_alive:
-            self.transport.close()
-        self.on_response()
+    def _write(self, head: bytes, body: bytes, *, more: bool) -> None:
+        if self.scope["method"] == "HEAD":
+            body = b""
+        elif self.chunked_encoding:
+            body = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
+            if not more:
+                body += b"0\r\n\r\n"
+        else:
+            self.expected_content_length -= len(body)
+            if self.expected_content_length < 0 or (self.expected_content_length and not more):
+                raise RuntimeError("the answer is not as long as its Content-Length says")
+        self.transport.write(head + body)
+        if not more:
+            self.response_complete = True
+            self.message_event.set()
+            self.on_response()

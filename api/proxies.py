@@ -2,14 +2,37 @@
 
 A header of a proxy counts only when the peer is one of ServiceSettings.TrustedProxies, and of a list in it only what
 they wrote: everything before the last address that is none of ours may be the client's own invention.
+
+A peer that speaks like a proxy without being one of ours is told of (`Trust.note`): either it is a proxy that somebody
+forgot to name, and then all of its clients look like one, or a client that invents.
 """
 
-from collections.abc import Sequence
+import logging
+import re
+from collections.abc import Callable, Sequence
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 from falcon.asgi import Request
 
 from app.config import Config
+
+log = logging.getLogger(__name__)
+
+SETTING = "ServiceSettings.TrustedProxies"
+_ADDRESSES = 4096
+_TOLD = 32
+_OTHER_NAMES = (b"x-forwarded-for", b"x-forwarded-proto", b"x-real-ip", b"forwarded")
+# Where a proxy of one's own stands. A stranger of the Internet who sends such headers is none, and colours nothing.
+_NEAR = [
+    ip_network(one)
+    for one in (
+        *("127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "169.254.0.0/16"),
+        *("::1/128", "fc00::/7", "fe80::/10"),
+    )
+]
+# As gateways write them: 192.0.2.1:443 (Azure), [2001:db8::1]:443, [2001:db8::1].
+_WITH_PORT = re.compile(r"(?:\[([0-9A-Fa-f:.]+(?:%\w+)?)\]|([0-9.]+))(?::\d{1,5})?")
 
 
 class Proxies:
@@ -69,11 +92,82 @@ class Proxies:
         return any(address in network for network in self._networks)
 
 
+class Trust:
+    """`Proxies` by the configuration of now. report: tells the node of an address that may be a forgotten one."""
+
+    def __init__(self, config: Callable[[], Config], report: Callable[[str], None] = lambda _address: None) -> None:
+        self._now = config
+        self._report = report
+        self._told: set[str] = set()
+        self._renew()
+
+    def _renew(self) -> None:
+        self._config = self._now()
+        proxies = Proxies(self._config)
+        self._headers = proxies.headers
+        self._names = frozenset([*proxies.headers, *_OTHER_NAMES])
+        self._trusts = lru_cache(_ADDRESSES)(proxies.trusts)
+        self._client = lru_cache(_ADDRESSES)(proxies.client)
+
+    @property
+    def names(self) -> frozenset[bytes]:
+        """Headers, as in ASGI, that only proxies send."""
+        return self._names
+
+    @property
+    def headers(self) -> tuple[bytes, ...]:
+        """See `Proxies`."""
+        if self._config is not self._now():
+            self._renew()
+        return self._headers
+
+    def trusts(self, address: str) -> bool:
+        """See `Proxies`."""
+        if self._config is not self._now():
+            self._renew()
+        return self._trusts(address)
+
+    def client(self, peer: str, said: Sequence[bytes]) -> str:
+        """See `Proxies`."""
+        if self._config is not self._now():
+            self._renew()
+        return self._client(peer, tuple(said))
+
+    def is_forgotten(self, peer: str) -> bool:
+        """Whether a peer that speaks like a proxy is likely to be one that nobody has named."""
+        return not self.trusts(peer) and _is_near(peer)
+
+    def note(self, peer: str) -> None:
+        """This peer has sent a header that only proxies send."""
+        if self.trusts(peer):
+            return
+        if _is_near(peer):
+            self._report(peer)
+        if peer not in self._told and len(self._told) < _TOLD:
+            self._told.add(peer)
+            log.warning(
+                "forwarded headers do not count: their sender is no trusted proxy",
+                extra={"peer": peer, "setting": SETTING},
+            )
+
+
 def _parse(text: str) -> IPv4Address | IPv6Address | None:
-    """An address; what came in over IPv4 at a socket for both kinds is IPv4."""
+    """An address, with or without a port; what came in over IPv4 at a socket for both kinds is IPv4."""
     try:
         address = ip_address(text)
     except ValueError:
-        return None
+        found = _WITH_PORT.fullmatch(text)
+        if found is None:
+            return None
+        try:
+            address = ip_address(found[1] or found[2])
+        except ValueError:
+            return None
     mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
     return mapped or address
+
+
+@lru_cache(_ADDRESSES)
+def _is_near(peer: str) -> bool:
+    address = _parse(peer)
+    return address is not None and any(address in network for network in _NEAR)

@@ -31,17 +31,9 @@ def ok(resp: Response) -> None:
     send(resp, wire.OK)
 
 
-def common_headers(method: str, request_id: str, version_id: str) -> dict[str, str]:
-    """What every reply carries; on GET also that it is not to be kept."""
-    headers = {
-        "X-Request-Id": request_id,
-        "X-Version-Id": version_id,
-        "Vary": "Accept-Encoding",
-        "X-Content-Type-Options": "nosniff",
-    }
-    if method == "GET":
-        headers["Expires"] = "0"
-    return headers
+def common_headers(request_id: str, version_id: str) -> dict[str, str]:
+    """What every reply of the application says of itself; `answers.py` adds what never changes."""
+    return {"X-Request-Id": request_id, "X-Version-Id": version_id}
 
 
 def error_body(error: AppError, request_id: str | None) -> bytes:
@@ -64,9 +56,12 @@ def send_error(req: Request, resp: Response, error: AppError) -> None:
 
 
 def not_modified(req: Request, resp: Response, *parts: object) -> bool:
-    """Set the ETag; True, with a 304, when the client has this very state already."""
+    """Set the ETag; True, with a 304, when the client has this very state already.
+
+    It is weak: the same state leaves as it is, or as gzip.
+    """
     tag = ".".join(str(part) for part in parts)
-    resp.etag = tag
+    resp.etag = f'W/"{tag}"'
     wanted: Iterable[str] = (str(one) for one in req.if_none_match or ())
     if not any(one in (tag, "*") for one in wanted):
         return False
@@ -74,8 +69,8 @@ def not_modified(req: Request, resp: Response, *parts: object) -> bool:
     return True
 
 
-def raw_error(error: AppError, headers: Sequence[tuple[bytes, bytes]] = ()) -> bytes:
-    """A whole HTTP response with Mattermost's error JSON, after which the connection ends."""
+def raw_error(error: AppError, headers: Sequence[tuple[bytes, bytes]], lines: bytes) -> bytes:
+    """A whole HTTP response with Mattermost's error JSON, after which the connection ends. lines: more of its head."""
     request_id = new_id()
     body = error_body(error, request_id)
     retry = f"Retry-After: {error.retry_after_s}\r\n" if error.retry_after_s is not None else ""
@@ -85,4 +80,4 @@ def raw_error(error: AppError, headers: Sequence[tuple[bytes, bytes]] = ()) -> b
         f"{retry}Connection: close\r\n"
     )
     more = b"".join(b"%b: %b\r\n" % one for one in headers)
-    return head.encode() + more + b"\r\n" + body
+    return head.encode() + more + lines + b"\r\n" + body

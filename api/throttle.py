@@ -5,20 +5,23 @@
                      every 100 ms: how many of each key were admitted, by the bus, to all other api workers
 
 Keys are hashes under a key of the installation: neither addresses nor tokens leave the worker.
+
+By address a peer that seems to be a proxy which nobody named (`Trust.is_forgotten`) would be one client with all whom
+it speaks for. Of such a one only what fails counts: guesses are limited, the people behind it are not locked out.
 """
 
 import asyncio
 import itertools
 import time
 from collections.abc import Callable
-from functools import lru_cache, partial
+from functools import partial
 from hashlib import blake2b
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from falcon.asgi import Request
 
 from api import auth, params, replies
-from api.proxies import Proxies
+from api.proxies import Trust
 from app import events
 from app.context import Context
 from app.errors import AppError
@@ -26,65 +29,95 @@ from app.ratelimit import RateLimiter, Verdict
 from db.ids import new_id
 
 if TYPE_CHECKING:
-    from uvicorn._types import ASGI3Application, ASGIReceiveCallable, ASGISendCallable, HTTPScope
+    from uvicorn._types import ASGI3Application, ASGIReceiveCallable, ASGISendCallable, ASGISendEvent, HTTPScope
 
 TELL_S = 0.1
 # Load balancers take a node that does not answer these out. With a query they may ask the database, and count.
 PINGS = frozenset({"/api/v4/system/ping", "/api/v3/general/ping"})
-_ADDRESSES = 4096
+_FAILED = 400
 _LONGEST = 512
 
 Headers = list[tuple[bytes, bytes]]
 
 
+class _Key(NamedTuple):
+    """only_failures: a request counts when its answer says that it failed."""
+
+    key: bytes
+    only_failures: bool
+
+
 class Throttle:
     """hash_key: the same in all workers of the cluster. now_ns: of a clock that only goes forward."""
 
-    def __init__(self, ctx: Context, hash_key: bytes, now_ns: Callable[[], int] = time.monotonic_ns) -> None:
+    def __init__(
+        self, ctx: Context, hash_key: bytes, trust: Trust, now_ns: Callable[[], int] = time.monotonic_ns
+    ) -> None:
         self._ctx = ctx
         self._hash_key = hash_key
+        self._trust = trust
         self._now_ns = now_ns
         settings = ctx.config.rate_limit_settings
         self._by_user, self._by_address = settings.vary_by_user, settings.vary_by_remote_addr
         self._header = settings.vary_by_header.lower().encode()
         self._limiter = RateLimiter(settings.per_sec, settings.max_burst, settings.memory_store_size)
         self._timer: asyncio.TimerHandle | None = None
-        self._renew()
-
-    def _renew(self) -> None:
-        """By the configuration of now: who our proxies are is applied live."""
-        self._config = self._ctx.config
-        self._proxies = Proxies(self._config)
-        self._client = lru_cache(_ADDRESSES)(self._proxies.client)
 
     def check(self, scope: "HTTPScope") -> Verdict | None:
         """Count a request; None for one that does not count."""
+        found = self._key_of(scope)
+        return None if found is None else self._decide(found)
+
+    def screen(self, app: "ASGI3Application", scope: "HTTPScope") -> "tuple[ASGI3Application, Headers]":
+        """Count a request: what is to answer it, and the headers that go with the answer."""
+        found = self._key_of(scope)
+        if found is None:
+            return app, []
+        verdict = self._decide(found)
+        if not verdict.admitted:
+            return partial(self._refuse, verdict), headers_of(verdict)
+        return partial(self._watch, app, found.key) if found.only_failures else app, headers_of(verdict)
+
+    def _key_of(self, scope: "HTTPScope") -> _Key | None:
         path = scope["path"]
         if not path.startswith("/api/") or (path.rstrip("/") in PINGS and not scope["query_string"]):
             return None
-        key = self._key(scope)
-        if key is None:
-            return None
+        return self._key(scope)
+
+    def _decide(self, found: _Key) -> Verdict:
+        return self._limiter.look(found.key, self._now_ns()) if found.only_failures else self._admit(found.key)
+
+    def _admit(self, key: bytes) -> Verdict:
         verdict = self._limiter.admit(key, self._now_ns())
         if verdict.admitted:
             self._tell_soon()
         return verdict
 
-    def screen(self, app: "ASGI3Application", scope: "HTTPScope") -> "tuple[ASGI3Application, Headers]":
-        """Count a request: what is to answer it, and the headers that go with the answer."""
-        verdict = self.check(scope)
-        if verdict is None:
-            return app, []
-        return app if verdict.admitted else partial(self._refuse, verdict), headers_of(verdict)
+    async def _watch(
+        self,
+        app: "ASGI3Application",
+        key: bytes,
+        scope: "HTTPScope",
+        receive: "ASGIReceiveCallable",
+        send: "ASGISendCallable",
+    ) -> None:
+        """Count the request when it fails."""
+
+        async def watched(message: "ASGISendEvent") -> None:
+            if message["type"] == "http.response.start" and message["status"] >= _FAILED:
+                self._admit(key)
+            await send(message)
+
+        await app(scope, receive, watched)
 
     async def _refuse(
-        self, verdict: Verdict, scope: "HTTPScope", _receive: "ASGIReceiveCallable", send: "ASGISendCallable"
+        self, verdict: Verdict, _scope: "HTTPScope", _receive: "ASGIReceiveCallable", send: "ASGISendCallable"
     ) -> None:
         """An ASGI application that says so."""
         request_id = new_id()
         body = replies.error_body(error_of(verdict), request_id)
         headers = {
-            **replies.common_headers(scope["method"], request_id, self._ctx.client_config.version_id),
+            **replies.common_headers(request_id, self._ctx.client_config.version_id),
             "Content-Type": replies.JSON,
             "Content-Length": str(len(body)),
         }
@@ -94,20 +127,21 @@ class Throttle:
 
     # Keys ----------------------------------------------------------------------------------------------------------
 
-    def _key(self, scope: "HTTPScope") -> bytes | None:
+    def _key(self, scope: "HTTPScope") -> _Key | None:
         """By what Mattermost tells clients apart: the token, else the address, and a header; None: by nothing."""
-        if self._config is not self._ctx.config:
-            self._renew()
         who = b""
+        only_failures = False
         if self._by_user and (token := _token(scope)):
             who = b"token " + token.encode("utf-8", "surrogatepass")
         elif self._by_address and (client := scope["client"]) is not None:
-            said = tuple(_header(scope, name)[-_LONGEST:] for name in self._proxies.headers)
-            who = b"client " + self._client(client[0], said).encode()
+            said = [_header(scope, name)[-_LONGEST:] for name in self._trust.headers]
+            who = b"client " + self._trust.client(client[0], said).encode()
+            only_failures = any(said) and self._trust.is_forgotten(client[0])
         value = _header(scope, self._header).lower() if self._header else b""
         if not who and not value:
             return None
-        return blake2b(who + b"\n" + value, digest_size=events.KEY_BYTES, key=self._hash_key).digest()
+        key = blake2b(who + b"\n" + value, digest_size=events.KEY_BYTES, key=self._hash_key).digest()
+        return _Key(key, only_failures)
 
     # The other workers ---------------------------------------------------------------------------------------------
 

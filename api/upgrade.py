@@ -8,12 +8,12 @@ import asyncio
 import contextlib
 import logging
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qs, urlsplit
 
-from api import auth, replies
+from api import auth
 from app import errors, sessions
 from app.context import Context
 from app.errors import AppError
@@ -57,24 +57,24 @@ class Upgrader:
         self._handover = handover
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def start(self, transport: asyncio.Transport, request: Request) -> None:
-        """Take the transport over; it is answered, or given away, in a task."""
+    def start(self, transport: asyncio.Transport, request: Request, refuse: Callable[[AppError], None]) -> None:
+        """Take the transport over; it is given away in a task, or given back to `refuse`."""
         transport.pause_reading()
-        task = asyncio.get_running_loop().create_task(self._run(transport, request))
+        task = asyncio.get_running_loop().create_task(self._run(transport, request, refuse))
         transport.set_protocol(_Waiting(task))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _run(self, transport: asyncio.Transport, request: Request) -> None:
+    async def _run(self, transport: asyncio.Transport, request: Request, refuse: Callable[[AppError], None]) -> None:
         try:
             upgrade = await self._prepare(transport, request)
             sock = transport.get_extra_info("socket")
             if not await self._handover.offer(sock.fileno(), upgrade):
                 raise errors.server_busy(retry_after_s=1 + secrets.randbelow(MAX_RETRY_AFTER_S))
         except AppError as error:
-            _answer(transport, error)
+            refuse(error)
         except DatabaseError:
-            _answer(transport, errors.server_busy())
+            refuse(errors.server_busy())
         except Exception:
             log.exception("an upgrade failed")
             transport.abort()
@@ -123,11 +123,6 @@ class _Waiting(asyncio.Protocol):
         """The client went away, or the socket was given away (then the task is done)."""
         if exc is not None:
             self._task.cancel()
-
-
-def _answer(transport: asyncio.Transport, error: AppError) -> None:
-    transport.write(replies.raw_error(error))
-    transport.close()
 
 
 def _cookies(header: str) -> dict[str, str]:

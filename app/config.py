@@ -33,16 +33,18 @@ class ServiceSettings(Section, frozen=True):
     maximum_login_attempts: Positive = 10
     maximum_payload_size_bytes: Annotated[int, Meta(ge=1024, le=1 << 30)] = 300_000
     read_timeout: Positive = 300
-    idle_timeout: Positive = 60
+    idle_timeout: Positive = 75
+    """Seconds for which a connection is kept that asks nothing."""
+    proxy_idle_timeout: Positive = 620
+    """The same for trusted proxies: longer than any of them keeps one (Google's load balancers: 600 s)."""
     header_timeout: Positive = 10
     allow_cors_from: str = ""
     cors_exposed_headers: str = ""
     cors_allow_credentials: bool = False
     cors_debug: bool = False
-    trusted_proxies: list[str] = key(
-        "TrustedProxies",
-        ["127.0.0.0/8", "::1/128", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"],
-    )
+    tls_strict_transport: bool = key("TLSStrictTransport", False)
+    tls_strict_transport_max_age: NotNegative = key("TLSStrictTransportMaxAge", 63_072_000)
+    trusted_proxies: list[str] = key("TrustedProxies", ["127.0.0.0/8", "::1/128"])
     trusted_proxy_ip_header: Annotated[list[str], Meta(max_length=16)] = key(
         "TrustedProxyIPHeader", ["X-Forwarded-For", "X-Real-IP"]
     )
@@ -218,6 +220,7 @@ RESTART_NEEDED = frozenset(
         "ServiceSettings.HeaderTimeout",
         "ServiceSettings.ReadTimeout",
         "ServiceSettings.IdleTimeout",
+        "ServiceSettings.ProxyIdleTimeout",
         "LocalizationSettings.DefaultServerLocale",
         "SqlSettings.DriverName",
         "ClusterSettings",

@@ -62,6 +62,13 @@ class RateLimiter:
             self.urgent = True
         return Verdict(True, self.limit, -retry_ns // self._interval, after - now_ns, 0)
 
+    def look(self, key: bytes, now_ns: int) -> Verdict:
+        """What `admit` would decide, without counting."""
+        arrival = max(self._arrivals.get(key, 0), now_ns)
+        left = (self._tolerance - (arrival - now_ns)) // self._interval
+        wait_ns = max(0, arrival + self._interval - self._tolerance - now_ns)
+        return Verdict(not wait_ns, self.limit, max(0, left), arrival - now_ns, wait_ns)
+
     def apply(self, key: bytes, number: int, now_ns: int) -> None:
         """Count in what another worker admitted."""
         arrival = max(self._arrivals.pop(key, 0), now_ns) + number * self._interval

@@ -92,6 +92,7 @@ class Condition:
             files_bad=not self._files_good,
             workers_missing=self._relay.is_a_worker_missing(),
             crashing=self._page.crashing,
+            stranger=self._page.stranger(),
             repairs=0 if link is None else link.repairs,
             drops=self._relay.dropped + (0 if link is None else link.dropped),
             late_turns=self._relay.late_turns,

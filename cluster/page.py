@@ -5,13 +5,15 @@
           32  polled: when the last poll of the outbox that was applied had been sent, ns
           40  1 while the master does not answer              48  1 while the relay has not joined the cluster yet
           56  1 while reads go on without a master            64  1 while a child of the node crashes at each start
+          72  address (16 bytes) that spoke like a proxy without being one of TrustedProxies, and when, ns
 
         1024+  connections + 1 of each api worker, 0 while it does not serve
         3072   the master's term: number * 2^32 + timeline         3080  which replicas the following is about
         3088+  of each replica: replayed position, lag in ms, time of the probe in ns
 
-Every field is an aligned 8-byte integer with one writer at a time, so a read is never torn. Times are CLOCK_BOOTTIME,
-which goes on while the machine sleeps. The file is made by the supervisor and outlives every process but it.
+Every field is an aligned 8-byte integer with one writer at a time, so a read is never torn (but for the stranger, whom
+any api worker may write: of two at once it may show a mixture until the next one). Times are CLOCK_BOOTTIME, which goes
+on while the machine sleeps. The file is made by the supervisor and outlives every process but it.
 """
 
 import mmap
@@ -19,6 +21,7 @@ import os
 import struct
 import time
 from collections.abc import Callable
+from ipaddress import IPv6Address, ip_address
 from pathlib import Path
 
 from db.board import MAX_REPLICAS, Seen, Term, boottime_ns
@@ -36,6 +39,7 @@ _FIELD = struct.Struct("=Q")
     _JOINING_AT,
     _DEGRADED_AT,
     _CRASHING_AT,
+    _STRANGER_AT,
     _LOADS_AT,
 ) = (
     0,
@@ -47,6 +51,7 @@ _FIELD = struct.Struct("=Q")
     48,
     56,
     64,
+    72,
     1024,
 )
 _TERM_AT, _SERVERS_AT, _REPLICAS_AT = 3072, 3080, 3088
@@ -54,6 +59,8 @@ _REPLICA_BYTES = 3 * _FIELD.size
 _RELAY_SILENT_S = 3.0
 _LOST_S = 2.0
 _WAKE_S = 1.0
+STRANGER_S = 600.0
+"""For so long a peer is told of that spoke like a proxy."""
 
 
 def create(path: Path) -> None:
@@ -141,6 +148,22 @@ class Page:
     def set_crashing(self, crashing: bool) -> None:
         """By the supervisor."""
         self._set(_CRASHING_AT, int(crashing))
+
+    def stranger(self) -> str:
+        """Who spoke like a proxy lately without being one of TrustedProxies; '' while nobody did."""
+        seen_ns = self._get(_STRANGER_AT + 2 * _FIELD.size)
+        if not seen_ns or boottime_ns() - seen_ns > STRANGER_S * 1e9:
+            return ""
+        address = ip_address(self._map[_STRANGER_AT : _STRANGER_AT + 2 * _FIELD.size])
+        assert isinstance(address, IPv6Address)
+        return str(address.ipv4_mapped or address)
+
+    def set_stranger(self, address: str) -> None:
+        """By an api worker."""
+        spoken = ip_address(address)
+        packed = spoken.packed if spoken.version == 6 else b"\0" * 10 + b"\xff\xff" + spoken.packed
+        self._map[_STRANGER_AT : _STRANGER_AT + 2 * _FIELD.size] = packed
+        self._set(_STRANGER_AT + 2 * _FIELD.size, boottime_ns())
 
     def load(self, worker: int) -> int | None:
         """Connections of an api worker; None while it does not serve."""

@@ -24,6 +24,8 @@ class Facts:
     files_bad: bool = False
     workers_missing: bool = False
     crashing: bool = False
+    stranger: str = ""
+    """Who speaks like a proxy and is not in TrustedProxies; '': nobody."""
     repairs: int = 0
     drops: int = 0
     late_turns: int = 0
@@ -71,5 +73,6 @@ class Reasons:
             "slow_loop": self._late_turns.see(facts.late_turns, now),
             "worker_restarting": facts.workers_missing or restarted,
             "files_error": facts.files_bad,
+            f"untrusted_proxy ({facts.stranger} is not in ServiceSettings.TrustedProxies)": bool(facts.stranger),
         }
         return [word for word, applies in found.items() if applies]

@@ -111,6 +111,7 @@ class ApiWorker(ServingWorker):
         """See `Worker`."""
         from api.asgi import create_app
         from api.balance import Balance
+        from api.proxies import Trust
         from api.server import create_server, serve
         from api.throttle import Throttle
         from api.upgrade import Upgrader
@@ -118,14 +119,16 @@ class ApiWorker(ServingWorker):
         from cluster.loads import PageLoads, PeerSender
 
         ctx, bus, watch = await self.build(self._on_messages, lambda: None, BATCH_CONNECTIONS)
-        if ctx.config.rate_limit_settings.enable:
-            self.throttle = Throttle(ctx, await self._installation(ctx.db))
         paths, index = self.start.paths, int(self.name.removeprefix("api"))
+        page = Page(paths.page, writable=True)
+        trust = Trust(lambda: ctx.config, page.set_stranger)
+        if ctx.config.rate_limit_settings.enable:
+            self.throttle = Throttle(ctx, await self._installation(ctx.db), trust)
         sockets = UpgradeSender([paths.handover(f"ws{one}") for one in range(self.start.ws_workers)])
         peers = PeerSender([paths.handover(f"api{one}") for one in range(self.start.workers)])
-        loads = PageLoads(Page(paths.page, writable=True), index, self.start.workers)
+        loads = PageLoads(page, index, self.start.workers)
         balance = Balance(index, loads, peers)
-        self.server = create_server(create_app(ctx), ctx, Upgrader(ctx, sockets), balance, self.throttle)
+        self.server = create_server(create_app(ctx), ctx, Upgrader(ctx, sockets), balance, trust, self.throttle)
         handed, listener = self.inherited
         receiver = Receiver(
             handed,
@@ -133,7 +136,7 @@ class ApiWorker(ServingWorker):
             lambda: balance.connections,
             lambda change: balance.opened() if change > 0 else balance.closed(),
         )
-        serving = asyncio.create_task(serve(self.server, listener, ctx))
+        serving = asyncio.create_task(serve(self.server, listener, ctx, trust))
         ready()
         stopping = asyncio.create_task(self.stop_asked.wait())
         await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -169,7 +172,12 @@ class ApiWorker(ServingWorker):
         if self.server is None:
             return {}
         state = self.server.server_state
-        return {"requests": state.total_requests, "connections": len(state.connections)}
+        return {
+            "requests": state.total_requests,
+            "connections": len(state.connections),
+            "slow_readers": len(self.server.readers),
+            "slow_readers_cut": self.server.readers.cut,
+        }
 
 
 class WsWorker(ServingWorker):

@@ -16,6 +16,8 @@ from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
 PARENT_VARIABLE = "MMNODE_SUPERVISOR_PID"
+ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": "1048576"}
+"""glibc moves this threshold up to 32 MiB by itself; from then on what large answers took is never given back."""
 FATAL_STATUS = 78
 """Of a worker, then of its node: starting it again is no use before somebody has changed something (EX_CONFIG)."""
 
@@ -55,7 +57,7 @@ def start_worker(
         pass_fds=descriptors,
         stdin=subprocess.DEVNULL,
         start_new_session=True,  # Ctrl-C is the supervisor's to handle
-        env={**os.environ, PARENT_VARIABLE: str(os.getpid())},
+        env={**ALLOCATOR, **os.environ, PARENT_VARIABLE: str(os.getpid())},
     )
 
 

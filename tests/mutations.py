@@ -248,8 +248,22 @@ MUTATIONS = (
         ("postgres",),
     ),
     Mutation(
+        "a pipeline is parsed before it is answered",
+        "api/connection.py",
+        "return not self.is_answering and not self.flow.write_paused",
+        "return not self.flow.write_paused",
+        ("tests/api/test_intake.py",),
+    ),
+    Mutation(
+        "an early answer closes with the body unread",
+        "api/connection.py",
+        "elif self.in_body or self.intake.left:",
+        "elif self.in_body and self.intake.left:",
+        ("tests/api/test_linger.py", "tests/api/test_early_answers.py"),
+    ),
+    Mutation(
         "a second Host is taken",
-        "api/server.py",
+        "api/connection.py",
         "            if self._has_host:\n",
         "            if self._has_host and not value:\n",
         ("tests/api/test_http_strictness.py",),
@@ -257,7 +271,7 @@ MUTATIONS = (
     ),
     Mutation(
         "codings beside chunked are taken",
-        "api/server.py",
+        "api/connection.py",
         'value.strip().lower() != b"chunked"',
         'not value.strip().lower().endswith(b"chunked")',
         ("tests/api/test_http_strictness.py",),
@@ -265,8 +279,8 @@ MUTATIONS = (
     ),
     Mutation(
         "an upgrade overtakes a request",
-        "api/server.py",
-        "if unanswered or self._has_body or",
+        "api/connection.py",
+        "if self._came_ahead or self._has_body or",
         "if self._has_body or",
         ("tests/api/test_http_strictness.py",),
         ("postgres",),

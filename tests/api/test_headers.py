@@ -47,6 +47,17 @@ def test_what_is_read_expires_at_once(world: World, operation: Operation) -> Non
 
 
 @every_operation
+def test_no_reply_of_the_api_is_kept_by_anybody_but_by_its_etag(world: World, operation: Operation) -> None:
+    for response in _answers(world, operation):
+        kept = "no-cache, private" if "ETag" in response.headers else "no-store"
+        assert response.headers["Cache-Control"] == kept
+        assert response.headers["X-Frame-Options"] == "SAMEORIGIN"
+        assert response.headers["Referrer-Policy"] == "no-referrer"
+        assert response.headers["Content-Security-Policy"] == "default-src 'none'; frame-ancestors 'none'"
+        assert "Strict-Transport-Security" not in response.headers
+
+
+@every_operation
 def test_every_reply_is_json(world: World, operation: Operation) -> None:
     for response in _answers(world, operation):
         assert response.headers["Content-Type"] == "application/json"
@@ -137,7 +148,7 @@ def test_a_weak_etag_and_one_in_a_list_count_too(world: World, number: int) -> N
     """Proxies that compress make a strong one weak."""
     path = _tagged(world)[number]
     etag = _etag(world.member, path)
-    for header in (f"W/{etag}", f'"other", {etag}', "*"):
+    for header in (etag.removeprefix("W/"), f'"other", {etag}', "*"):
         assert _again(world.member, path, header).status_code == 304
 
 

@@ -255,7 +255,7 @@ def test_a_client_that_waits_for_100_continue_gets_it(node: Node) -> None:
 @uses("node")
 def own_node() -> Iterator[Node]:
     """A node without patience."""
-    names = ("HEADERTIMEOUT", "IDLETIMEOUT", "READTIMEOUT")
+    names = ("HEADERTIMEOUT", "IDLETIMEOUT", "PROXYIDLETIMEOUT", "READTIMEOUT")
     with Node(workers=1, environment={f"MM_SERVICESETTINGS_{name}": "1" for name in names}) as node:
         yield node
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -10,8 +10,10 @@ import pytest
 import requests
 
 from api import throttle
+from api.proxies import Trust
 from api.throttle import TELL_S, Throttle
 from app import events
+from app.clientconfig import ClientConfig
 from app.config import Config, RateLimitSettings, ServiceSettings
 from app.context import Context
 from app.ratelimit import Verdict
@@ -40,6 +42,10 @@ class FakeBus:
 class FakeContext:
     config: Config
     bus: FakeBus = field(default_factory=FakeBus)
+    client_config: ClientConfig = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.client_config = ClientConfig(self.config)
 
 
 class Worker:
@@ -47,9 +53,11 @@ class Worker:
 
     def __init__(self, hash_key: bytes = b"installation", **settings: Any) -> None:
         limits = {"enable": True, "per_sec": 1, "max_burst": 100, **settings}
-        self.ctx = FakeContext(Config(rate_limit_settings=RateLimitSettings(**limits)))
+        service = ServiceSettings(trusted_proxies=["10.0.0.0/8"])
+        self.ctx = FakeContext(Config(service_settings=service, rate_limit_settings=RateLimitSettings(**limits)))
         self.now_ns = 0
-        self.throttle = Throttle(cast(Context, self.ctx), hash_key, lambda: self.now_ns)
+        trust = Trust(lambda: self.ctx.config)
+        self.throttle = Throttle(cast(Context, self.ctx), hash_key, trust, lambda: self.now_ns)
 
     def remaining(
         self, path: str = ME, client: str | None = "198.51.100.7", query: str = "", **headers: str
@@ -100,10 +108,50 @@ async def test_behind_a_proxy_by_what_it_says() -> None:
 async def test_another_list_of_proxies_applies_at_once() -> None:
     worker = Worker()
     assert worker.remaining(client="10.0.0.1", x_forwarded_for="192.0.2.1") == 100
+    assert worker.remaining(client="10.0.0.1") == 100
     service = ServiceSettings(trusted_proxies=["10.0.0.2/32"])
     worker.ctx.config = Config(service_settings=service, rate_limit_settings=worker.ctx.config.rate_limit_settings)
-    assert worker.remaining(client="10.0.0.1", x_forwarded_for="192.0.2.1") == 100
     assert worker.remaining(client="10.0.0.1") == 99
+    assert worker.remaining(client="10.0.0.2", x_forwarded_for="192.0.2.1") == 99
+
+
+async def _ask(worker: Worker, status: int, client: str, headers: Sequence[tuple[bytes, bytes]] = ()) -> int:
+    """The status that a client gets of an application that answers `status`."""
+    found: list[int] = []
+
+    async def answer(_scope: Any, _receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": status, "headers": []})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def send(message: Any) -> None:
+        found.append(message.get("status", 0))
+
+    scope: Any = {"type": "http", "method": "GET", "path": ME, "query_string": b"", "client": (client, 1)}
+    scope["headers"] = list(headers)
+    app, _ = worker.throttle.screen(cast(Any, answer), scope)
+    await app(scope, cast(Any, None), cast(Any, send))
+    return found[0]
+
+
+FORWARDED = [(b"x-forwarded-for", b"192.0.2.1")]
+
+
+async def test_of_a_proxy_that_nobody_named_only_failures_count() -> None:
+    """Else all the people behind it would be one client, and locked out by the first hundred requests."""
+    worker = Worker(max_burst=9)
+    assert {await _ask(worker, 200, "192.168.7.7", FORWARDED) for _ in range(50)} == {200}
+    assert [await _ask(worker, 401, "192.168.7.7", FORWARDED) for _ in range(11)] == [401] * 10 + [429]
+    assert await _ask(worker, 200, "192.168.7.7", FORWARDED) == 429
+    assert await _ask(worker, 200, "192.168.7.8", FORWARDED) == 200
+    worker.now_ns += SECOND
+    assert await _ask(worker, 200, "192.168.7.7", FORWARDED) == 200
+
+
+@pytest.mark.parametrize(("client", "headers"), [("192.168.7.7", []), ("198.51.100.7", FORWARDED)])
+async def test_of_everybody_else_everything_counts(client: str, headers: list[tuple[bytes, bytes]]) -> None:
+    """A stranger of the Internet does not get rid of the limit by speaking like a proxy."""
+    worker = Worker(max_burst=9)
+    assert [await _ask(worker, 200, client, headers) for _ in range(11)] == [200] * 10 + [429]
 
 
 @pytest.mark.parametrize(

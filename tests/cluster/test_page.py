@@ -7,7 +7,7 @@ import pytest
 
 from cluster import page
 from cluster.page import Page, RelayWatch
-from db.board import Seen, Term
+from db.board import Seen, Term, boottime_ns
 
 
 def test_what_the_relay_writes_every_worker_reads(tmp_path: Path) -> None:
@@ -122,3 +122,16 @@ def test_a_node_without_a_master_gets_no_traffic_unless_reads_go_on(tmp_path: Pa
     assert watch.broken() == "db_master_lost"
     relay.set_master_lost(False)
     assert watch.broken() is None
+
+
+def test_who_spoke_like_a_proxy_is_told_of_for_ten_minutes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page.create(tmp_path / "page")
+    shared = page.Page(tmp_path / "page", writable=True)
+    assert shared.stranger() == ""
+    for address in ("10.1.2.3", "fd00::7"):
+        shared.set_stranger(address)
+        assert shared.stranger() == address
+        assert shared.load(0) is None
+    late_ns = boottime_ns() + int(page.STRANGER_S * 1e9) + 1
+    monkeypatch.setattr(page, "boottime_ns", lambda: late_ns)
+    assert shared.stranger() == ""

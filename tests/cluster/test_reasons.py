@@ -21,6 +21,10 @@ def test_all_is_well() -> None:
         (Facts(replicas_out=True), ["replica_lag"]),
         (Facts(isolated=True), ["bus_isolated"]),
         (Facts(files_bad=True), ["files_error"]),
+        (
+            Facts(stranger="10.1.2.3"),
+            ["untrusted_proxy (10.1.2.3 is not in ServiceSettings.TrustedProxies)"],
+        ),
         (Facts(workers_missing=True), ["worker_restarting"]),
         (Facts(crashing=True), ["worker_crashing"]),
     ],

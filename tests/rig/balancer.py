@@ -1,6 +1,6 @@
 """nginx and haproxy as processes of a test, by the samples in etc/ with nothing changed but addresses and ports.
 
-And nginx as Mattermost's document on high availability sets it up: "document".
+`document` is nginx by the sample of Mattermost's document on high availability.
 """
 
 import re
@@ -29,14 +29,15 @@ http {{
 }}
 """
 
+
 _DOCUMENT = """
-upstream backend {
-    %s
-}
-server {
-    listen 80;
+upstream backend {{
+    {servers}
+}}
+server {{
+    listen 127.0.0.1:{port};
     server_name mattermost.example.com;
-    location / {
+    location / {{
         client_max_body_size 50M;
         proxy_set_header Upgrade $http_upgrade;
         proxy_set_header Connection "upgrade";
@@ -46,13 +47,13 @@ server {
         proxy_set_header X-Forwarded-Proto $scheme;
         proxy_set_header X-Frame-Options SAMEORIGIN;
         proxy_pass http://backend;
-    }
-}
+    }}
+}}
 """
 
 
 class Balancer:
-    """One of them in front of nodes. Use as a context manager. nodes: their URLs."""
+    """Either of them in front of nodes. Use as a context manager. nodes: their URLs."""
 
     def __init__(self, name: str, nodes: Sequence[str]) -> None:
         self.name = name
@@ -63,18 +64,22 @@ class Balancer:
         self._process: subprocess.Popen[bytes]
 
     def __enter__(self) -> "Balancer":
-        command = self._haproxy() if self.name == "haproxy" else self._nginx()
+        command = {"nginx": self._nginx, "haproxy": self._haproxy, "document": self._document}[self.name]()
         with (self.directory / "log").open("wb") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, cwd="/", start_new_session=True)
         until(self._serves, 10, f"{self.name} to serve:\n{self.log}")
         return self
 
     def _nginx(self) -> list[str]:
-        if self.name == "document":
-            text = _DOCUMENT.replace("%s", "\n    ".join(f"server {node};" for node in self._nodes))
-        else:
-            text = self._with_nodes(_ETC / "nginx.conf")
-        (self.directory / "site.conf").write_text(text.replace("listen 80;", f"listen 127.0.0.1:{self.port};"))
+        text = self._with_nodes(_ETC / "nginx.conf").replace("listen 80;", f"listen 127.0.0.1:{self.port};")
+        return self._nginx_with(text)
+
+    def _document(self) -> list[str]:
+        servers = " ".join(f"server {node};" for node in self._nodes)
+        return self._nginx_with(_DOCUMENT.format(servers=servers, port=self.port))
+
+    def _nginx_with(self, text: str) -> list[str]:
+        (self.directory / "site.conf").write_text(text)
         (self.directory / "nginx.conf").write_text(_NGINX.format(d=self.directory))
         program = shutil.which("nginx") or "nginx"
         return [program, "-e", f"{self.directory}/err.log", "-p", str(self.directory), "-c", "nginx.conf"]

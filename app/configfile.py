@@ -19,10 +19,9 @@ from msgspec.inspect import type_info
 
 from app.clusterconfig import judge as judge_cluster
 from app.clusterconfig import with_secrets
-from app.config import SECRET_KEYS, Config, Section, SqlSettings, split_address
-from db.drivers import mysql_dsn
+from app.config import MASK, SECRET_KEYS, Config, Section, SqlSettings, split_address
+from db import dsn
 
-MASK = "*" * 32
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
@@ -144,6 +143,12 @@ def parse(raw: Mapping[str, Any], source: str, environment: Mapping[str, str]) -
         problems.extend(_judge(config, source))
     if problems:
         raise ConfigError(problems)
+    for dotted, text in data_sources(config.sql_settings):
+        if dsn.in_the_clear(config.sql_settings.driver_name, text, environment):
+            warnings.append(
+                f"{source}: {dotted}: nothing ensures that the connection is encrypted, and to the right server"
+                f" ({'tls=true' if config.sql_settings.driver_name == 'mysql' else 'sslmode=verify-full'} would)"
+            )
     return Loaded(config, warnings)
 
 
@@ -210,7 +215,15 @@ def _allowed(wanted: Any, error: Exception) -> str:
 
 
 def _shown(dotted: str, value: object) -> str:
-    return MASK if dotted in SECRET_KEYS and value else json.dumps(value, ensure_ascii=False, default=str)
+    """A value for an error: not when it is a secret, nor when it stands in the place of a section with secrets."""
+    secret = dotted in SECRET_KEYS or any(key.startswith(f"{dotted}.") for key in SECRET_KEYS)
+    return MASK if secret and value else json.dumps(value, ensure_ascii=False, default=str)
+
+
+def data_sources(sql: SqlSettings) -> list[tuple[str, str]]:
+    """Each connection string with its key."""
+    named = [("SqlSettings.DataSource", sql.data_source)] if sql.data_source else []
+    return named + [(f"SqlSettings.DataSourceReplicas[{n}]", one) for n, one in enumerate(sql.data_source_replicas)]
 
 
 def _judge(config: Config, source: str) -> list[Problem]:
@@ -239,15 +252,11 @@ def _judge(config: Config, source: str) -> list[Problem]:
         refuse("ServiceSettings.SiteURL", service.site_url, "must start with http:// or https://")
     if config.sql_settings.driver_name == "mysql" and not config.sql_settings.data_source:
         refuse("SqlSettings.DataSource", "", "must name a MySQL or MariaDB database: the embedded one is PostgreSQL")
-    elif config.sql_settings.driver_name == "mysql":
-        sql = config.sql_settings
-        named = [("SqlSettings.DataSource", sql.data_source)]
-        named += [(f"SqlSettings.DataSourceReplicas[{n}]", one) for n, one in enumerate(sql.data_source_replicas)]
-        for dotted, dsn in named:
-            try:
-                mysql_dsn.parse(dsn)
-            except ValueError as error:
-                refuse(dotted, [MASK], str(error))
+    for dotted, text in data_sources(config.sql_settings):
+        try:
+            dsn.judge(config.sql_settings.driver_name, text)
+        except ValueError as error:
+            refuse(dotted, [MASK], str(error))
     if config.sql_settings.data_source_replicas and not config.sql_settings.data_source:
         refuse("SqlSettings.DataSourceReplicas", [MASK], "needs a SqlSettings.DataSource to be replicas of")
     for dotted, value, allowed in judge_cluster(config):

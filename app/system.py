@@ -5,8 +5,7 @@ import asyncio
 import msgspec
 
 from app import filestore, wire
-from app.config import SECRET_KEYS
-from app.configfile import MASK
+from app.config import MASK, SECRET_KEYS
 from app.context import Context
 from app.errors import AppError
 from app.permissions import Actor, can, require

@@ -8,6 +8,7 @@ mysql_schema.py        MySQL and MariaDB: running migrations
 mysql_text.py          MySQL and MariaDB: statements with their parameters as text, errors
 pipeline.py            PostgreSQL: a connection that sends a whole transaction at once
 postgres.py            PostgreSQL: psycopg and its pool, errors, what a server says of itself
+postgres_dsn.py        PostgreSQL: connection strings
 postgres_failover.py   PostgreSQL: closing a master for writing, promoting a replica
 postgres_schema.py     PostgreSQL: running migrations
 """

@@ -12,7 +12,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
-from db.drivers import Connection, Facts, Migration, Parameters, Row, postgres_schema
+from db.drivers import Connection, Facts, Migration, Parameters, Row, postgres_dsn, postgres_schema
 from db.errors import BadValue, ConnectionLost, DatabaseError, Deadlock, Duplicate, StatementFailed, Unavailable, Wrong
 from db.settings import PoolSettings
 
@@ -67,9 +67,12 @@ def connect_arguments(dsn: str, settings: PoolSettings) -> dict[str, Any]:
     A network that swallows packets is noticed within about 10 s. Raises Unavailable for a DSN that libpq does not take.
     """
     try:
+        postgres_dsn.parse(dsn)
         said = conninfo_to_dict(dsn)
-    except psycopg.Error as error:
-        raise Unavailable(f"not a PostgreSQL connection string: {error}") from error
+    except ValueError as error:
+        raise Unavailable(f"not a PostgreSQL connection string: {error}") from None
+    except psycopg.Error:  # its words, also as the cause in a traceback, would repeat a part of the string
+        raise Unavailable("not a PostgreSQL connection string: it has an option that libpq does not know") from None
     milliseconds = int(settings.query_timeout_s * 1000)
     options = (
         f"-c statement_timeout={milliseconds} -c idle_in_transaction_session_timeout=60000"

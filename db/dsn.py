@@ -14,7 +14,8 @@ from db.drivers import mysql_dsn, postgres_dsn
 _SHORTEST = 6
 """Of what is looked for in a text: of shorter ones every other word would hold one."""
 _PASSWORD_KEYS = ("password", "sslpassword")
-_MAY_HOLD = re.compile(r"password|passwd|:[^/@][^@]*@", re.IGNORECASE)
+_MAY_HOLD = re.compile(r"password|passwd|:.*@", re.IGNORECASE | re.DOTALL)
+_SCHEME = re.compile(r"\w+://")
 
 
 def judge(driver: str, dsn: str) -> None:
@@ -48,7 +49,7 @@ def _is_local(host: str) -> bool:
 
 def may_hold_password(dsn: str) -> bool:
     """Whether a text that is meant as a connection string may have a password in it."""
-    return _MAY_HOLD.search(dsn) is not None
+    return _MAY_HOLD.search(_SCHEME.sub("", dsn, count=1)) is not None
 
 
 def secrets_of(driver: str, dsn: str) -> set[str]:

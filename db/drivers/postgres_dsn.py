@@ -46,7 +46,7 @@ def _of_url(rest: str) -> dict[str, str]:
         raise ValueError(f"its hosts are not understood: {_AS_CODES}")
     named = [(_decoded(one[1] or one[2]), _decoded(one[3] or "")) for one in found if one is not None]
     said["host"] = ",".join(host for host, _ in named)
-    said["port"] = ",".join(port for _, port in named) if any(port for _, port in named) else ""
+    said["port"] = ",".join(port for _, port in named)
     said["dbname"] = _decoded(database)
     for option in query.split("&") if query else []:
         key, equals, value = option.partition("=")

@@ -1,5 +1,9 @@
-"""nginx and haproxy as processes of a test, by the samples in etc/ with nothing changed but addresses and ports."""
+"""nginx and haproxy as processes of a test, by the samples in etc/ with nothing changed but addresses, ports and paths.
 
+They end TLS, with a certificate of their own, which this process believes in meanwhile.
+"""
+
+import os
 import re
 import shutil
 import signal
@@ -27,6 +31,15 @@ http {{
 """
 
 
+# The certificates that `requests` believes in, and those of every other TLS client in Python.
+_BELIEVED = ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
+
+
+def _once(text: str, old: str, new: str) -> str:
+    assert text.count(old) == 1, f"{old!r} stands {text.count(old)} times in the sample"
+    return text.replace(old, new)
+
+
 class Balancer:
     """Either of them in front of nodes. Use as a context manager. nodes: their URLs."""
 
@@ -34,26 +47,48 @@ class Balancer:
         self.name = name
         self._nodes = [url.removeprefix("http://") for url in nodes]
         self.directory = new_directory()
-        self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.port, self.plain_port = free_port(), free_port()
+        self.url = f"https://127.0.0.1:{self.port}"
+        self._before: dict[str, str | None] = {}
         self._process: subprocess.Popen[bytes]
 
     def __enter__(self) -> "Balancer":
+        certificate = self._certificate()
+        for variable in _BELIEVED:
+            self._before[variable] = os.environ.get(variable)
+            os.environ[variable] = str(certificate)
         command = {"nginx": self._nginx, "haproxy": self._haproxy}[self.name]()
         with (self.directory / "log").open("wb") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, cwd="/", start_new_session=True)
         until(self._serves, 10, f"{self.name} to serve:\n{self.log}")
         return self
 
+    def _certificate(self) -> Path:
+        """Its certificate and its key, as two files and as one."""
+        key, certificate = self.directory / "mattermost.key", self.directory / "mattermost.pem"
+        command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+        names = ["-days", "2", "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
+        subprocess.run([*command, *names, "-keyout", key, "-out", certificate], check=True, capture_output=True)
+        (self.directory / "both.pem").write_text(certificate.read_text() + key.read_text())
+        return certificate
+
     def _nginx(self) -> list[str]:
-        text = self._with_nodes(_ETC / "nginx.conf").replace("listen 80;", f"listen 127.0.0.1:{self.port};")
+        text = self._with_nodes(_ETC / "nginx.conf")
+        text = _once(text, "listen 80;", f"listen 127.0.0.1:{self.plain_port};")
+        text = _once(text, "listen 443 ssl;", f"listen 127.0.0.1:{self.port} ssl;")
+        text = _once(text, "/etc/nginx/mattermost.pem", f"{self.directory}/mattermost.pem")
+        text = _once(text, "/etc/nginx/mattermost.key", f"{self.directory}/mattermost.key")
+        text = text.replace("/var/log/nginx/", f"{self.directory}/")
         (self.directory / "site.conf").write_text(text)
         (self.directory / "nginx.conf").write_text(_NGINX.format(d=self.directory))
         program = shutil.which("nginx") or "nginx"
         return [program, "-e", f"{self.directory}/err.log", "-p", str(self.directory), "-c", "nginx.conf"]
 
     def _haproxy(self) -> list[str]:
-        text = self._with_nodes(_ETC / "haproxy.cfg").replace("bind :80\n", f"bind 127.0.0.1:{self.port}\n")
+        text = self._with_nodes(_ETC / "haproxy.cfg")
+        text = _once(text, "bind :80\n", f"bind 127.0.0.1:{self.plain_port}\n")
+        text = _once(text, "bind :443 ssl", f"bind 127.0.0.1:{self.port} ssl")
+        text = _once(text, "/etc/haproxy/mattermost.pem", f"{self.directory}/both.pem")
         (self.directory / "haproxy.cfg").write_text(text)
         return [shutil.which("haproxy") or "haproxy", "-db", "-f", str(self.directory / "haproxy.cfg")]
 
@@ -77,7 +112,16 @@ class Balancer:
         logs = [self.directory / name for name in ("log", "err.log")]
         return "\n".join(path.read_text(errors="replace")[-3000:] for path in logs if path.exists())
 
+    @property
+    def access_log(self) -> str:
+        """What it has logged of requests."""
+        return (self.directory / ("mattermost.log" if self.name == "nginx" else "log")).read_text()
+
     def __exit__(self, *_: object) -> None:
+        for variable, value in self._before.items():
+            os.environ.pop(variable)
+            if value is not None:
+                os.environ[variable] = value
         self._process.send_signal(signal.SIGTERM)
         self._process.wait(10)
         shutil.rmtree(self.directory, ignore_errors=True)

@@ -19,7 +19,8 @@ from msgspec.inspect import type_info
 
 from app.clusterconfig import judge as judge_cluster
 from app.clusterconfig import with_secrets
-from app.config import MASK, SECRET_KEYS, Config, Section, SqlSettings, split_address
+from app.config import MASK as MASK  # whoever reads a configuration meets it here
+from app.config import SECRET_KEYS, Config, Section, SqlSettings, split_address
 from db import dsn
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")

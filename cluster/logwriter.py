@@ -67,12 +67,12 @@ class LogFile:
         except OSError as error:
             return 0, error
         if self._torn:
-            _, error = _write_all(self._descriptor, b"\n")
-            if error is not None:
-                return 0, error
-        written, error = _write_all(self._descriptor, data)
+            _, failure = _write_all(self._descriptor, b"\n")
+            if failure is not None:
+                return 0, failure
+        written, failure = _write_all(self._descriptor, data)
         self._torn = written > 0 and not data[:written].endswith(b"\n")
-        return written, error
+        return written, failure
 
     def _open(self) -> None:
         if self._descriptor >= 0:

@@ -112,7 +112,8 @@ def bill(pins: Pins, version: str) -> str:
 
 def own_version() -> str:
     """Of the package."""
-    return re.findall(r'^version = "(.+)"$', (ETC.parent / "pyproject.toml").read_text(), re.MULTILINE)[0]
+    found: list[str] = re.findall(r'^version = "(.+)"$', (ETC.parent / "pyproject.toml").read_text(), re.MULTILINE)
+    return found[0]
 
 
 def main() -> int:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster import logwriter, systemd
+from cluster import systemd
 from cluster.logwriter import CLOSE_S, Descriptor, LogFile, Writer
 from tests.rig.lateness import within
 from tests.rig.wait import until
@@ -156,7 +156,7 @@ def test_a_line_that_was_cut_by_a_full_disk_does_not_swallow_the_next(
         room -= written
         return written
 
-    monkeypatch.setattr(logwriter.os, "write", short)
+    monkeypatch.setattr("cluster.logwriter.os.write", short)
     assert file.write(b"second\nthird line\n")[0] == 14
     assert file.write(b"fourth\n")[0] == 0
     room = 100

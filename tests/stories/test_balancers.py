@@ -4,6 +4,7 @@ import signal
 import socket
 import ssl
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -100,7 +101,8 @@ def test_tls_ends_at_the_balancer_and_no_token_is_in_its_log(balancer: Balancer)
     for version in (ssl.TLSVersion.TLSv1_1, ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
         context = ssl.create_default_context()
         context.set_ciphers("DEFAULT@SECLEVEL=0")
-        context.minimum_version = context.maximum_version = version
+        with warnings.catch_warnings(action="ignore"):
+            context.minimum_version = context.maximum_version = version
         with socket.create_connection(("127.0.0.1", balancer.port)) as raw:
             if version is ssl.TLSVersion.TLSv1_1:
                 with pytest.raises(ssl.SSLError):

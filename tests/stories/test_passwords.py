@@ -150,10 +150,10 @@ def test_what_is_wrong_with_a_configuration_is_said_without_a_password(tmp_path:
         [PASSWORD],
         {"x": PASSWORD},
     ):
-        for settings in ({"DataSource": source}, {"DataSource": "host=h", "DataSourceReplicas": [source]}, source):
-            path.write_text(
-                json.dumps({"SqlSettings": settings if settings == source else {"DriverName": kind, **settings}})
-            )  # type: ignore[dict-item]
+        as_master = {"DriverName": kind, "DataSource": source}
+        as_replica = {"DriverName": kind, "DataSource": "host=h", "DataSourceReplicas": [source]}
+        for settings in (as_master, as_replica, source):
+            path.write_text(json.dumps({"SqlSettings": settings}))
             done = _run("config", "validate", "--config", str(path))
             _clean(done.stdout + done.stderr, f"the verdict on {settings}")
 

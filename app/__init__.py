@@ -29,6 +29,7 @@ posts.py        posts
 presence.py     sans-I/O: who is online, from connections coming and going
 ratelimit.py    sans-I/O: GCRA, with what other workers admitted
 reactions.py    reactions to posts
+redaction.py    what a process knows to be secret, and texts without it
 replay.py       events built anew from the database
 roles.py        Mattermost's roles and the permissions they carry
 sessions.py     log in, log out, who is asking

@@ -4,6 +4,7 @@ A connection string that can be read in two ways is refused (`judge`) before a d
 repeats a piece of the password as the name of a host (decision 0029).
 """
 
+import json
 import re
 from collections.abc import Iterable, Mapping
 from ipaddress import ip_address
@@ -72,14 +73,11 @@ def forms(secrets: Iterable[str], known: Iterable[str] = ()) -> set[str]:
     """Secrets as they are, as URLs write them, as JSON and Python quote them; without the short and the `known`."""
     found: set[str] = set()
     for secret in secrets:
-        escaped = secret.encode("unicode_escape").decode("ascii")
-        for form in (secret, unquote(secret), quote(secret, safe=""), quote(secret), quote_plus(secret), escaped):
-            found |= {
-                form,
-                form.replace("\\", "\\\\").replace('"', '\\"'),
-                form.replace("'", "\\'"),
-                form.replace("'", "''"),
-            }
+        in_quotes = secret.replace("\\", "\\\\").replace("'", "\\'")
+        written = {secret, unquote(secret), quote(secret, safe=""), quote(secret), quote_plus(secret)}
+        written |= {repr(secret)[1:-1], in_quotes, secret.replace("'", "''")}
+        for form in written:  # a field of the log, or an answer, may be JSON of it
+            found |= {form, json.dumps(form)[1:-1], json.dumps(form, ensure_ascii=False)[1:-1]}
     return {form for form in found if len(form) >= _SHORTEST} - set(known)
 
 

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -37,6 +37,18 @@ def _read_all(reader: int) -> bytes:
     return found
 
 
+def _read_until(reader: int, enough: Callable[[str], bool]) -> str:
+    found = ""
+
+    def read() -> bool:
+        nonlocal found
+        found += _read_all(reader).decode()
+        return enough(found)
+
+    until(read, 10, "what is to be read")
+    return found
+
+
 @pytest.fixture
 def pipe() -> Iterator[tuple[int, int]]:
     """(reader, writer) of a pipe that holds one page."""
@@ -54,13 +66,9 @@ def test_a_reader_that_stops_holds_nobody_up_and_what_it_misses_is_counted(pipe:
     for number in range(1000):
         writer.put(f"line {number} {'x' * 90}\n")
     assert within(0.5, since=began)
-    found = ""
-    while not writer.finish(time.monotonic()) or "lost" not in found:
-        found += _read_all(reader).decode()
-        time.sleep(0.001)
+    found = _read_until(reader, lambda found: "lost" in found and writer.finish(time.monotonic()))
     writer.put("after\n")
-    until(lambda: writer.finish(time.monotonic()), 5, "the last line to be written")
-    found += _read_all(reader).decode()
+    found += _read_until(reader, lambda found: "after" in found)
     *lines, note, last = found.splitlines()
     assert [int(line.split()[1]) for line in lines] == list(range(len(lines)))
     assert all(line.endswith("x" * 90) for line in lines)
@@ -75,14 +83,9 @@ def test_room_that_returns_is_used_in_order(pipe: tuple[int, int]) -> None:
     writer = Writer("pipe", Descriptor(end), _lost, queue_bytes=10_000)
     for _ in range(200):
         writer.put("early " + "x" * 90 + "\n")
-    found = ""
-    while "early" not in found or writer._put - writer._done > 7000:
-        found += _read_all(reader).decode()
-        time.sleep(0.001)
+    found = _read_until(reader, lambda found: "early" in found and writer._put - writer._done <= 7000)
     writer.put("late\n")
-    while "late" not in found:
-        found += _read_all(reader).decode()
-        time.sleep(0.001)
+    found += _read_until(reader, lambda found: "late" in found)
     kinds = [line.split()[0] for line in found.splitlines()]
     assert kinds == ["early"] * (len(kinds) - 2) + ["lost", "late"]
 
@@ -93,13 +96,11 @@ def test_lines_of_two_processes_do_not_mix(pipe: tuple[int, int]) -> None:
     for number in range(500):
         for writer in writers:
             writer.put(f"{writer.name * 60} {number}\n")
-    found = b""
-    while not all(writer.finish(time.monotonic()) for writer in writers):
-        found += _read_all(reader)
-    found += _read_all(reader)
+    found = _read_until(reader, lambda _: all(writer.finish(time.monotonic()) for writer in writers))
+    found += _read_all(reader).decode()
     for name in "ab":
-        assert re.findall(rf"^{name}{{60}} (\d+)$", found.decode(), re.MULTILINE) == [str(n) for n in range(500)]
-    assert found.count(b"\n") == 1000
+        assert re.findall(rf"^{name}{{60}} (\d+)$", found, re.MULTILINE) == [str(n) for n in range(500)]
+    assert found.count("\n") == 1000
 
 
 def test_the_end_waits_a_second_at_most_and_not_at_all_for_what_hangs_longer(pipe: tuple[int, int]) -> None:

@@ -1,6 +1,8 @@
 """nginx and haproxy as processes of a test, by the samples in etc/ with nothing changed but addresses, ports and paths.
 
-They end TLS, with a certificate of their own, which this process believes in meanwhile.
+They end TLS, with a certificate of their own, which this process believes in meanwhile: `tls_url`. `url` is one more port
+without TLS, because the blocking client of `websockets` reads and writes one TLS connection at once, which hangs now and then
+(2 of 1,200 without any balancer).
 """
 
 import os
@@ -47,8 +49,8 @@ class Balancer:
         self.name = name
         self._nodes = [url.removeprefix("http://") for url in nodes]
         self.directory = new_directory()
-        self.port, self.plain_port = free_port(), free_port()
-        self.url = f"https://127.0.0.1:{self.port}"
+        self.port, self.tls_port, self.redirecting_port = free_port(), free_port(), free_port()
+        self.url, self.tls_url = f"http://127.0.0.1:{self.port}", f"https://127.0.0.1:{self.tls_port}"
         self._before: dict[str, str | None] = {}
         self._process: subprocess.Popen[bytes]
 
@@ -74,8 +76,8 @@ class Balancer:
 
     def _nginx(self) -> list[str]:
         text = self._with_nodes(_ETC / "nginx.conf")
-        text = _once(text, "listen 80;", f"listen 127.0.0.1:{self.plain_port};")
-        text = _once(text, "listen 443 ssl;", f"listen 127.0.0.1:{self.port} ssl;")
+        text = _once(text, "listen 80;", f"listen 127.0.0.1:{self.redirecting_port};")
+        text = _once(text, "listen 443 ssl;", f"listen 127.0.0.1:{self.tls_port} ssl; listen 127.0.0.1:{self.port};")
         text = _once(text, "/etc/nginx/mattermost.pem", f"{self.directory}/mattermost.pem")
         text = _once(text, "/etc/nginx/mattermost.key", f"{self.directory}/mattermost.key")
         text = text.replace("/var/log/nginx/", f"{self.directory}/")
@@ -86,8 +88,9 @@ class Balancer:
 
     def _haproxy(self) -> list[str]:
         text = self._with_nodes(_ETC / "haproxy.cfg")
-        text = _once(text, "bind :80\n", f"bind 127.0.0.1:{self.plain_port}\n")
-        text = _once(text, "bind :443 ssl", f"bind 127.0.0.1:{self.port} ssl")
+        text = _once(text, "bind :80\n", f"bind 127.0.0.1:{self.redirecting_port}\n    bind 127.0.0.1:{self.port}\n")
+        text = _once(text, "bind :443 ssl", f"bind 127.0.0.1:{self.tls_port} ssl")
+        text = _once(text, "unless { ssl_fc }", f"unless {{ ssl_fc }} or {{ dst_port {self.port} }}")
         text = _once(text, "/etc/haproxy/mattermost.pem", f"{self.directory}/both.pem")
         (self.directory / "haproxy.cfg").write_text(text)
         return [shutil.which("haproxy") or "haproxy", "-db", "-f", str(self.directory / "haproxy.cfg")]

@@ -1,5 +1,6 @@
 """nginx and haproxy, as the samples in etc/ set them up, in front of three nodes that stop, die and come back."""
 
+import asyncio
 import signal
 import socket
 import ssl
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 import requests
+from websockets.asyncio.client import connect
 
 from tests.plugins.resources import uses
 from tests.rig.balancer import Balancer
@@ -86,24 +88,32 @@ def test_requests_and_websockets_go_through_to_every_node(balancer: Balancer, cl
 
 
 def test_tls_ends_at_the_balancer_and_no_token_is_in_its_log(balancer: Balancer) -> None:
-    ann = new_user(balancer.url).at(balancer.url)
-    plain = f"http://127.0.0.1:{balancer.plain_port}"
-    moved = requests.get(f"{plain}/api/v4/users/me?x=1", allow_redirects=False, timeout=10)
+    ann = new_user(balancer.tls_url).at(balancer.tls_url)
+    redirecting = f"http://127.0.0.1:{balancer.redirecting_port}"
+    moved = requests.get(f"{redirecting}/api/v4/users/me?x=1", allow_redirects=False, timeout=10)
     assert moved.status_code == 308
     assert moved.headers["Location"].startswith("https://127.0.0.1")
     assert moved.headers["Location"].endswith("/api/v4/users/me?x=1")
-    answer = requests.get(f"{balancer.url}/api/v4/users/me?access_token={ann.token}", timeout=10)
+    answer = requests.get(f"{balancer.tls_url}/api/v4/users/me?access_token={ann.token}", timeout=10)
     assert (answer.status_code, answer.json()["id"]) == (200, ann.id)
     assert answer.headers["Strict-Transport-Security"] == "max-age=63072000"
     body = {"login_id": ann.user["username"], "password": "wrong-password"}
-    assert requests.post(f"{balancer.url}/api/v4/users/login", json=body, timeout=10).status_code == 401
-    Socket.open_bare(balancer.url, f"access_token={ann.token}").close()
+    refused = requests.post(f"{balancer.tls_url}/api/v4/users/login", json=body, timeout=10)
+    assert refused.status_code == 401
+    assert refused.headers["Strict-Transport-Security"] == "max-age=63072000"
+
+    async def hello() -> str:
+        address = f"wss://127.0.0.1:{balancer.tls_port}/api/v4/websocket?access_token={ann.token}"
+        async with connect(address) as connection:
+            return str(await asyncio.wait_for(connection.recv(), 10))
+
+    assert '"event":"hello"' in asyncio.run(hello()).replace(" ", "")
     for version in (ssl.TLSVersion.TLSv1_1, ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
         context = ssl.create_default_context()
         context.set_ciphers("DEFAULT@SECLEVEL=0")
         with warnings.catch_warnings(action="ignore"):
             context.minimum_version = context.maximum_version = version
-        with socket.create_connection(("127.0.0.1", balancer.port)) as raw:
+        with socket.create_connection(("127.0.0.1", balancer.tls_port)) as raw:
             if version is ssl.TLSVersion.TLSv1_1:
                 with pytest.raises(ssl.SSLError):
                     context.wrap_socket(raw, server_hostname="127.0.0.1")

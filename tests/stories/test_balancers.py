@@ -41,6 +41,7 @@ def cluster() -> Iterator[Cluster]:
 @pytest.fixture(params=["nginx", "haproxy"])
 def balancer(request: pytest.FixtureRequest, require: Require, cluster: Cluster) -> Iterator[Balancer]:
     require(request.param)
+    require("openssl")
     cluster.until_green()
     with Balancer(request.param, [node.url for node in cluster.nodes]) as balancer:
         yield balancer

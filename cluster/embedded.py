@@ -119,7 +119,9 @@ def _data_directory(paths: Paths, account: Account, notes: list[str]) -> Path:
     if account.user is None or account.group is None:
         wanted.mkdir(mode=0o700, exist_ok=True)
         return wanted
-    for place in (wanted, _shared(paths.node_id) / "postgres"):
+    for place in (wanted, _SHARED / paths.node_id / "postgres"):
+        if place != wanted:
+            _shared(paths.node_id)
         place.mkdir(mode=0o700, exist_ok=True)
         real = place.resolve()
         os.chown(real, account.user, account.group)

@@ -75,7 +75,9 @@ def control_socket(data: Path) -> Path:
 def lock(data: Path) -> int:
     """Create the data directory if need be and lock it; the descriptor that holds the lock. Raises DataDirInUse."""
     if not data.exists():
-        data.mkdir(mode=_ENTERABLE if os.getuid() == 0 else 0o700, parents=True)
+        data.mkdir(mode=0o700, parents=True)
+        if os.getuid() == 0:
+            data.chmod(_ENTERABLE)
     descriptor = os.open(data / "lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -54,9 +54,11 @@ def closed_node() -> Iterator[Node]:
 def test_a_node_serves_without_new_rights_and_without_memory_that_is_written_and_run(closed_node: Node) -> None:
     ann: Rest = new_user(closed_node.url)
     assert ann.get("/users/me")["id"] == ann.id
+    node_id = (closed_node.data_dir / "node_id").read_text().strip()
     assert (closed_node.data_dir / "node_id").stat().st_mode & 0o777 == 0o600
     assert (closed_node.data_dir / "lock").stat().st_mode & 0o777 == 0o600
     assert (closed_node.data_dir / "postgres.log").stat().st_mode & 0o777 == 0o600
+    assert not Path("/var/lib/mmnode", node_id).exists()
     assert closed_node.data_dir.stat().st_mode & 0o666 == 0o600, "others may at most pass through, to PostgreSQL's own"
     for path in closed_node.data_dir.iterdir():
         assert path.is_symlink() or path.stat().st_mode & 0o066 == 0, path

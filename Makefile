@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 unexport PYTHONDONTWRITEBYTECODE
 export MM_SERVICESETTINGS_LISTENADDRESS ?= 127.0.0.1:8065
 
-.PHONY: run demo setup check unit test prove flakes mutations bench clean
+.PHONY: run demo setup check unit test prove flakes mutations bench lock clean
 
 run: $(VENV)/.run
 	@exec $(BIN)/mmnode --data-dir ./node-data
@@ -15,13 +15,18 @@ run: $(VENV)/.run
 demo: $(VENV)/.run
 	@exec $(BIN)/mmnode demo
 
-$(VENV)/.run: pyproject.toml etc/constraints.txt
+# Only files whose hashes are in the lock; then the checkout itself, which takes nothing from any index.
+PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+OURS   := $(PIP) --no-deps --no-build-isolation -e .
+
+$(VENV)/.run: pyproject.toml etc/lock/run.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c etc/constraints.txt -e '.[embedded]'
+	$(PIP) --require-hashes -r etc/lock/run.txt
+	$(OURS)
 	@touch $@
 
-$(VENV)/.all: $(VENV)/.run
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c etc/constraints.txt -e '.[embedded,test,check]'
+$(VENV)/.all: $(VENV)/.run etc/lock/dev.txt
+	$(PIP) --require-hashes -r etc/lock/dev.txt
 	@touch $@
 
 setup: $(VENV)/.all
@@ -61,13 +66,19 @@ mutations: setup
 	$(BIN)/python -m tests.mutations
 
 # With the servers that ours are measured beside.
-$(VENV)/.bench: $(VENV)/.all bench/peers/package-lock.json
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c etc/constraints.txt -e '.[embedded,test,check,bench]'
+$(VENV)/.bench: $(VENV)/.all etc/lock/bench.txt bench/peers/package-lock.json
+	$(PIP) --require-hashes -r etc/lock/bench.txt
 	cd bench/peers && npm ci --ignore-scripts --no-audit --no-fund
 	@touch $@
 
 bench: $(VENV)/.bench
 	$(BIN)/python -m bench
+
+# After a change of etc/constraints.txt or of pyproject.toml's dependencies: etc/lock/*.txt and etc/sbom.cdx.json anew.
+lock:
+	$(PYTHON) -m venv build/lock
+	build/lock/bin/python -m pip install --quiet --disable-pip-version-check uv
+	PATH="$(CURDIR)/build/lock/bin:$$PATH" build/lock/bin/python etc/lock.py
 
 clean:
 	rm -rf $(VENV) build node-data tests/clients/js/node_modules bench/peers/node_modules

@@ -33,6 +33,7 @@ presence.py     sans-I/O: who is online, from connections coming and going
 props.py        what may stand in the props of a post, and what of it is shown
 ratelimit.py    sans-I/O: GCRA, with what other workers admitted
 reactions.py    reactions to posts
+redaction.py    what a process knows to be secret, and texts without it
 replay.py       events built anew from the database
 roles.py        Mattermost's roles, the permissions they carry in their scope, and who may be given which
 sessions.py     log in, log out, who is asking

@@ -13,9 +13,20 @@ Positive = Annotated[int, Meta(ge=1)]
 NotNegative = Annotated[int, Meta(ge=0)]
 LogLevel = Literal["DEBUG", "INFO", "WARN", "ERROR"]
 
+MASK = "*" * 32
+"""What stands in the place of a secret."""
+
 
 class Section(Struct, frozen=True, kw_only=True, rename="pascal"):
-    """One section of config.json."""
+    """One section of config.json. Its `repr` tells no secret."""
+
+    def __repr__(self) -> str:
+        section = type(self).__name__
+        shown = []
+        for one in msgspec.structs.fields(self):
+            secret = f"{section}.{one.encode_name}" in SECRET_KEYS and getattr(self, one.name)
+            shown.append(f"{one.name}={MASK if secret else repr(getattr(self, one.name))}")
+        return f"{section}({', '.join(shown)})"
 
 
 def key(name: str, default: Any) -> Any:

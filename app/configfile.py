@@ -20,10 +20,10 @@ from msgspec.inspect import type_info
 
 from app.clusterconfig import judge as judge_cluster
 from app.clusterconfig import with_secrets
+from app.config import MASK as MASK  # whoever reads a configuration meets it here
 from app.config import SECRET_KEYS, Config, Section, SqlSettings, split_address
-from db.drivers import mysql_dsn
+from db import dsn
 
-MASK = "*" * 32
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
@@ -145,6 +145,12 @@ def parse(raw: Mapping[str, Any], source: str, environment: Mapping[str, str]) -
         problems.extend(_judge(config, source))
     if problems:
         raise ConfigError(problems)
+    for dotted, text in data_sources(config.sql_settings):
+        if dsn.in_the_clear(config.sql_settings.driver_name, text, environment):
+            warnings.append(
+                f"{source}: {dotted}: nothing ensures that the connection is encrypted, and to the right server"
+                f" ({'tls=true' if config.sql_settings.driver_name == 'mysql' else 'sslmode=verify-full'} would)"
+            )
     return Loaded(config, warnings)
 
 
@@ -211,7 +217,15 @@ def _allowed(wanted: Any, error: Exception) -> str:
 
 
 def _shown(dotted: str, value: object) -> str:
-    return MASK if dotted in SECRET_KEYS and value else json.dumps(value, ensure_ascii=False, default=str)
+    """A value for an error: not when it is a secret, nor when it stands in the place of a section with secrets."""
+    secret = dotted in SECRET_KEYS or any(key.startswith(f"{dotted}.") for key in SECRET_KEYS)
+    return MASK if secret and value else json.dumps(value, ensure_ascii=False, default=str)
+
+
+def data_sources(sql: SqlSettings) -> list[tuple[str, str]]:
+    """Each connection string with its key."""
+    named = [("SqlSettings.DataSource", sql.data_source)] if sql.data_source else []
+    return named + [(f"SqlSettings.DataSourceReplicas[{n}]", one) for n, one in enumerate(sql.data_source_replicas)]
 
 
 def _judge(config: Config, source: str) -> list[Problem]:
@@ -243,14 +257,11 @@ def _judge(config: Config, source: str) -> list[Problem]:
     sql = config.sql_settings
     if sql.driver_name == "mysql" and not sql.data_source:
         refuse("SqlSettings.DataSource", "", "must name a MySQL or MariaDB database: the embedded one is PostgreSQL")
-    elif sql.data_source:
-        named = [("SqlSettings.DataSource", sql.data_source)]
-        named += [(f"SqlSettings.DataSourceReplicas[{n}]", one) for n, one in enumerate(sql.data_source_replicas)]
-        for dotted, dsn in named:
-            try:
-                _parse_dsn(sql, dsn)
-            except ValueError as error:
-                refuse(dotted, [MASK], str(error))
+    for dotted, text in data_sources(sql):
+        try:
+            dsn.judge(sql.driver_name, text)
+        except ValueError as error:
+            refuse(dotted, [MASK], str(error))
     if sql.data_source_replicas and not sql.data_source:
         refuse("SqlSettings.DataSourceReplicas", [MASK], "needs a SqlSettings.DataSource to be replicas of")
     for dotted, value, allowed in judge_cluster(config):
@@ -258,16 +269,6 @@ def _judge(config: Config, source: str) -> list[Problem]:
     if config.log_settings.enable_file and not config.log_settings.file_location:
         refuse("LogSettings.FileLocation", "", "must name a file when LogSettings.EnableFile is true")
     return problems
-
-
-def _parse_dsn(settings: SqlSettings, dsn: str) -> None:
-    """Raises ValueError for a connection string that can never work."""
-    if settings.driver_name == "mysql":
-        mysql_dsn.parse(dsn)
-        return
-    from db.drivers import postgres_dsn  # libpq: a node on MySQL does without
-
-    postgres_dsn.parse(dsn)
 
 
 def _is_site_url(url: str) -> bool:

@@ -6,8 +6,7 @@ import msgspec
 
 from app import filestore, wire
 from app.audit import audited
-from app.config import SECRET_KEYS
-from app.configfile import MASK
+from app.config import MASK, SECRET_KEYS
 from app.context import Context
 from app.errors import AppError
 from app.permissions import Actor, can, require

@@ -32,6 +32,7 @@ links.py       the sockets between nodes
 listen.py      the listening sockets, held by the supervisor
 loads.py       evenly loaded api workers
 logs.py        one event a line
+logwriter.py   where lines go out, and nobody waits for them
 membership.py  sans-I/O: who lives
 mesh.py        sans-I/O: the protocol between nodes
 operations.py  what operators ask of a node, or by it of all

@@ -3,7 +3,7 @@
     mmnode [--workers N] [--ws-workers M] [--config FILE] [--data-dir DIR]    run a node
     mmnode config validate | reload        mmnode status        mmnode drain
     mmnode demo [--port-base PORT]                    three nodes over PostgreSQL with two replicas, to play with
-    mmnode db status | recycle | migrate | failover --to DSN [--force]
+    mmnode db status | recycle | migrate | failover --to @FILE|- [--force]
     mmnode user unlock NAME
 
 Exit status: 0 done, 1 failed, 2 the command line or the configuration is wrong (nothing was started), 78 the node
@@ -13,6 +13,7 @@ stopped because another process runs under its node_id.
 import argparse
 import asyncio
 import json
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -20,8 +21,14 @@ from pathlib import Path
 from typing import Any
 
 from app import configfile
+from app.redaction import Redactor
 from app.version import MATTERMOST_VERSION, VERSION
+from db import dsn
 
+log = logging.getLogger(__name__)
+
+_UMASK = 0o027
+"""Of a node: the group may read its log file; what is to be secret has a mode of its own."""
 DEFAULT_CONFIG = Path("config.json")
 
 
@@ -77,7 +84,11 @@ def _parser() -> argparse.ArgumentParser:
         choices=["status", "recycle", "migrate", "failover"],
         help="what its servers are; new connections for the running node; bring the schema up to date; another master",
     )
-    database.add_argument("--to", metavar="DSN", help="failover: connection string of the new master")
+    database.add_argument(
+        "--to",
+        metavar="@FILE|-|DSN",
+        help="failover: connection string of the new master, in a file or on standard input if it has a password",
+    )
     database.add_argument(
         "--force", action="store_true", help="failover: although the old master does not answer, or posts are lost"
     )
@@ -168,9 +179,12 @@ def _serve(options: argparse.Namespace) -> int:
     from cluster.paths import DataDirInUse
     from cluster.supervisor import Options, Supervisor
 
-    logs.set_up(loaded.config.log_settings, "supervisor")
+    os.umask(_UMASK)
+    redactor = Redactor()
+    redactor.learn(loaded.config)
+    logs.set_up(loaded.config.log_settings, "supervisor", redactor)
     for warning in loaded.warnings:
-        print(warning, file=sys.stderr)
+        log.warning("configuration", extra={"note": warning})
     supervisor = Supervisor(
         Options(
             config_path=_config_path(options),
@@ -179,6 +193,7 @@ def _serve(options: argparse.Namespace) -> int:
             ws_workers=options.ws_workers or max(1, options.workers // 2),
         ),
         loaded.config,
+        redactor,
     )
     try:
         return asyncio.run(supervisor.run())
@@ -234,10 +249,12 @@ def _database(options: argparse.Namespace) -> int:
     if options.action == "status":
         return _print_answer(_ask(options, "database"))
     if options.action == "failover":
-        if not options.to:
-            print("mmnode: db failover needs --to DSN", file=sys.stderr)
+        try:
+            to = _connection_string(options.to or "")
+        except ValueError as error:
+            print(f"mmnode: {error}", file=sys.stderr)
             return 2
-        return _print_answer(_ask(options, "failover", to=options.to, force=options.force))
+        return _print_answer(_ask(options, "failover", to=to, force=options.force))
     loaded = _load(options)
     if loaded is None:
         return 2
@@ -250,6 +267,27 @@ def _database(options: argparse.Namespace) -> int:
     applied = asyncio.run(migrate.run(settings_of(loaded.config)))
     print("\n".join(f"applied {name}" for name in applied) or "the schema is up to date")
     return 0
+
+
+def _connection_string(said: str) -> str:
+    """What `--to` names. Raises ValueError. All users of a machine can read arguments (ps): no password there."""
+    if said == "-":
+        found = sys.stdin.readline()
+    elif said.startswith("@"):
+        try:
+            found = Path(said[1:]).read_text(encoding="utf-8")
+        except OSError as error:
+            raise ValueError(f"--to {said}: {error.strerror}") from error
+    elif dsn.may_hold_password(said):
+        raise ValueError(
+            "--to: everybody on this machine can see the arguments of a command, so a connection string with a password"
+            " must come from a file (--to @FILE) or from standard input (--to -); think of changing this one"
+        )
+    else:
+        found = said
+    if not found.strip():
+        raise ValueError("db failover needs --to @FILE, - (standard input) or a connection string without a password")
+    return found.strip()
 
 
 def _cluster(options: argparse.Namespace) -> int:

@@ -4,7 +4,6 @@
 """
 
 import asyncio
-import contextlib
 import json
 import os
 import socket
@@ -14,21 +13,28 @@ from typing import Any
 
 Answer = dict[str, Any]
 _LIMIT = 64 * 1024
+_TALK_S = 5.0
 
 
 async def serve(path: Path, handle: Callable[[str, Answer], Awaitable[Answer]]) -> asyncio.Server:
     """Answer each command by `handle(command, arguments)`. Only the user who runs the node can connect."""
 
     async def on_connection(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+        try:
             try:
-                request = json.loads(await reader.readuntil(b"\n"))
+                async with asyncio.timeout(_TALK_S):
+                    line = await reader.readuntil(b"\n")
+                request = json.loads(line)
                 answer = await handle(str(request["command"]), request)
             except (ValueError, KeyError, TypeError) as error:
-                answer = {"ok": False, "error": f"not a command: {error}"}
+                # Not the error's text: it may repeat a part of a command, and a command may hold a password.
+                answer = {"ok": False, "error": f"not a command: {type(error).__name__}"}
             writer.write(json.dumps(answer).encode() + b"\n")
-            await writer.drain()
-        writer.close()
+            writer.close()
+            async with asyncio.timeout(_TALK_S):
+                await writer.wait_closed()
+        except (ConnectionError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+            writer.transport.abort()  # who does not say or does not read all in time
 
     mask = os.umask(0o177)
     try:

@@ -20,6 +20,7 @@ from pathlib import Path
 from cluster import paths, spawn
 from cluster.demo_postgres import Failed, Servers
 from cluster.embedded import NotAvailable
+from cluster.logwriter import CLOSE_S, Descriptor, Writer
 from cluster.paths import DataDirInUse
 
 NODES = 3
@@ -89,7 +90,7 @@ class DemoNode:
                 cwd="/",
                 env=environment,
                 start_new_session=True,  # Ctrl-C is ours to handle
-                # The only code of ours between fork and exec; this process has one thread.
+                # The only code of ours between fork and exec: it takes no lock that a thread might have held.
                 preexec_fn=lambda: spawn.die_with_parent(parent),
             )
         self.died_at = None
@@ -120,6 +121,9 @@ class Demo:
         self._port_base = port_base
         self._nodes: list[DemoNode] = []
         self._servers: Servers | None = None
+        # Who reads them may stop or go, and the demo still looks after its processes, and takes its directory away.
+        self._output = Writer("standard output", Descriptor(1), _lost)
+        self._errors = Writer("standard error", Descriptor(2), _lost)
 
     def run(self) -> int:
         """See the class."""
@@ -140,7 +144,7 @@ class Demo:
                 time.sleep(_TICK_S)
                 self._look_after()
         except (Failed, NotAvailable) as error:
-            print(f"mmnode: {error}", file=sys.stderr)
+            self._errors.put(f"mmnode: {error}\n")
             status = 1
         finally:
             self._end()
@@ -148,18 +152,24 @@ class Demo:
                 paths.clean_up(places)
             shutil.rmtree(self._directory, ignore_errors=True)
             os.close(lock)
+            deadline = time.monotonic() + CLOSE_S
+            self._output.finish(deadline)
+            self._errors.finish(deadline)
         return status
+
+    def _say(self, text: str) -> None:
+        self._output.put(f"{text}\n")
 
     def _stop(self, *_: object) -> None:
         self._stopping = True
 
     def _start(self, places: paths.Paths) -> None:
         began = time.monotonic()
-        _say("starting PostgreSQL: a master and two replicas …")
-        self._servers = Servers(places, _say)
+        self._say("starting PostgreSQL: a master and two replicas …")
+        self._servers = Servers(places, self._say)
         self._servers.start()
         self._write_config(self._servers)
-        _say("starting three nodes …")
+        self._say("starting three nodes …")
         for index in range(NODES):
             http_port = self._port_base + 100 * index
             self._nodes.append(DemoNode(index + 1, self._directory, http_port, http_port + 10))
@@ -222,7 +232,7 @@ class Demo:
             "",
             "Ctrl-C stops everything.",
         ]
-        _say("\n".join(lines))
+        self._say("\n".join(lines))
 
     def _look_after(self) -> None:
         """What has died comes back or is replaced."""
@@ -234,13 +244,13 @@ class Demo:
                 continue
             if node.died_at is None:
                 node.died_at = now
-                _say(f"{node.name} has ended; it is started again in {_RETURN_S:.0f} s")
+                self._say(f"{node.name} has ended; it is started again in {_RETURN_S:.0f} s")
             elif now - node.died_at >= _RETURN_S:
                 node.start(self._secret)
-                _say(f"{node.name} is started again, pid {_pid(node.process)}")
+                self._say(f"{node.name} is started again, pid {_pid(node.process)}")
 
     def _end(self) -> None:
-        _say("stopping …")
+        self._say("stopping …")
         running = [node.process for node in self._nodes if node.process is not None and node.alive]
         for process in running:
             process.terminate()
@@ -256,8 +266,8 @@ class Demo:
             _remove_runtime(node.data)
 
 
-def _say(text: str) -> None:
-    print(text, flush=True)
+def _lost(lost: int, reason: str) -> str:
+    return f"({lost} lines were lost: {reason})\n"
 
 
 def _pid(process: "subprocess.Popen[bytes] | None") -> int | str:

@@ -9,7 +9,6 @@ import hashlib
 import hmac
 import re
 from collections.abc import Mapping, Sequence
-from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
 
@@ -68,10 +67,10 @@ def without_password(driver: str, dsn: str) -> str:
     if driver == "mysql":
         credentials, at, place = dsn.rpartition("@")
         return credentials.partition(":")[0] + at + place
-    if "://" in dsn:
-        parts = urlsplit(dsn)
-        credentials, at, place = parts.netloc.rpartition("@")
-        dsn = urlunsplit(parts._replace(netloc=credentials.partition(":")[0] + at + place))
+    scheme, found, rest = dsn.partition("://")
+    if found:
+        credentials, at, place = rest.rpartition("@")
+        dsn = scheme + found + credentials.partition(":")[0] + at + place
     return _PASSWORD_PAIR.sub(r"\1", dsn)
 
 

@@ -120,7 +120,9 @@ def _data_directory(paths: Paths, account: Account, notes: list[str]) -> Path:
         wanted.mkdir(mode=0o700, exist_ok=True)
         return wanted
     for place in (wanted, _SHARED / paths.node_id / "postgres"):
-        place.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if place != wanted:
+            _shared(paths.node_id)
+        place.mkdir(mode=0o700, exist_ok=True)
         real = place.resolve()
         os.chown(real, account.user, account.group)
         if _run(account, "/usr/bin/test", "-w", real):
@@ -134,6 +136,15 @@ def _data_directory(paths: Paths, account: Account, notes: list[str]) -> Path:
     if real != wanted:
         notes.append(f"the database lies in {real}, because the account of PostgreSQL may not enter {paths.data}")
     return real
+
+
+def _shared(*below: str) -> Path:
+    """A directory of ours that PostgreSQL's account may enter, whatever our umask is."""
+    for place in (_SHARED, _SHARED.joinpath(*below)):
+        if not place.exists():
+            place.mkdir(parents=True)
+            place.chmod(0o711)
+    return place
 
 
 def _binaries(data: Path, account: Account, notes: list[str]) -> Path:
@@ -170,7 +181,7 @@ def _installed() -> dict[int, Path]:
 
 def _copy(root: Path, account: Account) -> Path:
     stamp = int((root / "bin" / "postgres").stat().st_mtime)
-    target = _SHARED / f"postgresql-{root.name}-{stamp}"
+    target = _shared() / f"postgresql-{root.name}-{stamp}"
     if not target.exists():
         temporary = target.with_name(f"{target.name}.{os.getpid()}")
         shutil.copytree(root, temporary, symlinks=True)

@@ -14,10 +14,12 @@ import msgspec
 from app import configfile
 from app.audit import details
 from app.config import RECYCLE_NEEDED, Config, apply_live, differences, needs_restart, to_json
+from app.redaction import Redactor
 from app.version import VERSION
 from cluster import logs
 from cluster.paths import Paths
 from cluster.servers import DatabaseServers
+from db import dsn
 
 log = logging.getLogger(__name__)
 
@@ -55,8 +57,10 @@ class Operations:
         children: Callable[[], list[Answer]],
         paths: Paths,
         url: str,
+        redactor: Redactor,
     ) -> None:
         self.config = config
+        self._redactor = redactor
         self.servers = servers
         self._config_path = config_path
         self._ask = ask
@@ -165,7 +169,8 @@ class Operations:
         applied = [one for one in differences(self.config, new) if not one.startswith(RECYCLE_NEEDED)]
         self._pending_restart = [one for one in differences(new, loaded.config) if needs_restart(one)]
         self.config = new
-        logs.set_up(new.log_settings, "supervisor")
+        self._redactor.learn(loaded.config)
+        logs.set_up(new.log_settings, "supervisor", self._redactor)
         answers = await self._ask(ALL, "reload", {"config": to_json(new).decode()})
         log.info("configuration reloaded", extra={"applied": applied, "restart_needed": self._pending_restart})
         good = all(answer.get("ok") for answer in answers.values())
@@ -179,6 +184,12 @@ class Operations:
 
     async def _fail_over(self, to: str, *, force: bool) -> Answer:
         """Another master, now and in the configuration file."""
+        driver = self.config.sql_settings.driver_name
+        self._redactor.learn_source(driver, to)
+        try:
+            dsn.judge(driver, to)
+        except ValueError as error:
+            return {"ok": False, "error": f"the connection string of the new master cannot be used: {error}"}
         answer = await self.servers.failover(self.config, to, force=force)
         if answer["ok"]:
             self.config = msgspec.structs.replace(self.config, sql_settings=self.servers.active)

@@ -16,6 +16,8 @@ from pathlib import Path
 from db.ids import is_id, new_id
 
 _PREFIX = "mmnode-"
+_ENTERABLE = 0o711
+"""Of root's directories: the account of the embedded PostgreSQL must get to its own folder in them."""
 
 
 class DataDirInUse(Exception):
@@ -72,7 +74,10 @@ def control_socket(data: Path) -> Path:
 
 def lock(data: Path) -> int:
     """Create the data directory if need be and lock it; the descriptor that holds the lock. Raises DataDirInUse."""
-    data.mkdir(parents=True, exist_ok=True)
+    if not data.exists():
+        data.mkdir(mode=0o700, parents=True)
+        if os.getuid() == 0:
+            data.chmod(_ENTERABLE)
     descriptor = os.open(data / "lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -92,7 +97,7 @@ def prepare(data: Path) -> Paths:
         link.unlink()
     runtime = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=_base()))
     if os.getuid() == 0:
-        runtime.chmod(0o711)  # the account of the embedded PostgreSQL must get to its own folder in it
+        runtime.chmod(_ENTERABLE)
     (runtime / "own").mkdir(mode=0o700)
     (runtime / "pg").mkdir(mode=0o700)
     link.symlink_to(runtime)
@@ -123,6 +128,8 @@ def _node_id(data: Path) -> str:
         pass
     node_id = new_id()
     temporary = path.with_suffix(".new")
-    temporary.write_text(node_id + "\n", encoding="ascii")
+    temporary.unlink(missing_ok=True)
+    with open(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w", encoding="ascii") as file:
+        file.write(node_id + "\n")
     temporary.replace(path)
     return node_id

@@ -97,7 +97,12 @@ class DatabaseServers:
                     heads[channel_id] = max(seq, heads.get(channel_id, 0))
             await self._ask(_ALL, "hold", {})
             try:
-                body: dict[str, object] = {"to": to, "force": force, "heads": heads}
+                body: dict[str, object] = {
+                    "to": to,
+                    "force": force,
+                    "heads": heads,
+                    "config": to_json(config).decode(),  # by which the relay knows what in `to` is secret
+                }
                 answers = await self._ask(("relay",), "failover", body)
                 if not _all_ok(answers):
                     return _refused(answers)

@@ -5,6 +5,7 @@ dies, and the end of its channel tells it so as well.
 """
 
 import ctypes
+import logging
 import os
 import signal
 import socket
@@ -14,7 +15,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+log = logging.getLogger(__name__)
+
 _PR_SET_PDEATHSIG = 1
+_LIBC = ctypes.CDLL(None, use_errno=True)
 PARENT_VARIABLE = "MMNODE_SUPERVISOR_PID"
 ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": "1048576"}
 """glibc moves this threshold up to 32 MiB by itself; from then on what large answers took is never given back."""
@@ -40,8 +44,7 @@ def die_with_parent(parent: int, with_signal: int = signal.SIGKILL) -> None:
 
     Must come after any change of user: the kernel forgets the wish then.
     """
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(_PR_SET_PDEATHSIG, int(with_signal), 0, 0, 0) != 0:
+    if _LIBC.prctl(_PR_SET_PDEATHSIG, int(with_signal), 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG)")
     if os.getppid() != parent:
         os._exit(1)
@@ -52,21 +55,23 @@ def start_worker(
 ) -> subprocess.Popen[bytes]:
     """Start `python -m mmnode worker ROLE INDEX`. `end` is its channel, `inherited` what it listens on."""
     descriptors = [end.fileno(), *(one.fileno() for one in inherited)]
+    # The configuration comes by the channel: no worker has its secrets in an environment that it hands on.
+    environment = {name: value for name, value in os.environ.items() if not name.upper().startswith("MM_")}
     return subprocess.Popen(  # noqa: S603 (our own program)
         [sys.executable, "-P", "-m", "mmnode", "worker", role, str(index), *map(str, descriptors)],
         pass_fds=descriptors,
         stdin=subprocess.DEVNULL,
         start_new_session=True,  # Ctrl-C is the supervisor's to handle
-        env={**ALLOCATOR, **os.environ, PARENT_VARIABLE: str(os.getpid())},
+        env={**ALLOCATOR, **environment, PARENT_VARIABLE: str(os.getpid())},
     )
 
 
 def start_postgres(
-    command: Sequence[str], environment: Mapping[str, str], account: Account, log: Path
+    command: Sequence[str], environment: Mapping[str, str], account: Account, errors_to: Path
 ) -> subprocess.Popen[bytes]:
-    """Start a postmaster under `account`. It stops at once when we die."""
+    """Start a postmaster under `account`. It stops at once when we die. errors_to: a file, for what it says."""
     parent = os.getpid()
-    with log.open("ab") as errors:
+    with open(_append(errors_to), "ab") as errors:
         return subprocess.Popen(  # noqa: S603 (a path of our own making)
             command,
             stdin=subprocess.DEVNULL,
@@ -75,9 +80,19 @@ def start_postgres(
             cwd="/",
             env=dict(environment),
             start_new_session=True,
-            # The only code of ours between fork and exec; this process has one thread.
+            # The only code of ours between fork and exec: it takes no lock that the log's thread might have held.
             preexec_fn=lambda: die_with_parent(parent, signal.SIGQUIT),
             user=account.user,
             group=account.group,
             extra_groups=account.groups,
         )
+
+
+def _append(path: Path) -> int:
+    """A descriptor that appends to the file, which others may not read."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+    try:
+        return os.open(path, flags, 0o600)
+    except OSError as error:
+        log.error("a file cannot be opened", extra={"path": str(path), "reason": error.strerror})
+        return os.open(os.devnull, flags)

@@ -20,8 +20,8 @@ class Start:
     """What the supervisor tells a worker at its start."""
 
     config: Config
-    data_source: str
-    replicas: tuple[str, ...]
+    data_source: str = field(repr=False)
+    replicas: tuple[str, ...] = field(repr=False)
     paths: Paths
     incarnation: int
     workers: int

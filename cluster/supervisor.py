@@ -18,6 +18,7 @@ from pathlib import Path
 
 from api import drain
 from app.config import Config, to_json
+from app.redaction import Redactor
 from app.version import VERSION
 from cluster import control, embedded, floors, handover, operations, page, paths, spawn, stamps, systemd
 from cluster.channel import Channel, Message
@@ -37,6 +38,8 @@ _SLOW_ANSWER_S = 30.0
 _SLOW = frozenset({"verify", "recycle", "failover"})
 _LATE_S = 0.5
 _DUMP_S = 0.3
+_END_S = 1.0
+_POSTGRES_QUIT_S = 6.0  # after 5 s the postmaster kills what does not quit (AbortKillTimeout)
 _POSTGRES_STOP_S = 2.0
 _WATCHDOG_S = {"api": 10.0, "ws": 5.0, "relay": 5.0}
 WORKER_STOP_S = 2.2
@@ -69,9 +72,10 @@ class Place:
 class Supervisor:
     """`run` starts a node and returns its exit status when it has stopped."""
 
-    def __init__(self, options: Options, config: Config) -> None:
+    def __init__(self, options: Options, config: Config, redactor: Redactor) -> None:
         self._options = options
         self._config = config
+        self._redactor = redactor
         self._places: list[Place] = []
         self._embedded: Embedded | None = None
         self._operations: Operations
@@ -130,7 +134,14 @@ class Supervisor:
         embedded_dsn = self._embedded.dsn if self._embedded is not None else None
         servers = DatabaseServers(self._config.sql_settings, embedded_dsn, self._ask_workers)
         self._operations = Operations(
-            self._options.config_path, self._config, servers, self._ask_workers, self._children, self._paths, self._url
+            self._options.config_path,
+            self._config,
+            servers,
+            self._ask_workers,
+            self._children,
+            self._paths,
+            self._url,
+            self._redactor,
         )
         self._add("relay", 0, [])
         for index in range(self._options.ws_workers):
@@ -263,8 +274,7 @@ class Supervisor:
         log.error("a worker hangs and is killed", extra={"worker": place.life.name, "pid": place.process.pid})
         place.process.send_signal(signal.SIGUSR1)  # it dumps its stacks, if it can
         await asyncio.sleep(_DUMP_S)
-        place.process.kill()
-        place.process.wait()
+        await _end(place.process)
 
     async def _answer(self, role: str, channel: Channel, message: Message) -> None:
         """A worker passes on what an administrator asked of the node."""
@@ -315,7 +325,7 @@ class Supervisor:
         task.add_done_callback(lambda done: done.exception())
 
     async def _on_command(self, command: str, arguments: control.Answer) -> control.Answer:
-        answer = await self._operations.run(command, arguments, "command line")
+        answer: control.Answer = self._redactor.value(await self._operations.run(command, arguments, "command line"))
         if command == "drain":
             self._commands.put_nowait(self.handle_term)
         return answer
@@ -375,9 +385,21 @@ class Supervisor:
                 for place in running:
                     log.error("a child does not stop and is ended", extra={"worker": place.life.name})
                     assert place.process is not None
-                    place.process.send_signal(then)
-                    place.process.wait()
+                    if not await _end(place.process, then):
+                        place.process = None  # the kernel ends it when the device answers; it is nobody's any more
             await asyncio.sleep(0.01)
+
+
+async def _end(process: "subprocess.Popen[bytes]", number: signal.Signals = signal.SIGKILL) -> bool:
+    """Signal a process and wait for its end; False when it does not come: it waits for a device that hangs."""
+    process.send_signal(number)
+    deadline = time.monotonic() + (_POSTGRES_QUIT_S if number == signal.SIGQUIT else _END_S)
+    while process.poll() is None:
+        if time.monotonic() >= deadline:
+            log.error("a process does not end although it was killed", extra={"pid": process.pid})
+            return False
+        await asyncio.sleep(0.01)
+    return True
 
 
 def _raise_descriptor_limit() -> None:

@@ -1,7 +1,6 @@
 """A worker process: its start, what the supervisor asks of it, its end. What it does is its role (`roles.py`)."""
 
 import asyncio
-import faulthandler
 import logging
 import os
 import signal
@@ -14,6 +13,7 @@ import uvloop
 
 from app.config import Config, from_json
 from app.events import Message as BusMessage
+from app.redaction import Redactor
 from cluster import logs, spawn
 from cluster.bus import BusEnd
 from cluster.channel import Body, Channel, Message
@@ -154,7 +154,9 @@ async def _run(role: str, index: int, end: socket.socket, inherited: list[socket
         return
     start = Start.of(first.body)
     name = role if role == "relay" else f"{role}{index}"
-    logs.set_up(start.config.log_settings, name)
+    redactor = Redactor()
+    _learn(redactor, first.body)
+    logs.set_up(start.config.log_settings, name, redactor)
     from cluster.roles import ROLES
 
     worker = ROLES[role](name, start, inherited)
@@ -163,7 +165,7 @@ async def _run(role: str, index: int, end: socket.socket, inherited: list[socket
     loop.add_signal_handler(signal.SIGTERM, worker.stop_asked.set)
     beating = asyncio.create_task(_beat(channel))
     serving = asyncio.create_task(worker.serve(lambda: channel.send(Message("ready"))))
-    listening = asyncio.create_task(_listen(channel, worker))
+    listening = asyncio.create_task(_listen(channel, worker, redactor))
     try:
         await asyncio.wait({serving, listening}, return_when=asyncio.FIRST_COMPLETED)
         if not serving.done():
@@ -182,9 +184,19 @@ async def _beat(channel: Channel) -> None:
         await asyncio.sleep(BEAT_S)
 
 
-async def _listen(channel: Channel, worker: Worker) -> None:
+def _learn(redactor: Redactor, body: Body) -> None:
+    """The secrets in what the supervisor says."""
+    if "config" in body:
+        config = from_json(str(body["config"]).encode())
+        redactor.learn(config)
+        for dsn in [body.get("data_source", ""), *body.get("replicas", []), body.get("to", "")]:
+            redactor.learn_source(config.sql_settings.driver_name, str(dsn))
+
+
+async def _listen(channel: Channel, worker: Worker, redactor: Redactor) -> None:
     tasks: set[asyncio.Task[None]] = set()
     async for message in channel.messages():
+        _learn(redactor, message.body)
         match message.kind:
             case "stop":
                 worker.at_once = bool(message.body.get("at_once"))
@@ -199,7 +211,7 @@ async def _listen(channel: Channel, worker: Worker) -> None:
                 channel.send(Message("answer", message.id, {"ok": True, **worker.database_status()}))
             case "reload":
                 config = from_json(str(message.body["config"]).encode())
-                logs.set_up(config.log_settings, worker.name)
+                logs.set_up(config.log_settings, worker.name, redactor)
                 worker.reload(config)
                 channel.send(Message("answer", message.id, {"ok": True}))
             case "purge":
@@ -229,8 +241,7 @@ def main(role: str, index: int, descriptors: list[int]) -> int:
     spawn.die_with_parent(int(os.environ[spawn.PARENT_VARIABLE]))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    faulthandler.enable()
-    faulthandler.register(signal.SIGUSR1, all_threads=True)
+    logs.dump_stacks_on(signal.SIGUSR1)
     end, *inherited = (socket.socket(fileno=descriptor) for descriptor in descriptors)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         try:

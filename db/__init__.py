@@ -17,6 +17,7 @@ changes.py      the number and time of a change in a channel, and its recoverabl
 channels.py     channels, their members and their heads
 clock.py        the database's clock
 drivers/        what is particular to one database server
+dsn.py          what may be said of a connection string
 edits.py        posts that change or go
 entities.py     the rows as typed structs
 errors.py       what can go wrong below, in a few kinds

@@ -1,6 +1,6 @@
 """What the pool needs to know, free of any configuration file."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 Dialect = Literal["postgres", "mysql"]
@@ -20,7 +20,7 @@ class PoolSettings:
     read_from_master: the master takes its share of the reads that replicas could serve.
     """
 
-    dsn: str
+    dsn: str = field(repr=False)
     max_connections: int = 10
     max_idle_connections: int = 2
     max_lifetime_s: float = 3600.0
@@ -28,6 +28,6 @@ class PoolSettings:
     connect_timeout_s: float = 5.0
     application_name: str = "mmnode"
     driver: Dialect = "postgres"
-    replicas: tuple[str, ...] = ()
+    replicas: tuple[str, ...] = field(default=(), repr=False)
     lag_max_ms: int = 5000
     read_from_master: bool = False

@@ -802,6 +802,20 @@ MUTATIONS = (
         "or now - peer.said_at > 10 * HEARD_S:",
         ("tests/cluster/test_quiet.py",),
     ),
+    Mutation(
+        "lines that the log drops are not counted",
+        "cluster/logwriter.py",
+        'self._dropped += data.count(b"\\n")',
+        "pass",
+        ("tests/cluster/test_logwriter.py",),
+    ),
+    Mutation(
+        "a connection string that can be read in two ways is read in one",
+        "db/drivers/postgres_dsn.py",
+        'if "@" in rest:',
+        "if False:",
+        ("tests/db/test_dsn.py",),
+    ),
     # Nodes: what only whole processes show ------------------------------------------------------------------------------
     Mutation(
         "a worker that ended is not replaced",

@@ -189,6 +189,8 @@ PARTS = (
     Part("JavaScript clients", _has_js_clients, _install_js_clients, needs=("Node.js",)),
     Part("MariaDB", lambda: shutil.which("mariadbd") is not None, lambda: apt_install("mariadb-server")),
     Part("nginx", lambda: shutil.which("nginx") is not None, lambda: apt_install("nginx-light")),
+    Part("openssl", lambda: shutil.which("openssl") is not None, lambda: apt_install("openssl")),
+    Part("systemd-analyze", lambda: shutil.which("systemd-analyze") is not None, lambda: apt_install("systemd")),
     Part("haproxy", lambda: shutil.which("haproxy") is not None, lambda: apt_install("haproxy")),
 )
 

@@ -26,7 +26,7 @@ def read_dsn(text: str) -> Dsn:
     try:
         dsn = parse(text)
     except ValueError as error:
-        raise Unavailable(str(error)) from error
+        raise Unavailable(f"not a MySQL connection string: {error}") from None
     if dsn.unknown:
         log.warning("options of the connection string are not obeyed", extra={"options": ", ".join(dsn.unknown)})
     return dsn

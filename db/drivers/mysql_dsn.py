@@ -1,11 +1,11 @@
 """Connection strings as Mattermost and Go's MySQL driver write them: `user:password@tcp(host:port)/name?tls=true`.
 
 The last `/` ends the address, the last `@` before it the credentials, so that a password may hold both. What is said
-of errors never holds the password.
+of errors repeats nothing of the string: what was meant as a password may stand anywhere in it.
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 from urllib.parse import parse_qsl, unquote
 
@@ -13,6 +13,7 @@ Tls = Literal["false", "preferred", "skip-verify", "true"]
 
 _TLS: tuple[Tls, ...] = ("false", "preferred", "skip-verify", "true")
 _FORM = "it must look like user:password@tcp(host:port)/database or user:password@unix(/path)/database"
+_HOST = re.compile(r"[A-Za-z0-9._:%-]*")
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 # Options of Go's driver that say what this one does anyway, or that mean nothing to it.
@@ -36,7 +37,7 @@ class Dsn:
     """
 
     user: str
-    password: str
+    password: str = field(repr=False)
     host: str
     port: int
     unix_socket: str
@@ -78,21 +79,23 @@ def _address(text: str) -> tuple[str, int, str]:
     """(host, port, path of a unix socket) of `tcp(host:port)` or `unix(/path)`; '' is the local server."""
     protocol, bracket, rest = text.partition("(")
     if (bracket and not rest.endswith(")")) or (text and not bracket and text not in ("tcp", "unix")):
-        raise ValueError(f"the address {text!r} is not understood: {_FORM}")
+        raise ValueError(f"the address is not understood: {_FORM}")
     inner = rest[:-1]
     if protocol == "unix":
         return "", 0, inner or "/tmp/mysql.sock"  # noqa: S108 (the default of Go's driver)
     if protocol not in ("", "tcp"):
-        raise ValueError(f"the protocol {protocol!r} is not supported: it must be tcp or unix")
+        raise ValueError("the protocol is not supported: it must be tcp or unix")
     host, colon, port = inner, "", ""
     if not inner.endswith("]") and inner.count(":") != 0:
         host, colon, port = inner.rpartition(":")
     if host.startswith("[") and host.endswith("]"):
         host = host[1:-1]
     elif ":" in host:
-        raise ValueError(f"the address {text!r} is not understood: an IPv6 address needs brackets, [::1]:3306")
-    if colon and not (port.isdigit() and 1 <= int(port) <= 65535):
-        raise ValueError(f"the port {port!r} must be a number from 1 to 65535")
+        raise ValueError("the address is not understood: an IPv6 address needs brackets, [::1]:3306")
+    if not _HOST.fullmatch(host):
+        raise ValueError(f"the name of the host is none: {_FORM}")
+    if colon and not (port.isascii() and port.isdigit() and 1 <= int(port[:6]) <= 65535):
+        raise ValueError("the port must be a number from 1 to 65535")
     return host or "127.0.0.1", int(port or 3306), ""
 
 
@@ -101,12 +104,12 @@ def _tls(text: str) -> Tls:
     for mode in _TLS:
         if mode == lowered:
             return mode
-    raise ValueError(f"the option tls={text} must be one of {', '.join(_TLS)}")
+    raise ValueError(f"the option tls must be one of {', '.join(_TLS)}")
 
 
 def _seconds(name: str, text: str) -> float:
     """A duration as Go writes it: `1m30s`, `500ms`."""
     parts = _DURATION.findall(text)
     if not parts or "".join(number + unit for number, unit in parts) != text:
-        raise ValueError(f"the option {name}={text} must be a duration like 30s or 500ms")
+        raise ValueError(f"the option {name} must be a duration like 30s or 500ms")
     return sum(float(number) * _SECONDS[unit] for number, unit in parts)

@@ -1,26 +1,26 @@
-"""Connection strings as Mattermost's driver for PostgreSQL (Go's lib/pq) takes them: a URL, or pairs of `key=value`.
+"""PostgreSQL's connection strings, read as libpq does (PostgreSQL manual, §34.1.1), but without its guesses.
 
-What libpq knows goes to libpq. What only lib/pq knows is dropped, and every other key is a setting of the session, as
-it is there (`search_path`). What is said of errors is ours alone: libpq's own words repeat what they were given, and
-where a password is not written as it must be, any part of the string may hold a piece of it.
+A password that is not percent-encoded moves the borders of a URL: `postgres://mm:p/w@host/db` names to libpq the host
+`mm`, and what it says of that holds a piece of the password. Such strings are refused here, before libpq sees them, and
+no error of ours repeats a part of the string.
+
+What libpq knows goes to libpq. What only Mattermost's driver (Go's lib/pq) knows is dropped, and every other key is a
+setting of the session, as it is there (`search_path`).
 """
 
+import functools
 import re
-from collections.abc import Iterator
-from urllib.parse import unquote
 
-import psycopg
-from psycopg import pq
-from psycopg.conninfo import conninfo_to_dict
-
-_SCHEMES = ("postgres://", "postgresql://")
-_FORM = "it must look like postgres://user:password@host:port/database or host=… user=… password=… dbname=…"
-_LIBPQ = frozenset(option.keyword.decode() for option in pq.Conninfo.get_defaults())
-_LIB_PQ_ONLY = frozenset({"binary_parameters", "disable_prepared_binary_result", "krbspn"})
-_PAIR = re.compile(
-    r"""\s*([^\s='"]+)\s*=\s*(?:'((?:[^'\\]|\\.)*)'(?=\s|$)|((?!')(?:[^\s\\]|\\.)*)(?=\s|$))""", re.DOTALL
+_SCHEME = re.compile(r"postgres(?:ql)?://")
+_ENCODED = re.compile(r"%([0-9A-Fa-f]{2})")
+_HOST = re.compile(r"[A-Za-z0-9._:%-]*|[/@].*")
+_AS_CODES = (
+    "characters like @ / : # ? % & and spaces in its parts must be written as codes (%40 for @, %2F for /, %25 for %)"
 )
-_LOOSE_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})|%00")
+_IN_QUOTES = "a value with spaces, quotes or backslashes must be written 'in \\'quotes\\''"
+
+
+_LIB_PQ_ONLY = frozenset({"binary_parameters", "disable_prepared_binary_result", "krbspn"})
 _SETTING = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*")
 _WORDS = {
     "sslmode": ("disable", "allow", "prefer", "require", "verify-ca", "verify-full"),
@@ -36,12 +36,10 @@ _NUMBERS = (
 
 def parse(text: str) -> dict[str, str]:
     """libpq's parameters. Raises ValueError, in words for operators, for a string that can never work."""
-    if "\0" in text:
-        raise ValueError(f"it holds a NUL character: {_FORM}")
     said: dict[str, str] = {}
     settings: list[str] = []
-    for key, value in _of_url(text) if text.startswith(_SCHEMES) else _of_pairs(text):
-        if key in _LIBPQ:
+    for key, value in read(text).items():
+        if key in _known_to_libpq():
             said[key] = value
         elif key == "ssl" and value == "true":  # of JDBC's URLs, as libpq takes it
             said["sslmode"] = "require"
@@ -53,44 +51,17 @@ def parse(text: str) -> dict[str, str]:
     return said
 
 
-def _of_pairs(text: str) -> Iterator[tuple[str, str]]:
-    at = 0
-    while text[at:].strip():
-        found = _PAIR.match(text, at)
-        if found is None:
-            raise ValueError(f"it is neither a URL nor pairs of key=value: {_FORM}")
-        at = found.end()
-        quoted, plain = found[2], found[3]
-        yield found[1], re.sub(r"\\(.)", r"\1", plain if quoted is None else quoted, flags=re.DOTALL)
+@functools.cache
+def _known_to_libpq() -> frozenset[str]:
+    from psycopg import pq  # libpq: a node on MySQL does without
 
-
-def _of_url(text: str) -> Iterator[tuple[str, str]]:
-    if _LOOSE_PERCENT.search(text):
-        raise ValueError(
-            "it has a percent sign without a character's two hexadecimal digits: a percent sign itself is %25"
-        )
-    scheme, _, rest = text.partition("://")
-    at = rest.find("@")
-    slash = rest.find("/")
-    credentials = at + 1 if at >= 0 and (slash < 0 or at < slash) else 0
-    place, _, query = rest[credentials:].partition("?")
-    try:
-        said = conninfo_to_dict(f"{scheme}://{rest[:credentials]}{place}")
-    except psycopg.Error:
-        raise ValueError(f"it is no URL of a database: {_FORM}") from None
-    for key, value in said.items():
-        yield key, str(value)
-    for pair in filter(None, query.split("&")):
-        key, equals, value = pair.partition("=")
-        if not equals:
-            raise ValueError(f"its options must be pairs of key=value: {_FORM}")
-        yield unquote(key), unquote(value)
+    return frozenset(option.keyword.decode() for option in pq.Conninfo.get_defaults())
 
 
 def _setting(key: str, value: str) -> str:
     """A setting of the session as the option of a server's command line."""
     if not _SETTING.fullmatch(key):
-        raise ValueError(f"it holds a key that is no name of an option or of a setting: {_FORM}")
+        raise ValueError(f"it holds a key that is no name of an option or of a setting: {_IN_QUOTES}")
     return f"-c {key}=" + re.sub(r"([\\\s])", r"\\\1", value)
 
 
@@ -108,3 +79,70 @@ def _judge(said: dict[str, str]) -> None:
     hosts = said.get("host", said.get("hostaddr", "")).split(",")
     if len(ports) not in (1, len(hosts)):
         raise ValueError("there must be one port, or one for each host")
+
+
+def read(text: str) -> dict[str, str]:
+    """Keyword -> value, as `host=a,b` for several hosts. Raises ValueError in words that hold nothing of `text`."""
+    if "\0" in text:
+        raise ValueError("it holds a NUL character")
+    scheme = _SCHEME.match(text)
+    said = _of_url(text[scheme.end() :]) if scheme else _of_pairs(text)
+    how = _AS_CODES if scheme else _IN_QUOTES
+    for host in said.get("host", "").split(","):
+        if not _HOST.fullmatch(host):
+            raise ValueError(f"the name of its host is none: {how}")
+    for port in said.get("port", "").split(","):
+        if port and not (port.isascii() and port.isdigit() and 1 <= int(port[:6]) <= 65535):
+            raise ValueError(f"its port must be a number from 1 to 65535: {how}")
+    return said
+
+
+def _of_url(rest: str) -> dict[str, str]:
+    said: dict[str, str] = {}
+    end = re.search("[@/]", rest)
+    if end and end[0] == "@":
+        user, _, password = rest[: end.start()].partition(":")
+        said |= {"user": _decoded(user), "password": _decoded(password)}
+        rest = rest[end.end() :]
+    if "@" in rest:
+        raise ValueError(f"it has more than one @: {_AS_CODES}")
+    place, _, query = rest.partition("?")
+    hosts, _, database = place.partition("/")
+    found = [re.fullmatch(r"(?:\[([^\]]+)\]|([^:\[\]]*))(?::(.*))?", one) for one in hosts.split(",")]
+    if any(one is None for one in found):
+        raise ValueError(f"its hosts are not understood: {_AS_CODES}")
+    named = [(_decoded(one[1] or one[2]), _decoded(one[3] or "")) for one in found if one is not None]
+    said["host"] = ",".join(host for host, _ in named)
+    said["port"] = ",".join(port for _, port in named)
+    said["dbname"] = _decoded(database)
+    for option in query.split("&") if query else []:
+        key, equals, value = option.partition("=")
+        if not equals or not key or "=" in value:
+            raise ValueError(f"an option behind its ? is not name=value: {_AS_CODES}")
+        said[_decoded(key)] = _decoded(value)
+    return {key: value for key, value in said.items() if value}
+
+
+def _decoded(text: str) -> str:
+    if "%" in _ENCODED.sub("", text) or "%00" in text or any(one.isspace() for one in text):
+        raise ValueError(_AS_CODES)
+    data = _ENCODED.sub(lambda code: chr(int(code[1], 16)), text.encode().decode("latin-1"))
+    return data.encode("latin-1").decode("utf-8", "surrogateescape")
+
+
+_PAIR = re.compile(
+    r"\s*(\w+)\s*=\s*(?:'((?:[^'\\]|\\.)*)'(?=\s|$)|((?:[^\s'\\]|\\.)(?:[^\s\\]|\\.)*)?(?=\s|$))", re.DOTALL
+)
+
+
+def _of_pairs(text: str) -> dict[str, str]:
+    said: dict[str, str] = {}
+    at = 0
+    while text[at:].strip():
+        pair = _PAIR.match(text, at)
+        if pair is None:
+            raise ValueError(f"it is neither postgres://… nor name=value pairs: {_IN_QUOTES}")
+        value = pair[2] if pair[2] is not None else pair[3] or ""
+        said[pair[1]] = re.sub(r"\\(.)", r"\1", value, flags=re.DOTALL)
+        at = pair.end()
+    return {key: value for key, value in said.items() if value}

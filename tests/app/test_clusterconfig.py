@@ -11,7 +11,7 @@ from app.config import ClusterSettings
 from app.configfile import MASK, ConfigError, load, parse
 
 SECRET = "0123456789abcdef0123456789abcdef"
-SHARED = {"DataSource": "postgres://mm:pw@db/mm"}
+SHARED = {"DataSource": "postgres://mm:pw@db/mm?sslmode=verify-full"}
 LOOPBACK = {"Enable": True, "InterNodeListenAddress": "127.0.0.1:8075"}
 
 

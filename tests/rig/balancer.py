@@ -1,8 +1,11 @@
-"""nginx and haproxy as processes of a test, by the samples in etc/ with nothing changed but addresses and ports.
+"""nginx and haproxy as processes of a test, by the samples in etc/ with nothing changed but addresses, ports and paths.
 
-`document` is nginx by the sample of Mattermost's document on high availability.
+They end TLS, with a certificate of their own, which this process believes in meanwhile: `tls_url`. `url` is one more port
+without TLS, because the blocking client of `websockets` reads and writes one TLS connection at once, which hangs now and then
+(2 of 1,200 without any balancer). `document` is nginx by the sample of Mattermost's document on high availability, without TLS.
 """
 
+import os
 import re
 import shutil
 import signal
@@ -50,6 +53,13 @@ server {{
     }}
 }}
 """
+# The certificates that `requests` believes in, and those of every other TLS client in Python.
+_BELIEVED = ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
+
+
+def _once(text: str, old: str, new: str) -> str:
+    assert text.count(old) == 1, f"{old!r} stands {text.count(old)} times in the sample"
+    return text.replace(old, new)
 
 
 class Balancer:
@@ -59,20 +69,38 @@ class Balancer:
         self.name = name
         self._nodes = [url.removeprefix("http://") for url in nodes]
         self.directory = new_directory()
-        self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.port, self.tls_port, self.redirecting_port = free_port(), free_port(), free_port()
+        self.url, self.tls_url = f"http://127.0.0.1:{self.port}", f"https://127.0.0.1:{self.tls_port}"
+        self._before: dict[str, str | None] = {}
         self._process: subprocess.Popen[bytes]
 
     def __enter__(self) -> "Balancer":
+        certificate = self._certificate()
+        for variable in _BELIEVED:
+            self._before[variable] = os.environ.get(variable)
+            os.environ[variable] = str(certificate)
         command = {"nginx": self._nginx, "haproxy": self._haproxy, "document": self._document}[self.name]()
         with (self.directory / "log").open("wb") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, cwd="/", start_new_session=True)
         until(self._serves, 10, f"{self.name} to serve:\n{self.log}")
         return self
 
+    def _certificate(self) -> Path:
+        """Its certificate and its key, as two files and as one."""
+        key, certificate = self.directory / "mattermost.key", self.directory / "mattermost.pem"
+        command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+        names = ["-days", "2", "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
+        subprocess.run([*command, *names, "-keyout", key, "-out", certificate], check=True, capture_output=True)
+        (self.directory / "both.pem").write_text(certificate.read_text() + key.read_text())
+        return certificate
+
     def _nginx(self) -> list[str]:
-        text = self._with_nodes(_ETC / "nginx.conf").replace("listen 80;", f"listen 127.0.0.1:{self.port};")
-        return self._nginx_with(text)
+        text = self._with_nodes(_ETC / "nginx.conf")
+        text = _once(text, "listen 80;", f"listen 127.0.0.1:{self.redirecting_port};")
+        text = _once(text, "listen 443 ssl;", f"listen 127.0.0.1:{self.tls_port} ssl; listen 127.0.0.1:{self.port};")
+        text = _once(text, "/etc/nginx/mattermost.pem", f"{self.directory}/mattermost.pem")
+        text = _once(text, "/etc/nginx/mattermost.key", f"{self.directory}/mattermost.key")
+        return self._nginx_with(text.replace("/var/log/nginx/", f"{self.directory}/"))
 
     def _document(self) -> list[str]:
         servers = " ".join(f"server {node};" for node in self._nodes)
@@ -85,7 +113,11 @@ class Balancer:
         return [program, "-e", f"{self.directory}/err.log", "-p", str(self.directory), "-c", "nginx.conf"]
 
     def _haproxy(self) -> list[str]:
-        text = self._with_nodes(_ETC / "haproxy.cfg").replace("bind :80\n", f"bind 127.0.0.1:{self.port}\n")
+        text = self._with_nodes(_ETC / "haproxy.cfg")
+        text = _once(text, "bind :80\n", f"bind 127.0.0.1:{self.redirecting_port}\n    bind 127.0.0.1:{self.port}\n")
+        text = _once(text, "bind :443 ssl", f"bind 127.0.0.1:{self.tls_port} ssl")
+        text = _once(text, "unless { ssl_fc }", f"unless {{ ssl_fc }} or {{ dst_port {self.port} }}")
+        text = _once(text, "/etc/haproxy/mattermost.pem", f"{self.directory}/both.pem")
         (self.directory / "haproxy.cfg").write_text(text)
         return [shutil.which("haproxy") or "haproxy", "-db", "-f", str(self.directory / "haproxy.cfg")]
 
@@ -109,7 +141,16 @@ class Balancer:
         logs = [self.directory / name for name in ("log", "err.log")]
         return "\n".join(path.read_text(errors="replace")[-3000:] for path in logs if path.exists())
 
+    @property
+    def access_log(self) -> str:
+        """What it has logged of requests."""
+        return (self.directory / ("mattermost.log" if self.name == "nginx" else "log")).read_text()
+
     def __exit__(self, *_: object) -> None:
+        for variable, value in self._before.items():
+            os.environ.pop(variable)
+            if value is not None:
+                os.environ[variable] = value
         self._process.send_signal(signal.SIGTERM)
         self._process.wait(10)
         shutil.rmtree(self.directory, ignore_errors=True)

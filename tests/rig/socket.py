@@ -131,7 +131,7 @@ class Socket:
 
 
 def _connect(url: str, query: str, **options: Any) -> ClientConnection:
-    address = url.replace("http://", "ws://") + "/api/v4/websocket" + (f"?{query}" if query else "")
+    address = url.replace("http", "ws", 1) + "/api/v4/websocket" + (f"?{query}" if query else "")
     connection: ClientConnection = contextlib.ExitStack().enter_context(
         connect(address, compression=None, max_size=None, **options)
     )

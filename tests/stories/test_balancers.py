@@ -1,13 +1,18 @@
 """nginx and haproxy, as the samples in etc/ set them up, in front of three nodes that stop, die and come back."""
 
+import asyncio
 import signal
+import socket
+import ssl
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
 import pytest
 import requests
+from websockets.asyncio.client import connect
 
 from tests.plugins.resources import uses
 from tests.rig.balancer import Balancer
@@ -41,6 +46,7 @@ def cluster() -> Iterator[Cluster]:
 @pytest.fixture(params=["nginx", "haproxy"])
 def balancer(request: pytest.FixtureRequest, require: Require, cluster: Cluster) -> Iterator[Balancer]:
     require(request.param)
+    require("openssl")
     cluster.until_green()
     with Balancer(request.param, [node.url for node in cluster.nodes]) as balancer:
         yield balancer
@@ -81,10 +87,48 @@ def test_requests_and_websockets_go_through_to_every_node(balancer: Balancer, cl
 
     until(every_node_holds_one, 10, "a socket on every node")
     post = ann.write(channel["id"], "through the balancer")
-    for socket in sockets:
-        assert socket.expect_post("through the balancer")["id"] == post["id"]
-        assert socket.ask("ping")["status"] == "OK"
-        socket.close()
+    for one in sockets:
+        assert one.expect_post("through the balancer")["id"] == post["id"]
+        assert one.ask("ping")["status"] == "OK"
+        one.close()
+
+
+def test_tls_ends_at_the_balancer_and_no_token_is_in_its_log(balancer: Balancer) -> None:
+    ann = new_user(balancer.tls_url).at(balancer.tls_url)
+    redirecting = f"http://127.0.0.1:{balancer.redirecting_port}"
+    moved = requests.get(f"{redirecting}/api/v4/users/me?x=1", allow_redirects=False, timeout=10)
+    assert moved.status_code == 308
+    assert moved.headers["Location"].startswith("https://127.0.0.1")
+    assert moved.headers["Location"].endswith("/api/v4/users/me?x=1")
+    answer = requests.get(f"{balancer.tls_url}/api/v4/users/me?access_token={ann.token}", timeout=10)
+    assert (answer.status_code, answer.json()["id"]) == (200, ann.id)
+    assert answer.headers["Strict-Transport-Security"] == "max-age=63072000"
+    body = {"login_id": ann.user["username"], "password": "wrong-password"}
+    refused = requests.post(f"{balancer.tls_url}/api/v4/users/login", json=body, timeout=10)
+    assert refused.status_code == 401
+    assert refused.headers["Strict-Transport-Security"] == "max-age=63072000"
+
+    async def hello() -> str:
+        address = f"wss://127.0.0.1:{balancer.tls_port}/api/v4/websocket?access_token={ann.token}"
+        async with connect(address) as connection:
+            return str(await asyncio.wait_for(connection.recv(), 10))
+
+    assert '"event":"hello"' in asyncio.run(hello()).replace(" ", "")
+    for version in (ssl.TLSVersion.TLSv1_1, ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+        context = ssl.create_default_context()
+        context.set_ciphers("DEFAULT@SECLEVEL=0")
+        with warnings.catch_warnings(action="ignore"):
+            context.minimum_version = context.maximum_version = version
+        with socket.create_connection(("127.0.0.1", balancer.tls_port)) as raw:
+            if version is ssl.TLSVersion.TLSv1_1:
+                with pytest.raises(ssl.SSLError):
+                    context.wrap_socket(raw, server_hostname="127.0.0.1")
+            else:
+                context.wrap_socket(raw, server_hostname="127.0.0.1").close()
+    until(lambda: "websocket" in balancer.access_log, 10, "the log of the requests")
+    assert "/api/v4/users/me" in balancer.access_log
+    assert ann.token not in balancer.access_log
+    assert "access_token" not in balancer.access_log
 
 
 def test_nodes_that_stop_in_turn_fail_no_request(balancer: Balancer, cluster: Cluster) -> None:

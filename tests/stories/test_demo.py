@@ -192,3 +192,19 @@ def test_a_port_that_is_taken_is_named_and_nothing_stays() -> None:
         assert list(directory.iterdir()) == []
     finally:
         subprocess.run(["rm", "-rf", str(directory)], check=True)
+
+
+def test_a_demo_whose_output_nobody_reads_goes_on_and_leaves_nothing(demo: Demo) -> None:
+    """`mmnode demo | head`: writing to the pipe fails from then on."""
+    demo.process.send_signal(signal.SIGINT)
+    assert demo.process.wait(30) == 0
+    reader, output = os.pipe()
+    environment = {**os.environ, "TMPDIR": str(demo.directory)}
+    command = [MMNODE, "demo", "--port-base", str(demo.port_base)]
+    with subprocess.Popen(command, stdout=output, stderr=output, env=environment) as deaf:
+        os.close(output)
+        os.close(reader)
+        until(lambda: all(map(_answers, demo.urls)), 60, "three nodes")
+        deaf.send_signal(signal.SIGINT)
+        assert deaf.wait(30) == 0
+    assert demo.left() == []

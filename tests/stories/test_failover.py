@@ -35,7 +35,7 @@ LATE_S = 2.5
         ),
         (lambda tier: tier.cluster.master.dsn(tier.cluster.new_database()), "installation"),
         (lambda tier: tier.cluster.replicas[0].dsn(tier.name), "takes no writes"),
-        (lambda _: "nonsense", "connection string"),
+        (lambda _: "nonsense=x", "connection string"),
         (lambda tier: f"{tier.cluster.master.dsn(tier.name)} sslmode=require", "SSL"),
     ],
     ids=["nobody there", "another installation", "a replica", "nonsense", "TLS where there is none"],
@@ -51,6 +51,14 @@ def test_a_recycle_that_cannot_be_verified_is_refused_and_the_old_pool_goes_on(
     assert words in answer["error"]
     assert ann.get("/users/me")["id"] == ann.id
     new_team(ann)
+
+
+def test_a_connection_string_that_cannot_be_read_is_refused_by_the_reload(tier: Tier) -> None:
+    tier.configure("postgres://mm:p/w@db/mm")
+    answer = tier.node.ask("reload")
+    assert answer["ok"] is False
+    assert "must be written as codes" in answer["error"]
+    assert tier.node.status()["recycle_needed"] == []
 
 
 def test_a_master_that_dies_is_replaced_without_loss_by_a_multi_host_string(pg_cluster: PgCluster) -> None:

@@ -21,6 +21,7 @@ events.py       what clients are told, built once and encoded once
 filestore.py    where files lie
 leaving.py      leaving channels and teams; what members are
 mentions.py     who a message mentions
+origins.py      sans-I/O: of which web pages a browser may talk to us
 passwords.py    argon2id off the loop
 permissions.py  who may do what
 ports.py        what the rules need from the outside

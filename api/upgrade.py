@@ -11,10 +11,10 @@ import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from http.cookies import CookieError, SimpleCookie
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
-from api import auth
-from app import errors, sessions
+from api import auth, paths
+from app import errors, origins, sessions
 from app.context import Context
 from app.errors import AppError
 from app.ports import Handover, Upgrade
@@ -22,7 +22,7 @@ from db.errors import DatabaseError
 
 log = logging.getLogger(__name__)
 
-PATH = b"/api/v4/websocket"
+PATH = "/api/v4/websocket"
 MAX_RETRY_AFTER_S = 5
 """Not all at once: whoever is turned away comes back."""
 
@@ -41,12 +41,6 @@ class Request:
         lines = [self.method + b" " + self.target + b" HTTP/1.1"]
         lines += [name + b": " + value for name, value in self.headers]
         return b"\r\n".join([*lines, b"", b""])
-
-
-def origin_allowed(origin: str, host: str, allow_cors_from: str) -> bool:
-    """Whether a page of `origin` may open a socket here: same host, or in AllowCorsFrom."""
-    allowed = allow_cors_from.split()
-    return "*" in allowed or origin in allowed or urlsplit(origin).netloc.lower() == host.lower()
 
 
 class Upgrader:
@@ -84,17 +78,18 @@ class Upgrader:
     async def _prepare(self, transport: asyncio.Transport, request: Request) -> Upgrade:
         """Check the request and find out who asks. Raises AppError."""
         path, _, query = request.target.partition(b"?")
-        if path.rstrip(b"/") != PATH:
+        base = paths.base_of(self._ctx.config.service_settings.site_url)
+        if paths.normalise(path.decode("latin-1"), base) != PATH:
             raise AppError("api.context.404.app_error", 404)
         fields = {name: value.decode("latin-1") for name, value in request.headers}
         found = auth.find_token(_cookies(fields.get(b"cookie", "")), fields.get(b"authorization"), _token(query))
-        origin = fields.get(b"origin")
-        if origin is None:
+        sent = [value.decode("latin-1") for name, value in request.headers if name == b"origin"]
+        if not sent:
             # Bots and drivers send none; a browser always does, and only a browser sends a cookie unasked.
             allowed = found is None or found[1] is not auth.Source.COOKIE
         else:
-            cors = self._ctx.config.service_settings.allow_cors_from
-            allowed = origin_allowed(origin, fields.get(b"host", ""), cors)
+            # Of two, whoever stands between us and the browser may have judged the other one.
+            allowed = len(sent) == 1 and origins.allowed(sent[0], fields.get(b"host", ""), self._ctx.config)
         if not allowed or request.method != b"GET":
             raise AppError("api.web_socket.connect.upgrade.app_error", 400)
         user_id = session_id = ""

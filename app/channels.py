@@ -341,10 +341,11 @@ def tell_added(ctx: Context, member: ChannelMember, channel: ChannelInfo) -> Non
 
 
 async def tell_typing(ctx: Context, actor: Actor, user_id: UserId, channel_id: ChannelId, parent_id: str) -> None:
-    """Tell the channel that the user is typing. Raises 403 unless the actor may write there."""
+    """Tell the channel that the user types, unless that was told too often. Raises 403 unless the actor may post."""
     access = await posts.readable(ctx, actor, channel_id)
     require(can_in_channel(actor, access, "create_post"))
-    if ctx.config.service_settings.enable_user_typing_messages:
+    told = ctx.config.service_settings.enable_user_typing_messages
+    if told and ctx.typing.may_tell(user_id, ctx.now_ms()):
         ctx.bus.publish(events.typing(user_id, channel_id, parent_id))
 
 

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from app.activity import Activity
+from app.activity import Activity, Typing
 from app.audit import Journal
 from app.caches import Caches
 from app.clientconfig import ClientConfig
@@ -34,6 +34,7 @@ class Context:
     now_ms: Callable[[], int] = wall_clock_ms
     node_id: str = ""
     activity: Activity = field(default_factory=Activity)
+    typing: Typing = field(default_factory=Typing)
     client_config: ClientConfig = field(init=False)
     caches: Caches = field(init=False)
     audit: Journal = field(init=False)

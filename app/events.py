@@ -133,10 +133,16 @@ class Claim(msgspec.Struct, array_like=True, frozen=True, tag="claim"):
 
 
 class Frame(msgspec.Struct, array_like=True, frozen=True):
-    """An event of a connection that is given away."""
+    """An event of a connection that is given away.
+
+    room: the channel or team whose members it is for, '' when it is for others. plain: what those get who are no
+    administrators, empty when that is the same.
+    """
 
     body: bytes
     best_effort: bool
+    room: str = ""
+    plain: bytes = b""
 
 
 class Given(msgspec.Struct, array_like=True, frozen=True, tag="given"):

@@ -661,10 +661,10 @@ MUTATIONS = (
         ("tests/ws/test_protocol.py",),
     ),
     Mutation(
-        "a burst of messages is never over",
-        "ws/protocol.py",
-        "self._allowance_at = now\n        return self._allowance >= 0.0",
-        "self._allowance_at = now\n        return True",
+        "only whole texts count against what a client may send",
+        "ws/frames.py",
+        "if not self.allowance.take(now):",
+        "if data[at] == _FINAL_TEXT and not self.allowance.take(now):",
         ("tests/ws/test_protocol.py",),
     ),
     Mutation(

@@ -10,24 +10,20 @@ import asyncio
 import logging
 import socket
 from collections.abc import Coroutine
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 from app import events, sessions
-from app.context import Context
 from app.errors import AppError
 from app.permissions import Actor, can
 from app.ports import Upgrade
 from db.errors import DatabaseError
-from db.ids import SessionId, TeamId, UserId
-from ws import actions, protocol
-from ws.claims import Claims
+from db.ids import SessionId
+from ws import dialogue, protocol
 from ws.close import Close
-from ws.detached import Detached
-from ws.entry import Entry, Wanted, known
-from ws.fanout import Fanout, SharedFrame, text_frame
+from ws.entry import Entry, Wanted
+from ws.fanout import SharedFrame, text_frame
 from ws.heads import Cursors
-from ws.hub import Hub, Positions
-from ws.repairs import Repairs
+from ws.serving import Server
 from ws.stream import MAX_QUEUED_EVENTS, Stream
 
 log = logging.getLogger(__name__)
@@ -35,38 +31,19 @@ log = logging.getLogger(__name__)
 AUTHENTICATION_S = 5.0
 ENTRY_S = 30.0
 """A storm is over by then; clients do not wait for their hello as long."""
-PING_EVERY_S = 60.0
-SILENT_S = 100.0
+PING_EVERY_S = 25.0
+"""Proxies cut what is idle for 50 s (haproxy as packaged) or 60 s (nginx, load balancers of clouds)."""
+SILENT_S = 4 * PING_EVERY_S
+"""Three pings without an answer, and time for the answer to the third."""
 STUCK_S = 10.0
 LINGER_S = 5.0
+LINGER_BYTES = 1 << 20
+"""Of a client that sends on after it was told why its socket is closed."""
 MAX_WAITING_REQUESTS = 32
-ACTIVITY_EVERY_S = 20.0
 _WRITE_BUFFER_BYTES = 65_536
 
 
-class Server(Protocol):
-    """What a client needs of its worker."""
-
-    ctx: Context
-    hub: Hub
-    fanout: Fanout
-    repairs: Repairs
-    detached: "Detached[Client]"
-    claims: Claims
-    loop: asyncio.AbstractEventLoop
-    clients: "set[Client]"
-    tasks: set[asyncio.Task[None]]
-    entering: int
-    turnstile: asyncio.Semaphore
-
-    def find(self, connection_id: str) -> "Client | None":
-        """The client of this id."""
-
-    async def read_memberships(self, user_id: str) -> tuple[Positions, list[TeamId]]:
-        """Where a user belongs, and how far those channels are. Raises DatabaseError."""
-
-
-class Client(asyncio.Protocol):
+class Client(asyncio.BufferedProtocol):
     """One socket. Slots: there are many, and each event touches them all."""
 
     __slots__ = (
@@ -75,8 +52,8 @@ class Client(asyncio.Protocol):
         "_ending",
         "_expires_at_ms",
         "_holding",
-        "_last_active",
         "_last_heard",
+        "_lingering",
         "_marked",
         "_next_ping",
         "_paused_at",
@@ -85,6 +62,7 @@ class Client(asyncio.Protocol):
         "_socket",
         "_transport",
         "_upgrade",
+        "_wanted",
         "_working",
         "administrator",
         "attached",
@@ -92,6 +70,7 @@ class Client(asyncio.Protocol):
         "cursors",
         "direct",
         "final",
+        "last_active",
         "session_id",
         "stream",
         "user_id",
@@ -112,15 +91,19 @@ class Client(asyncio.Protocol):
         self._holding = False
         self._paused_at: float | None = None
         self._ending = False
+        self._lingering = LINGER_BYTES
         self.final = False
         """Whether it was we who closed: nobody comes back to that."""
+        self._wanted: Wanted | None = None
+        """The connection that the upgrade asked for, until it is known who asks."""
         self._requests: list[protocol.Asked] = []
         self._working = False
         self._deadline: float | None = now + AUTHENTICATION_S
         self._expires_at_ms = 0
         self._last_heard = now
-        self._next_ping = now + PING_EVERY_S
-        self._last_active = 0.0
+        self._next_ping = now + 1 + len(server.clients) % PING_EVERY_S  # those of a storm are not due all at once
+        self.last_active = 0.0
+        """When its user was last said to be active."""
         self.user_id = ""
         self.session_id = ""
         self.connection_id = ""
@@ -138,11 +121,40 @@ class Client(asyncio.Protocol):
         self._transport.set_write_buffer_limits(high=_WRITE_BUFFER_BYTES)
         self._server.clients.add(self)
         assert self._upgrade is not None
+        if self._upgrade.session_id:
+            self._connection.know(self._server.loop.time())
+        else:
+            oldest = self._server.strangers.add(self)
+            if oldest is not None:
+                oldest.abort()
         self._receive(self._upgrade.request + self._upgrade.tail)  # now, before anything is read from the socket
 
-    def data_received(self, data: bytes) -> None:
-        """Bytes of the client."""
-        self._receive(data)
+    def get_buffer(self, _sizehint: int) -> memoryview:
+        """Where to read to. It is emptied at once, so that one is enough for all sockets."""
+        return self._server.buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Bytes of the client. If there may be more they are read in the next turn of the loop, after all others'.
+
+        Without that uvloop would read a socket 32 times before anybody else has a turn.
+        """
+        buffer = self._server.buffer
+        if nbytes == len(buffer) and self._transport is not None:
+            self._transport.pause_reading()
+            self._server.loop.call_soon(self._read_on)
+        if self._ending:
+            self._discard(nbytes)
+        else:
+            self._receive(bytes(buffer[:nbytes]))
+
+    def _read_on(self) -> None:
+        if self._transport is not None and len(self._requests) < MAX_WAITING_REQUESTS:
+            self._transport.resume_reading()
+
+    def _discard(self, nbytes: int) -> None:
+        self._lingering -= nbytes
+        if self._lingering < 0:
+            self.abort()
 
     def eof_received(self) -> bool:
         """The client will send no more: a WebSocket is of no use then."""
@@ -151,6 +163,7 @@ class Client(asyncio.Protocol):
     def connection_lost(self, _exc: Exception | None) -> None:
         """The socket is gone."""
         self._server.clients.discard(self)
+        self._server.strangers.discard(self)
         self._transport = None
         self.direct = None
         self._requests.clear()
@@ -205,18 +218,30 @@ class Client(asyncio.Protocol):
     def _opened(self, opened: protocol.Opened) -> None:
         upgrade, self._upgrade = self._upgrade, None
         assert upgrade is not None
+        if opened.sequence is not None:
+            self._wanted = Wanted(opened.connection_id, opened.sequence)
         if upgrade.session_id:
-            wanted = Wanted(opened.connection_id, opened.sequence) if opened.sequence is not None else None
-            self._run(Entry(self._server, self).begin(SessionId(upgrade.session_id), upgrade.user_id, wanted))
+            entry = Entry(self._server, self)
+            self._run(entry.begin(SessionId(upgrade.session_id), upgrade.user_id, self.take_wanted()))
 
-    def surrender(self, user_id: str, session_id: str, seq: int) -> bool:
-        """Whether the connection may go on with another socket from this number on. It has none here any more then."""
+    def take_wanted(self) -> Wanted | None:
+        """The connection that the upgrade asked for; once."""
+        wanted, self._wanted = self._wanted, None
+        return wanted
+
+    def surrender(self, user_id: str, session_id: str, seq: int, actor: Actor | None = None) -> bool:
+        """Whether the connection may go on with another socket from this number on. It has none here any more then.
+
+        actor: the user as they are now, if that was just read.
+        """
         if self.user_id != user_id or self.final or (self.attached and self.session_id != session_id):
             return False
+        if actor is not None:
+            self._judge(actor)
         if self.attached:
             self.give_way()
         self._server.detached.discard(self)
-        if self.cursors or not self.stream.resume(seq):
+        if self.cursors or not self.stream.resume(seq, self._server.hub.view_of(self)):
             self.forget()
             return False
         return True
@@ -254,45 +279,24 @@ class Client(asyncio.Protocol):
             self.abort()
         finally:
             self._working = False
-            if self._transport is not None:
-                self._transport.resume_reading()
+            self._read_on()
 
     async def _answer_all(self) -> None:
         while self._requests:
-            request = self._requests.pop(0)
-            await self._answer(request)
+            await dialogue.answer(self._server, self, self._requests.pop(0))
 
-    async def _answer(self, request: protocol.Asked) -> None:
-        if request.action == "authentication_challenge":
-            if not self.connection_id:
-                await self._challenge(request)
-            return
-        refusal = actions.router_error(request.seq, request.action, authenticated=bool(self.connection_id))
-        if refusal is not None:
-            self._reply(actions.fail(request.seq, refusal))
-            return
-        self._note_activity(request.action)
-        session_id = SessionId(self.session_id)
-        self._reply(await actions.run(self._server.ctx, session_id, request.seq, request.action, request.data))
-
-    async def _challenge(self, request: protocol.Asked) -> None:
-        token = request.data.get("token")
-        if not isinstance(token, str):
-            self.abort()
-            return
-        try:
-            actor = await sessions.authenticate(self._server.ctx, token)
-        except (AppError, DatabaseError):
-            self.abort()
-            return
-        entry, positions = Entry(self._server, self), known(request.data.get("positions"))
-        await entry.register(actor.session.id, actor.user_id, known=positions)
-        if self.connection_id:
-            self._reply(actions.ok(request.seq))
+    def charge(self, frames: float) -> bool:
+        """Count a request as so many frames more; False: the socket is closed for it."""
+        affordable = self._connection.charge(frames)
+        if not affordable:
+            self.close(Close.POLICY_VIOLATION)
+        return affordable
 
     def enter(self) -> None:
         """It is known who this is: from now on it is us whom they wait for."""
-        self._deadline = self._server.loop.time() + ENTRY_S
+        now = self._server.loop.time()
+        self._deadline = now + ENTRY_S
+        self._connection.know(now)
 
     def admit(self, connection_id: str, actor: Actor) -> None:
         """The session is good: events may come."""
@@ -324,7 +328,9 @@ class Client(asyncio.Protocol):
     def _judge(self, actor: Actor) -> None:
         """What the session and the user's roles say of this client."""
         self._expires_at_ms = actor.session.expires_at
-        self.administrator = can(actor, "manage_system")
+        was, self.administrator = self.administrator, can(actor, "manage_system")
+        if was and not self.administrator:
+            self.stream.sift(self._server.hub.view_of(self))
 
     async def recheck(self) -> None:
         """The session or the user has changed: close the socket if the session has ended, else judge anew."""
@@ -336,12 +342,6 @@ class Client(asyncio.Protocol):
             self.close(Close.SESSION_ENDED)
         except DatabaseError:
             self.close(Close.TRY_AGAIN_LATER)
-
-    def _note_activity(self, action: str) -> None:
-        now = self._server.loop.time()
-        if action != "ping" and now - self._last_active >= ACTIVITY_EVERY_S:
-            self._last_active = now
-            self._server.ctx.bus.publish(events.active(UserId(self.user_id)))
 
     # Sending -------------------------------------------------------------------------------------------------------
 
@@ -369,7 +369,8 @@ class Client(asyncio.Protocol):
         if self._transport is not None:
             self._transport.write(rest)
 
-    def _reply(self, payload: bytes) -> None:
+    def reply(self, payload: bytes) -> None:
+        """Answer a request, in its place between the events."""
         self._enqueue(text_frame(payload))
 
     def _enqueue(self, data: bytes) -> None:
@@ -450,7 +451,7 @@ class Client(asyncio.Protocol):
         if self.final:
             self.stream.clear()
         self._requests.clear()
-        self._transport.resume_reading()
+        self._server.loop.call_soon(self._read_on)
         self._transport.write_eof()
         self._server.loop.call_later(LINGER_S, self.abort)
 

@@ -11,7 +11,7 @@ class Close(IntEnum):
     UNSUPPORTED_DATA = 1003
     """A frame that is no JSON request: binary, malformed or of another shape."""
     POLICY_VIOLATION = 1008
-    """Too many messages, or too many sockets of one user."""
+    """Too many frames, or too many sockets of one user."""
     MESSAGE_TOO_BIG = 1009
     """More than 8 KiB."""
     SERVICE_RESTART = 1012

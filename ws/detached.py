@@ -1,6 +1,6 @@
 """Connections without a socket, kept for a while for clients that come back. Sans-I/O."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Generic, TypeVar
 
 KEPT_S = 300.0
@@ -28,6 +28,13 @@ class Detached(Generic[T]):
     def discard(self, connection: T) -> None:
         """It has one again, or is forgotten."""
         self._since.pop(connection, None)
+
+    def oldest(self, among: Iterable[T], count: int) -> list[T]:
+        """So many of these connections, those whose sockets went first; they are no more kept."""
+        kept = sorted((one for one in among if one in self._since), key=self._since.__getitem__)[:count]
+        for connection in kept:
+            del self._since[connection]
+        return kept
 
     def overdue(self, now: float) -> list[T]:
         """Those nobody came back for in 5 minutes, and the oldest beyond 20,000; they are no more kept."""

@@ -3,6 +3,9 @@
 session known ──┬─ its connection is here ──> goes on, no hello
                 ├─ it may be elsewhere ──> registered, events held ──claim──> given: goes on, no hello
                 └─ else, or not given ──> registered ──> hello
+
+The session is known by the upgrade or by the challenge. However a socket gets its connection,
+`_has_room` is asked first: a user has only so many.
 """
 
 from dataclasses import dataclass
@@ -10,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from app import events, sessions
 from app.errors import AppError
-from app.events import Given
+from app.events import Frame, Given
 from app.permissions import Actor
 from db import channels, shards
 from db.errors import DatabaseError
@@ -20,11 +23,14 @@ from ws.fanout import SharedFrame
 from ws.hub import Positions
 
 if TYPE_CHECKING:
-    from ws.client import Client, Server
+    from ws.client import Client
+    from ws.serving import Server
 
 MAX_REPLAYED = 500
 """Events of a channel that was joined while the connection was on its way from one worker to another."""
 MAX_POSITIONS = 1000
+MAX_BEHIND = 1000
+"""Events of a channel that a client of our own is brought up to date with; beyond, it is to fetch the channel."""
 
 
 @dataclass(frozen=True)
@@ -70,8 +76,10 @@ class Entry:
         self._server = server
         self._client = client
 
-    async def begin(self, session_id: SessionId, user_id: str, wanted: Wanted | None) -> None:
-        """The session was known at the upgrade."""
+    async def begin(
+        self, session_id: SessionId, user_id: str, wanted: Wanted | None, *, known: Known | None = None
+    ) -> None:
+        """The session is known: go on as the connection wanted if that is possible, else as a new one."""
         client, claims = self._client, self._server.claims
         if wanted is not None:
             old = self._server.hub.of_connection(wanted.connection_id)
@@ -82,7 +90,7 @@ class Entry:
             elif not claims.may_be_elsewhere(wanted.connection_id):
                 wanted = None
         if not client.is_over():
-            await self.register(session_id, user_id, wanted=wanted)
+            await self._register(session_id, user_id, wanted, known)
 
     async def _resume(self, session_id: SessionId, user_id: str, wanted: Wanted) -> bool:
         """Go on as the connection that is here, if that is possible; True as well when the socket is over."""
@@ -93,8 +101,12 @@ class Entry:
             client.abort()
             return True
         old = server.find(wanted.connection_id)
-        if client.is_over() or old is None or not old.surrender(user_id, session_id, wanted.seq):
+        if client.is_over() or old is None:
             return client.is_over()
+        if not self._has_room(user_id, instead_of=old):
+            return True
+        if not old.surrender(user_id, session_id, wanted.seq, actor):
+            return False
         first = not server.hub.attached(user_id)
         client.session_id, client.user_id = session_id, user_id
         client.admit(old.connection_id, actor)
@@ -104,9 +116,17 @@ class Entry:
             server.ctx.bus.publish(events.Presence("connected", (user_id,)))
         return True
 
-    async def register(
-        self, session_id: SessionId, user_id: str, *, wanted: Wanted | None = None, known: Known | None = None
-    ) -> None:
+    def _has_room(self, user_id: str, instead_of: "Client | None" = None) -> bool:
+        """Whether the user may have one more socket; else this one is closed."""
+        hub, client = self._server.hub, self._client
+        most = self._server.ctx.config.service_settings.maximum_web_sockets_per_user
+        replaced = instead_of is not None and instead_of.attached and instead_of.user_id == user_id
+        if hub.attached(user_id) - replaced < most:
+            return True
+        client.close(Close.POLICY_VIOLATION)
+        return False
+
+    async def _register(self, session_id: SessionId, user_id: str, wanted: Wanted | None, known: Known | None) -> None:
         """Register with the hub, check the session (again), then go on as the connection wanted, or say hello."""
         client, server = self._client, self._server
         client.enter()
@@ -148,11 +168,11 @@ class Entry:
             actor: Actor = await sessions.recheck(ctx, session_id)
             if client.is_over():
                 return None
-            if hub.attached(user_id) >= ctx.config.service_settings.maximum_web_sockets_per_user:
-                client.close(Close.POLICY_VIOLATION)
+            if not self._has_room(user_id):
                 return None
             client.admit(server.claims.new_connection_id(), actor)
             hub.join(listener, client)
+            server.bound_kept(user_id)
             newcomer = client
             return Joined(memberships[0], refetch)
         except (AppError, DatabaseError):
@@ -187,7 +207,8 @@ class Entry:
         again = {frame.body for frame in given.frames}
         client.stream.take_over(
             wanted.seq,
-            [SharedFrame(frame.body, best_effort=frame.best_effort) for frame in given.frames],
+            map(_shared, given.frames),
+            server.hub.view_of(client),
             lambda frame: frame.channel_id not in begins and frame.body not in again,
         )
         for channel_id, seq in begins.items():
@@ -215,5 +236,11 @@ class Entry:
         return sorted(
             one
             for one, seq in known.positions.items()
-            if (found := seqs.get(ChannelId(one))) is None or not found[1] <= seq <= found[0]
+            if (found := seqs.get(ChannelId(one))) is None
+            or not max(found[1], found[0] - MAX_BEHIND) <= seq <= found[0]
         )
+
+
+def _shared(frame: Frame) -> SharedFrame:
+    plain = SharedFrame(frame.plain, best_effort=frame.best_effort, room=frame.room) if frame.plain else None
+    return SharedFrame(frame.body, best_effort=frame.best_effort, room=frame.room, plain=plain)

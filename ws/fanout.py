@@ -7,7 +7,7 @@ that comes alone is written at once (`write_all`).
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from socket import socket
 from typing import Protocol
 
@@ -36,14 +36,26 @@ class SharedFrame:
     """An event on its way to many sockets.
 
     best_effort: dropped first when a client is slow. channel_id: of the channel that numbers it, '' when none does.
-    size: bytes, about. Header and body are joined once for each length of the tail; mostly there is one.
+    room: the channel or team whose members it is for, '' when it is for others. plain: what those get who are no
+    administrators; None: the same. size: bytes, about. Header and body are joined once for each length of the tail;
+    mostly there is one.
     """
 
-    __slots__ = ("_framed", "_others", "_start", "_tail_length", "best_effort", "channel_id", "size")
+    __slots__ = ("_framed", "_others", "_start", "_tail_length", "best_effort", "channel_id", "plain", "room", "size")
 
-    def __init__(self, body: bytes, *, best_effort: bool, channel_id: str = "") -> None:
+    def __init__(
+        self,
+        body: bytes,
+        *,
+        best_effort: bool,
+        channel_id: str = "",
+        room: str = "",
+        plain: "SharedFrame | None" = None,
+    ) -> None:
         self.best_effort = best_effort
         self.channel_id = channel_id
+        self.room = room
+        self.plain = plain
         self.size = len(body)
         self._framed = body
         self._start = 0
@@ -86,12 +98,38 @@ class Copies:
     def __init__(self, event: Event) -> None:
         self.frame = self.sensitive = _shared(event, event.frame)
         if event.sensitive:
-            self.sensitive = _shared(event, event.sensitive)
+            self.sensitive = _shared(event, event.sensitive, self.frame)
 
 
-def _shared(event: Event, body: bytes) -> SharedFrame:
-    channel_id = event.audience.channel_id if event.seq else ""
-    return SharedFrame(body, best_effort=event.name in BEST_EFFORT, channel_id=channel_id)
+def _shared(event: Event, body: bytes, plain: SharedFrame | None = None) -> SharedFrame:
+    audience = event.audience
+    channel_id = audience.channel_id if event.seq else ""
+    room = "" if audience.connection_id or audience.user_id else audience.channel_id or audience.team_id
+    best_effort = event.name in BEST_EFFORT
+    return SharedFrame(body, best_effort=best_effort, channel_id=channel_id, room=room, plain=plain)
+
+
+class View:
+    """What of events that were kept for a connection its user may know at this moment.
+
+    rooms: the channels and teams that the user belongs to. administrator: whether it gets what is for administrators.
+    """
+
+    __slots__ = ("_administrator", "_rooms")
+
+    def __init__(self, rooms: Iterable[str], *, administrator: bool) -> None:
+        self._rooms = {"", *rooms}
+        self._administrator = administrator
+
+    def of(self, frame: SharedFrame) -> SharedFrame | None:
+        """The event as the user may know it; None: not at all."""
+        if frame.room not in self._rooms:
+            return None
+        return frame if frame.plain is None or self._administrator else frame.plain
+
+    def among(self, frames: Iterable[SharedFrame]) -> list[SharedFrame]:
+        """All that the user may know, as they may."""
+        return [seen for frame in frames if (seen := self.of(frame)) is not None]
 
 
 class Unfinished(Protocol):

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from app.events import Audience, ChannelMembership, Event, EverySessionClosed, Message, SessionClosed, TeamMembership
 from ws.close import Close
-from ws.fanout import BATCH, Copies, SharedFrame, Write, write_all
+from ws.fanout import BATCH, Copies, SharedFrame, View, Write, write_all
 from ws.heads import Cursors, Heads
 from ws.index import Index, Member
 from ws.stream import Stream
@@ -135,6 +135,18 @@ class Hub:
         """The clients of a user."""
         listener = self._listeners.get(user_id)
         return list(listener.clients) if listener is not None else []
+
+    def view_of(self, client: Client) -> View:
+        """What the client may be told now of what was kept for it, by where its user belongs."""
+        listener = self._listeners.get(client.user_id)
+        rooms = (*listener.rooms, *listener.teams) if listener is not None else ()
+        return View(rooms, administrator=client.administrator)
+
+    def _sift(self, listener: Listener) -> None:
+        """The user may know less than before: of what is not written yet, leave the rest."""
+        for client in listener.clients:
+            if client.stream:
+                client.stream.sift(self.view_of(client))
 
     def begin_loading(self, user_id: str) -> Listener:
         """Remember changes of the user's memberships while they are being read."""
@@ -286,7 +298,9 @@ class Hub:
                 del self._by_team[gone]
         for new in teams - listener.teams:
             self._by_team.setdefault(new, set()).add(listener)
-        listener.teams = teams
+        left, listener.teams = listener.teams - teams, teams
+        if left:
+            self._sift(listener)
 
     def _enter_channel(
         self, listener: Listener, channel_id: str, seq: int, head: int, newcomer: Client | None = None
@@ -316,6 +330,7 @@ class Hub:
         for client in listener.clients:
             if client.cursors is not None:
                 client.cursors.end(channel_id)
+        self._sift(listener)
 
     def _apply(self, listener: Listener, change: ChannelMembership | TeamMembership) -> None:
         if isinstance(change, ChannelMembership):

@@ -1,7 +1,7 @@
 """The WebSocket protocol, sans-I/O: handshake, frames, requests, limits.
 
 Bytes in, outputs out; nothing here waits or writes. wsproto keeps the RFC (`frames.py`); on top of it come Mattermost's
-requests (`{"seq":n,"action":A,"data":{}}`) and our limits: 8 KiB a message, 30 messages a second, text only.
+requests (`{"seq":n,"action":A,"data":{}}`) and our limits: 8 KiB a message, so many frames (`allowance.py`), text only.
 
     HANDSHAKE ──accepted──> OPEN ──close from either side──> CLOSED
         └────────refused───────────────────────────────────────┘
@@ -28,13 +28,12 @@ from wsproto.events import (
 from wsproto.utilities import LocalProtocolError, RemoteProtocolError
 
 from db.ids import is_id
+from ws.allowance import KNOWN, UNKNOWN, Allowance
 from ws.close import Close
-from ws.frames import Frames
+from ws.frames import Excess, Frames
 
 MAX_MESSAGE_BYTES = 8192
 MAX_HEAD_BYTES = 32_768
-MESSAGES_PER_S = 30.0
-MESSAGE_BURST = 60.0
 _END_OF_HEAD = b"\r\n\r\n"
 
 
@@ -63,7 +62,7 @@ class Opened:
 
 @dataclass(frozen=True)
 class Asked:
-    """A request of the client."""
+    """A request of the client. data: without what is null, which is as if it were not given, as in REST."""
 
     seq: int
     action: str
@@ -98,18 +97,24 @@ class Connection:
     """The server's end of one WebSocket."""
 
     __slots__ = (
-        "_allowance", "_allowance_at", "_frames", "_head", "_message", "_message_bytes", "_upgrade", "state",
+        "_frames", "_head", "_message", "_message_bytes", "_upgrade", "state",
     )  # fmt: skip
 
     def __init__(self, now: float) -> None:
         self.state = State.HANDSHAKE
         self._upgrade: WSConnection | None = WSConnection(ConnectionType.SERVER)
-        self._frames = Frames()
+        self._frames = Frames(Allowance(UNKNOWN, now))
         self._head = b""
         self._message: list[str] = []
         self._message_bytes = 0
-        self._allowance = MESSAGE_BURST
-        self._allowance_at = now
+
+    def know(self, now: float) -> None:
+        """It is known who the client is: it may send more from now on."""
+        self._frames.allowance.widen(KNOWN, now)
+
+    def charge(self, frames: float) -> bool:
+        """Count a request as so many frames more; False: it is more than the client may send."""
+        return self._frames.allowance.charge(frames)
 
     def receive(self, data: bytes, now: float) -> list[Output]:
         """Bytes of the client at time `now` (s, monotonic); what is to be done, in order."""
@@ -143,8 +148,8 @@ class Connection:
         return rest
 
     def _feed(self, data: bytes, outputs: list[Output], now: float) -> None:
-        for event in self._frames.receive(data):
-            self._handle(event, outputs, now)
+        for event in self._frames.receive(data, now):
+            self._handle(event, outputs)
             if self._over():
                 return
 
@@ -162,16 +167,18 @@ class Connection:
             self._close(outputs, code, "")
         return b"".join(output.data for output in outputs if isinstance(output, Write))
 
-    def _handle(self, event: object, outputs: list[Output], now: float) -> None:
+    def _handle(self, event: object, outputs: list[Output]) -> None:
         match event:
             case str():
-                self._ask(event, outputs, now)
+                self._ask(event, outputs)
             case TextMessage() | BytesMessage():
-                self._take(event, outputs, now)
+                self._take(event, outputs)
             case Ping():
                 outputs.append(Write(self._frames.send(event.response())))
             case Pong():
                 outputs.append(PongReceived())
+            case Excess():
+                self._close(outputs, Close.POLICY_VIOLATION, "too many frames")
             case CloseConnection():  # the client's, or wsproto's because the client broke the RFC
                 self.state = State.CLOSED
                 outputs.append(Write(self._frames.send(event.response())))
@@ -201,7 +208,7 @@ class Connection:
         outputs.append(Write(response))
         outputs.append(Ended("not a WebSocket handshake"))
 
-    def _take(self, event: TextMessage | BytesMessage, outputs: list[Output], now: float) -> None:
+    def _take(self, event: TextMessage | BytesMessage, outputs: list[Output]) -> None:
         """A message or a part of one."""
         if isinstance(event, BytesMessage):
             self._close(outputs, Close.UNSUPPORTED_DATA, "binary message")
@@ -216,26 +223,19 @@ class Connection:
         text = "".join(self._message)
         self._message.clear()
         self._message_bytes = 0
-        self._ask(text, outputs, now)
+        self._ask(text, outputs)
 
-    def _ask(self, text: str, outputs: list[Output], now: float) -> None:
+    def _ask(self, text: str, outputs: list[Output]) -> None:
         """A whole message."""
-        if not self._allow(now):
-            self._close(outputs, Close.POLICY_VIOLATION, "too many messages")
-            return
         try:
             request = _decode_request(text)
         except (msgspec.MsgspecError, RecursionError):
             self._close(outputs, Close.UNSUPPORTED_DATA, "not a request")
             return
-        outputs.append(Asked(request.seq, request.action, request.data or {}))
-
-    def _allow(self, now: float) -> bool:
-        """Take one message from the allowance of this connection."""
-        refilled = self._allowance + (now - self._allowance_at) * MESSAGES_PER_S
-        self._allowance = min(MESSAGE_BURST, refilled) - 1.0
-        self._allowance_at = now
-        return self._allowance >= 0.0
+        data = request.data or {}
+        if None in data.values():
+            data = {name: value for name, value in data.items() if value is not None}
+        outputs.append(Asked(request.seq, request.action, data))
 
     def _close(self, outputs: list[Output], code: int, reason: str) -> None:
         with contextlib.suppress(LocalProtocolError):  # the client has closed already

@@ -20,6 +20,8 @@ log = logging.getLogger(__name__)
 
 READS = 4
 """At once, in a worker."""
+CATCH_UPS = 2
+"""Of these for single clients, so that they never take all from the gaps of channels."""
 _RETRY_S = 0.2
 _ROOM_S = 0.05
 _CHANNELS = 1000
@@ -34,6 +36,7 @@ class Repairs:
         self.heads = Heads()
         self.hub = Hub(self.heads, self._loop.time, self._catch_up)
         self._reads = asyncio.Semaphore(READS)
+        self._catch_ups = asyncio.Semaphore(CATCH_UPS)
         self._timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -107,7 +110,8 @@ class Repairs:
             if not client.has_room():
                 await asyncio.sleep(_ROOM_S)
                 continue
-            found = await self._read(channel_id, cursor)
+            async with self._catch_ups:
+                found = await self._read(channel_id, cursor)
             if found is None or channel_id not in self.heads:
                 continue
             if found.trimmed or found.lost:

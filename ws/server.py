@@ -4,12 +4,14 @@ import asyncio
 import logging
 import math
 import socket
+import time
+from collections import deque
 from collections.abc import Sequence
 from typing import cast
 
 from app import events
 from app.context import Context
-from app.events import Changed, Claim, Event, Frame, Given, Message, Moved
+from app.events import Changed, Claim, Event, EverySessionClosed, Frame, Given, Message, Moved, SessionClosed
 from app.ports import Upgrade
 from db import channels, teams
 from db.errors import DatabaseError
@@ -22,6 +24,7 @@ from ws.detached import Detached
 from ws.fanout import Fanout
 from ws.hub import Positions
 from ws.repairs import Repairs
+from ws.strangers import Strangers
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +37,14 @@ _CLOSES_LEAST = 20
 _DRAIN_S = 1.0
 _SWEEP_S = 1.0
 _RETRY_S = 0.2
+READ_BYTES = 16_384
+"""Of one socket in one turn of the loop: a message of the largest size, and what comes with it."""
+TURN_S = 0.05
+"""Of messages of the bus, before others have their turn."""
+MAX_BEHIND = 1000
+"""Messages that wait for their turn; beyond, nobody is told who types."""
+_AT_ONCE = (SessionClosed, EverySessionClosed, Claim, Given)
+"""What waits for nothing that came before it: it is urgent, and true at any moment."""
 _UNSENT_BYTES = 65_536
 """In the kernel, of one socket; by itself it takes 2.6 MB before it tells us that a client does not read."""
 
@@ -50,19 +61,39 @@ class WebSocketServer:
         self.loop = asyncio.get_running_loop()
         self.clients: set[Client] = set()
         self.detached: Detached[Client] = Detached()
+        self.strangers: Strangers[Client] = Strangers()
+        self.buffer = memoryview(bytearray(READ_BYTES))
         self.claims = Claims(ctx.bus, address, self._give_away, self.loop.time)
         self.tasks: set[asyncio.Task[None]] = set()
         self.entering = 0
         """Clients that wait for their connection: for the database, most of the time."""
         self.turnstile = asyncio.Semaphore(ENTRIES)
+        self._behind: deque[Message] = deque()
+        """What the bus brought and there was no time for yet."""
         self._draining = False
         self._reloading: asyncio.Task[None] | None = None
 
     def take(self, messages: Sequence[Message]) -> None:
-        """What the bus brought in one turn of the loop."""
-        alone = sum(isinstance(message, Event) for message in messages) == 1
+        """What the bus brought in one turn of the loop. What takes too long is done in the next ones, in its order."""
+        behind, waiting = self._behind, bool(self._behind)
         for message in messages:
-            self.handle(message, alone=alone)
+            if isinstance(message, _AT_ONCE):
+                self.handle(message)
+            elif len(behind) < MAX_BEHIND or not (isinstance(message, Event) and message.name in events.BEST_EFFORT):
+                behind.append(message)
+        if not waiting:
+            self._work_off(alone=sum(isinstance(message, Event) for message in messages) == 1)
+
+    def _work_off(self, *, alone: bool = False) -> None:
+        behind, ends = self._behind, time.monotonic() + TURN_S  # the loop's own clock stands still within a turn
+        try:
+            while behind:
+                self.handle(behind.popleft(), alone=alone)
+                if behind and time.monotonic() >= ends:
+                    break
+        finally:
+            if behind:
+                self.loop.call_soon(self._work_off)
 
     def handle(self, message: Message, *, alone: bool = False) -> None:
         """A message of the bus. alone: no event comes with it."""
@@ -93,7 +124,10 @@ class WebSocketServer:
         old = self.find(claim.connection_id)
         if old is None or not old.surrender(claim.user_id, claim.session_id, claim.seq):
             return None
-        frames = tuple(Frame(one.body, one.best_effort) for one in old.stream.events())
+        frames = tuple(
+            Frame(one.body, one.best_effort, one.room, one.plain.body if one.plain is not None else b"")
+            for one in old.stream.events()
+        )
         given = Given(claim.id, True, frames=frames, positions=self.hub.heads_of(old.user_id))
         old.forget()
         return given
@@ -133,6 +167,17 @@ class WebSocketServer:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT_BYTES)
         await self.loop.connect_accepted_socket(lambda: Client(self, upgrade, sock), sock)
+
+    def bound_kept(self, user_id: str) -> None:
+        """The user has one connection more: those without a socket give way to it, the oldest first.
+
+        So one user can neither push out those of others nor have us queue events for very many.
+        """
+        clients = cast(list[Client], self.hub.of_user(user_id))
+        beyond = len(clients) - self.ctx.config.service_settings.maximum_web_sockets_per_user
+        if beyond > 0:
+            for client in self.detached.oldest(clients, beyond):
+                client.forget()
 
     def reload_soon(self) -> None:
         """Messages of the bus were lost: read anew what sockets depend on, unless that is under way."""

@@ -5,11 +5,12 @@
 
 A client whose socket breaks comes back with its connection id and the number that it expects next. If the dead queue
 reaches back that far, it gets what it lacks under the old numbers, then what was queued meanwhile, and no hello.
+Whatever was written once, or comes from elsewhere, is queued by a `View` only: as its user may know it by now.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 
-from ws.fanout import SharedFrame
+from ws.fanout import SharedFrame, View
 
 MAX_QUEUED_EVENTS = 256
 MAX_QUEUED_BYTES = 1 << 20
@@ -83,20 +84,31 @@ class Stream:
         """The events that are queued."""
         return [item for item in self._queue if not isinstance(item, bytes)]
 
+    def sift(self, view: View) -> None:
+        """Of what is queued, leave what the user may know."""
+        queue = [item if isinstance(item, bytes) else view.of(item) for item in self._queue]
+        self._queue = [item for item in queue if item is not None]
+        self._queued_bytes = _size(self._queue)
+
     def put_first(self, frame: SharedFrame) -> None:
         """Queue an event before all others."""
         self._queue.insert(0, frame)
         self._queued_bytes += frame.size
 
-    def take_over(self, seq: int, frames: Sequence[SharedFrame], keep: Callable[[SharedFrame], bool]) -> None:
+    def take_over(
+        self, seq: int, frames: Iterable[SharedFrame], view: View, keep: Callable[[SharedFrame], bool]
+    ) -> None:
         """Go on as a connection of elsewhere, with these events from this number on; what is queued here follows."""
-        self._queue = [*frames, *(item for item in self._queue if isinstance(item, bytes) or keep(item))]
+        self._queue = [*view.among(frames), *(item for item in self._queue if isinstance(item, bytes) or keep(item))]
         self._queued_bytes = _size(self._queue)
         self._dead = [None] * min(seq, DEAD_QUEUE)
         self.seq = seq
 
-    def resume(self, seq: int) -> bool:
-        """Go on with the event of this number, if it is known still: what was written from there on is queued again."""
+    def resume(self, seq: int, view: View) -> bool:
+        """Go on with the event of this number, if it is known still: what was written from there on is queued again.
+
+        What the user may not know any more has no number then: those that follow get it.
+        """
         if not 0 <= self.seq - seq <= len(self._dead):
             return False
         unread = [self._dead[one % DEAD_QUEUE] for one in range(seq, self.seq)]
@@ -107,7 +119,7 @@ class Stream:
             self._dead[one % DEAD_QUEUE] = None
         del self._dead[seq:]
         self._queue[:0] = again
-        self._queued_bytes = _size(self._queue)
+        self.sift(view)
         self.seq = seq
         return True
 

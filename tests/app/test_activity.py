@@ -1,7 +1,7 @@
 """Signs of life: one a second and user."""
 
 from app import activity
-from app.activity import Activity
+from app.activity import TYPING_BURST, TYPING_EVERY_MS, Activity, Typing
 from db.ids import UserId
 
 ANN, BOB = UserId("ann"), UserId("bob")
@@ -28,3 +28,26 @@ def test_it_remembers_a_bounded_number_of_users() -> None:
         assert seen.is_news(UserId(str(number)), 1_000)
     assert seen.is_news(UserId("0"), 1_001)
     assert not seen.is_news(UserId("2"), 1_001)
+
+
+def test_typing_is_told_a_few_times_at_once_and_then_at_an_even_rate_for_each_user() -> None:
+    typing = Typing()
+    assert sum(typing.may_tell(ANN, 1_000_000) for _ in range(100)) == TYPING_BURST
+    assert typing.may_tell(BOB, 1_000_000)
+    told = sum(typing.may_tell(ANN, 1_000_000 + at) for at in range(0, 10_000, 10))
+    assert told == 10_000 // TYPING_EVERY_MS - 1
+
+
+def test_typing_after_a_clock_jumped_back_is_told_again_soon() -> None:
+    typing = Typing()
+    for _ in range(100):
+        typing.may_tell(ANN, 9_000_000)
+    assert not typing.may_tell(ANN, 1_000_000)
+    assert typing.may_tell(ANN, 1_000_000 + TYPING_EVERY_MS)
+
+
+def test_typing_of_a_bounded_number_of_users_is_remembered() -> None:
+    typing = Typing()
+    for number in range(activity.MAX_REMEMBERED + 5):
+        typing.may_tell(UserId(str(number)), 1_000)
+    assert len(typing._paid_until_ms) == activity.MAX_REMEMBERED

@@ -27,6 +27,8 @@ from tests.rig.wait import until
 SECRET = "a secret of tests, of more than 32 bytes"
 PASSING = frozenset({"slow_loop", "worker_restarting", "repair_rate", "hwm_drop"})
 """Reasons that stay for a while after what they tell of, or come with load."""
+PRIVATE = ["127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"]
+"""Where tests, and the balancers that they start, come from: not from the node's own machine, as namespaces have it."""
 _HEARD_MS = 1500
 Sections = Mapping[str, Mapping[str, Any]]
 
@@ -92,6 +94,7 @@ class Cluster:
                 "MaxOpenConns": 16,
             },
             "TeamSettings": {"MaxUsersPerTeam": 10_000},
+            "ServiceSettings": {"TrustedProxies": PRIVATE},
         }
         if self.enable:
             base["ClusterSettings"] = {"Enable": True, "Secret": SECRET, "DrainGraceS": 0}

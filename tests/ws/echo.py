@@ -9,21 +9,24 @@ from typing import cast
 
 from wsproto.events import BytesMessage, TextMessage
 
+from ws.allowance import Allowance, Rate
 from ws.fanout import text_frame
+from ws.frames import Frames
 from ws.protocol import Connection, Ended, Output, Write
 
 
 class Echo(Connection):
-    """`ws/protocol.py` up to where a message is one of Mattermost's requests."""
+    """`ws/protocol.py` up to where a message is one of Mattermost's requests, and as many frames as one likes."""
 
     def __init__(self) -> None:
         super().__init__(0.0)
+        self._frames = Frames(Allowance(Rate(0.0, 1e9), 0.0))
         self._parts: list[bytes] = []
 
-    def _ask(self, text: str, outputs: list[Output], now: float) -> None:
+    def _ask(self, text: str, outputs: list[Output]) -> None:
         outputs.append(Write(text_frame(text.encode())))
 
-    def _take(self, event: TextMessage | BytesMessage, outputs: list[Output], now: float) -> None:
+    def _take(self, event: TextMessage | BytesMessage, outputs: list[Output]) -> None:
         self._parts.append(event.data.encode() if isinstance(event, TextMessage) else bytes(event.data))
         if event.message_finished:
             frame = text_frame(b"".join(self._parts))

@@ -155,7 +155,7 @@ async def test_nothing_is_written_past_what_has_to_come_first(how: str) -> None:
             case "hold":
                 client.hold()
             case "reply":
-                client._reply(b'{"n":0,"seq_reply":1}')
+                client.reply(b'{"n":0,"seq_reply":1}')
             case "final":
                 client.close(Close.SERVICE_RESTART)
             case "ended":
@@ -196,7 +196,7 @@ async def _storm(chance: random.Random) -> tuple[int, int]:
                     worker.publish(chance.randint(2, 5), chance.choice([10, 30_000]))
                 case "reply":
                     replies += 1
-                    client._reply(b'{"seq_reply":%d}' % replies)
+                    client.reply(b'{"seq_reply":%d}' % replies)
                 case "turn":
                     await asyncio.sleep(0)
                 case "read":

@@ -1,6 +1,7 @@
 """The short path for whole texts: the same texts as wsproto's, whatever the cuts."""
 
 import random
+from collections.abc import Sequence
 
 import pytest
 from wsproto import ConnectionType
@@ -9,10 +10,16 @@ from wsproto.events import CloseConnection, Event, Ping, Pong, TextMessage
 
 from tests.rig.scale import for_each_seed, scale
 from tests.ws.autobahn_cases import CONTINUATION, PING, TEXT, frame
-from ws.frames import SHORT_BYTES, Frames
+from ws.allowance import Allowance, Rate
+from ws.frames import SHORT_BYTES, Excess, Frames
 
 
-def _texts(events: list[str | Event]) -> list[object]:
+def _frames() -> Frames:
+    """Of a client that may send what it likes."""
+    return Frames(Allowance(Rate(0.0, 1e9), 0.0))
+
+
+def _texts(events: Sequence[str | Event | Excess]) -> list[object]:
     """Texts as they were sent, with the pings between them."""
     found: list[object] = []
     parts = ""
@@ -31,25 +38,25 @@ def _texts(events: list[str | Event]) -> list[object]:
 
 @pytest.mark.parametrize("length", [0, 1, 3, 4, 5, 125, 126, 127, SHORT_BYTES])
 def test_a_whole_text_needs_no_wsproto(length: int) -> None:
-    frames = Frames()
+    frames = _frames()
     text = "x" * length
-    assert list(frames.receive(frame(TEXT, text.encode()) * 2)) == [text, text]
+    assert list(frames.receive(frame(TEXT, text.encode()) * 2, 0.0)) == [text, text]
 
 
 def test_longer_ones_come_in_pieces_so_that_they_can_be_refused() -> None:
-    frames = Frames()
+    frames = _frames()
     data = frame(TEXT, b"x" * (SHORT_BYTES + 1))
-    (event,) = frames.receive(data[:1000])
+    (event,) = frames.receive(data[:1000], 0.0)
     assert isinstance(event, TextMessage)
-    assert _texts([event, *frames.receive(data[1000:])]) == ["x" * (SHORT_BYTES + 1)]
+    assert _texts([event, *frames.receive(data[1000:], 0.0)]) == ["x" * (SHORT_BYTES + 1)]
 
 
 def test_the_short_path_is_open_again_after_anything_else() -> None:
-    frames = Frames()
-    assert list(frames.receive(frame(PING, b"a"))) == [Ping(b"a")]
-    assert list(frames.receive(frame(TEXT, b"one"))) == ["one"]
-    assert _texts(list(frames.receive(frame(TEXT, b"tw", fin=False) + frame(CONTINUATION, b"o")))) == ["two"]
-    assert list(frames.receive(frame(TEXT, b"three"))) == ["three"]
+    frames = _frames()
+    assert list(frames.receive(frame(PING, b"a"), 0.0)) == [Ping(b"a")]
+    assert list(frames.receive(frame(TEXT, b"one"), 0.0)) == ["one"]
+    assert _texts(list(frames.receive(frame(TEXT, b"tw", fin=False) + frame(CONTINUATION, b"o"), 0.0))) == ["two"]
+    assert list(frames.receive(frame(TEXT, b"three"), 0.0)) == ["three"]
 
 
 @pytest.mark.parametrize(
@@ -64,13 +71,13 @@ def test_the_short_path_is_open_again_after_anything_else() -> None:
     ],
 )
 def test_what_breaks_the_rfc_is_left_to_wsproto(data: bytes) -> None:
-    *_, last = Frames().receive(data)
+    *_, last = _frames().receive(data, 0.0)
     assert isinstance(last, CloseConnection)
     assert last.code == 1002
 
 
 def test_a_text_that_is_not_utf8_is_an_error() -> None:
-    (last,) = Frames().receive(frame(TEXT, b"\xff"))
+    (last,) = _frames().receive(frame(TEXT, b"\xff"), 0.0)
     assert isinstance(last, CloseConnection)
     assert last.code == 1007
 
@@ -89,11 +96,12 @@ def _same_as_wsproto(chance: random.Random) -> None:
             data += frame(TEXT, payload * chance.choice([1, 1, 1, 100]))
     plain = Connection(ConnectionType.SERVER)
     plain.receive_data(data)
-    expected: list[str | Event] = list(plain.events())
-    frames, events = Frames(), []
+    expected = list(plain.events())
+    frames = _frames()
+    events: list[str | Event | Excess] = []
     while data:
         size = chance.choice([1, 2, 5, 100, 5000, len(data)])
-        events += list(frames.receive(data[:size]))
+        events += list(frames.receive(data[:size], 0.0))
         data = data[size:]
     assert _texts(events) == _texts(expected)
 
@@ -103,5 +111,5 @@ def test_however_it_is_cut_it_is_what_wsproto_alone_would_read() -> None:
 
 
 def test_control_frames_are_wsprotos() -> None:
-    assert Frames().send(Ping(b"")) == b"\x89\x00"
-    assert Frames().send(Pong(b"ab")) == b"\x8a\x02ab"
+    assert _frames().send(Ping(b"")) == b"\x89\x00"
+    assert _frames().send(Pong(b"ab")) == b"\x8a\x02ab"

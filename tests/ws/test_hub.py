@@ -1,6 +1,7 @@
 """Who hears what: audiences, memberships that change, sessions that end."""
 
 import contextlib
+import json
 import random
 import socket
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from app.events import Audience, ChannelMembership, Event, SessionClosed, TeamMe
 from tests.rig.scale import for_each_seed, scale
 from ws import hub as hub_module
 from ws.close import Close
-from ws.fanout import SharedFrame
+from ws.fanout import Copies, SharedFrame
 from ws.heads import Cursors, Heads
 from ws.hub import Hub
 from ws.stream import Stream
@@ -310,3 +311,22 @@ def test_beyond_so_many_sockets_an_event_is_queued(
     hub.handle(_event(1), alone=True)
     assert [client.stream.seq for client in clients] == [1] * 40 + [0] * 60
     assert [len(client.got) for client in clients] == [0] * 40 + [1] * 60
+
+
+def test_who_leaves_loses_what_was_not_written_yet_and_nothing_else() -> None:
+    hub = _hub()
+    ann = _join(hub, "ann", "a", ("c", "d"), ("t", "u"))
+    sent = {"c": Audience(channel_id="c"), "d": Audience(channel_id="d"), "t": Audience(team_id="t"),
+            "u": Audience(team_id="u"), "me": Audience(user_id="ann", channel_id="c"), "all": Audience()}  # fmt: skip
+    for name, audience in sent.items():
+        ann.stream.add(Copies(events.build(name, {}, audience)).frame)
+
+    def waiting() -> list[str]:
+        return [json.loads(frame.body + b"}")["event"] for frame in ann.stream.events()]
+
+    hub.handle(ChannelMembership("ann", "c", joined=False))
+    assert waiting() == ["d", "t", "u", "me", "all"]
+    hub.handle(TeamMembership("ann", "t", joined=False))
+    assert waiting() == ["d", "u", "me", "all"]
+    hub.end_loading(hub.begin_loading("ann"), (_read(), ()))
+    assert waiting() == ["me", "all"]

@@ -1,10 +1,12 @@
 """The WebSocket protocol, sans-I/O: handshake, requests, limits, and whatever else a client may send."""
 
+import itertools
 import json
 import random
 import struct
 
 import pytest
+import wsproto.connection
 from wsproto import ConnectionType, WSConnection
 from wsproto.events import (
     AcceptConnection,
@@ -18,11 +20,10 @@ from wsproto.events import (
 )
 
 from tests.rig.scale import for_each_seed, scale
+from ws.allowance import KNOWN, PIECE, UNKNOWN
 from ws.close import Close
 from ws.protocol import (
     MAX_MESSAGE_BYTES,
-    MESSAGE_BURST,
-    MESSAGES_PER_S,
     Asked,
     Connection,
     Ended,
@@ -42,6 +43,7 @@ class Peer:
         self.server = Connection(0.0)
         self.received: list[object] = []
         self.outputs = self.send(Request(host="node", target=target))
+        self.server.know(0.0)
 
     def send(self, *events: object, now: float = 0.0) -> list[Output]:
         data = b"".join(self.client.send(event) for event in events)  # type: ignore[arg-type]
@@ -153,6 +155,12 @@ def test_requests_are_understood() -> None:
     assert peer.ask({}) == [Asked(0, "", {})]
 
 
+def test_null_is_as_if_it_were_not_given() -> None:
+    peer = Peer()
+    data = {"parent_id": None, "manual": None, "kept": False, "also": [None]}
+    assert peer.ask({"seq": 1, "action": "x", "data": data}) == [Asked(1, "x", {"kept": False, "also": [None]})]
+
+
 def test_a_request_in_fragments_is_one_request() -> None:
     peer = Peer()
     assert peer.send(TextMessage(data='{"seq":1,', message_finished=False)) == []
@@ -195,18 +203,88 @@ def test_8_kib_are_bytes_and_count_over_fragments() -> None:
     assert peer.close_code() == Close.MESSAGE_TOO_BIG
 
 
-def test_30_messages_a_second_are_the_most_after_a_burst() -> None:
+def test_30_messages_a_second_after_a_burst_of_60_are_fine_with_pings_and_pongs_between_them() -> None:
     peer = Peer()
-    for number in range(int(MESSAGE_BURST)):
+    for number in range(60):
         assert peer.ask({"seq": number + 1, "action": "ping"}, now=0.0)
-    for number in range(int(MESSAGES_PER_S) * 5):
-        peer.ask({"seq": number + 1, "action": "ping"}, now=1.0 + number / MESSAGES_PER_S)
+    for number in range(30 * 100):
+        now = 1.0 + number / 30
+        assert peer.ask({"seq": number + 1, "action": "ping"}, now=now)
+        if number % 30 == 0:
+            peer.send(Pong(), now=now)
+            peer.send(Ping(b"x"), now=now)
     assert peer.close_code() is None
-    for number in range(int(MESSAGES_PER_S) * 3):
-        peer.ask({"seq": number + 1, "action": "ping"}, now=6.0)
+
+
+def test_as_many_large_messages_over_a_common_path_are_fine() -> None:
+    """1,400 bytes a read."""
+    peer = Peer()
+    request = _frame(1, json.dumps({"seq": 1, "action": "ping", "data": {"x": "y" * 8000}}).encode())
+    for number in range(30 * 60):
+        for at in range(0, len(request), 1400):
+            peer.send_bytes(request[at : at + 1400], now=number / 30)
+    assert peer.close_code() is None
+
+
+def test_more_is_closed() -> None:
+    peer = Peer()
+    for number in range(int(KNOWN.burst)):
+        assert peer.ask({"seq": number + 1, "action": "ping"}, now=0.0)
+    peer.ask({"seq": 1000, "action": "ping"}, now=0.0)
+    assert peer.close_code() == Close.POLICY_VIOLATION
+
+
+def test_before_it_is_known_who_it_is_the_challenge_and_some_pings_are_all() -> None:
+    peer = Peer()
+    peer.server = Connection(0.0)
+    peer.client = WSConnection(ConnectionType.CLIENT)
+    peer.send(Request(host="node", target="/"))
+    assert peer.ask({"seq": 1, "action": "authentication_challenge", "data": {"token": "x"}})
+    for _ in range(5):
+        peer.send(Ping())
+    assert peer.close_code() is None
+    for _ in range(int(UNKNOWN.burst)):
+        peer.send(Ping())
         if peer.close_code() is not None:
             break
     assert peer.close_code() == Close.POLICY_VIOLATION
+
+
+@pytest.mark.parametrize("known", [False, True])
+@pytest.mark.parametrize("opcode", range(16))
+def test_no_frame_whatever_makes_the_parser_do_more_than_the_allowance(
+    known: bool, opcode: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A flood of them within a second, in one piece or in many: what wsproto is given, and how often, is bounded."""
+    parsed: list[int] = []
+    real = wsproto.connection.Connection.receive_data
+
+    def count(self: wsproto.connection.Connection, data: bytes | None) -> None:
+        parsed.append(len(data or b""))
+        real(self, data)
+
+    for fin, size, cut in itertools.product((False, True), (0, 1, 125), (1, 5, 16_384)):
+        monkeypatch.setattr(wsproto.connection.Connection, "receive_data", real)
+        server = Connection(0.0)
+        server.receive(WSConnection(ConnectionType.CLIENT).send(Request(host="node", target="/")), 0.0)
+        rate = KNOWN if known else UNKNOWN
+        if known:
+            server.know(0.0)
+        monkeypatch.setattr(wsproto.connection.Connection, "receive_data", count)
+        flood = _frame(opcode, b"x" * size, fin=fin) * (160_000 // (6 + size))
+        if opcode == 0:
+            flood = _frame(1, b"", fin=False) + flood
+        parsed.clear()
+        answers = 0
+        for at in range(0, len(flood), cut):
+            answers += len(server.receive(flood[at : at + cut], at / len(flood)))
+            if server.state is State.CLOSED:
+                break
+        may = rate.burst + rate.per_s
+        assert server.state is State.CLOSED
+        assert sum(parsed) <= (may + 1) * (6 + size)
+        assert len(parsed) <= may * (1 / PIECE + 1)
+        assert answers <= may + 2
 
 
 def test_pings_go_both_ways() -> None:

@@ -17,7 +17,7 @@ from tests.rig.kept import Kept
 from tests.rig.lateness import within
 from tests.rig.node import Node
 from tests.rig.people import new_channel, new_team, new_user
-from tests.rig.raw import Raw
+from tests.rig.raw import Raw, Reply
 from tests.rig.rest import PASSWORD, Rest
 from tests.rig.socket import Socket
 from tests.rig.wait import until
@@ -124,6 +124,38 @@ def test_a_cookie_from_elsewhere_is_refused(node: Node, ann: Rest, origin: str |
 def test_a_foreign_origin_is_refused_even_with_a_token(node: Node, ann: Rest) -> None:
     with pytest.raises(InvalidStatus):
         Socket.open(ann, origin="http://evil.example.com")
+
+
+def _upgrade(url: str, path: str, *headers: str) -> Reply:
+    lines = [
+        f"GET {path} HTTP/1.1", "Host: node", "Connection: Upgrade", "Upgrade: websocket",
+        "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==", *headers,
+    ]  # fmt: skip
+    with Raw(url) as raw:
+        raw.send("\r\n".join([*lines, "", ""]).encode())
+        return raw.read()
+
+
+@pytest.mark.parametrize(
+    "origins", [["http://["], ["http://evil.example.com", "http://node"], ["http://node", "http://evil.example.com"]]
+)
+def test_an_origin_that_is_none_or_two_is_refused(node: Node, origins: list[str]) -> None:
+    assert _upgrade(node.url, "/api/v4/websocket", "Origin: http://node").status == 101
+    assert _upgrade(node.url, "/api/v4/websocket", *(f"Origin: {one}" for one in origins)).status == 400
+    assert "Traceback" not in node.log
+
+
+@pytest.mark.parametrize("path", ["//api/v4/websocket", "/api/v4//websocket/", "/api/v4/websocket?"])
+def test_doubled_and_trailing_slashes_make_no_difference(node: Node, path: str) -> None:
+    assert _upgrade(node.url, path).status == 101
+
+
+@pytest.mark.node
+def test_with_a_path_in_the_site_url_sockets_are_below_it() -> None:
+    environment = {"MM_SERVICESETTINGS_SITEURL": "https://chat.example.com/mattermost"}
+    with Node(workers=1, environment=environment) as node:
+        assert _upgrade(node.url, "/mattermost/api/v4/websocket", "Origin: https://chat.example.com").status == 101
+        assert _upgrade(node.url, "/api/v4/websocket").status == 404
 
 
 @pytest.mark.node

@@ -7,8 +7,10 @@ import tracemalloc
 
 from tests.rig.scale import for_each_seed, scale
 from ws.detached import KEPT_S, MAX_KEPT, Detached
-from ws.fanout import SharedFrame
+from ws.fanout import SharedFrame, View
 from ws.stream import DEAD_QUEUE, MAX_QUEUED_BYTES, MAX_QUEUED_EVENTS, Stream
+
+ALL = View((), administrator=True)
 
 
 def _frame(number: int, *, best_effort: bool = False, size: int = 0) -> SharedFrame:
@@ -52,11 +54,11 @@ def test_who_comes_back_gets_what_was_not_read_under_the_old_numbers() -> None:
     stream.add(_frame(5))
     stream.detach()
     stream.add(_frame(6))
-    assert stream.resume(3)
+    assert stream.resume(3, ALL)
     assert _written(stream.take()) == [(3, 3), (4, 4), (5, 5), (6, 6)]
-    assert stream.resume(7)
+    assert stream.resume(7, ALL)
     assert stream.take() == b""
-    assert stream.resume(0)
+    assert stream.resume(0, ALL)
     assert _written(stream.take())[0] == (0, 0)
 
 
@@ -65,9 +67,9 @@ def test_only_the_last_128_are_kept_and_nobody_knows_the_future() -> None:
     for number in range(DEAD_QUEUE + 10):
         stream.add(_frame(number))
     stream.take()
-    assert not stream.resume(9)
-    assert not stream.resume(DEAD_QUEUE + 11)
-    assert stream.resume(10)
+    assert not stream.resume(9, ALL)
+    assert not stream.resume(DEAD_QUEUE + 11, ALL)
+    assert stream.resume(10, ALL)
     assert [number for number, _ in _written(stream.take())] == list(range(10, DEAD_QUEUE + 10))
 
 
@@ -76,9 +78,9 @@ def test_what_is_to_be_written_again_is_not_taken_for_what_was_there_before() ->
     for number in range(200):
         stream.add(_frame(number))
     stream.take()
-    assert stream.resume(150)
-    assert not stream.resume(71)
-    assert stream.resume(72)
+    assert stream.resume(150, ALL)
+    assert not stream.resume(71, ALL)
+    assert stream.resume(72, ALL)
     assert _written(stream.take()) == [(number, number) for number in range(72, 200)]
 
 
@@ -115,7 +117,7 @@ def _life(chance: random.Random) -> None:
         if len(read) < len(parts):  # the socket broke
             stream.detach()
             kept = stream.seq - got <= DEAD_QUEUE
-            assert stream.resume(got) == kept
+            assert stream.resume(got, ALL) == kept
             if not kept:
                 return
     assert got + len(stream) <= sent
@@ -147,13 +149,13 @@ def test_a_connection_of_elsewhere_goes_on_with_its_own_events_first() -> None:
     for number in (8, 9):
         stream.add(_frame(number))
     stream.add_bytes(b"pong")
-    stream.take_over(41, [_frame(7), _frame(8)], lambda frame: frame.body != _frame(8).body)
+    stream.take_over(41, [_frame(7), _frame(8)], ALL, lambda frame: frame.body != _frame(8).body)
     data = stream.take()
     assert _written(data) == [(7, 41), (8, 42), (9, 43)]
     assert data.endswith(b"}pong")
-    assert stream.resume(42)
+    assert stream.resume(42, ALL)
     assert _written(stream.take()) == [(8, 42), (9, 43)]
-    assert not stream.resume(40)
+    assert not stream.resume(40, ALL)
 
 
 def test_what_goes_first_goes_before_what_waits() -> None:
@@ -161,3 +163,46 @@ def test_what_goes_first_goes_before_what_waits() -> None:
     stream.add(_frame(2))
     stream.put_first(_frame(1))
     assert _written(stream.take()) == [(1, 0), (2, 1)]
+
+
+def _in(number: int, room: str, plain: SharedFrame | None = None) -> SharedFrame:
+    return SharedFrame(b'{"n":%d' % number, best_effort=False, room=room, plain=plain)
+
+
+def test_what_was_written_comes_again_only_to_who_may_know_it_still_and_without_a_hole() -> None:
+    stream = Stream()
+    for number, room in enumerate(["left", "", "stays", "left"]):
+        stream.add(_in(number, room))
+    stream.take()
+    stream.add(_in(4, "left"))
+    stream.add(_in(5, "stays"))
+    assert stream.resume(0, View(["stays"], administrator=False))
+    assert _written(stream.take()) == [(1, 0), (2, 1), (5, 2)]
+
+
+def test_what_is_queued_is_sifted_and_replies_stay() -> None:
+    stream = Stream()
+    stream.add(_in(1, "left"))
+    stream.add_bytes(b'{"n":7,"seq":0}')
+    stream.add(_in(2, "stays", plain=_in(3, "stays")))
+    stream.sift(View(["stays"], administrator=False))
+    assert _written(stream.take()) == [(7, 0), (3, 0)]
+    stream.add(_in(2, "stays", plain=_in(3, "stays")))
+    stream.sift(View(["stays"], administrator=True))
+    assert _written(stream.take()) == [(2, 1)]
+
+
+def test_what_comes_from_elsewhere_is_judged_as_well() -> None:
+    stream = Stream()
+    frames = [_in(1, "left"), _in(2, "stays", plain=_in(3, "stays")), _in(4, "")]
+    stream.take_over(9, frames, View(["stays"], administrator=False), lambda _: True)
+    assert _written(stream.take()) == [(3, 9), (4, 10)]
+
+
+def test_of_a_users_connections_the_oldest_give_way() -> None:
+    detached: Detached[str] = Detached()
+    for at, name in enumerate(["b", "x", "a", "c"]):
+        detached.add(name, float(at))
+    assert detached.oldest(["a", "b", "c", "socket"], 2) == ["b", "a"]
+    assert list(detached) == ["x", "c"]
+    assert detached.oldest(["c"], 0) == []

@@ -1,0 +1,170 @@
+"""No input holds the loop of a ws worker: not the bytes of a client, nor what the bus brings."""
+
+import asyncio
+import itertools
+import socket
+import threading
+import time
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+import uvloop
+from wsproto import ConnectionType, WSConnection
+from wsproto.events import Request
+
+from app.context import Context
+from app.events import Audience, Event, Message, SessionClosed
+from app.ports import Upgrade
+from db.ids import new_id
+from tests.ws.autobahn_cases import BINARY, CONTINUATION, PING, PONG, TEXT, frame
+from ws.client import LINGER_BYTES, Client
+from ws.server import MAX_BEHIND, READ_BYTES, TURN_S, WebSocketServer
+
+FLOODS = {
+    "pings": frame(PING) * 10_000,
+    "pongs": frame(PONG) * 10_000,
+    "empty fragments": frame(TEXT, b"x", fin=False) + frame(CONTINUATION, fin=False) * 10_000,
+    "texts": frame(TEXT, b"{}") * 10_000,
+    "binary": frame(BINARY, b"x" * 100) * 1000,
+    "garbage": b"\xff" * 100_000,
+    "one long frame": b"\x81\xff\0\0\0\1\0\0\0\0" + bytes(100_000),
+}
+
+
+def _server() -> WebSocketServer:
+    bus = SimpleNamespace(publish=lambda _message: None)
+    return WebSocketServer(cast(Context, SimpleNamespace(bus=bus)), "test0000")
+
+
+class _Turns:
+    """What is read, and what time is taken, in each turn of the loop."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.read: dict[int, int] = {}
+        self.most = self.total = 0
+        self.longest_s = 0.0
+        self._at = time.thread_time()
+        real = Client.buffer_updated
+
+        def count(client: Client, nbytes: int) -> None:
+            self.read[id(client)] = self.read.get(id(client), 0) + nbytes
+            self.total += nbytes
+            real(client, nbytes)
+
+        monkeypatch.setattr(Client, "buffer_updated", count)
+
+    def look(self) -> None:
+        """A turn is over."""
+        self.most = max(self.most, *self.read.values(), 0)
+        self.read.clear()
+        now = time.thread_time()
+        self.longest_s = max(self.longest_s, now - self._at)
+        self._at = now
+        asyncio.get_running_loop().call_soon(self.look)
+
+
+def _flood(sock: socket.socket, data: bytes) -> None:
+    with sock:
+        try:
+            while True:
+                sock.sendall(data)
+        except OSError:
+            pass
+
+
+async def _flooded(kind: str, known: bool, turns: _Turns) -> bool:
+    """Serve two that flood, for a while; whether both were cut off."""
+    server, threads = _server(), []
+    for _ in range(2):
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            theirs = socket.create_connection(listener.getsockname())
+            ours, _ = listener.accept()
+        request = WSConnection(ConnectionType.CLIENT).send(Request(host="test", target="/"))
+        await server.adopt(ours, Upgrade("", "", "", request, b""))
+        threads.append(threading.Thread(target=_flood, args=(theirs, FLOODS[kind])))
+    if known:
+        for client in server.clients:
+            client._connection.know(server.loop.time())
+    turns.look()
+    for thread in threads:
+        thread.start()
+    deadline = server.loop.time() + 4
+    while any(thread.is_alive() for thread in threads) and server.loop.time() < deadline:
+        await asyncio.sleep(0.01)
+    cut_off = not any(thread.is_alive() for thread in threads)
+    for client in list(server.clients):
+        client.abort()
+    await asyncio.sleep(0.01)
+    return cut_off
+
+
+@pytest.mark.parametrize("known", [False, True])
+@pytest.mark.parametrize("kind", FLOODS)
+def test_a_flood_is_read_by_turns_and_cut_off(kind: str, known: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    turns = _Turns(monkeypatch)
+    assert uvloop.run(_flooded(kind, known, turns)), "it may go on"
+    assert 0 < turns.most <= READ_BYTES, "more than one read in a turn"
+    assert turns.longest_s < 0.1, "CPU of one turn"
+    assert turns.total <= 2 * (LINGER_BYTES + 20 * READ_BYTES)
+
+
+def _event(name: str, seq: int) -> Event:
+    return Event(name, Audience(channel_id="c"), seq, b"{")
+
+
+async def test_what_the_bus_brings_at_once_is_worked_off_by_turns_in_its_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = _server()
+    handled: list[Message] = []
+    turns = [time.monotonic()]
+
+    def handle(message: Message, *, alone: bool = False) -> None:
+        assert not alone
+        handled.append(message)
+        time.sleep(0.005)
+
+    def tick() -> None:
+        turns.append(time.monotonic())
+        if len(handled) < 102:
+            server.loop.call_soon(tick)
+
+    monkeypatch.setattr(server, "handle", handle)
+    first, later = [_event("posted", n) for n in range(50)], [_event("posted", n) for n in range(50, 100)]
+    closed = SessionClosed(new_id())
+    server.loop.call_soon(tick)
+    server.take(first)
+    assert len(handled) < 50
+    server.take([*later, closed])
+    assert handled[-1] is closed, "it waits for nothing"
+    server.take([_event("posted", 100)])
+    while len(handled) < 102:
+        await asyncio.sleep(0.001)
+    assert [message.seq for message in handled if isinstance(message, Event)] == list(range(101))
+    assert len(turns) > 5
+    assert max(after - before for before, after in itertools.pairwise(turns)) < 0.5 > TURN_S
+
+
+async def test_one_message_that_fails_keeps_none_of_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = _server()
+    handled: list[int] = []
+
+    def handle(message: Event, *, alone: bool = False) -> None:
+        if message.seq == 1:
+            raise RuntimeError("broken")
+        handled.append(message.seq)
+
+    monkeypatch.setattr(server, "handle", handle)
+    with pytest.raises(RuntimeError):
+        server.take([_event("posted", number) for number in range(4)])
+    await asyncio.sleep(0.01)
+    assert handled == [0, 2, 3]
+
+
+async def test_who_is_far_behind_does_not_tell_who_types(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = _server()
+    handled: list[str] = []
+    monkeypatch.setattr(server, "handle", lambda message, **_: handled.append(message.name))
+    server.take([_event("posted", 1)] * MAX_BEHIND + [_event("typing", 0), _event("posted", 2)])
+    assert handled == ["posted"] * (MAX_BEHIND + 1)
+    server.take([_event("typing", 0)])
+    assert handled[-1] == "typing"

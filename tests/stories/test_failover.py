@@ -35,10 +35,9 @@ LATE_S = 2.5
         ),
         (lambda tier: tier.cluster.master.dsn(tier.cluster.new_database()), "installation"),
         (lambda tier: tier.cluster.replicas[0].dsn(tier.name), "takes no writes"),
-        (lambda _: "nonsense=x", "connection string"),
         (lambda tier: f"{tier.cluster.master.dsn(tier.name)} sslmode=require", "SSL"),
     ],
-    ids=["nobody there", "another installation", "a replica", "nonsense", "TLS where there is none"],
+    ids=["nobody there", "another installation", "a replica", "TLS where there is none"],
 )
 def test_a_recycle_that_cannot_be_verified_is_refused_and_the_old_pool_goes_on(
     tier: Tier, change: Callable[[Tier], str], words: str

@@ -7,6 +7,7 @@
 
 answers.py   what every answer carries; gzip
 asgi.py      create_app: routes, middleware, error handlers
+audits.py    the audit log
 auth.py      cookie or bearer token, CSRF -> who asks
 balance.py   evenly loaded workers: fresh connections go to whoever has fewest
 bodies.py    request bodies as typed structs

@@ -68,7 +68,7 @@ class Channels:
     async def on_get_pinned(self, req: Request, resp: Response, channel_id: str) -> None:
         """GET /channels/{channel_id}/pinned: the pinned posts, for its members."""
         actor = await self._auth.actor(req)
-        after = req.get_param("after", default="")
+        after = params.text(req, "after")
         found = await posts.pinned(self._ctx, actor, params.channel_id(channel_id), after)
         replies.send(resp, found.json())
 

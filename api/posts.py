@@ -80,10 +80,10 @@ def _cursor(req: Request) -> Cursor:
     limit = params.strict_number(req, "perPage") or 0
     if limit > params.MAX_PAGE_SIZE:
         raise errors.invalid_url("perPage")
-    direction = req.get_param("direction", default="")
+    direction = params.text(req, "direction")
     if direction not in ("", "up", "down"):
         raise errors.invalid_url("direction")
-    post_id, create_at = req.get_param("fromPost", default=""), params.strict_number(req, "fromCreateAt") or 0
+    post_id, create_at = params.text(req, "fromPost"), params.strict_number(req, "fromCreateAt") or 0
     if post_id and not create_at:
         raise errors.invalid_url("fromCreateAt")
     return Cursor(limit or limits.THREAD_POSTS, direction == "up", post_id, create_at)

@@ -8,6 +8,9 @@
                   └── db
 
 activity.py     which signs of life of users are worth telling
+adding.py       who may become a member
+audit.py        the audit log: verbs say what they leave in it
+audits.py       who may read the audit log
 caches.py       what a worker keeps copies of
 channels.py     channels and their members
 clientconfig.py what /config/client and X-Version-Id tell clients
@@ -19,16 +22,19 @@ edits.py        posts that change: edited, pinned, deleted
 errors.py       AppError: Mattermost's error ids, texts and statuses
 events.py       what clients are told, built once and encoded once
 filestore.py    where files lie
+guard.py        sans-I/O: how long the next log-in waits after wrong passwords
 leaving.py      leaving channels and teams; what members are
+logins.py       log in, and the delay after wrong passwords
 markdown.py     what of a message is prose, and what code or the destination of a link
 mentions.py     who a message mentions
+origin.py       where a request comes from
 origins.py      sans-I/O: of which web pages a browser may talk to us
 passwords.py    argon2id off the loop
 permissions.py  who may do what
 ports.py        what the rules need from the outside
 postlists.py    the lists of posts that clients ask for
-posts.py        posts
 postrules.py    what a change of a post needs
+posts.py        posts
 presence.py     sans-I/O: who is online, from connections coming and going
 props.py        what may stand in the props of a post, and what of it is shown
 ratelimit.py    sans-I/O: GCRA, with what other workers admitted
@@ -40,6 +46,7 @@ sessions.py     log in, log out, who is asking
 statuses.py     what users say of themselves
 system.py       health
 teams.py        teams and their members
+turns.py        sans-I/O: a bounded queue that is fair to sources
 users.py        accounts
 validate.py     the forms of names, addresses and texts
 version.py      our version and the one of Mattermost we speak

@@ -10,6 +10,8 @@
             generation.py  pools of master and replicas     │
               └──────────────> drivers/ <───────────────────┘
 
+attempts.py     wrong passwords, and the delays after them
+audits.py       who did what
 batch.py        natural batching: what queued while a write was under way goes as the next write
 board.py        what the prober found out about the servers, for every process of the node
 cache.py        copies of what was read, and the proof at each hit that they are still true

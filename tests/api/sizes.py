@@ -15,6 +15,8 @@ ANSWERS = {
     "GET /api/v4/users/{user_id}/teams/{team_id}/channels": limits.CHANNELS,
     "GET /api/v4/users/{user_id}/teams/{team_id}/channels/members": limits.CHANNELS,
     "GET /api/v4/users/{user_id}/sessions": limits.SESSIONS,
+    "GET /api/v4/audits": MAX_PAGE_SIZE,
+    "GET /api/v4/users/{user_id}/audits": MAX_PAGE_SIZE,
 }
 # Ids in one request.
 REQUESTS = {
@@ -39,7 +41,7 @@ FIXED = frozenset(
             " v4/users/{user_id}/sessions/revoke/all v4/users/sessions/revoke/all v4/teams v4/teams/{team_id}/members"
             " v4/channels v4/channels/{channel_id}/members v4/channels/members/{user_id}/view v4/posts"
             " v4/posts/{post_id}/pin v4/posts/{post_id}/unpin v4/reactions v4/config/reload v4/database/recycle"
-            " v4/caches/invalidate"
+            " v4/caches/invalidate v4/users/{user_id}/reset_failed_attempts"
         ),
         "PUT": (
             "v4/users/{user_id}/active v4/users/{user_id}/roles v4/users/{user_id}/status"

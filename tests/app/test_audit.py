@@ -215,12 +215,13 @@ _READS = frozenset(
         "audits.of_everybody",
         "audits.of_user",
         "channels.create_direct",  # of others, by administrators
+        "permissions.viewer",
+        "posts._require_deleted",
         "posts.find_for",
         "sessions._require_over",  # what verbs that are audited ask with
         "system.cluster_status",
         "system.view_config",
         "teams.seen_by",
-        "users.sees_all",
     }
 )
 

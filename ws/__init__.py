@@ -6,10 +6,12 @@
     bus ──────> hub.py: channel/user/team -> clients ──> fanout.py: one write a turn ──> sockets
 
 actions.py   what clients ask for over the socket
+allowance.py sans-I/O: how much a client may make the parser do
 claims.py    connections that change their worker
 client.py    one socket, and its connection while it has none
 close.py     close codes
 detached.py  sans-I/O: connections kept for clients that come back
+dialogue.py  what a client asks, and what it is answered
 entry.py     how a socket gets its connection
 fanout.py    shared frames, dirty list, one write per socket and turn of the loop
 frames.py    sans-I/O: frames of clients, whole texts by a short path
@@ -20,5 +22,7 @@ lookout.py   polls the outbox while the relay does not
 protocol.py  sans-I/O: handshake, frames, requests, limits
 repairs.py   reads from the database what did not come
 server.py    all sockets of a worker
+serving.py   what a socket needs of its worker
+strangers.py sans-I/O: sockets of which nobody knows yet whose they are
 stream.py    sans-I/O: what a connection is sent, and the dead queue
 """

@@ -44,7 +44,7 @@ TURN_S = 0.05
 MAX_BEHIND = 1000
 """Messages that wait for their turn; beyond, nobody is told who types."""
 _AT_ONCE = (SessionClosed, EverySessionClosed, Claim, Given)
-"""What waits for nothing that came before it: it is urgent, and true at any moment."""
+"""What waits for nothing that is behind already: it is urgent, and true at any moment."""
 _UNSENT_BYTES = 65_536
 """In the kernel, of one socket; by itself it takes 2.6 MB before it tells us that a client does not read."""
 
@@ -77,7 +77,7 @@ class WebSocketServer:
         """What the bus brought in one turn of the loop. What takes too long is done in the next ones, in its order."""
         behind, waiting = self._behind, bool(self._behind)
         for message in messages:
-            if isinstance(message, _AT_ONCE):
+            if waiting and isinstance(message, _AT_ONCE):
                 self.handle(message)
             elif len(behind) < MAX_BEHIND or not (isinstance(message, Event) and message.name in events.BEST_EFFORT):
                 behind.append(message)

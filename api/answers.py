@@ -130,7 +130,8 @@ def _common(config: Config) -> Mapping[bytes, bytes]:
 
 
 def _lines(headers: Mapping[bytes, bytes], given: Mapping[bytes, bytes]) -> bytes:
-    return b"".join(b"%b: %b\r\n" % one for one in headers.items() if one[0] not in given)
+    """Those that are not given; what an answer varies by adds up (RFC 9110 §12.5.5)."""
+    return b"".join(b"%b: %b\r\n" % one for one in headers.items() if one[0] == b"vary" or one[0] not in given)
 
 
 def _pack(body: bytes) -> bytes:

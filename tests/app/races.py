@@ -25,7 +25,7 @@ from db import edits as edits_db
 from db import teams as teams_db
 from db.batch import PostWriter
 from db.entities import Channel, ChannelType, Post, Session, Team, TeamMember, User
-from db.ids import ChannelId, TeamId, UserId, new_id
+from db.ids import ChannelId, SessionId, TeamId, UserId, new_id
 from db.pool import Database
 from db.queryable import Queryable, Transaction
 from tests.db import rooms
@@ -62,7 +62,8 @@ class World:
 
     def actor(self, name: str) -> Actor:
         """The same, asking for something."""
-        return Actor(cast(Session, None), self.people[name])
+        who = self.people[name]
+        return Actor(Session(SessionId(new_id()), "", who.id, 1, 2, 1, "", ""), who)
 
 
 @asynccontextmanager

@@ -102,17 +102,14 @@ def test_cookie_user_posts_with_the_csrf_token(steps: Steps) -> None:
     assert steps["reply"]["post"]["user_id"] == steps["sign_up"]["users"][1]["id"]
 
 
-def test_client_with_a_token_reconnects_by_itself_and_learns_that_it_missed_something(steps: Steps) -> None:
-    assert steps["reconnect"]["ann"] == {"resumed": False, "reconnects": 1, "closes": 1, "missed": 1, "hellos": 1}
-
-
-def test_client_with_a_cookie_reconnects_by_itself_and_either_resumes_or_learns_that_it_missed_something(
-    steps: Steps,
+@pytest.mark.parametrize("who", ["ann", "bob"])
+def test_client_with_a_token_or_a_cookie_reconnects_by_itself_and_resumes_or_learns_that_it_missed_something(
+    steps: Steps, who: str
 ) -> None:
     """A resumed connection has its old id, no hello, and what was posted meanwhile; any other is told to read anew."""
-    bob = steps["reconnect"]["bob"]
-    anew = 0 if bob["resumed"] else 1
-    assert bob == {"resumed": not anew, "reconnects": 1, "closes": 1, "missed": anew, "hellos": anew}
+    found = steps["reconnect"][who]
+    anew = 0 if found["resumed"] else 1
+    assert found == {"resumed": not anew, "reconnects": 1, "closes": 1, "missed": anew, "hellos": anew}
     assert steps["end"]["lost"] == 1 - anew
 
 

@@ -95,7 +95,7 @@ def test_a_connection_string_that_can_never_work_ends_the_start(tmp_path: Path) 
     result = _mmnode("--data-dir", tmp_path / "data", MM_SQLSETTINGS_DATASOURCE=secret)
     assert result.returncode == 2
     assert "SqlSettings.DataSource" in result.stderr
-    assert "a port must be a number from 1 to 65535" in result.stderr
+    assert "port must be a number from 1 to 65535" in result.stderr
     assert "hunter2" not in result.stderr + result.stdout
     assert not (tmp_path / "data").exists()
 

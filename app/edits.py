@@ -15,11 +15,21 @@ from db.entities import Post
 from db.ids import PostId
 
 _UPDATE = PostRule(
-    "edit_post", "edit_post edit_others_posts", "api.post.update_post.can_not_update_post_in_deleted.error"
+    "edit_post",
+    "edit_post edit_others_posts",
+    lambda: AppError("api.post.update_post.can_not_update_post_in_deleted.error", 400),
 )
-_PATCH = PostRule("edit_post", "edit_others_posts", "api.post.patch_post.can_not_update_post_in_deleted.error")
-_PIN = PostRule("read_channel", "read_channel", "api.post.patch_post.can_not_update_post_in_deleted.error")
-_DELETE = PostRule("delete_post", "delete_others_posts", "api.post.delete_post.can_not_delete_post_in_deleted.error")
+_PATCH = PostRule(
+    "edit_post", "edit_others_posts", lambda: AppError("api.post.patch_post.can_not_update_post_in_deleted.error", 400)
+)
+_PIN = PostRule(
+    "read_channel", "read_channel", lambda: AppError("api.post.patch_post.can_not_update_post_in_deleted.error", 400)
+)
+_DELETE = PostRule(
+    "delete_post",
+    "delete_others_posts",
+    lambda: AppError("api.post.delete_post.can_not_delete_post_in_deleted.error", 400),
+)
 
 
 class Update(msgspec.Struct, kw_only=True):

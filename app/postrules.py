@@ -1,5 +1,6 @@
 """What a change of a post needs: declared once, asked before its transaction and under its lock (decision 0027)."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from app.errors import AppError
@@ -15,20 +16,19 @@ from db.queryable import Transaction
 class PostRule:
     """own, others: the permissions (names separated by spaces) that one's own post takes, and that of another.
 
-    archived: the error of a post in an archived channel.
+    archived: makes the error of a post in an archived channel.
     """
 
     own: str
     others: str
-    archived: str
-    archived_status: int = 400
+    archived: Callable[[], AppError]
 
     def ask(self, actor: Actor, post: Post, access: Access) -> None:
         """Raises 403, or the error of an archived channel."""
         needed = self.own if post.user_id == actor.user_id else self.others
         require(all(can_in_channel(actor, access, permission) for permission in needed.split()))
         if access.channel.delete_at:
-            raise AppError(self.archived, self.archived_status)
+            raise self.archived()
 
     async def lock(self, tx: Transaction, actor: Actor, post: Post) -> tuple[Place, Post]:
         """The next number of the post's channel, and the post as it is now. Raises what `ask` does, and 404."""

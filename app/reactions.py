@@ -15,8 +15,10 @@ from db import posts as posts_db
 from db.entities import Reaction
 from db.ids import PostId, UserId, is_id
 
-_ADD = PostRule("add_reaction", "add_reaction", "api.reaction.save.archived_channel.app_error", 403)
-_REMOVE = PostRule("remove_reaction", "remove_reaction", "api.reaction.delete.archived_channel.app_error", 403)
+_ADD = PostRule("add_reaction", "add_reaction", lambda: AppError("api.reaction.save.archived_channel.app_error", 403))
+_REMOVE = PostRule(
+    "remove_reaction", "remove_reaction", lambda: AppError("api.reaction.delete.archived_channel.app_error", 403)
+)
 
 
 class NewReaction(msgspec.Struct, kw_only=True):

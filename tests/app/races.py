@@ -71,8 +71,10 @@ async def contexts(database: Database) -> AsyncIterator[Context]:
     """What verbs work with."""
     writer = PostWriter(lambda: batch.connect(database))
     nothing = cast(Any, None)
-    yield Context(_CONFIG, database, writer, cast(Any, Silent()), nothing, nothing, nothing)
-    await writer.close()
+    try:
+        yield Context(_CONFIG, database, writer, cast(Any, Silent()), nothing, nothing, nothing)
+    finally:
+        await writer.close()
 
 
 async def build(ctx: Context) -> World:

@@ -23,7 +23,7 @@ pytestmark = drivers("postgres", "mysql")
 class Hasher:
     """Hashes nothing."""
 
-    async def hash(self, password: str) -> str:
+    async def hash(self, password: str, source: str) -> str:
         """Not that either."""
         return "-"
 

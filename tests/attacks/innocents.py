@@ -10,13 +10,21 @@ from types import TracebackType
 import requests
 
 from db.ids import new_id
-from tests.rig.people import new_channel, new_team, new_user
+from tests.rig.people import new_channel, new_team, sign_up
 from tests.rig.rest import PASSWORD, Rest
 from tests.rig.socket import Socket
 from tests.rig.wait import until
 
+FROM = {"X-Forwarded-For": "203.0.113.9"}
+"""They are not where the strangers are: wrong passwords are their source's."""
 _PAUSE_S = 0.1
 _LATEST_S = 10.0
+
+
+def _person(url: str, name: str) -> Rest:
+    rest = Rest(url)
+    rest.session.headers.update(FROM)
+    return rest.log_in(sign_up(url, name)["username"])
 
 
 @dataclass
@@ -35,7 +43,7 @@ class Innocents:
     """Two who write, two who read, one who logs in again and again, and four sockets. Use as a context manager. url: where they connect."""
 
     def __init__(self, url: str, *, idle_sockets: int = 20) -> None:
-        people = [new_user(url, "innocent") for _ in range(4)]
+        people = [_person(url, "innocent") for _ in range(4)]
         team = new_team(people[0], *people[1:])
         self.channel = new_channel(people[0], team, *people[1:])
         self.sockets = [Socket.open(person) for person in people]
@@ -43,7 +51,7 @@ class Innocents:
         self.written: list[str] = []
         self.answers = {name: Answers() for name in ("post", "read", "new connection", "log-in")}
         self._stop = threading.Event()
-        newcomer = new_user(url, "newcomer")
+        newcomer = _person(url, "newcomer")
         calls: list[tuple[str, Callable[[], requests.Response]]] = [
             ("post", partial(self._write, people[0].at(url))),
             ("post", partial(self._write, people[1].at(url))),
@@ -71,7 +79,7 @@ class Innocents:
         deadline = time.monotonic() + 30
         while True:
             body = {"login_id": name, "password": PASSWORD}
-            response = requests.post(f"{url}/api/v4/users/login", json=body, timeout=30)
+            response = requests.post(f"{url}/api/v4/users/login", json=body, headers=FROM, timeout=30)
             if response.status_code != 429 or time.monotonic() > deadline:
                 return response
             time.sleep(float(response.headers.get("Retry-After", "1")))

@@ -38,7 +38,12 @@ def remove_stale(where: Path) -> None:
     """Directories of test runs that have ended, and the processes that still work in them."""
     for directory in where.glob(f"{_PREFIX}*"):
         mine = re.match(rf"{_PREFIX}(\d+)-", directory.name)
-        if mine is None or Path(f"/proc/{mine[1]}").exists() or directory.stat().st_uid != os.getuid():
+        if mine is None or Path(f"/proc/{mine[1]}").exists():
+            continue
+        try:
+            if directory.stat().st_uid != os.getuid():
+                continue
+        except FileNotFoundError:  # another process of tests was faster
             continue
         for pid in processes_of(directory):
             with contextlib.suppress(ProcessLookupError):

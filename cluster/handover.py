@@ -4,11 +4,12 @@
        OFFER id, payload (+ fd)  ──>
                                  <──   TAKE id, load          it holds a duplicate, and waits (FULL id: it does not)
        GO id                     ──>                          from here on the socket is its own
-       (closes its descriptor)
+       (closes its descriptor)   or VOID id: somebody else has it
 
-No TAKE within 200 ms: the offer is void, another may be asked. A taker without its GO within a second closes its
-duplicate, as it does when the giver's end closes. So whatever is killed or frozen between any two steps, a socket
-never has two servers.
+No TAKE within 200 ms: another is asked as well, and who takes it first gets the GO. So a frozen taker is passed over, and
+one that is only busy is waited for (`offers.py`). A taker without its GO within 3 s closes its duplicate, as
+it does at a VOID, or when the giver's end closes. So whatever is killed or frozen between any two steps, a socket never
+has two servers.
 """
 
 import array
@@ -26,13 +27,15 @@ from typing import Any
 import msgspec
 
 from app.ports import Upgrade
+from cluster.offers import offer
 
 log = logging.getLogger(__name__)
 
-TAKE_TIMEOUT_S = 0.2
-GO_TIMEOUT_S = 1.0
+GO_TIMEOUT_S = 3.0
 _MAX_MESSAGE = 160 * 1024
 _BACKLOG = 64
+_FADES = 0.9
+_MESSAGES_PER_TURN = 64
 
 
 class Offer(msgspec.Struct, array_like=True, tag="offer"):
@@ -61,8 +64,14 @@ class Go(msgspec.Struct, array_like=True, tag="go"):
     id: int
 
 
+class Void(msgspec.Struct, array_like=True, tag="void"):
+    """Giver: somebody else has it, or nobody."""
+
+    id: int
+
+
 _encode = msgspec.msgpack.encode
-_decode_for_taker = msgspec.msgpack.Decoder(Offer | Go).decode
+_decode_for_taker = msgspec.msgpack.Decoder(Offer | Go | Void).decode
 _decode_for_giver = msgspec.msgpack.Decoder(Take | Full).decode
 
 
@@ -85,36 +94,63 @@ def choose(user_id: str, loads: Sequence[int]) -> list[int]:
     return order
 
 
+class Given:
+    """An offer of a link that is under way; fulfils `offers.Offered`."""
+
+    def __init__(self, link: "Link", offer_id: int, answer: "asyncio.Future[bool]") -> None:
+        self._link = link
+        self._id = offer_id
+        self._generation = link.generation
+        self.answer = answer
+
+    def go(self) -> bool:
+        """See `offers.Offered`."""
+        return self._settle(Go(self._id))
+
+    def void(self) -> None:
+        """See `offers.Offered`."""
+        self._settle(Void(self._id))
+
+    def _settle(self, word: Go | Void) -> bool:
+        return self._generation == self._link.generation and self._link.settle(word)
+
+    def look(self) -> None:
+        """See `offers.Offered`."""
+        self._link.read()
+
+
 class Link:
-    """A giver's connection to one taker, made when first needed."""
+    """A giver's connection to one taker, made when first needed; fulfils `offers.Taker`."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._loop = asyncio.get_running_loop()
         self._socket: socket.socket | None = None
-        self._waiting: dict[int, asyncio.Future[bool]] = {}
+        self._waiting: dict[int, tuple[asyncio.Future[bool], float]] = {}
         self._ids = itertools.count(1)
+        self.generation = 0
+        """Of the connection: the taker knows only the offers of this one."""
         self.load = 0
+        self.answer_s = 0.0
 
-    async def offer(self, fd: int, payload: bytes) -> bool:
-        """Give a duplicate of `fd`. True: it is the taker's now. False: the taker did not, and will not, have it."""
+    def ask(self, fd: int, payload: bytes) -> Given:
+        """See `offers.Taker`."""
         offer_id = next(self._ids)
-        waiter: asyncio.Future[bool] = self._loop.create_future()
-        self._waiting[offer_id] = waiter
+        self._send(_encode(Offer(offer_id, payload)), fd)
+        answer: asyncio.Future[bool] = self._loop.create_future()
+        self._waiting[offer_id] = answer, self._loop.time()
+        return Given(self, offer_id, answer)
+
+    def settle(self, word: Go | Void) -> bool:
+        """Tell the taker what became of an offer; False: it is gone."""
+        self._waiting.pop(word.id, None)
         try:
-            self._send(_encode(Offer(offer_id, payload)), fd)
-            async with asyncio.timeout(TAKE_TIMEOUT_S):
-                if not await waiter:
-                    return False
-            self._send(_encode(Go(offer_id)), None)
-        except TimeoutError:
-            return False
+            self._send(_encode(word), None)
         except OSError:
             self.close()
             return False
-        finally:
-            self._waiting.pop(offer_id, None)
-        self.load += 1
+        if isinstance(word, Go):
+            self.load += 1
         return True
 
     def _send(self, data: bytes, fd: int | None) -> None:
@@ -127,29 +163,32 @@ class Link:
                 connection.close()
                 raise
             self._socket = connection
-            self._loop.add_reader(connection.fileno(), self._on_readable)
+            self._loop.add_reader(connection.fileno(), self.read)
         if fd is None:
             self._socket.send(data)
         else:
             socket.send_fds(self._socket, [data], [fd])
 
-    def _on_readable(self) -> None:
-        assert self._socket is not None
-        try:
-            data = self._socket.recv(_MAX_MESSAGE)
-        except BlockingIOError:
-            return
-        except OSError:
-            data = b""
-        try:
-            answer = _decode_for_giver(data)
-        except msgspec.MsgspecError:  # also the empty message of a closed connection
-            self.close()
-            return
+    def read(self) -> None:
+        """Take the answers that there are."""
+        while self._socket is not None:
+            try:
+                data = self._socket.recv(_MAX_MESSAGE)
+            except BlockingIOError:
+                return
+            except OSError:
+                data = b""
+            try:
+                self._answered(_decode_for_giver(data))
+            except msgspec.MsgspecError:  # also the empty message of a closed connection
+                self.close()
+
+    def _answered(self, answer: Take | Full) -> None:
         if isinstance(answer, Take):
             self.load = answer.load
-        waiter = self._waiting.get(answer.id)
+        waiter, asked_at = self._waiting.pop(answer.id, (None, 0.0))
         if waiter is not None and not waiter.done():
+            self.answer_s = max(self._loop.time() - asked_at, self.answer_s * _FADES)
             waiter.set_result(isinstance(answer, Take))
 
     def close(self) -> None:
@@ -158,9 +197,11 @@ class Link:
             self._loop.remove_reader(self._socket.fileno())
             self._socket.close()
             self._socket = None
-        for waiter in self._waiting.values():
+            self.generation += 1
+        waiting, self._waiting = self._waiting, {}
+        for waiter, _ in waiting.values():
             if not waiter.done():
-                waiter.set_exception(ConnectionResetError())
+                waiter.set_result(False)
 
 
 class UpgradeSender:
@@ -171,11 +212,8 @@ class UpgradeSender:
 
     async def offer(self, fd: int, upgrade: Upgrade) -> bool:
         """See `app.ports.Handover`."""
-        payload = _encode(upgrade)
-        for index in choose(upgrade.user_id, [link.load for link in self._links]):
-            if await self._links[index].offer(fd, payload):
-                return True
-        return False
+        order = choose(upgrade.user_id, [link.load for link in self._links])
+        return await offer(fd, _encode(upgrade), [self._links[index] for index in order])
 
     def close(self) -> None:
         """Close the connections; offers under way fail."""
@@ -226,10 +264,16 @@ class Receiver:
         self._loop.add_reader(peer.fileno(), self._on_readable, peer)
 
     def _on_readable(self, peer: socket.socket) -> None:
+        for _ in range(_MESSAGES_PER_TURN):
+            if peer not in self._peers or not self._read(peer):
+                return
+
+    def _read(self, peer: socket.socket) -> bool:
+        """Take one message; False: there was none."""
         try:
             data, fds, truncated = _receive(peer)
         except BlockingIOError:
-            return
+            return False
         except OSError:
             data, fds, truncated = b"", [], False
         try:
@@ -242,8 +286,11 @@ class Receiver:
             self._drop(peer)
         elif isinstance(message, Offer):
             self._take(peer, message, fds[0])
-        else:
+        elif isinstance(message, Go):
             self._go(peer, message)
+        else:
+            self._give_up(peer, message.id)
+        return True
 
     def _take(self, peer: socket.socket, offer: Offer, fd: int) -> None:
         connection = socket.socket(fileno=fd)
@@ -277,9 +324,15 @@ class Receiver:
             log.error("a socket could not be served", exc_info=task.exception())
 
     def _expire(self, peer: socket.socket, offer_id: int) -> None:
-        pending = self._peers.get(peer, {}).pop(offer_id, None)
-        if pending is not None:
-            pending[0].close()
+        """No GO. If it was we who were late it has come, and waits to be read."""
+        self._on_readable(peer)
+        self._give_up(peer, offer_id)
+
+    def _give_up(self, peer: socket.socket, offer_id: int) -> None:
+        connection, _, timer = self._peers.get(peer, {}).pop(offer_id, (None, b"", None))
+        if connection is not None and timer is not None:
+            timer.cancel()
+            connection.close()
             self._promised(-1)
 
     def _drop(self, peer: socket.socket) -> None:

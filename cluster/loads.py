@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cluster.handover import Link
+from cluster.offers import offer
 from cluster.page import Page
 
 
@@ -32,7 +33,7 @@ class PeerSender:
 
     async def offer(self, fd: int, received: bytes, worker: int) -> bool:
         """See `app.ports.Peers`."""
-        return await self._links[worker].offer(fd, received)
+        return await offer(fd, received, [self._links[worker]])
 
     def close(self) -> None:
         """Close the connections; offers under way fail."""

@@ -3,6 +3,8 @@
 import asyncio
 import os
 import socket
+import threading
+import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -11,7 +13,8 @@ import pytest
 
 from app.ports import Upgrade
 from cluster import handover
-from cluster.handover import Go, Link, Offer, Receiver, Take, UpgradeSender, choose
+from cluster.handover import Go, Link, Offer, Receiver, Take, UpgradeSender, Void, choose
+from cluster.offers import TAKE_TIMEOUT_S, offer
 
 UPGRADE = Upgrade("user", "session", "10.0.0.1", b"GET / HTTP/1.1\r\n\r\n", b"tail")
 
@@ -72,7 +75,7 @@ async def test_many_sockets_at_once_all_arrive(taker: Taker) -> None:
     pairs = [socket.socketpair() for _ in range(100)]
     link = Link(taker.path)
     results = await asyncio.gather(
-        *(link.offer(server.fileno(), str(number).encode()) for number, (_, server) in enumerate(pairs))
+        *(offer(server.fileno(), str(number).encode(), [link]) for number, (_, server) in enumerate(pairs))
     )
     assert all(results)
     await _until(lambda: len(taker.got) == 100)
@@ -86,7 +89,7 @@ async def test_many_sockets_at_once_all_arrive(taker: Taker) -> None:
 async def test_without_a_taker_the_offer_is_void(tmp_path: Path) -> None:
     client, server = socket.socketpair()
     link = Link(tmp_path / "nobody")
-    assert await link.offer(server.fileno(), b"") is False
+    assert await offer(server.fileno(), b"", [link]) is False
     client.sendall(b"still ours")
     assert server.recv(20) == b"still ours"
     client.close()
@@ -161,7 +164,7 @@ async def test_a_giver_that_talks_nonsense_is_dropped(taker: Taker, data: bytes)
     assert giver.recv(1000) == b""
     giver.close()
     link, (client, server) = Link(taker.path), socket.socketpair()
-    assert await link.offer(server.fileno(), b"")
+    assert await offer(server.fileno(), b"", [link])
     for one in (client, server):
         one.close()
     link.close()
@@ -173,11 +176,11 @@ async def test_no_descriptor_leaks(taker: Taker) -> None:
 
     link = Link(taker.path)
     client, server = socket.socketpair()
-    await link.offer(server.fileno(), b"")
+    await offer(server.fileno(), b"", [link])
     await _until(lambda: len(taker.got) == 1)
     before = count()
     for number in range(20):
-        await link.offer(server.fileno(), b"")
+        await offer(server.fileno(), b"", [link])
         await _until(lambda: len(taker.got) > number + 1)  # noqa: B023 (called before the next turn)
         taker.got[-1][0].close()
     assert count() == before
@@ -204,7 +207,7 @@ async def test_a_full_taker_says_so_at_once_and_keeps_nothing(tmp_path: Path) ->
     before = loop.time()
     for _ in range(10):
         assert await sender.offer(server.fileno(), UPGRADE)
-    assert loop.time() - before < handover.TAKE_TIMEOUT_S
+    assert loop.time() - before < TAKE_TIMEOUT_S
     await _until(lambda: len(other.got) == 10)
     assert (full.got, full.promised) == ([], 0)
     other.receiver._room = lambda: False
@@ -218,3 +221,73 @@ async def test_a_full_taker_says_so_at_once_and_keeps_nothing(tmp_path: Path) ->
     sender.close()
     for taker in (full, other):
         taker.close()
+
+
+def _serve_busily(path: Path, blocked_s: float, turns: int, got: list[bytes]) -> None:
+    """A taker in a loop of its own, each turn of which takes so long."""
+
+    async def run() -> None:
+        loop = asyncio.get_running_loop()
+
+        async def adopt(sock: socket.socket, payload: bytes) -> None:
+            got.append(payload)
+            sock.close()
+
+        receiver = Receiver(handover.listen(path), adopt, lambda: len(got))
+        for _ in range(turns):
+            loop.call_soon(time.sleep, blocked_s)
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+        receiver.close()
+
+    asyncio.run(run())
+
+
+async def test_a_taker_whose_turns_are_long_gets_all_that_it_is_offered(tmp_path: Path) -> None:
+    """Each turn is longer than the time after which another is asked."""
+    got: list[bytes] = []
+    taker = threading.Thread(target=_serve_busily, args=(tmp_path / "a", 0.25, 12, got))
+    taker.start()
+    await _until((tmp_path / "a").exists)
+    client, server = socket.socketpair()
+    sender = UpgradeSender([tmp_path / "a"])
+    try:
+        taken = await asyncio.gather(*(sender.offer(server.fileno(), UPGRADE) for _ in range(40)))
+        assert taken == [True] * 40
+        await _until(lambda: len(got) == 40)
+    finally:
+        await asyncio.get_running_loop().run_in_executor(None, taker.join)
+        sender.close()
+        client.close()
+        server.close()
+
+
+async def test_a_go_that_came_while_the_taker_was_busy_counts(taker: Taker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(handover, "GO_TIMEOUT_S", 0.1)
+    client, server = socket.socketpair()
+    giver = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    giver.connect(str(taker.path))
+    socket.send_fds(giver, [msgspec.msgpack.encode(Offer(1, b"it"))], [server.fileno()])
+    await _until(lambda: taker.promised == 1)
+    giver.send(msgspec.msgpack.encode(Go(1)))
+    taker.receiver._expire(next(iter(taker.receiver._peers)), 1)
+    await _until(lambda: taker.got)
+    for one in (client, server, giver):
+        one.close()
+
+
+async def test_what_is_void_is_let_go_of_at_once(taker: Taker) -> None:
+    client, server = socket.socketpair()
+    giver = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    giver.connect(str(taker.path))
+    socket.send_fds(giver, [msgspec.msgpack.encode(Offer(1, b""))], [server.fileno()])
+    giver.send(msgspec.msgpack.encode(Void(1)))
+    server.close()
+    client.setblocking(False)
+    assert await asyncio.wait_for(asyncio.get_running_loop().sock_recv(client, 1), 1.0) == b""
+    assert taker.promised == 0
+    giver.send(msgspec.msgpack.encode(Go(1)))
+    await asyncio.sleep(0.05)
+    assert not taker.got
+    for one in (client, giver):
+        one.close()

@@ -35,7 +35,7 @@ logs.py        one event a line
 logwriter.py   where lines go out, and nobody waits for them
 membership.py  sans-I/O: who lives
 mesh.py        sans-I/O: the protocol between nodes
-offers.py       sans-I/O: whom a socket is offered to, and how long is waited
+offers.py      sans-I/O: whom a socket is offered to, and how long is waited
 operations.py  what operators ask of a node, or by it of all
 operator.py    from a worker to the supervisor: what an administrator asks of the node
 page.py        the node page: what the relay tells all workers, in shared memory

@@ -7,9 +7,9 @@
        (closes its descriptor)   or VOID id: somebody else has it
 
 No TAKE within 200 ms: another is asked as well, and who takes it first gets the GO. So a frozen taker is passed over,
-and one that is only busy is waited for (`offers.py`). A taker without its GO within 3 s closes its duplicate, as it does
-at a VOID, or when the giver's end closes. So whatever is killed or frozen between any two steps, a socket never has two
-servers.
+and one that is only busy is waited for (`offers.py`). A taker without its GO within 3 s closes its duplicate, as it
+does at a VOID, or when the giver's end closes. So whatever is killed or frozen between any two steps, a socket never
+has two servers.
 """
 
 import array

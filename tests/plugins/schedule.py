@@ -48,6 +48,8 @@ def group_of(node_id: str) -> Group:
     driver = found[1] if found else ""
     if module.startswith("tests/stories/"):
         return Group(STORIES, "", module, driver)
+    if module.startswith("tests/attacks/"):
+        return Group(NODES, "", module, "")
     if module.startswith(_SHARE_NODES):
         return Group(NODES, f"node on {driver}", module, driver) if driver else Group(NODES, "", module, "")
     return Group(DATABASES, driver, module, driver) if driver else Group(REST, "", module, "")

@@ -174,10 +174,13 @@ def test_behind_a_frozen_relay_posts_are_late_by_the_bound_and_who_was_removed_h
     far.write(channel["id"], "before")
     for socket in (behind, removed):
         socket.expect_post("before")
+    silent = {"after"}  # what is written 2 s after the removal, and later; a slow machine has no time for so much
     with cluster.frozen([cluster.nodes[1].pid("relay")]):
-        frozen_at = time.monotonic()
+        frozen_at = gone_at = time.monotonic()
         for number in range(2):
             made = time.monotonic()
+            if number and made >= gone_at + 2.0:
+                silent |= {f"{number} of {who.url}" for who in (far, near)}
             for who in (far, near):
                 who.write(channel["id"], f"{number} of {who.url}")
             for who in (far, near):
@@ -187,7 +190,8 @@ def test_behind_a_frozen_relay_posts_are_late_by_the_bound_and_who_was_removed_h
             if not number:
                 answer = far.call("DELETE", f"/channels/{channel['id']}/members/{eve.id}")
                 assert answer.status_code == 200
-                time.sleep(max(0.0, min(2.0, frozen_at + 3.5 - time.monotonic())))
+                gone_at = time.monotonic()
+                time.sleep(max(0.0, min(2.0, frozen_at + 3.5 - gone_at)))
     far.write(channel["id"], "after")
     behind.expect_post("after")
     wanted = ["before", f"0 of {far.url}", f"0 of {near.url}", f"1 of {far.url}", f"1 of {near.url}", "after"]
@@ -195,7 +199,8 @@ def test_behind_a_frozen_relay_posts_are_late_by_the_bound_and_who_was_removed_h
     assert sorted(heard[1:3]) == sorted(wanted[1:3])
     assert sorted(heard[3:5]) == sorted(wanted[3:5])
     assert (len(heard), heard[0], heard[-1]) == (6, "before", "after")
-    assert {"after", wanted[3], wanted[4]}.isdisjoint(post["message"] for post in removed.posts())
+    print(f"not to be heard: {sorted(silent)}")
+    assert silent.isdisjoint(post["message"] for post in removed.posts())
     for socket in (behind, removed):
         socket.close()
 

@@ -1,15 +1,32 @@
-"""Who may become a member. Everything in app/ that stores a membership asks here first."""
+"""Who may become a member, and of what. Everything in app/ that stores a membership asks here.
+
+With a transaction it is asked again under the locks of `db/locks.py`.
+"""
 
 from typing import Literal
 
 from app.errors import AppError
-from db.entities import User
+from db import teams, users
+from db.entities import Team, User
+from db.ids import TeamId, UserId
+from db.queryable import Queryable
 
 
-def require_addable(user: User, to: Literal["channel", "team"]) -> None:
-    """Raises 403 for an account that is deactivated."""
+async def require_addable(db: Queryable, user_id: UserId, to: Literal["channel", "team"]) -> User:
+    """The user. Raises 404, and 403 for an account that is deactivated."""
+    user = await users.find(db, user_id)
+    if user is None:
+        raise AppError("app.user.missing_account.const", 404)
     if not user.delete_at:
-        return
+        return user
     if to == "channel":
         raise AppError("app.channel.add_member.deleted_user.app_error", 403)
     raise AppError("app.team.add_member.deleted_user.app_error", 403)
+
+
+async def living_team(db: Queryable, team_id: TeamId) -> Team:
+    """The team. Raises 404, also for an archived one."""
+    team = await teams.find(db, team_id)
+    if team is None or team.delete_at:
+        raise AppError("app.team.get.find.app_error", 404)
+    return team

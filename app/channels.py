@@ -1,12 +1,10 @@
 """Channels and their members."""
 
-from typing import Literal
-
 import msgspec
 from msgspec.structs import replace
 
 from app import errors, events, posts, validate
-from app.adding import require_addable
+from app.adding import living_team, require_addable
 from app.audit import audited
 from app.context import Context
 from app.errors import AppError
@@ -65,10 +63,8 @@ async def create(ctx: Context, actor: Actor, new: NewChannel) -> Channel:
 
     async def judge(db: Queryable) -> None:
         require(can_in_team(actor, await teams.find_member(db, team_id, actor.user_id), permission))
-        team = await teams.find(db, team_id)
-        if team is None or team.delete_at:
-            raise AppError("app.team.get.find.app_error", 404)
-        await require_active(db, actor.user_id)
+        await living_team(db, team_id)
+        await require_addable(db, actor.user_id, "channel")
         if await channels.count_of_team(db, team_id) >= most:
             raise AppError("api.channel.create_channel.max_channel_limit.app_error", 400, MaxChannelsPerTeam=most)
 
@@ -131,15 +127,6 @@ async def lock_head(tx: Transaction, channel_id: ChannelId) -> Place:
     return place
 
 
-async def require_active(db: Queryable, user_id: UserId, to: Literal["channel", "team"] = "channel") -> User:
-    """The user, who may become a member of something. Raises 404, and 403 for a deactivated one."""
-    user = await users.find(db, user_id)
-    if user is None:
-        raise AppError("app.user.missing_account.const", 404)
-    require_addable(user, to)
-    return user
-
-
 async def announce_join(
     ctx: Context, user: User, channel: ChannelInfo, requestor: User | None = None, *, of_team: bool = False
 ) -> None:
@@ -180,7 +167,6 @@ async def create_direct(ctx: Context, actor: Actor, user_ids: list[str]) -> Chan
     existing = await channels.find_by_name(ctx.db, TeamId(""), name)
     if existing is not None:
         return existing
-
     try:
         async with ctx.db.transaction() as tx:
             lock = await locks.accounts(tx, [first, second])
@@ -297,7 +283,7 @@ async def add_member(ctx: Context, actor: Actor, channel_id: ChannelId, user_id:
         else:
             kind = "public" if channel.type == ChannelType.OPEN else "private"
             require(can_in_channel(actor, access, f"manage_{kind}_channel_members"))
-        user = await require_active(db, user_id)
+        user = await require_addable(db, user_id, "channel")
         if channel.delete_at:
             raise AppError("api.channel.add_user_to_channel.deleted.app_error", 400)
         in_team = await teams.find_member(db, channel.team_id, user_id)
@@ -305,9 +291,7 @@ async def add_member(ctx: Context, actor: Actor, channel_id: ChannelId, user_id:
             raise AppError("app.team.get_member.missing.app_error", 404)
         if in_team.delete_at:
             raise AppError("api.channel.add_user.to.channel.failed.deleted.app_error", 400)
-        team = await teams.find(db, channel.team_id)
-        if team is None or team.delete_at:
-            raise AppError("app.team.get.find.app_error", 404)
+        await living_team(db, channel.team_id)
         return channel, user, in_team
 
     channel, user, _ = await judge(ctx.db)

@@ -6,12 +6,13 @@ import msgspec
 from msgspec.structs import replace
 
 from app import channels, errors, events, validate, wire
+from app.adding import living_team, require_addable
 from app.audit import audited
 from app.context import Context
 from app.errors import AppError
 from app.permissions import Actor, can, can_in_team, require
 from db import channels as channels_db
-from db import clock, locks, teams, users
+from db import clock, locks, teams
 from db.entities import Channel, ChannelMember, ChannelType, Team, TeamMember, User
 from db.errors import Duplicate
 from db.ids import TeamId, UserId, is_id, new_id
@@ -38,7 +39,7 @@ async def create(ctx: Context, actor: Actor, new: NewTeam) -> Team:
     try:
         async with ctx.db.transaction() as tx:
             creator = await locks.accounts(tx, [actor.user_id])
-            await channels.require_active(tx, actor.user_id, "team")
+            await require_addable(tx, actor.user_id, "team")
             now_ms = await clock.now_ms(tx)
             team = replace(team, create_at=now_ms, update_at=now_ms)
             defaults = [
@@ -107,9 +108,9 @@ async def join(
     """
 
     async def judge(db: Queryable) -> TeamMember | None:
-        now = await _living(db, team.id)
+        now = await living_team(db, team.id)
         await allowed(db, now)
-        joining = await channels.require_active(db, user.id, "team")
+        joining = await require_addable(db, user.id, "team")
         if not validate.is_in_domains(joining.email, now.allowed_domains):
             raise AppError("api.team.join_user_to_team.allowed_domains.app_error", 400)
         existing = await teams.find_member(db, team.id, user.id)
@@ -185,22 +186,13 @@ async def add_member(ctx: Context, actor: Actor, team_id: TeamId, user_id: UserI
 
     team = await get(ctx, team_id)
     await allowed(ctx.db, team)
-    user = await users.find(ctx.db, user_id)
-    if user is None:
-        raise AppError("app.user.missing_account.const", 404)
+    user = await require_addable(ctx.db, user_id, "team")
     return await join(ctx, team, user, requestor=actor.user, allowed=allowed)
 
 
 async def get(ctx: Context, team_id: TeamId) -> Team:
     """The team. Raises 404, also for an archived one."""
-    return await _living(ctx.db, team_id)
-
-
-async def _living(db: Queryable, team_id: TeamId) -> Team:
-    team = await teams.find(db, team_id)
-    if team is None or team.delete_at:
-        raise AppError("app.team.get.find.app_error", 404)
-    return team
+    return await living_team(ctx.db, team_id)
 
 
 async def get_by_name_for(ctx: Context, actor: Actor, name: str) -> tuple[Team, TeamMember | None]:

@@ -8,6 +8,7 @@ import pytest
 
 from db.ids import new_id
 from tests.api.conftest import Add, Configure
+from tests.api.editing import Post, good, patch, put
 from tests.api.expect import refused
 from tests.api.world import World
 from tests.plugins.drivers import drivers
@@ -17,8 +18,6 @@ from tests.rig.rest import Rest, unique
 from tests.rig.socket import Socket
 
 pytestmark = drivers("all")
-
-Post = dict[str, Any]
 
 
 @pytest.fixture(scope="module")
@@ -63,22 +62,8 @@ def bobs(bob: Rest, post: Post) -> Iterator[Socket]:
     socket.close()
 
 
-def _patch(who: Rest, post: Post, **fields: Any) -> Post:
-    return _good(who.call("PUT", f"/posts/{post['id']}/patch", fields))
-
-
-def _put(who: Rest, post: Post, **fields: Any) -> Post:
-    return _good(who.call("PUT", f"/posts/{post['id']}", {"id": post["id"], **fields}))
-
-
-def _good(response: Any) -> Post:
-    assert response.status_code == 200, response.text
-    found: Post = response.json()
-    return found
-
-
 def _delete(who: Rest, post: Post) -> None:
-    assert _good(who.call("DELETE", f"/posts/{post['id']}")) == {"status": "OK"}
+    assert good(who.call("DELETE", f"/posts/{post['id']}")) == {"status": "OK"}
 
 
 def _list(who: Rest, channel: dict[str, Any], query: str = "") -> dict[str, Any]:
@@ -100,7 +85,7 @@ def _head(node: Node, channel: dict[str, Any]) -> tuple[int, int]:
 
 
 def test_a_patch_changes_what_it_names(ann: Rest, bob: Rest, channel: dict[str, Any], post: Post) -> None:
-    edited = _patch(ann, post, message="after #tag")
+    edited = patch(ann, post, message="after #tag")
     assert edited["edit_at"] == edited["update_at"] > post["update_at"]
     changed = {
         "message": "after #tag",
@@ -115,10 +100,10 @@ def test_a_patch_changes_what_it_names(ann: Rest, bob: Rest, channel: dict[str, 
 
 
 def test_an_update_makes_empty_what_it_leaves_out(ann: Rest, post: Post) -> None:
-    _good(ann.call("POST", f"/posts/{post['id']}/pin", {}))
-    edited = _put(ann, post, message="after")
+    good(ann.call("POST", f"/posts/{post['id']}/pin", {}))
+    edited = put(ann, post, message="after")
     assert (edited["message"], edited["props"], edited["is_pinned"]) == ("after", {}, False)
-    edited = _put(ann, post, props={"a": [1]}, is_pinned=True)
+    edited = put(ann, post, props={"a": [1]}, is_pinned=True)
     assert (edited["message"], edited["props"], edited["is_pinned"]) == ("", {"a": [1]}, True)
 
 
@@ -130,40 +115,40 @@ def test_an_update_names_its_post(ann: Rest, post: Post) -> None:
 @pytest.mark.parametrize("field", ["user_id", "channel_id", "create_at", "type", "root_id", "original_id"])
 def test_nothing_else_of_a_post_can_be_changed(ann: Rest, bob: Rest, post: Post, field: str) -> None:
     value: Any = {"user_id": bob.id, "create_at": 5, "file_ids": [new_id()], "type": "custom_x"}.get(field, new_id())
-    assert _patch(ann, post, message="after", **{field: value}).get(field) == post.get(field)
-    assert _put(ann, post, message="again", **{field: value}).get(field) == post.get(field)
+    assert patch(ann, post, message="after", **{field: value}).get(field) == post.get(field)
+    assert put(ann, post, message="again", **{field: value}).get(field) == post.get(field)
 
 
 def test_the_time_of_editing_moves_with_message_and_attachments_only(ann: Rest, post: Post) -> None:
-    assert _patch(ann, post, props={"key": 2})["edit_at"] == 0
-    assert _patch(ann, post, is_pinned=True)["edit_at"] == 0
-    first = _patch(ann, post, props={"attachments": [{"text": "a"}]})["edit_at"]
+    assert patch(ann, post, props={"key": 2})["edit_at"] == 0
+    assert patch(ann, post, is_pinned=True)["edit_at"] == 0
+    first = patch(ann, post, props={"attachments": [{"text": "a"}]})["edit_at"]
     assert first > 0
-    assert _patch(ann, post, props={"attachments": [{"text": "a"}], "other": 1})["edit_at"] == first
-    assert _patch(ann, post, message="after")["edit_at"] > first
+    assert patch(ann, post, props={"attachments": [{"text": "a"}], "other": 1})["edit_at"] == first
+    assert patch(ann, post, message="after")["edit_at"] > first
 
 
 def test_an_edit_is_heard_once_and_as_it_was_answered(
     node: Node, ann: Rest, channel: dict[str, Any], post: Post, bobs: Socket
 ) -> None:
     seq, changes = _head(node, channel)
-    edited = _patch(ann, post, message="after")
+    edited = patch(ann, post, message="after")
     event = bobs.expect("post_edited")
     assert json.loads(event["data"]["post"]) == edited
     assert set(event["data"]) == {"post"}
     assert event["broadcast"]["channel_id"] == channel["id"]
     for _ in range(3):
-        assert _patch(ann, post, message="after") == edited, "a retry changes nothing"
-    _patch(ann, post, message="at last")
+        assert patch(ann, post, message="after") == edited, "a retry changes nothing"
+    patch(ann, post, message="at last")
     bobs.expect("post_edited", post=json.dumps(ann.get(f"/posts/{post['id']}"), separators=(",", ":")))
     assert len(bobs.named("post_edited")) == 2
     assert _head(node, channel) == (seq + 2, changes + 2)
 
 
 def test_what_a_post_said_is_kept(node: Node, ann: Rest, admin: Rest, post: Post) -> None:
-    _patch(ann, post, message="after")
-    _patch(ann, post, is_pinned=True)
-    _patch(admin, post, message="at last")
+    patch(ann, post, message="after")
+    patch(ann, post, is_pinned=True)
+    patch(admin, post, message="at last")
     _delete(ann, post)
     rows = node.sql("SELECT message, ended_by FROM post_versions WHERE post_id = %s ORDER BY seq", post["id"])
     assert [tuple(row) for row in rows] == [("before", ann.id), ("after", admin.id), ("at last", ann.id)]
@@ -171,7 +156,7 @@ def test_what_a_post_said_is_kept(node: Node, ann: Rest, admin: Rest, post: Post
 
 def test_edits_come_with_since(ann: Rest, channel: dict[str, Any], post: Post) -> None:
     later = ann.write(channel["id"], "later")
-    _patch(ann, post, message="after")
+    patch(ann, post, message="after")
     found = _list(ann, channel, f"?since={later['update_at']}")
     assert found["order"] == [post["id"]]
     assert found["posts"][post["id"]]["message"] == "after"
@@ -183,13 +168,13 @@ def test_times_of_changes_only_grow(node: Node, ann: Rest, channel: dict[str, An
     node.sql("UPDATE channel_heads SET last_update_at = %s WHERE channel_id = %s", ahead, channel["id"])
     times = [ahead]
     for number in range(5):
-        times.append(_patch(ann, post, message=str(number))["update_at"])
+        times.append(patch(ann, post, message=str(number))["update_at"])
         times.append(ann.write(channel["id"], "x")["create_at"])
     assert times == sorted(set(times))
 
 
 def test_a_message_may_not_become_too_long(ann: Rest, post: Post) -> None:
-    for call in (_patch, _put):
+    for call in (patch, put):
         assert call(ann, post, message="ä" * 16_383)["message"] == "ä" * 16_383
     for path in (f"/posts/{post['id']}/patch", f"/posts/{post['id']}"):
         long = {"id": post["id"], "message": "a" * 16_384}
@@ -201,7 +186,7 @@ def test_a_message_may_not_become_too_long(ann: Rest, post: Post) -> None:
 def test_others_do_not_edit_ones_post_but_administrators(ann: Rest, bob: Rest, admin: Rest, post: Post) -> None:
     for path in (f"/posts/{post['id']}/patch", f"/posts/{post['id']}"):
         refused(bob.call("PUT", path, {"id": post["id"], "message": "mine"}), 403, "permissions")
-    assert _patch(admin, post, message="administered")["user_id"] == ann.id
+    assert patch(admin, post, message="administered")["user_id"] == ann.id
 
 
 def test_who_left_the_channel_changes_nothing_there(node: Node, ann: Rest, bob: Rest, channel: dict[str, Any]) -> None:
@@ -232,10 +217,10 @@ def test_a_post_may_be_edited_for_as_long_as_is_configured(own_admin: Rest, add:
         "0 seconds"
         in refused(who.call("PUT", f"/posts/{post['id']}/patch", {"message": "x"}), 400, error_id)["message"]
     )
-    assert _patch(who, post, is_pinned=True)["is_pinned"] is True
+    assert patch(who, post, is_pinned=True)["is_pinned"] is True
     assert who.get("/config/client?format=old")["PostEditTimeLimit"] == "0"
     configure({"ServiceSettings": {"PostEditTimeLimit": 3600}})
-    assert _patch(who, post, message="after")["message"] == "after"
+    assert patch(who, post, message="after")["message"] == "after"
     _delete(who, post)
 
 
@@ -260,13 +245,13 @@ def test_pinned_posts_are_listed_oldest_first(ann: Rest, bob: Rest, channel: dic
     assert bob.get(path) == {"order": [], "posts": {}, "next_post_id": "", "prev_post_id": ""}
     other = bob.write(channel["id"], "other")
     for one in (other, post):
-        assert _good(bob.call("POST", f"/posts/{one['id']}/pin", {})) == {"status": "OK"}
+        assert good(bob.call("POST", f"/posts/{one['id']}/pin", {})) == {"status": "OK"}
     found = bob.get(path)
     assert found["order"] == [post["id"], other["id"]]
     assert found["posts"][post["id"]] == ann.get(f"/posts/{post['id']}")
     assert found["posts"][post["id"]]["is_pinned"] is True
     assert ann.get(f"/channels/{channel['id']}/stats")["pinnedpost_count"] == 2
-    _good(ann.call("POST", f"/posts/{other['id']}/unpin", {}))
+    good(ann.call("POST", f"/posts/{other['id']}/unpin", {}))
     _delete(ann, post)
     assert ann.get(path)["order"] == []
     assert ann.get(f"/channels/{channel['id']}/stats")["pinnedpost_count"] == 0
@@ -274,8 +259,8 @@ def test_pinned_posts_are_listed_oldest_first(ann: Rest, bob: Rest, channel: dic
 
 def test_a_pin_is_heard_as_an_edit_and_once(ann: Rest, bob: Rest, post: Post, bobs: Socket) -> None:
     for verb in ("pin", "pin", "unpin", "unpin", "unpin"):
-        _good(bob.call("POST", f"/posts/{post['id']}/{verb}", {}))
-    _patch(ann, post, message="after")
+        good(bob.call("POST", f"/posts/{post['id']}/{verb}", {}))
+    patch(ann, post, message="after")
     bobs.expect("post_edited", post=json.dumps(ann.get(f"/posts/{post['id']}"), separators=(",", ":")))
     heard = [json.loads(event["data"]["post"])["is_pinned"] for event in bobs.named("post_edited")]
     assert heard == [True, False, False]
@@ -424,7 +409,7 @@ def test_a_post_that_was_read_from_a_copy_is_read_anew_after_each_change(
     for number in range(5):
         for reader in readers:
             _list(reader, channel)
-        _patch(ann, post, message=str(number))
+        patch(ann, post, message=str(number))
         for reader in readers:
             assert _list(reader, channel)["posts"][post["id"]]["message"] == str(number)
             assert reader.get(f"/posts/{post['id']}")["message"] == str(number)
@@ -437,7 +422,7 @@ def test_a_post_that_was_read_from_a_copy_is_read_anew_after_each_change(
 def test_a_changed_post_has_another_etag(ann: Rest, bob: Rest, channel: dict[str, Any], post: Post) -> None:
     paths = [f"/posts/{post['id']}", f"/channels/{channel['id']}/posts"]
     tags = {path: bob.call("GET", path).headers["ETag"] for path in paths}
-    _patch(ann, post, message="after")
+    patch(ann, post, message="after")
     for path, tag in tags.items():
         assert bob.call("GET", path, headers={"If-None-Match": tag}).status_code == 200
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from app.props import RESERVED
+from tests.api.editing import Post, patch, put
 from tests.api.expect import NOBODYS_ID, refused
 from tests.plugins.drivers import drivers
 from tests.rig.node import Node
@@ -16,7 +17,6 @@ from tests.rig.socket import Socket
 
 pytestmark = drivers("postgres", "mysql")
 
-Post = dict[str, Any]
 BUTTON = {"name": "yes", "integration": {"url": "http://10.0.0.1", "context": {"token": "s3cret"}}}
 WITH_BUTTON = {"attachments": [{"text": "choose", "actions": [BUTTON]}]}
 
@@ -41,20 +41,6 @@ def bobs(bob: Rest, channel: Post) -> Iterator[Socket]:
     socket.close()
 
 
-def _patch(who: Rest, post: Post, **fields: Any) -> Post:
-    return _good(who.call("PUT", f"/posts/{post['id']}/patch", fields))
-
-
-def _put(who: Rest, post: Post, **fields: Any) -> Post:
-    return _good(who.call("PUT", f"/posts/{post['id']}", {"id": post["id"], **fields}))
-
-
-def _good(response: Any) -> Post:
-    assert response.status_code == 200, response.text
-    found: Post = response.json()
-    return found
-
-
 @pytest.mark.parametrize("name", sorted(RESERVED))
 def test_a_new_post_says_nothing_that_only_integrations_say(
     ann: Rest, admin: Rest, channel: Post, bobs: Socket, name: str
@@ -73,15 +59,15 @@ def _reserved(name: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("name", sorted(RESERVED))
 def test_an_edit_says_nothing_that_only_integrations_say(ann: Rest, post: Post, name: str) -> None:
-    assert _put(ann, post, message="put", props=_reserved(name))["props"] == {"key": 1}
-    assert _patch(ann, post, props=_reserved(name))["props"] == {"key": 1}
+    assert put(ann, post, message="put", props=_reserved(name))["props"] == {"key": 1}
+    assert patch(ann, post, props=_reserved(name))["props"] == {"key": 1}
     assert ann.get(f"/posts/{post['id']}")["props"] == {"key": 1}
 
 
 def test_what_an_integration_said_of_its_post_stays(node: Node, ann: Rest, post: Post) -> None:
     node.sql("UPDATE posts SET props = %s WHERE id = %s", '{"from_webhook":"true"}', post["id"])
-    assert _patch(ann, post, props={"key": 2})["props"] == {"key": 2, "from_webhook": "true"}
-    assert _put(ann, post, message="put")["props"] == {"from_webhook": "true"}
+    assert patch(ann, post, props={"key": 2})["props"] == {"key": 2, "from_webhook": "true"}
+    assert put(ann, post, message="put")["props"] == {"from_webhook": "true"}
 
 
 def test_a_file_that_is_not_there_is_not_put_to_a_post(ann: Rest, post: Post) -> None:
@@ -93,7 +79,7 @@ def test_a_file_that_is_not_there_is_not_put_to_a_post(ann: Rest, post: Post) ->
 
 def test_buttons_of_an_edited_post_lead_nowhere_that_is_shown(node: Node, ann: Rest, post: Post, bobs: Socket) -> None:
     for number in range(2):  # the second is a retry: it is no change
-        edited = _patch(ann, post, props=WITH_BUTTON)
+        edited = patch(ann, post, props=WITH_BUTTON)
         assert set(edited["props"]["attachments"][0]["actions"][0]) == {"id", "name"}, number
     ann.write(post["channel_id"], "later")
     bobs.expect_post("later")

@@ -28,18 +28,13 @@ from tests.rig.wait import until
 from ws.close import Close
 
 GRACE_S = 4
-PRIVATE = ["127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"]
 
 
 @pytest.fixture(scope="module")
 @uses("node", "namespaces")
 def cluster() -> Iterator[Cluster]:
     """Three nodes that say for a while that they stop."""
-    settings: dict[str, dict[str, Any]] = {
-        "ClusterSettings": {"DrainGraceS": GRACE_S},
-        "ServiceSettings": {"TrustedProxies": PRIVATE},
-    }
-    with PgCluster(0) as servers, Cluster(servers, config=settings) as cluster:
+    with PgCluster(0) as servers, Cluster(servers, config={"ClusterSettings": {"DrainGraceS": GRACE_S}}) as cluster:
         yield cluster
 
 

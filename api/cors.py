@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from falcon.asgi import Request
 
+from api.proxies import Proxies
 from app import origins
 from app.config import Config
 
@@ -22,6 +23,7 @@ Headers = list[tuple[bytes, bytes]]
 METHODS: Final = b"POST, GET, OPTIONS, PUT, PATCH, DELETE"
 MAX_AGE_S: Final = 86_400
 _FIELD_NAMES = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z, -]{1,4096}")
+_PROTO = b"x-forwarded-proto"
 _METHOD, _WANTED = b"access-control-request-method", b"access-control-request-headers"
 _VARY = (b"vary", b"Origin")
 _VARY_PREFLIGHT = (b"vary", b"Origin, Access-Control-Request-Method, Access-Control-Request-Headers")
@@ -47,7 +49,10 @@ def headers_of(scope: Mapping[str, Any], config: Config) -> Headers:
         return headers
     origin = given[0].decode("latin-1")
     host = b"".join(sent.get(b"host", [])).decode("latin-1")
-    allowed = len(given) == 1 and origins.allowed(origin, host, config)
+    proto = b"".join(sent.get(_PROTO, [])).decode("latin-1")
+    peer = scope["client"][0] if scope["client"] else ""
+    secure = bool(proto) and Proxies(config).says_https(peer, proto)
+    allowed = len(given) == 1 and origins.allowed(origin, host, config, secure=secure)
     if service.cors_debug:
         log.info("a request of a page", extra={"origin": origin, "allowed": allowed, "preflight": preflight})
     if not allowed:
@@ -70,6 +75,6 @@ def _sent(headers: Iterable[tuple[bytes, bytes]]) -> dict[bytes, list[bytes]]:
     """The values of the headers that count here."""
     found: dict[bytes, list[bytes]] = {}
     for name, value in headers:
-        if name in (b"origin", b"host", _METHOD, _WANTED):
+        if name in (b"origin", b"host", _PROTO, _METHOD, _WANTED):
             found.setdefault(name, []).append(value)
     return found

@@ -49,11 +49,12 @@ class Proxies:
         return peer is not None and self._is_ours(peer)
 
     def is_https(self, req: Request) -> bool:
-        """Whether the client's own connection is encrypted."""
-        forwarded = req.get_header("X-Forwarded-Proto")
-        if forwarded and self.trusts(req.remote_addr):
-            return forwarded.strip().lower() == "https"
-        return req.scheme == "https"
+        """Whether the client's own connection is encrypted. Our own sockets never are."""
+        return self.says_https(req.remote_addr, req.get_header("X-Forwarded-Proto") or "")
+
+    def says_https(self, peer: str, forwarded_proto: str) -> bool:
+        """Whether a proxy of ours says so. forwarded_proto: the value of X-Forwarded-Proto, '' without one."""
+        return forwarded_proto.strip().lower() == "https" and self.trusts(peer)
 
     def client(self, peer: str, said: Sequence[bytes]) -> str:
         """The network of the client: its IPv4 address, or the /64 of its IPv6 address; '' when there is none.

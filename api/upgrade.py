@@ -8,12 +8,13 @@ import asyncio
 import contextlib
 import logging
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qs
 
 from api import auth, paths
+from api.proxies import Proxies
 from app import errors, origins, sessions
 from app.context import Context
 from app.errors import AppError
@@ -23,6 +24,7 @@ from db.errors import DatabaseError
 log = logging.getLogger(__name__)
 
 PATH = "/api/v4/websocket"
+_SINGLE = frozenset({b"origin", b"host", b"authorization", b"x-forwarded-proto"})
 MAX_RETRY_AFTER_S = 5
 """Not all at once: whoever is turned away comes back."""
 
@@ -41,6 +43,27 @@ class Request:
         lines = [self.method + b" " + self.target + b" HTTP/1.1"]
         lines += [name + b": " + value for name, value in self.headers]
         return b"\r\n".join([*lines, b"", b""])
+
+
+def fields_of(headers: Sequence[tuple[bytes, bytes]]) -> dict[bytes, str]:
+    """The headers by name. Raises 400 where one that decides who may connect is there twice: which one counts?
+
+    Several cookie headers are one (RFC 9113 §8.2.3: what speaks HTTP/2 before us may have split it).
+    """
+    fields: dict[bytes, str] = {}
+    for name, value in headers:
+        text = value.decode("latin-1")
+        if name == b"cookie" and name in fields:
+            text = f"{fields[name]}; {text}"
+        elif name in _SINGLE and name in fields:
+            raise refused()
+        fields[name] = text
+    return fields
+
+
+def refused() -> AppError:
+    """As Mattermost refuses an upgrade."""
+    return AppError("api.web_socket.connect.upgrade.app_error", 400)
 
 
 class Upgrader:
@@ -81,31 +104,31 @@ class Upgrader:
         base = paths.base_of(self._ctx.config.service_settings.site_url)
         if paths.normalise(path.decode("latin-1"), base) != PATH:
             raise AppError("api.context.404.app_error", 404)
-        fields = {name: value.decode("latin-1") for name, value in request.headers}
+        fields = fields_of(request.headers)
+        peer = transport.get_extra_info("peername")
+        address = str(peer[0]) if peer else ""
         found = auth.find_token(_cookies(fields.get(b"cookie", "")), fields.get(b"authorization"), _token(query))
-        sent = [value.decode("latin-1") for name, value in request.headers if name == b"origin"]
-        if not sent:
-            # Bots and drivers send none; a browser always does, and only a browser sends a cookie unasked.
-            allowed = found is None or found[1] is not auth.Source.COOKIE
-        else:
-            # Of two, whoever stands between us and the browser may have judged the other one.
-            allowed = len(sent) == 1 and origins.allowed(sent[0], fields.get(b"host", ""), self._ctx.config)
-        if not allowed or request.method != b"GET":
-            raise AppError("api.web_socket.connect.upgrade.app_error", 400)
+        if not self._may_connect(fields, address, found) or request.method != b"GET":
+            raise refused()
         user_id = session_id = ""
         if found is not None:
             # A bad token is as none: the client may still answer the authentication challenge.
             with contextlib.suppress(AppError):
                 actor = await sessions.authenticate(self._ctx, found[0])
                 user_id, session_id = actor.user_id, actor.session.id
-        peer = transport.get_extra_info("peername")
         return Upgrade(
-            user_id=user_id,
-            session_id=session_id,
-            client=str(peer[0]) if peer else "",
-            request=request.head(),
-            tail=request.tail,
+            user_id=user_id, session_id=session_id, client=address, request=request.head(), tail=request.tail
         )
+
+    def _may_connect(self, fields: Mapping[bytes, str], peer: str, found: tuple[str, auth.Source] | None) -> bool:
+        """By the page that asks."""
+        origin = fields.get(b"origin")
+        if origin is None:
+            # Bots and drivers send none; a browser always does, and only a browser sends a cookie unasked.
+            return found is None or found[1] is not auth.Source.COOKIE
+        config = self._ctx.config
+        secure = Proxies(config).says_https(peer, fields.get(b"x-forwarded-proto", ""))
+        return origins.allowed(origin, fields.get(b"host", ""), config, secure=secure)
 
 
 class _Waiting(asyncio.Protocol):

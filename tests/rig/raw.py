@@ -24,7 +24,7 @@ class Raw:
         address = urlsplit(url)
         self._socket = socket.create_connection((address.hostname, address.port), timeout=timeout_s)
         self._received = b""
-        self._was_reset = False
+        self.was_reset = False
 
     def __enter__(self) -> "Raw":
         return self
@@ -37,7 +37,7 @@ class Raw:
         try:
             self._socket.sendall(data)
         except (BrokenPipeError, ConnectionResetError):
-            self._was_reset = True
+            self.was_reset = True
 
     def read(self, *, of_head: bool = False) -> Reply:
         """The next response. `of_head`: it answers a HEAD, so it has no body. AssertionError when none comes."""
@@ -60,10 +60,10 @@ class Raw:
             try:
                 more = self._socket.recv(_CHUNK)
             except ConnectionResetError:
-                self._was_reset = True
+                self.was_reset = True
                 break
             self._received += more
-        assert not self._was_reset, f"reset after {self._received!r}"
+        assert not self.was_reset, f"reset after {self._received!r}"
         return self._received
 
     def seconds_until_closed(self) -> float:

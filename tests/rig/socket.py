@@ -58,6 +58,14 @@ class Socket:
         return cls(_connect(who.url, query, additional_headers=headers), sequence if first is None else first)
 
     @classmethod
+    def resume_by_challenge(cls, who: Rest, connection_id: str, sequence: int, *, first: int | None = None) -> "Socket":
+        """The same, without a header: who it is says the first message."""
+        query = f"connection_id={connection_id}&sequence_number={sequence}"
+        opened = cls(_connect(who.url, query), sequence if first is None else first)
+        opened.send("authentication_challenge", {"token": who.token})
+        return opened
+
+    @classmethod
     def open_bare(cls, url: str, query: str = "", **options: Any) -> "Socket":
         """Connect without saying who."""
         return cls(_connect(url, query, **options))

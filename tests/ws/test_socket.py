@@ -6,6 +6,7 @@ import signal
 import socket
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from websockets.exceptions import InvalidStatus
 
 from tests.plugins.resources import uses
 from tests.rig.kept import Kept
-from tests.rig.lateness import within
+from tests.rig.lateness import idle_s, within
 from tests.rig.node import Node
 from tests.rig.people import new_channel, new_team, new_user
 from tests.rig.raw import Raw, Reply
@@ -121,6 +122,51 @@ def test_a_cookie_from_elsewhere_is_refused(node: Node, ann: Rest, origin: str |
     assert json.loads(response.body)["id"] == "api.web_socket.connect.upgrade.app_error"
 
 
+def _raw_upgrade(node: Node, *headers: str, path: str = "/api/v4/websocket") -> Reply:
+    """What an upgrade with these headers besides is answered."""
+    head = [
+        f"GET {path} HTTP/1.1", "Host: chat.example.com", "Connection: Upgrade", "Upgrade: websocket",
+        "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", *headers,
+    ]  # fmt: skip
+    with Raw(node.url) as raw:
+        raw.send("\r\n".join([*head, "", ""]).encode("latin-1"))
+        return raw.read()
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        ["Origin: http://["],
+        ["Origin: http://]["],
+        ["Origin: http://chat.example.com:port"],
+        ["Origin: \xe9"],
+        ["Origin: "],
+        ["Origin: http://evil.example.com", "Origin: http://chat.example.com"],
+        ["Origin: http://chat.example.com", "Origin: http://evil.example.com"],
+        ["Origin: http://chat.example.com", "Origin: http://chat.example.com"],
+        ["Authorization: Bearer a", "Authorization: Bearer b"],
+        ["Origin: http://chat.example.com", "X-Forwarded-Proto: https"],
+    ],
+)
+def test_headers_that_say_nothing_or_two_things_are_refused_in_words(node: Node, headers: list[str]) -> None:
+    answer = _raw_upgrade(node, *headers)
+    assert answer.status == 400
+    assert json.loads(answer.body)["id"] == "api.web_socket.connect.upgrade.app_error"
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        ["Origin: http://chat.example.com"],
+        ["Origin: https://chat.example.com"],
+        ["Origin: https://chat.example.com", "X-Forwarded-Proto: https"],
+        ["Cookie: a=b", "Cookie: c=d"],
+    ],
+)
+def test_a_page_of_ours_may_connect(node: Node, headers: list[str]) -> None:
+    assert _raw_upgrade(node, *headers).status == 101
+
+
 def test_a_foreign_origin_is_refused_even_with_a_token(node: Node, ann: Rest) -> None:
     with pytest.raises(InvalidStatus):
         Socket.open(ann, origin="http://evil.example.com")
@@ -160,10 +206,14 @@ def test_with_a_path_in_the_site_url_sockets_are_below_it() -> None:
 
 @pytest.mark.node
 def test_origins_of_allow_cors_from_may_connect() -> None:
-    environment = {"MM_SERVICESETTINGS_ALLOWCORSFROM": "https://a.example.com https://b.example.com"}
+    environment = {
+        "MM_SERVICESETTINGS_ALLOWCORSFROM": "https://a.example.com https://b.example.com",
+        "MM_SERVICESETTINGS_SITEURL": "https://chat.example.org",
+    }
     with Node(workers=1, environment=environment) as node:
         ann = new_user(node.url, "ann")
         Socket.open(ann, origin="https://b.example.com").close()
+        Socket.open(ann, origin="https://chat.example.org").close()
         with pytest.raises(InvalidStatus):
             Socket.open(ann, origin="https://c.example.com")
 
@@ -342,12 +392,73 @@ def test_frames_that_are_no_requests_close_the_socket_and_nothing_else(
     assert {name: child["pid"] for name, child in node.children().items()} == pids
 
 
+@pytest.mark.parametrize(
+    ("action", "data"),
+    [
+        ("user_typing", {"parent_id": None}),
+        ("user_update_active_status", {"user_is_active": True, "manual": None}),
+        ("get_statuses", {"anything": None}),
+        ("ping", {"anything": None}),
+    ],
+)
+def test_null_is_as_if_it_were_not_given(node: Node, ann: Rest, action: str, data: dict[str, Any]) -> None:
+    if action == "user_typing":
+        data["channel_id"] = new_channel(ann, new_team(ann))["id"]
+    ws = Socket.open(ann)
+    assert ws.ask(action, data)["status"] == "OK"
+    ws.close()
+
+
+FLOODS = {
+    "pings": b"\x89\x80\0\0\0\0" * 10_000,
+    "pongs": b"\x8a\x80\0\0\0\0" * 10_000,
+    "fragments": b"\x01\x80\0\0\0\0" + b"\x00\x80\0\0\0\0" * 10_000,
+}
+
+
+@pytest.mark.parametrize("kind", FLOODS)
+def test_strangers_who_flood_are_closed_and_nobody_else_notices(node: Node, ann: Rest, kind: str) -> None:
+    """Sixty, one after the other and some at a time, without a session; frames as many as the network takes."""
+    pids = {name: child["pid"] for name, child in node.children().items()}
+    good = Socket.open(ann)
+
+    def flood() -> None:
+        head = (
+            "GET /api/v4/websocket HTTP/1.1\r\nHost: node\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+            "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+        )
+        for _ in range(20):
+            with Raw(node.url) as raw:
+                raw.send(head.encode())
+                assert raw.read().status == 101
+                for _ in range(1000):
+                    raw.send(FLOODS[kind])
+                    if raw.was_reset:
+                        break
+                else:
+                    raise AssertionError("60 MB were taken")
+
+    with ThreadPoolExecutor(3) as pool:
+        floods = [pool.submit(flood) for _ in range(3)]
+        slowest_s = 0.0
+        while not all(one.done() for one in floods):
+            began = time.monotonic()
+            assert good.ask("ping")["status"] == "OK"
+            slowest_s = max(slowest_s, idle_s(began))
+            time.sleep(0.1)
+    for one in floods:
+        one.result()
+    assert slowest_s < 1.0
+    good.close()
+    assert {name: child["pid"] for name, child in node.children().items()} == pids
+
+
 def test_a_burst_of_requests_is_answered_in_order_up_to_the_limit(node: Node, ann: Rest) -> None:
     ws = Socket.open(ann)
     numbers = [ws.send("ping") for _ in range(50)]
     until(lambda: len(ws.replies) == 50, what="all replies")
     assert list(ws.replies) == numbers
-    for _ in range(100):
+    for _ in range(1000):
         try:
             ws.send("ping")
         except Exception:

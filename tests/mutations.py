@@ -668,6 +668,13 @@ MUTATIONS = (
         ("tests/ws/test_protocol.py",),
     ),
     Mutation(
+        "who comes back gets what was kept, whatever became of their membership",
+        "ws/stream.py",
+        "self._queue[:0] = again\n        self.sift(view)",
+        "self._queue[:0] = again",
+        ("tests/ws/test_stream.py",),
+    ),
+    Mutation(
         "a gap is skipped",
         "ws/heads.py",
         "if event.seq == channel.head + 1 and not channel.waiting:",

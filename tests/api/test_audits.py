@@ -200,17 +200,16 @@ def test_a_flood_of_bad_log_ins_is_a_few_rows_that_say_how_many(node: Node) -> N
     assert len(rows) < 20 * MAX_ROWS
 
 
-def test_what_is_refused_leaves_a_row_of_who_tried(node: Node, world: World) -> None:
-    victim = world.member
-    refused(world.stranger.call("PUT", f"/users/{victim.id}/roles", {"roles": "system_admin"}), 403)
+def test_what_is_refused_leaves_a_row_of_who_tried(node: Node, ann: Rest, bob: Rest) -> None:
+    refused(ann.call("PUT", f"/users/{bob.id}/roles", {"roles": "system_admin"}), 403)
 
     def tried() -> list[tuple[Any, ...]]:
         query = "SELECT result, extra_info FROM audits WHERE action = 'updateUserRoles' AND user_id = %s"
-        return node.sql(query, world.stranger.id)
+        return node.sql(query, ann.id)
 
     [(result, extra_info)] = until(tried)
     assert result == "api.context.permissions.app_error"
-    assert extra_info == f"user_id={victim.id} roles=system_admin"
+    assert extra_info == f"user_id={bob.id} roles=system_admin"
 
 
 def test_rows_are_never_changed(node: Node, ann: Rest) -> None:

@@ -28,7 +28,7 @@ def _headers(
 ) -> dict[str, str]:
     config = Config(service_settings=ServiceSettings(**settings))
     sent = [(b"host", b"node:8065"), *((b"origin", origin) for origin in origins), *(more or [])]
-    found = headers_of({"method": method, "headers": sent}, config)
+    found = headers_of({"method": method, "headers": sent, "client": ("127.0.0.1", 1)}, config)
     assert len({name for name, _ in found}) == len(found)
     return {name.decode(): value.decode("latin-1") for name, value in found}
 
@@ -53,6 +53,16 @@ def test_another_page_may_not(origin: bytes) -> None:
 
 def test_two_origins_are_none() -> None:
     assert _headers(PAGE.encode(), PAGE.encode(), allow_cors_from=PAGE) == {"vary": "Origin"}
+
+
+@pytest.mark.parametrize(("proto", "proxies", "taken"), [(b"https", None, False), (b"https", [], True), (b"http", None, True)])
+def test_a_page_without_encryption_is_another_where_a_proxy_says_https(
+    proto: bytes, proxies: list[str] | None, taken: bool
+) -> None:
+    settings: dict[str, Any] = {"site_url": PAGE} | ({} if proxies is None else {"trusted_proxies": proxies})
+    found = _headers(b"http://node:8065", more=[(b"x-forwarded-proto", proto)], **settings)
+    assert ("access-control-allow-origin" in found) is taken
+    assert _headers(b"https://node:8065", more=[(b"x-forwarded-proto", proto)], **settings) != {"vary": "Origin"}
 
 
 def test_the_site_urls_own_page_is_always_allowed() -> None:

@@ -233,7 +233,9 @@ def test_who_was_deactivated_does_not_come_back(node: Node, admin: Rest, ann: Re
 
 @pytest.mark.node
 def test_a_user_has_so_many_sockets_however_they_come() -> None:
-    with Node(workers=1, environment={"MM_SERVICESETTINGS_MAXIMUMWEBSOCKETSPERUSER": "3"}) as node:
+    with Node(workers=1) as node:
+        node.write_config({"ServiceSettings": {"MaximumWebSocketsPerUser": 3}})
+        assert node.ask("reload")["ok"]
         ann, bob = new_user(node.url, "ann"), new_user(node.url, "bob")
         bobs = Socket.open(bob)
         bobs.break_off()
@@ -256,6 +258,12 @@ def test_a_user_has_so_many_sockets_however_they_come() -> None:
         sockets[0].expect_closed()
         forgotten = Socket.resume(ann, *ids[0], first=0)
         assert _id(forgotten) != ids[0][0], "it had to give way to later ones"
+        node.write_config({"ServiceSettings": {"MaximumWebSocketsPerUser": 2}})
+        assert node.ask("reload")["ok"]
+        last = ids[-2]
+        sockets[1].break_off()
+        sockets[1].expect_closed()
+        assert Socket.resume(ann, *last, first=0).expect_closed() == 1008, "two are there already"
         back = Socket.resume(bob, _id(bobs), bobs.next_seq)
         assert back.ask("ping")["status"] == "OK", "another's was pushed out"
         assert not back.named("hello")

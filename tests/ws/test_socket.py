@@ -418,7 +418,7 @@ FLOODS = {
 
 @pytest.mark.parametrize("kind", FLOODS)
 def test_strangers_who_flood_are_closed_and_nobody_else_notices(node: Node, ann: Rest, kind: str) -> None:
-    """Sixty, one after the other and some at a time, without a session; frames as many as the network takes."""
+    """Fifteen, three at a time, without a session; frames as many as the network takes."""
     pids = {name: child["pid"] for name, child in node.children().items()}
     good = Socket.open(ann)
 
@@ -427,7 +427,8 @@ def test_strangers_who_flood_are_closed_and_nobody_else_notices(node: Node, ann:
             "GET /api/v4/websocket HTTP/1.1\r\nHost: node\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
             "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
         )
-        for _ in range(20):
+        for _ in range(5):
+            began = time.monotonic()
             with Raw(node.url) as raw:
                 raw.send(head.encode())
                 assert raw.read().status == 101
@@ -437,6 +438,7 @@ def test_strangers_who_flood_are_closed_and_nobody_else_notices(node: Node, ann:
                         break
                 else:
                     raise AssertionError("60 MB were taken")
+            assert within(3.0, since=began), "it was closed for its silence only"
 
     with ThreadPoolExecutor(3) as pool:
         floods = [pool.submit(flood) for _ in range(3)]
@@ -458,7 +460,7 @@ def test_a_burst_of_requests_is_answered_in_order_up_to_the_limit(node: Node, an
     numbers = [ws.send("ping") for _ in range(50)]
     until(lambda: len(ws.replies) == 50, what="all replies")
     assert list(ws.replies) == numbers
-    for _ in range(1000):
+    for _ in range(100):
         try:
             ws.send("ping")
         except Exception:

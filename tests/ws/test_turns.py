@@ -169,3 +169,65 @@ async def test_who_is_far_behind_does_not_tell_who_types(monkeypatch: pytest.Mon
     assert handled == ["posted"] * (MAX_BEHIND + 1)
     server.take([_event("typing", 0)])
     assert handled[-1] == "typing"
+
+
+def _unconnected(server: WebSocketServer) -> Client:
+    with socket.socket() as closed:
+        return Client(server, Upgrade("", "", "", b"", b""), closed)
+
+
+class _Heard:
+    """A client without a socket that notes what it would be sent."""
+
+    def __init__(self, server: WebSocketServer) -> None:
+        self.client = _unconnected(server)
+        self.client._deadline = None
+        self.began = server.loop.time()
+        self.pings: list[float] = []
+        self.aborted: float | None = None
+
+    def watch(self, monkeypatch: pytest.MonkeyPatch, seconds: int, answers: bool) -> None:
+        """Look once a second, as the sweep does."""
+        for second in range(seconds):
+            now = self.began + second
+
+            def sent(_client: Client, _data: bytes, now: float = now) -> None:
+                self.pings.append(now)
+
+            def abort(_client: Client, now: float = now) -> None:
+                self.aborted = self.aborted or now
+
+            monkeypatch.setattr(Client, "_enqueue", sent)
+            monkeypatch.setattr(Client, "abort", abort)
+            before = len(self.pings)
+            self.client.check(now, 0)
+            if answers and len(self.pings) > before:
+                self.client._last_heard = now
+
+
+async def test_an_idle_client_is_pinged_before_proxies_lose_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    heard = _Heard(_server())
+    heard.watch(monkeypatch, 600, answers=True)
+    times = [heard.began, *heard.pings]
+    assert max(after - before for before, after in itertools.pairwise(times)) <= 30.0, "nginx: 60 s, haproxy: 50 s"
+    assert len(heard.pings) <= 600 / 25 + 1
+    assert heard.aborted is None
+
+
+async def test_a_client_that_answers_no_ping_is_closed_after_three(monkeypatch: pytest.MonkeyPatch) -> None:
+    heard = _Heard(_server())
+    heard.watch(monkeypatch, 130, answers=False)
+    assert heard.aborted is not None
+    assert 80.0 <= heard.aborted - heard.began <= 110.0
+    assert len([at for at in heard.pings if at < heard.aborted]) >= 3
+
+
+async def test_those_who_come_at_once_are_not_pinged_at_once() -> None:
+    server = _server()
+    due = []
+    for _ in range(100):
+        client = _unconnected(server)
+        server.clients.add(client)
+        due.append(round(client._next_ping - server.loop.time()))
+    assert max(due.count(second) for second in due) <= 6
+    server.clients.clear()

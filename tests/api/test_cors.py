@@ -55,7 +55,9 @@ def test_two_origins_are_none() -> None:
     assert _headers(PAGE.encode(), PAGE.encode(), allow_cors_from=PAGE) == {"vary": "Origin"}
 
 
-@pytest.mark.parametrize(("proto", "proxies", "taken"), [(b"https", None, False), (b"https", [], True), (b"http", None, True)])
+@pytest.mark.parametrize(
+    ("proto", "proxies", "taken"), [(b"https", None, False), (b"https", [], True), (b"http", None, True)]
+)
 def test_a_page_without_encryption_is_another_where_a_proxy_says_https(
     proto: bytes, proxies: list[str] | None, taken: bool
 ) -> None:

@@ -72,7 +72,11 @@ class Chat:
     def delete(self, node: Node, *post_ids: str) -> None:
         """Mark as deleted, as the deletion of a post does."""
         for post_id in post_ids:
-            node.sql("UPDATE posts SET delete_at = update_at + 1, update_at = update_at + 1 WHERE id = %s", post_id)
+            node.sql(
+                "UPDATE posts SET delete_at = update_at + 1, update_at = update_at + 1 WHERE id = %s",
+                post_id,
+                settle=False,
+            )
         node.touch(self.channel["id"])
 
 
@@ -134,7 +138,7 @@ def test_deleted_posts_are_not_listed(node: Node, chat: Chat) -> None:
 
 
 def test_an_empty_channel_has_an_empty_list(node: Node, chat: Chat) -> None:
-    node.sql("DELETE FROM posts WHERE channel_id = %s", chat.channel["id"])
+    node.sql("DELETE FROM posts WHERE channel_id = %s", chat.channel["id"], settle=False)
     node.touch(chat.channel["id"])
     assert chat.read() == {"order": [], "posts": {}, "next_post_id": "", "prev_post_id": ""}
 
@@ -279,10 +283,10 @@ def test_since_long_ago_is_the_latest_thousand_and_where_to_go_on(node: Node, ch
             f"('x{n:025}', '{chat.channel['id']}', {1000 + n}, {1700000000000 + n}, {1700000000000 + n},"
             f" '{chat.ann.id}', '{n}')"
             for n in range(1, count + 1)
-        )
+        ),
+        settle=False,
     )
-    for post_id in chat.oldest:
-        node.sql("DELETE FROM posts WHERE id = %s", post_id)
+    node.sql(f"DELETE FROM posts WHERE id IN ({', '.join(['%s'] * len(chat.oldest))})", *chat.oldest, settle=False)
     node.touch(chat.channel["id"], str(1000 + count))
     found = chat.read("?since=1")
     assert len(found["order"]) == 1000

@@ -208,8 +208,9 @@ def test_two_administrators_who_end_each_other_at_once_leave_one(own_node: Node,
     ends: tuple[tuple[str, object], ...] = (("roles", {"roles": "system_user"}), ("active", {"active": False}))
     own_node.sql("UPDATE users SET roles = 'system_user' WHERE id NOT IN (%s, %s)", own_admin.id, other.id)
     for number in range(scale(8, 60)):
-        own_node.sql("UPDATE users SET roles = %s, delete_at = 0 WHERE id = %s", both["roles"], other.id)
-        own_node.sql("UPDATE users SET roles = %s, delete_at = 0 WHERE id = %s", both["roles"], own_admin.id)
+        own_node.sql(
+            "UPDATE users SET roles = %s, delete_at = 0 WHERE id IN (%s, %s)", both["roles"], other.id, own_admin.id
+        )
         own_admin.log_in(own_admin.user["username"])
         other.log_in(other.user["username"])
         assert {who.call("GET", "/config").status_code for who in (own_admin, other)} == {200}

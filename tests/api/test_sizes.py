@@ -41,11 +41,11 @@ def channel(ann: Rest, team: dict[str, Any]) -> str:
     return str(new_channel(ann, team)["id"])
 
 
-def _insert(node: Node, table: str, columns: str, rows: Iterable[tuple[object, ...]]) -> None:
+def _insert(node: Node, table: str, columns: str, rows: Iterable[tuple[object, ...]], *, settle: bool = True) -> None:
     values = ",".join(
         "(" + ",".join(f"'{one}'" if isinstance(one, str) else str(one) for one in row) + ")" for row in rows
     )
-    node.sql(f"INSERT INTO {table} ({columns}) VALUES {values}")
+    node.sql(f"INSERT INTO {table} ({columns}) VALUES {values}", settle=settle)
 
 
 def _fill(
@@ -75,10 +75,13 @@ def _fill(
             + (("[]", "[]") if _is_mysql(node) else ())
             for n, one in enumerate(ids, 1)
         ),
+        settle=False,
     )
     if root:
-        node.sql("UPDATE posts SET reply_count = %s WHERE id = %s", number, root)
-    node.sql("UPDATE channel_heads SET last_update_at = %s WHERE channel_id = %s", newest + number, channel)
+        node.sql("UPDATE posts SET reply_count = %s WHERE id = %s", number, root, settle=False)
+    node.sql(
+        "UPDATE channel_heads SET last_update_at = %s WHERE channel_id = %s", newest + number, channel, settle=False
+    )
     node.touch(channel, f"seq + {number + 1}")
     return ids
 
@@ -198,8 +201,8 @@ def _react(node: Node, channel: str, posts: Iterable[str], number: int) -> None:
     posts = list(posts)
     rows = [(post, new_id(), "smile", n) for post in posts for n in range(1, number + 1)]
     for at in range(0, len(rows), 5000):
-        _insert(node, "reactions", "post_id, user_id, emoji_name, create_at", rows[at : at + 5000])
-    node.sql("UPDATE posts SET has_reactions = TRUE WHERE channel_id = %s", channel)
+        _insert(node, "reactions", "post_id, user_id, emoji_name, create_at", rows[at : at + 5000], settle=False)
+    node.sql("UPDATE posts SET has_reactions = TRUE WHERE channel_id = %s", channel, settle=False)
     node.touch(channel)
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from db.drivers import Connection, Facts, Migration, Parameters, Row
 from db.errors import ConnectionLost, DatabaseError, Unavailable
 from db.settings import PoolSettings
+from tests.rig import virtual
 
 BOUND_S = 2.5
 """2.0 s, and what the poll's own query may take."""
@@ -22,7 +23,7 @@ Value = tuple[str, int]
 
 def now_s() -> float:
     """Virtual seconds."""
-    return asyncio.get_running_loop().time()
+    return virtual.now()
 
 
 def now_ns() -> int:

@@ -43,7 +43,7 @@ class LoopClock:
 
     def after(self, delay_s: float, what: Callable[[], None]) -> None:
         """See `Clock`."""
-        asyncio.get_running_loop().call_later(delay_s, what)
+        virtual.running().call_later(delay_s, what)
 
 
 class Cluster:

@@ -1,5 +1,6 @@
 """How much to prove: small counts in `make test`, full counts in `make prove`; every run of a simulation has a seed."""
 
+import gc
 import multiprocessing
 import os
 import random
@@ -75,6 +76,7 @@ def _run(seed: int, simulate: Callable[[random.Random], T]) -> T:
 
 def _run_share(parent: Connection, seeds: range, simulate: Callable[[random.Random], T], pid: int) -> None:
     spawn.die_with_parent(pid)
+    gc.freeze()  # what the parent had is not searched for garbage at each collection
     try:
         parent.send(([_run(seed, simulate) for seed in seeds], ""))
     except BaseException:

@@ -45,7 +45,7 @@ CHANNELS = ("c", "d")
 
 
 def _now() -> float:
-    return asyncio.get_running_loop().time()
+    return virtual.now()
 
 
 class Wrong(Exception):

@@ -1,9 +1,10 @@
 """What a connection is sent, under which numbers, and what it gets when it comes back."""
 
-import json
 import random
 import re
 import tracemalloc
+
+import msgspec
 
 from tests.rig.scale import for_each_seed, scale
 from ws.detached import KEPT_S, MAX_KEPT, Detached
@@ -19,7 +20,7 @@ def _frame(number: int, *, best_effort: bool = False, size: int = 0) -> SharedFr
 
 def _written(data: bytes) -> list[tuple[int, int]]:
     """(event, number) of each frame."""
-    found = [json.loads(one) for one in re.findall(rb"\{[^}]*\}", data)]
+    found = [msgspec.json.decode(one) for one in re.findall(rb"\{[^}]*\}", data)]
     return [(one["n"], one["seq"]) for one in found]
 
 

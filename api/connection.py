@@ -344,7 +344,8 @@ class Connection(HttpToolsProtocol):
             return
         self.connections.discard(self)
         self._worker.balance.closed()
-        request = Request(self.parser.get_method(), self.url, self.headers, tail)
+        scope = self.scope
+        request = Request(self.parser.get_method(), self.url, scope["path"], scope["query_string"], self.headers, tail)
         self._worker.upgrader.start(self.transport, request, self._refuse_upgrade)
 
     def _refuse_upgrade(self, error: AppError) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from app import events, sessions
+from app import sessions
 from app.audit import Entry, Journal, audited, details
 from app.context import Context
 from app.errors import AppError
@@ -121,8 +121,7 @@ async def _succeed(
         raise AppError("api.user.login.inactive.app_error", 401)
     session, token, ended, entry = done
     ctx.audit.tell(entry)
-    for session_id in ended:
-        ctx.bus.publish(events.session_closed(session_id))
+    sessions.tell_ended(ctx, ended)
     return replace(user, failed_attempts=0), session, token
 
 

@@ -3,14 +3,15 @@
 import msgspec
 from msgspec.structs import replace
 
-from app import events, teams, validate, wire
+from app import events, sessions, teams, validate, wire
 from app.audit import audited
 from app.context import Context
 from app.errors import AppError
 from app.origin import Origin
 from app.permissions import Actor, Viewer, can, require, viewer
 from app.roles import ADMINISTRATOR, chosen_of_system
-from db import clock, preferences, sessions, statuses, systems, users
+from db import clock, preferences, statuses, systems, users
+from db import sessions as sessions_db
 from db import teams as teams_db
 from db.entities import Preference, Team, User
 from db.errors import Duplicate
@@ -222,12 +223,11 @@ async def set_active(ctx: Context, actor: Actor, user_id: UserId, *, active: boo
         if not active:
             await _require_another_administrator(tx, user_id)
         await users.set_delete_at(tx, user_id, 0 if active else now_ms, now_ms)
-        ended = [] if active else await sessions.delete_of_user(tx, user_id)
+        ended = [] if active else await sessions_db.delete_of_user(tx, user_id)
         offline = not active and await statuses.set_by_user(tx, user_id, "offline", now_ms, manual=False)
     if offline:
         ctx.bus.publish(events.status_change(user_id, "offline"))  # to their own sockets, which are closed then
-    for session_id in ended:
-        ctx.bus.publish(events.session_closed(session_id))
+    sessions.tell_ended(ctx, ended)
     if not active:
         ctx.bus.publish(events.presence_ended(user_id))
     ctx.bus.publish(events.user_activation_status_change())

@@ -15,7 +15,7 @@ from app.errors import AppError
 from app.origin import NOWHERE
 from app.passwords import Hasher, Verify
 from app.permissions import Actor
-from db import attempts, locks, sessions
+from db import locks, sessions
 from db import users as users_db
 from db.entities import Session, User
 from db.ids import SessionId, UserId, new_id
@@ -86,7 +86,7 @@ async def test_a_deactivation_does_not_hold_administrators_while_it_waits_for_an
         root = await _insert(ctx, "root", id=ids[1], roles="system_admin system_user")
         async with database.transaction() as tx:
             await locks.accounts(tx, [ann.id])
-            task = asyncio.create_task(users.set_active(ctx, _actor(root), ann.id, active=False))
+            task = asyncio.ensure_future(users.set_active(ctx, _actor(root), ann.id, active=False))
             await races.until_it_waits(database, task)
             await locks.accounts(tx, [root.id])
         await task

@@ -243,7 +243,7 @@ class Connection(HttpToolsProtocol):
         if self._worker.throttle is not None:
             app, headers = self._worker.throttle.screen(app, self.scope)
             default_headers = [*default_headers, *headers]
-        if more := cors.headers_of(self.scope, self._worker.ctx.config):
+        if more := cors.headers_of(self.scope, self._worker.ctx.config, self._worker.trust):
             default_headers = [*default_headers, *more]
         self._ignored = 0
         self.cycle = Cycle(

@@ -117,7 +117,7 @@ def set_up(settings: LogSettings, process: str, redactor: Redactor) -> None:
     """
     root = logging.getLogger()
     files = {handler.writer.name: handler.writer for handler in root.handlers if isinstance(handler, Queued)}
-    console = _console()
+    console = _console(redactor)
     for handler in list(root.handlers):
         root.removeHandler(handler)
         handler.close()
@@ -140,10 +140,12 @@ def _plain(lost: int, reason: str) -> str:
     return f"{lost} lines of the log were lost: {reason}\n"
 
 
-def _console() -> Writer:
+def _console(redactor: Redactor) -> Writer:
     """The writer of standard error, which lives as long as the process."""
-    if not isinstance(sys.stderr, Lines):
-        sys.stderr = Lines(Writer("standard error", Descriptor(2), _plain, _on_trouble), 2)
+    if isinstance(sys.stderr, Lines):
+        sys.stderr.redact = redactor.text
+    else:
+        sys.stderr = Lines(Writer("standard error", Descriptor(2), _plain, _on_trouble), 2, redactor.text)
         atexit.register(_finish)
     return sys.stderr.writer
 

@@ -243,7 +243,7 @@ class Connection(HttpToolsProtocol):
         if self._worker.throttle is not None:
             app, headers = self._worker.throttle.screen(app, self.scope)
             default_headers = [*default_headers, *headers]
-        if more := cors.headers_of(self.scope, self._worker.ctx.config):
+        if more := cors.headers_of(self.scope, self._worker.ctx.config, self._worker.trust):
             default_headers = [*default_headers, *more]
         self._ignored = 0
         self.cycle = Cycle(
@@ -344,7 +344,8 @@ class Connection(HttpToolsProtocol):
             return
         self.connections.discard(self)
         self._worker.balance.closed()
-        request = Request(self.parser.get_method(), self.url, self.headers, tail)
+        scope = self.scope
+        request = Request(self.parser.get_method(), self.url, scope["path"], scope["query_string"], self.headers, tail)
         self._worker.upgrader.start(self.transport, request, self._refuse_upgrade)
 
     def _refuse_upgrade(self, error: AppError) -> None:

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from falcon.asgi import Request
 
-from api.proxies import Proxies
+from api.proxies import Trust
 from app import origins
 from app.config import Config
 
@@ -36,7 +36,7 @@ def is_preflight(req: Request) -> bool:
     )
 
 
-def headers_of(scope: Mapping[str, Any], config: Config) -> Headers:
+def headers_of(scope: Mapping[str, Any], config: Config, trust: Trust) -> Headers:
     """What goes with the answer to a request, whatever it will be; none where no page but the node's own may ask."""
     service = config.service_settings
     if not service.allow_cors_from and not service.site_url:
@@ -51,7 +51,7 @@ def headers_of(scope: Mapping[str, Any], config: Config) -> Headers:
     host = b"".join(sent.get(b"host", [])).decode("latin-1")
     proto = b"".join(sent.get(_PROTO, [])).decode("latin-1")
     peer = scope["client"][0] if scope["client"] else ""
-    secure = bool(proto) and Proxies(config).says_https(peer, proto)
+    secure = trust.says_https(peer, proto)
     allowed = len(given) == 1 and origins.allowed(origin, host, config, secure=secure)
     if service.cors_debug:
         log.info("a request of a page", extra={"origin": origin, "allowed": allowed, "preflight": preflight})

@@ -30,8 +30,8 @@ class Cycle(RequestResponseCycle):
             await self.flow.drain()
         if self.disconnected:
             return
-        if message["type"] == "http.response.start" and self._start is None:
-            self._start = message
+        if message["type"] == "http.response.start" and not self.response_started:
+            self._start = message  # of two the last: uvicorn's 500, when the application fails before its body
         elif message["type"] == "http.response.body" and self._start is not None and not self.response_complete:
             body, more = message.get("body", b""), message.get("more_body", False)
             if self.response_started:

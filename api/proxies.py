@@ -54,7 +54,7 @@ class Proxies:
 
     def says_https(self, peer: str, forwarded_proto: str) -> bool:
         """Whether a proxy of ours says so. forwarded_proto: the value of X-Forwarded-Proto, '' without one."""
-        return forwarded_proto.strip().lower() == "https" and self.trusts(peer)
+        return _is_https(forwarded_proto) and self.trusts(peer)
 
     def client(self, peer: str, said: Sequence[bytes]) -> str:
         """The network of the client: its IPv4 address, or the /64 of its IPv6 address; '' when there is none.
@@ -134,6 +134,10 @@ class Trust:
             self._renew()
         return self._client(peer, tuple(said))
 
+    def says_https(self, peer: str, forwarded_proto: str) -> bool:
+        """See `Proxies`."""
+        return _is_https(forwarded_proto) and self.trusts(peer)
+
     def is_forgotten(self, peer: str) -> bool:
         """Whether a peer that speaks like a proxy is likely to be one that nobody has named."""
         return not self.trusts(peer) and _is_near(peer)
@@ -150,6 +154,10 @@ class Trust:
                 "forwarded headers do not count: their sender is no trusted proxy",
                 extra={"peer": peer, "setting": SETTING},
             )
+
+
+def _is_https(forwarded_proto: str) -> bool:
+    return forwarded_proto.strip().lower() == "https"
 
 
 def _parse(text: str) -> IPv4Address | IPv6Address | None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qs
 
-from api import auth, paths
+from api import auth
 from api.proxies import Proxies
 from app import errors, origins, sessions
 from app.context import Context
@@ -31,10 +31,15 @@ MAX_RETRY_AFTER_S = 5
 
 @dataclass(frozen=True)
 class Request:
-    """An upgrade request. target: path and query as sent. tail: bytes that followed the head in the same read."""
+    """An upgrade request. target: path and query as sent. path, query: what became of them, as for any request.
+
+    tail: bytes that followed the head in the same read.
+    """
 
     method: bytes
     target: bytes
+    path: str
+    query: bytes
     headers: Sequence[tuple[bytes, bytes]]
     tail: bytes
 
@@ -100,14 +105,14 @@ class Upgrader:
 
     async def _prepare(self, transport: asyncio.Transport, request: Request) -> Upgrade:
         """Check the request and find out who asks. Raises AppError."""
-        path, _, query = request.target.partition(b"?")
-        base = paths.base_of(self._ctx.config.service_settings.site_url)
-        if paths.normalise(path.decode("latin-1"), base) != PATH:
+        if request.path != PATH:
             raise AppError("api.context.404.app_error", 404)
         fields = fields_of(request.headers)
         peer = transport.get_extra_info("peername")
         address = str(peer[0]) if peer else ""
-        found = auth.find_token(_cookies(fields.get(b"cookie", "")), fields.get(b"authorization"), _token(query))
+        found = auth.find_token(
+            _cookies(fields.get(b"cookie", "")), fields.get(b"authorization"), _token(request.query)
+        )
         if not self._may_connect(fields, address, found) or request.method != b"GET":
             raise refused()
         user_id = session_id = ""

@@ -22,6 +22,7 @@ edits.py        posts that change: edited, pinned, deleted
 errors.py       AppError: Mattermost's error ids, texts and statuses
 events.py       what clients are told, built once and encoded once
 filestore.py    where files lie
+fields.py       name=value, as the log and the audit log write it
 guard.py        sans-I/O: how long the next log-in waits after wrong passwords
 leaving.py      leaving channels and teams; what members are
 logins.py       log in, and the delay after wrong passwords

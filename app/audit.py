@@ -18,6 +18,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, cast
 
+from app import fields
 from app.errors import AppError
 from app.origin import NOWHERE, Origin
 from app.permissions import Actor
@@ -42,12 +43,14 @@ FLUSH_S = 2.0
 MAX_ROWS = 32
 """Of what is counted, a flush writes so many rows; the rest is one more, which says how many it stands for."""
 _MOST_KEPT = 1000
+_MOST_DETAILS = 1000
+"""Characters: a row has 1024, and may add a count."""
 _WRITE_S = 2.0
 
 
 @dataclass(frozen=True)
 class Entry:
-    """What a row tells. details: `name=value`, separated by spaces. result: `success`, or the id of the error."""
+    """What a row tells. details: of the function `details`. result: `success`, or the id of the error."""
 
     action: str
     result: str = SUCCESS
@@ -126,6 +129,8 @@ class Journal:
             self._timer.cancel()
         with contextlib.suppress(DatabaseError, TimeoutError):
             async with asyncio.timeout(_WRITE_S):
+                if self._flushing is not None:
+                    await self._flushing
                 await self.flush()
 
     def _keep(self, rows: Collection[Audit]) -> None:
@@ -155,7 +160,7 @@ class Journal:
             session_id=entry.session_id[:26],
             action=entry.action,
             result=entry.result,
-            extra_info=entry.details[:1000] + more,
+            extra_info=entry.details + more,
             ip_address=entry.origin.address[:64],
             node_id=self._node_id,
             request_id=entry.origin.request_id,
@@ -163,8 +168,8 @@ class Journal:
 
 
 def details(**values: object) -> str:
-    """`name=value …` as an entry tells it; what no database can hold is replaced."""
-    text = " ".join(f"{name}={value}" for name, value in values.items())
+    """`name=value …` as an entry tells it, at most so much of it; what no database can hold is replaced."""
+    text = fields.text_of(values)[:_MOST_DETAILS]
     return text.encode("utf-8", "replace").decode().replace("\0", "?")
 
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from app import events, sessions
+from app import sessions
 from app.audit import Entry, Journal, audited, details
 from app.context import Context
 from app.errors import AppError
@@ -105,10 +105,11 @@ async def _succeed(
     async def succeed(tx: Transaction) -> tuple[Session, str, list[SessionId], Entry] | None:
         now_ms, states = _states(await attempts.lock(tx, list(charged)))
         await _save(tx, guard.forgive(states, charged, now_ms))
-        await users.clear_failed_attempts(tx, user.id)
-        if user.delete_at:
+        await users.clear_failed_attempts(tx, user.id)  # locks the account: it is as it is now until the commit
+        now = await users.find(tx, user.id)
+        if now is None or now.delete_at:
             return None
-        if stored != user.password:
+        if stored != user.password == now.password:
             await users.set_password(tx, user.id, stored)
         session, token, ended = await sessions.create(tx, ctx, user.id, device_id)
         entry = Entry("login", user_id=user.id, session_id=session.id, origin=origin)
@@ -120,8 +121,7 @@ async def _succeed(
         raise AppError("api.user.login.inactive.app_error", 401)
     session, token, ended, entry = done
     ctx.audit.tell(entry)
-    for session_id in ended:
-        ctx.bus.publish(events.session_closed(session_id))
+    sessions.tell_ended(ctx, ended)
     return replace(user, failed_attempts=0), session, token
 
 
@@ -179,6 +179,8 @@ async def unlock_by_name(db: Queryable, journal: Journal, name: str) -> bool:
 
 
 async def _forget(db: Queryable, user_id: UserId) -> None:
-    async with db.transaction() as tx:
+    async def forget(tx: Transaction) -> None:
         await attempts.forget(tx, user_id)
         await users.clear_failed_attempts(tx, user_id)
+
+    await transact(db, forget)

@@ -1,7 +1,7 @@
 """No secret of the configuration in what a process says: its log, its answers to operators.
 
-Texts are made so that they hold none (`db/dsn.py`); this is what stands behind that, at the two doors through which
-every text leaves: the formatting of a log record, and the supervisor's answers.
+Texts are made so that they hold none (`db/dsn.py`); this is what stands behind that, at the doors through which every
+text leaves: the formatting of a log record, standard error, and the supervisor's answers.
 """
 
 from typing import Any

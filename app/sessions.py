@@ -1,5 +1,7 @@
 """Sessions: who is asking, and how sessions end. They begin in `app/logins.py`."""
 
+from collections.abc import Iterable
+
 from app import errors, events
 from app.audit import audited
 from app.context import Context
@@ -73,7 +75,7 @@ async def log_out(ctx: Context, actor: Actor) -> None:
 
 async def _end(ctx: Context, session_id: SessionId) -> None:
     if await sessions.delete(ctx.db, session_id):
-        ctx.bus.publish(events.session_closed(session_id))
+        tell_ended(ctx, [session_id])
 
 
 async def of_user(ctx: Context, actor: Actor, user_id: UserId) -> list[Session]:
@@ -82,19 +84,24 @@ async def of_user(ctx: Context, actor: Actor, user_id: UserId) -> list[Session]:
     return await sessions.find_of_user(ctx.db, user_id)
 
 
-@audited("revokeSession", "user_id")
 async def revoke(ctx: Context, actor: Actor, user_id: UserId, named: str) -> None:
     """End one session of a user. named: its id or, as clients log out by it, its token.
 
     Raises 403, and 400 when no session of theirs is meant.
     """
-    await _require_over(ctx, actor, user_id)
     hashed = token_hash(named)
     found = await sessions.find_of_user(ctx.db, user_id)
-    meant = next((one for one in found if one.id == named or one.token_hash == hashed), None)
-    if meant is None:
+    meant = [one.id for one in found if one.id == named or one.token_hash == hashed]
+    await _revoke(ctx, actor, user_id, meant[0] if meant else SessionId(""))
+
+
+@audited("revokeSession", "user_id", "session_id")
+async def _revoke(ctx: Context, actor: Actor, user_id: UserId, session_id: SessionId) -> None:
+    """session_id: '' when none of theirs is meant."""
+    await _require_over(ctx, actor, user_id)
+    if not session_id:
         raise errors.invalid_url("user_id")
-    await _end(ctx, meant.id)
+    await _end(ctx, session_id)
 
 
 @audited("revokeAllSessionsForUser", "user_id")
@@ -114,7 +121,12 @@ async def revoke_everybodys(ctx: Context, actor: Actor) -> None:
 
 async def end_all(ctx: Context, user_id: UserId, keep: SessionId | None = None) -> None:
     """End a user's sessions, but `keep`, and close their sockets."""
-    for session_id in await sessions.delete_of_user(ctx.db, user_id, keep):
+    tell_ended(ctx, await sessions.delete_of_user(ctx.db, user_id, keep))
+
+
+def tell_ended(ctx: Context, session_ids: Iterable[SessionId]) -> None:
+    """Close the sockets of sessions that were deleted; after the commit."""
+    for session_id in session_ids:
         ctx.bus.publish(events.session_closed(session_id))
 
 

@@ -3,19 +3,20 @@
 import msgspec
 from msgspec.structs import replace
 
-from app import events, teams, validate, wire
+from app import events, sessions, teams, validate, wire
 from app.audit import audited
 from app.context import Context
 from app.errors import AppError
 from app.origin import Origin
 from app.permissions import Actor, Viewer, can, require, viewer
 from app.roles import ADMINISTRATOR, chosen_of_system
-from db import clock, preferences, sessions, statuses, systems, users
+from db import clock, preferences, statuses, systems, users
+from db import sessions as sessions_db
 from db import teams as teams_db
 from db.entities import Preference, Team, User
 from db.errors import Duplicate
 from db.ids import UserId, new_id
-from db.queryable import Transaction
+from db.queryable import Queryable, Transaction
 
 _NOTIFY_PROPS = (
     '{"channel":"true","comments":"never","desktop":"mention","desktop_sound":"true","desktop_threads":"all",'
@@ -59,7 +60,7 @@ async def create(
     team = await _invitation(ctx, invite_id)
     is_admin = actor is not None and can(actor, "manage_system")
     if not is_admin:
-        await _require_open(ctx, invited=team is not None)
+        await _require_open(ctx, ctx.db, invited=team is not None)
     user = _checked(ctx, new)
     user = replace(user, password=await hash_new(ctx, user, new.password, origin))
     try:
@@ -68,6 +69,8 @@ async def create(
             user = replace(user, create_at=now_ms, update_at=now_ms, last_password_update=now_ms)
             if await systems.claim(tx, _FIRST_ADMIN, user.id):
                 user = replace(user, roles=f"{ADMINISTRATOR} system_user")
+            elif not is_admin:  # somebody else may have become the first one meanwhile
+                await _require_open(ctx, tx, invited=team is not None)
             await users.insert(tx, user)
             await preferences.save(tx, [Preference(user.id, "tutorial_step", user.id, "0")])
     except Duplicate as error:
@@ -88,13 +91,13 @@ async def _invitation(ctx: Context, invite_id: str) -> Team | None:
     return team
 
 
-async def _require_open(ctx: Context, *, invited: bool) -> None:
+async def _require_open(ctx: Context, db: Queryable, *, invited: bool) -> None:
     settings = ctx.config.team_settings
     if not ctx.config.email_settings.enable_sign_up_with_email:
         raise AppError("api.user.create_user.signup_email_disabled.app_error", 501)
     if not settings.enable_user_creation:
         raise AppError("api.user.create_user.disabled.app_error", 501)
-    if not (invited or settings.enable_open_server) and await systems.find(ctx.db, _FIRST_ADMIN) is not None:
+    if not (invited or settings.enable_open_server) and await systems.find(db, _FIRST_ADMIN) is not None:
         raise AppError("api.user.create_user.no_open_server", 403)
 
 
@@ -220,12 +223,11 @@ async def set_active(ctx: Context, actor: Actor, user_id: UserId, *, active: boo
         if not active:
             await _require_another_administrator(tx, user_id)
         await users.set_delete_at(tx, user_id, 0 if active else now_ms, now_ms)
-        ended = [] if active else await sessions.delete_of_user(tx, user_id)
+        ended = [] if active else await sessions_db.delete_of_user(tx, user_id)
         offline = not active and await statuses.set_by_user(tx, user_id, "offline", now_ms, manual=False)
     if offline:
         ctx.bus.publish(events.status_change(user_id, "offline"))  # to their own sockets, which are closed then
-    for session_id in ended:
-        ctx.bus.publish(events.session_closed(session_id))
+    sessions.tell_ended(ctx, ended)
     if not active:
         ctx.bus.publish(events.presence_ended(user_id))
     ctx.bus.publish(events.user_activation_status_change())
@@ -247,7 +249,7 @@ async def set_roles(ctx: Context, actor: Actor, user_id: UserId, roles: str) -> 
 
 async def _require_another_administrator(tx: Transaction, user_id: UserId) -> None:
     """Raises 400 where the user is the last one who may administer the system: nobody could make another one."""
-    if await users.lock_administrators(tx, ADMINISTRATOR) == {user_id}:
+    if await users.lock_administrators(tx, ADMINISTRATOR, user_id) == {user_id}:
         raise AppError("app.user.last_administrator.app_error", 400)
 
 

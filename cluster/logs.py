@@ -14,6 +14,7 @@ import time
 import traceback
 from pathlib import Path
 
+from app import fields
 from app.config import LogSettings
 from app.redaction import Redactor
 from cluster.logwriter import CLOSE_S, Descriptor, Lines, LogFile, Writer
@@ -42,11 +43,10 @@ class Line(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """One line; a traceback follows on lines of its own."""
         clock = time.strftime("%H:%M:%S", time.localtime(record.created))
-        fields = "".join(f" {name}={_quoted(value)}" for name, value in _fields(record).items())
         line = (
             f"{clock}.{int(record.msecs):03d} {record.levelname:<7} {self._process:<10}"
-            f" {_one_line(record.getMessage())}{fields}"
-        )
+            f" {_one_line(record.getMessage())} {fields.text_of(_fields(record))}"
+        ).rstrip()
         if record.exc_info:
             line += "\n" + self.formatException(record.exc_info)
         return line
@@ -76,11 +76,6 @@ class Json(logging.Formatter):
 
 def _one_line(text: str) -> str:
     return text.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r")
-
-
-def _quoted(value: object) -> str:
-    text = str(value)
-    return json.dumps(text, ensure_ascii=False) if not text or any(c in ' "=\n\r' for c in text) else text
 
 
 class Queued(logging.Handler):
@@ -122,7 +117,7 @@ def set_up(settings: LogSettings, process: str, redactor: Redactor) -> None:
     """
     root = logging.getLogger()
     files = {handler.writer.name: handler.writer for handler in root.handlers if isinstance(handler, Queued)}
-    console = _console()
+    console = _console(redactor)
     for handler in list(root.handlers):
         root.removeHandler(handler)
         handler.close()
@@ -145,10 +140,12 @@ def _plain(lost: int, reason: str) -> str:
     return f"{lost} lines of the log were lost: {reason}\n"
 
 
-def _console() -> Writer:
+def _console(redactor: Redactor) -> Writer:
     """The writer of standard error, which lives as long as the process."""
-    if not isinstance(sys.stderr, Lines):
-        sys.stderr = Lines(Writer("standard error", Descriptor(2), _plain, _on_trouble), 2)
+    if isinstance(sys.stderr, Lines):
+        sys.stderr.redact = redactor.text
+    else:
+        sys.stderr = Lines(Writer("standard error", Descriptor(2), _plain, _on_trouble), 2, redactor.text)
         atexit.register(_finish)
     return sys.stderr.writer
 

@@ -212,10 +212,14 @@ class Writer:
 
 
 class Lines(io.TextIOBase):
-    """In the place of `sys.stderr`: what the interpreter and libraries print goes through a writer, line by line."""
+    """In the place of `sys.stderr`: what the interpreter and libraries print goes through a writer, line by line.
 
-    def __init__(self, writer: Writer, descriptor: int) -> None:
+    redact: gives a text without the secrets in it.
+    """
+
+    def __init__(self, writer: Writer, descriptor: int, redact: Callable[[str], str]) -> None:
         self.writer = writer
+        self.redact = redact
         self._descriptor = descriptor
         self._begun = ""
 
@@ -231,7 +235,7 @@ class Lines(io.TextIOBase):
         """Queue the lines that are complete now."""
         whole, newline, self._begun = (self._begun + text).rpartition("\n")
         if newline:
-            self.writer.put(whole + newline)
+            self.writer.put(self.redact(whole) + newline)
         return len(text)
 
     def writelines(self, lines: Iterable[str]) -> None:  # type: ignore[override]

@@ -56,6 +56,7 @@ async def save(tx: Transaction, times: Mapping[Key, Times], keep_until: Mapping[
 
 async def forget(tx: Transaction, account: str) -> None:
     """Forget the failures of an account, from wherever they came."""
+    await tx.fetch("SELECT source FROM login_attempts WHERE account = %s ORDER BY source FOR UPDATE", (account,))
     await tx.execute(
         "UPDATE login_attempts SET forgotten_at = 0, until_at = 0 WHERE account = %s",
         (account,),

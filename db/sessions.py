@@ -105,7 +105,7 @@ async def delete_everybodys(db: Queryable) -> list[SessionId]:
 
 async def _delete_all(db: Queryable, condition: str, parameters: tuple[str, ...]) -> list[SessionId]:
     async with db.transaction() as tx:
-        rows = await tx.fetch(f"SELECT id FROM sessions WHERE {condition} FOR UPDATE", parameters)  # noqa: S608
+        rows = await tx.fetch(f"SELECT id FROM sessions WHERE {condition} ORDER BY id FOR UPDATE", parameters)  # noqa: S608
         await tx.execute(
             f"DELETE FROM sessions WHERE {condition}",  # noqa: S608 (constants)
             parameters,

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from msgspec.structs import astuple
 
-from db import shards
+from db import locks, shards
 from db.drivers import Row
 from db.entities import User
 from db.ids import ChannelId, UserId
@@ -126,12 +126,15 @@ async def set_roles(db: Queryable, user_id: UserId, roles: str, now_ms: int) -> 
     )
 
 
-async def lock_administrators(tx: Transaction, role: str) -> set[UserId]:
+async def lock_administrators(tx: Transaction, role: str, user_id: UserId) -> set[UserId]:
     """Ids of the active users who have this system role; nobody takes it from any of them before the end of `tx`.
 
-    Who waited for another one's change sees the users as that left them.
+    user_id: who is to be changed then. Their row is locked as well, as accounts are in the order of their ids
+    (`db/locks.py`). Who waited for another one's change sees the users as that left them.
     """
     rows = await tx.fetch(
-        "SELECT id, roles FROM users WHERE delete_at = 0 AND roles LIKE %s ORDER BY id FOR UPDATE", (f"%{role}%",)
+        "SELECT id, roles, delete_at FROM users WHERE id = %s OR (delete_at = 0 AND roles LIKE %s)"  # noqa: S608
+        f" ORDER BY id {locks.ALONE[tx.dialect]}",
+        (user_id, f"%{role}%"),
     )
-    return {row[0] for row in rows if role in row[1].split()}
+    return {row[0] for row in rows if not row[2] and role in row[1].split()}

@@ -2,6 +2,7 @@
 
 GET …?size=N    JSON of N bytes        GET …?wait=S    after S seconds
 POST …?early=S  status S at once, the body unread      POST …    {"size": how long the body was}
+GET …?fault=F   begins an answer, then fails: raises, returns, or gives a header with a line break
 """
 
 import asyncio
@@ -52,7 +53,13 @@ async def application(scope: Any, receive: Any, send: Any) -> None:
     headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
     if "etag" in query:
         headers.append((b"etag", b'W/"1"'))
+    if query.get("fault") == "header":
+        headers.append((b"location", b"/a\r\nset-cookie: b"))
     await send({"type": "http.response.start", "status": status, "headers": headers})
+    if query.get("fault") == "return":
+        return
+    if query.get("fault") == "raise":
+        raise OSError("the page cannot be read")
     await send({"type": "http.response.body", "body": body, "more_body": False})
 
 

@@ -147,6 +147,16 @@ def test_what_changes_rights_leaves_a_row_before_it_is_answered(node: Node, worl
     victim.close()
 
 
+def test_the_row_of_a_revoked_session_names_it_and_never_its_token(node: Node, world: World, ann: Rest) -> None:
+    for named in ("id", "token"):
+        [session] = ann.get("/users/me/sessions")
+        body = {"session_id": session["id"] if named == "id" else ann.token}
+        response = world.system_admin.call("POST", f"/users/{ann.id}/sessions/revoke", body)
+        [row] = _rows(node, response.headers["X-Request-Id"])
+        assert row[4] == f"user_id={ann.id} session_id={session['id']}"
+        ann.log_in(ann.user["username"])
+
+
 def test_a_log_out_leaves_a_row(node: Node, ann: Rest) -> None:
     [mine] = ann.get("/users/me/sessions")
     response = ann.call("POST", "/users/logout")
@@ -246,7 +256,7 @@ def test_pages_are_the_newest_first(admin: Rest, ann: Rest) -> None:
 def test_what_the_command_line_does_leaves_a_row(own_node: Node, own_admin: Rest, add: Add) -> None:
     assert own_node.ask("reload")["ok"]
     [row] = [one for one in own_admin.get("/audits?per_page=1") if one["action"] == "configReload"]
-    assert "by=command line" in row["extra_info"]
+    assert 'by="command line"' in row["extra_info"]
     user = add().user
     assert own_node.ask("unlock", user=user["username"])["ok"]
     [row] = own_admin.get("/audits?per_page=1")

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.cors import headers_of
+from api.proxies import Trust
 from app.config import Config, ServiceSettings
 from tests.api.conftest import Configure
 from tests.api.expect import refused
@@ -28,7 +29,7 @@ def _headers(
 ) -> dict[str, str]:
     config = Config(service_settings=ServiceSettings(**settings))
     sent = [(b"host", b"node:8065"), *((b"origin", origin) for origin in origins), *(more or [])]
-    found = headers_of({"method": method, "headers": sent, "client": ("127.0.0.1", 1)}, config)
+    found = headers_of({"method": method, "headers": sent, "client": ("127.0.0.1", 1)}, config, Trust(lambda: config))
     assert len({name for name, _ in found}) == len(found)
     return {name.decode(): value.decode("latin-1") for name, value in found}
 

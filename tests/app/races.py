@@ -413,7 +413,7 @@ _WAITING = {
 _LOOK_AGAIN_S = {"postgres": 0.005, "mysql": 0.12}
 
 
-async def until_it_waits(database: Database, writing: asyncio.Task[object]) -> bool:
+async def until_it_waits(database: Database, writing: "asyncio.Future[Any]") -> bool:
     """Whether the write has come to a lock that is held; False: it ended without."""
     async with asyncio.timeout(10.0 * SLOWEST):
         while not writing.done():

@@ -1,6 +1,7 @@
 """The audit log: rows go with the change, what is refused is counted, and no privileged verb is without."""
 
 import ast
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any, cast
 
 import pytest
 
+from app import audit
 from app.audit import MAX_ROWS, Entry, Journal, audited, details
 from app.config import Config
 from app.context import Context
@@ -199,6 +201,32 @@ async def test_each_row_has_a_line_in_the_log(fixture: Fixture, caplog: pytest.L
 
 def test_text_that_no_database_can_hold_is_replaced() -> None:
     assert details(name="a\0b\ud800") == "name=a?b?"
+
+
+def test_a_value_cannot_be_taken_for_another_field() -> None:
+    assert details(wanted="channel_user user_id=root", by="") == 'wanted="channel_user user_id=root" by=""'
+
+
+def test_details_are_no_longer_than_a_row_holds_wherever_they_are_kept() -> None:
+    assert len(details(wanted="x" * 1_000_000)) == 1000
+
+
+async def test_the_end_waits_for_rows_that_are_being_written(fixture: Fixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(audit, "FLUSH_S", 0.0)
+    began, goes_on = asyncio.Event(), asyncio.Event()
+    execute = fixture.db.execute
+
+    async def slow(*arguments: Any, **more: Any) -> int:
+        began.set()
+        await goes_on.wait()
+        return await execute(*arguments, **more)
+
+    fixture.db.execute = slow  # type: ignore[method-assign]
+    fixture.ctx.audit.note(Entry("login", "wrong"))
+    await began.wait()
+    asyncio.get_running_loop().call_later(0.05, goes_on.set)
+    await fixture.ctx.audit.close()
+    assert fixture.told() == [("login", "wrong", "")]
 
 
 # No privileged verb without -------------------------------------------------------------------------------------------

@@ -111,7 +111,7 @@ _WITHOUT = {
     "jobs.trim_events": "forgets what is old, in the name of nobody",
 }
 _NO_RULES = {
-    "users.create": "an account depends on nothing but its names, which are unique",
+    "users.create": "its names are unique, and who is the first of a closed server: tests/app/test_accounts.py",
     "users.set_active": "locks all administrators: tests/api/test_roles.py",
     "users.set_roles": "locks all administrators: tests/api/test_roles.py",
     "posts.announce": "the server's own word: its channel is looked at by the batch",

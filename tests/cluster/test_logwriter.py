@@ -246,6 +246,18 @@ def test_what_a_process_says_is_there_when_it_has_ended() -> None:
     assert lines[-1] == "RuntimeError: fourth"
 
 
+def test_what_the_interpreter_says_holds_no_secret_either() -> None:
+    code = (
+        "secrets = Redactor()\nsecrets.learn_source('postgres', 'host=x password=hunter2-and-more')\n"
+        "logs.set_up(LogSettings(), 'test', secrets)\n"
+        "print('it is hunter2-and-more', file=sys.stderr)\nraise RuntimeError('not hunter2-and-more')\n"
+    )
+    with _process(code, subprocess.PIPE) as process:
+        _, said = process.communicate(timeout=20)
+    assert b"RuntimeError: not " in said
+    assert b"hunter2-and-more" not in said
+
+
 def test_stacks_are_dumped_and_a_reader_that_stopped_is_not_waited_for(pipe: tuple[int, int]) -> None:
     reader, end = pipe
     code = "print('there', flush=True)\ntime.sleep(0.3)\nprint('goes on', flush=True)\ntime.sleep(60)\n"

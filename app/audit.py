@@ -42,6 +42,8 @@ FLUSH_S = 2.0
 MAX_ROWS = 32
 """Of what is counted, a flush writes so many rows; the rest is one more, which says how many it stands for."""
 _MOST_KEPT = 1000
+_MAX_DETAILS = 1000
+"""Characters that a row, a line and an entry tell."""
 _WRITE_S = 2.0
 
 
@@ -155,7 +157,7 @@ class Journal:
             session_id=entry.session_id[:26],
             action=entry.action,
             result=entry.result,
-            extra_info=entry.details[:1000] + more,
+            extra_info=entry.details[:_MAX_DETAILS] + more,
             ip_address=entry.origin.address[:64],
             node_id=self._node_id,
             request_id=entry.origin.request_id,
@@ -163,8 +165,10 @@ class Journal:
 
 
 def details(**values: object) -> str:
-    """`name=value …` as an entry tells it; what no database can hold is replaced."""
-    text = " ".join(f"{name}={value}" for name, value in values.items())
+    """`name=value …` as an entry tells it, and no more than a row takes: entries are logged and kept in memory, too,
+    and what is refused is what anybody sent. What no database can hold is replaced.
+    """
+    text = " ".join(f"{name}={value}" for name, value in values.items())[:_MAX_DETAILS]
     return text.encode("utf-8", "replace").decode().replace("\0", "?")
 
 

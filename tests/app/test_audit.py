@@ -201,6 +201,10 @@ def test_text_that_no_database_can_hold_is_replaced() -> None:
     assert details(name="a\0b\ud800") == "name=a?b?"
 
 
+def test_nobody_decides_how_long_an_entry_is() -> None:
+    assert len(details(name="a" * 300_000, other="b")) == 1000
+
+
 # No privileged verb without -------------------------------------------------------------------------------------------
 
 # A function of app/ that asks for a permission which begins so decides over people, their rights, or the node. It must be

@@ -213,7 +213,8 @@ class Connection:
         if isinstance(event, BytesMessage):
             self._close(outputs, Close.UNSUPPORTED_DATA, "binary message")
             return
-        self._message.append(event.data)
+        if event.data:  # empty fragments are in no limit of bytes, so they are not kept
+            self._message.append(event.data)
         self._message_bytes += len(event.data.encode())
         if self._message_bytes > MAX_MESSAGE_BYTES:
             self._close(outputs, Close.MESSAGE_TOO_BIG, "message too big")

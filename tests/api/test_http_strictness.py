@@ -325,3 +325,13 @@ def test_a_client_that_asks_in_time_is_kept(own_node: Node) -> None:
         for _ in range(3):
             raw.send(_ping(b""))
             assert raw.read().status == 200
+
+
+@pytest.mark.parametrize(("version", "first"), [("1.0", 401), ("1.1", 100)])
+def test_only_http_1_1_is_told_to_go_on(node: Node, version: str, first: int) -> None:
+    head = f"POST /api/v4/posts HTTP/{version}\r\nHost: node\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n"
+    with Raw(node.url) as raw:
+        raw.send(head.encode())
+        if first == 401:
+            raw.send(b"{}")
+        assert raw.read().status == first

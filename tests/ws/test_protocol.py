@@ -393,3 +393,15 @@ def test_rejections_are_seen_as_such_by_a_client() -> None:
     written = b"".join(output.data for output in server.receive(data, 0.0) if isinstance(output, Write))
     client.receive_data(written)
     assert any(isinstance(event, RejectConnection) for event in client.events())
+
+
+def test_empty_fragments_are_not_kept_while_a_message_never_ends() -> None:
+    peer = Peer()
+    peer.send(TextMessage("{", message_finished=False))
+    for second in range(1, 101):
+        peer.send(*(TextMessage("", message_finished=False) for _ in range(10)), now=float(second))
+    assert peer.server.state is State.OPEN
+    assert len(peer.server._message) == 1
+    assert peer.send(TextMessage('"seq":1,"action":"ping"}', message_finished=True), now=200.0) == [
+        Asked(1, "ping", {})
+    ]

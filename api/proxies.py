@@ -12,10 +12,12 @@ import re
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
-
-from falcon.asgi import Request
+from typing import TYPE_CHECKING
 
 from app.config import Config
+
+if TYPE_CHECKING:
+    from falcon.asgi import Request
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +50,7 @@ class Proxies:
         peer = _parse(address)
         return peer is not None and self._is_ours(peer)
 
-    def is_https(self, req: Request) -> bool:
+    def is_https(self, req: "Request") -> bool:
         """Whether the client's own connection is encrypted. Our own sockets never are."""
         return self.says_https(req.remote_addr, req.get_header("X-Forwarded-Proto") or "")
 

@@ -229,6 +229,8 @@ def _status(options: argparse.Namespace) -> int:
     print(f"database: {database['driver']} {database['master']}{' (embedded)' if database['embedded'] else ''}")
     for place in database["replicas"]:
         print(f"replica:  {place}")
+    if answer["reasons"]:
+        print(f"{answer['colour']}: {', '.join(answer['reasons'])}")
     if answer["recycle_needed"]:
         print(f"waiting for a recycle: {', '.join(answer['recycle_needed'])}")
     if answer["restart_needed"]:

@@ -5,7 +5,7 @@ the software does (`membership.py`).
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,7 @@ RED = frozenset(
         "outbox_stale",
         "clock_skew",
         "worker_crashing",
+        "relay_down",
     }
 )
 """All other reasons are yellow."""
@@ -39,6 +40,11 @@ class Seen:
     beat: Beat | None
     silent_s: float = 0.0
     skew_ms: int = 0
+
+
+def colour_of(reasons: Collection[str]) -> str:
+    """Of a node for which these hold."""
+    return "red" if RED.intersection(reasons) else "yellow" if reasons else "green"
 
 
 def mismatches(values: Mapping[str, Mapping[str, str]]) -> dict[str, list[str]]:
@@ -74,8 +80,7 @@ def judge(members: Sequence[Seen], *, patient: bool, upgrading: bool) -> dict[st
             reasons.append("clock_skew")
         if one.liveness in (Liveness.JOINING, Liveness.DRAINING, Liveness.LEFT):
             reasons.append(one.liveness.value)
-        colour = "red" if RED.intersection(reasons) else "yellow" if reasons else "green"
-        judged[one.node_id] = (colour, sorted(set(reasons)), sections.get(one.node_id, []))
+        judged[one.node_id] = (colour_of(reasons), sorted(set(reasons)), sections.get(one.node_id, []))
     return judged
 
 

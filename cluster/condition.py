@@ -5,6 +5,7 @@
 import asyncio
 import logging
 
+from api.proxies import Trust
 from app.config import Config
 from app.filestore import writable
 from cluster.interlink import Interlink, now_s
@@ -41,6 +42,7 @@ class Condition:
         self._relay = relay
         self._quiet = Quiet()
         self._found = Reasons()
+        self._trust = Trust(lambda: self.config)
         self._files_good = True
         self._files_at = _NEVER
 
@@ -78,6 +80,10 @@ class Condition:
             self._page.set_degraded(quiet is not None)
             log.warning("reads go on without a master" if quiet is not None else "reads need a master again")
 
+    def _forgotten_proxy(self) -> str:
+        address = self._page.stranger()
+        return "" if self._trust.trusts(address) else address  # it has been named since
+
     def _needs_interlink(self) -> bool:
         return self.config.cluster_settings.enable
 
@@ -92,7 +98,7 @@ class Condition:
             files_bad=not self._files_good,
             workers_missing=self._relay.is_a_worker_missing(),
             crashing=self._page.crashing,
-            stranger=self._page.stranger(),
+            stranger=self._forgotten_proxy(),
             repairs=0 if link is None else link.repairs,
             drops=self._relay.dropped + (0 if link is None else link.dropped),
             late_turns=self._relay.late_turns,

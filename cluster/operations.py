@@ -17,6 +17,7 @@ from app.config import RECYCLE_NEEDED, Config, apply_live, differences, needs_re
 from app.redaction import Redactor
 from app.version import VERSION
 from cluster import logs
+from cluster.colours import colour_of
 from cluster.paths import Paths
 from cluster.servers import DatabaseServers
 from db import dsn
@@ -199,6 +200,8 @@ class Operations:
 
     async def _status(self) -> Answer:
         answers = await self._ask(ALL, "status", {})
+        relay: Answer = answers.get("relay", {})
+        reasons: list[str] = relay.pop("reasons", ["relay_down"])
         children = self._children()
         for child in children:
             child.update({key: value for key, value in answers.get(child["name"], {}).items() if key != "ok"})
@@ -209,6 +212,8 @@ class Operations:
             "version": VERSION,
             "url": self._url,
             "state": "up" if up else "degraded" if self.announced else "starting",
+            "colour": colour_of(reasons),
+            "reasons": reasons,
             "database": self.servers.places(),
             "restart_needed": self._pending_restart,
             "recycle_needed": self.servers.pending(self.config.sql_settings),

@@ -227,7 +227,7 @@ class RelayWorker(Worker):
         """See `Worker`."""
         if self.relay is None:
             return {}
-        figures = {"relayed": self.relay.relayed, "dropped": self.relay.dropped}
+        figures = {"relayed": self.relay.relayed, "dropped": self.relay.dropped, "reasons": self.condition.reasons}
         return figures | (self.leader.status() if self.leader is not None else {})
 
 

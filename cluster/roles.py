@@ -223,7 +223,8 @@ class WsWorker(ServingWorker):
         """Messages were lost, or the relay is a new one: say whom we hold, read everything anew."""
         if self.websockets is None or self.ctx is None:
             return
-        log.warning("messages of the bus were lost: reading memberships and sessions anew")
+        if self._count():
+            log.warning("messages of the bus were lost: reading memberships and sessions anew")
         self.ctx.bus.publish(self.websockets.held())
         self.websockets.reload_soon()
 

@@ -12,7 +12,7 @@ from requests import Response
 
 import app.version
 from tests.plugins.resources import uses
-from tests.rig.cluster import Cluster
+from tests.rig.cluster import PRIVATE, Cluster
 from tests.rig.lateness import within
 from tests.rig.people import new_channel, new_team, new_user
 from tests.rig.pgcluster import PgCluster
@@ -149,3 +149,23 @@ def test_a_directory_of_files_that_cannot_be_written_is_yellow(cluster: Cluster,
     cluster.configure(cluster.nodes[1], {"FileSettings": {"Directory": str(unwritable)}})
     cluster.nodes[1].start()
     until(lambda: "files_error" in cluster.members(0)[1]["reasons"], 15, "the directory to be told of")
+
+
+def test_a_proxy_that_is_not_trusted_is_yellow_until_it_is_named(cluster: Cluster) -> None:
+    def trust(networks: list[str]) -> None:
+        for node in cluster.nodes:
+            cluster.configure(node, {"ServiceSettings": {"TrustedProxies": networks}})
+            assert node.ask("reload")["ok"]
+
+    def reasons() -> list[str]:
+        return [reason for reason in cluster.members(0)[1]["reasons"] if reason.startswith("untrusted_proxy (")]
+
+    trust(["127.0.0.0/8"])
+    forwarded = {"X-Forwarded-For": "203.0.113.5"}
+    assert cluster.client(cluster.admin, 1).call("GET", "/users/me", headers=forwarded).status_code == 200
+    until(lambda: bool(reasons()), 10, "the proxy to be told of")
+    assert reasons()[0].endswith(" is not in ServiceSettings.TrustedProxies)")
+    until(lambda: cluster.members(0)[1]["state"] == "yellow", 10, "yellow, and not red while configurations differed")
+    assert cluster.members(0)[0]["state"] == "green"  # it heard nothing of the kind
+    trust(PRIVATE)
+    cluster.until_green()

@@ -221,6 +221,9 @@ def test_as_a_user() -> None:
     with node:
         assert new_user(node.url, "ann").user["roles"] == "system_admin system_user"
         assert Path(node.status()["database"]["master"].split()[0].removeprefix("host=")).is_dir()
+        node.polled()
+        node.polled()
+        assert "were lost" not in node.log  # the first term of a database is news, and nobody is here to miss anything
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root hands its database to another account")

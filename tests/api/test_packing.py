@@ -116,9 +116,12 @@ def test_a_page_runs_its_own_scripts_only() -> None:
     assert "script-src 'self' 'sha256-" in policy
 
 
-@pytest.mark.parametrize(("proxy_s", "kept"), [(1, False), (60, True)])
-def test_a_proxy_of_ours_keeps_its_connection_for_longer(proxy_s: int, kept: bool) -> None:
-    with Serving(idle_timeout=1, proxy_idle_timeout=proxy_s) as serving, serving.connect() as sock:
+@pytest.mark.parametrize(
+    ("proxies", "proxy_s", "kept"), [("127.0.0.1", 1, False), ("127.0.0.1", 60, True), ("10.0.0.1", 60, False)]
+)
+def test_a_proxy_of_ours_keeps_its_connection_for_longer(proxies: str, proxy_s: int, kept: bool) -> None:
+    service = {"idle_timeout": 1, "proxy_idle_timeout": proxy_s, "trusted_proxies": [proxies]}
+    with Serving(**service) as serving, serving.connect() as sock:
         sock.settimeout(4)
         try:
             assert sock.recv(1) == b""

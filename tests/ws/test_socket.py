@@ -14,7 +14,9 @@ import pytest
 import requests
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from api.upgrade import fields_of
 from app.activity import TYPING_BURST, TYPING_EVERY_MS
+from app.errors import AppError
 from tests.plugins.resources import uses
 from tests.rig.kept import Kept
 from tests.rig.lateness import idle_s, within
@@ -149,6 +151,7 @@ def _raw_upgrade(node: Node, *headers: str, path: str = "/api/v4/websocket") -> 
         ["Authorization: Bearer a", "Authorization: Bearer b"],
         ["Origin: http://chat.example.com", "X-Forwarded-Proto: https"],
         ["Origin: http://chat.example.com", "X-Forwarded-Proto: https", "X-Forwarded-Proto: http"],
+        ["Cookie: MMAUTHTOKEN=x", "Cookie: c=d"],  # no Origin, and it is one header with a token in it
     ],
 )
 def test_headers_that_say_nothing_or_two_things_are_refused_in_words(node: Node, headers: list[str]) -> None:
@@ -168,6 +171,14 @@ def test_headers_that_say_nothing_or_two_things_are_refused_in_words(node: Node,
 )
 def test_a_page_of_ours_may_connect(node: Node, headers: list[str]) -> None:
     assert _raw_upgrade(node, *headers).status == 101
+
+
+@pytest.mark.parametrize("name", [b"origin", b"host", b"authorization", b"x-forwarded-proto"])
+def test_what_decides_who_may_connect_stands_there_once(name: bytes) -> None:
+    """Whatever the server before it lets through."""
+    with pytest.raises(AppError):
+        fields_of([(name, b"a"), (b"accept", b"b"), (name, b"a")])
+    assert fields_of([(name, b"a"), (b"accept", b"b"), (b"accept", b"c")])[name] == "a"
 
 
 def test_a_foreign_origin_is_refused_even_with_a_token(node: Node, ann: Rest) -> None:

@@ -81,16 +81,22 @@ class _Upgrader:
         asyncio.get_running_loop().call_later(0.05, refuse, error)
 
 
-async def _serve(service: dict[str, Any], constants: dict[str, float]) -> None:
-    for name, value in constants.items():
-        module, _, name = name.partition(".")
-        assert hasattr({"connection": connection, "readers": readers}[module], name)
-        setattr({"connection": connection, "readers": readers}[module], name, value)
+def create(service: dict[str, Any]) -> tuple[api_server.Server, Any, Trust]:
+    """The server for this loop, its context, and whom it trusts."""
     config = Config(service_settings=ServiceSettings(**service), rate_limit_settings=RateLimitSettings())
     ctx: Any = SimpleNamespace(config=config)
     trust = Trust(lambda: config)
     balance = Balance(0, _Loads(), cast(Any, None))
     server = api_server.create_server(cast(Any, application), ctx, cast(Upgrader, _Upgrader()), balance, trust)
+    return server, ctx, trust
+
+
+async def _serve(service: dict[str, Any], constants: dict[str, float]) -> None:
+    for name, value in constants.items():
+        module, _, name = name.partition(".")
+        assert hasattr({"connection": connection, "readers": readers}[module], name)
+        setattr({"connection": connection, "readers": readers}[module], name, value)
+    server, ctx, trust = create(service)
     listener = socket.create_server(("127.0.0.1", 0))
     print(listener.getsockname()[1], flush=True)
     await api_server.serve(server, listener, ctx, trust)

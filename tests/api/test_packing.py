@@ -1,6 +1,8 @@
 """gzip: for whom, of what, and what goes with it."""
 
 import gzip
+import os
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -87,8 +89,23 @@ async def test_what_is_kept_is_bounded_and_made_once() -> None:
     for number in range(3000):
         await answers.packed(scope, start, b"%d" % number + page)  # type: ignore[arg-type]
     assert sum(len(key) + len(value) for key, value in answers._packed.items()) <= PACKED_KEPT_BYTES
+    kept = len(answers._packed)
+    await answers.packed(scope, start, os.urandom(PACKED_KEPT_BYTES // 16))  # type: ignore[arg-type]
+    assert len(answers._packed) == kept, "one that is large pushes many out"
     for headers in ([(b"content-type", b"image/png")], [*start["headers"], (b"content-encoding", b"br")]):  # type: ignore[misc]
         assert await answers.packed(scope, {"status": 200, "headers": headers}, page) is None  # type: ignore[arg-type,typeddict-item]
+
+
+@pytest.mark.parametrize(("size", "apart"), [(PACK_FROM_BYTES, False), (1 << 20, True)])
+async def test_nobody_waits_until_a_large_answer_is_packed(
+    size: int, apart: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    where: list[threading.Thread] = []
+    monkeypatch.setattr("api.answers._pack", lambda _body: where.append(threading.current_thread()) or b"")
+    scope = {"method": "GET", "headers": [(b"accept-encoding", b"gzip")]}
+    start = {"status": 200, "headers": [(b"content-type", b"application/json")]}
+    await Answers(Config).packed(scope, start, b"x" * size)  # type: ignore[arg-type]
+    assert [one is not threading.current_thread() for one in where] == [apart]
 
 
 def _standing(config: Config, path: str = "/api/v4/x", given: str = "") -> bytes:
@@ -100,6 +117,23 @@ def test_hsts_is_sent_when_it_is_asked_for() -> None:
     strict = Config(service_settings=ServiceSettings(tls_strict_transport=True, tls_strict_transport_max_age=60))
     assert b"strict-transport-security: max-age=60\r\n" in _standing(strict)
     assert b"strict-transport-security" not in _standing(Config())
+
+
+def test_another_configuration_applies_at_once() -> None:
+    config = Config()
+    answers, scope = Answers(lambda: config), {"path": "/api/v4/x", "method": "GET"}
+    assert b"strict-transport" not in answers.standing(scope, {})  # type: ignore[arg-type]
+    config = Config(service_settings=ServiceSettings(tls_strict_transport=True))
+    assert b"strict-transport" in answers.standing(scope, {})  # type: ignore[arg-type]
+
+
+def test_what_never_reached_the_application_is_answered_with_the_same_headers(serving: Serving) -> None:
+    with serving.connect() as sock:
+        sock.sendall(b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n")
+        head = sock.recv(65_536).lower().partition(b"\r\n\r\n")[0].split(b"\r\n")
+    assert head[0].startswith(b"http/1.1 400")
+    assert {b"cache-control: no-store", b"x-content-type-options: nosniff", b"x-frame-options: sameorigin"} <= {*head}
+    assert b"content-security-policy: default-src 'none'; frame-ancestors 'none'" in head
 
 
 def test_what_an_answer_says_itself_stands() -> None:
@@ -116,9 +150,19 @@ def test_a_page_runs_its_own_scripts_only() -> None:
     assert "script-src 'self' 'sha256-" in policy
 
 
-@pytest.mark.parametrize(("proxy_s", "kept"), [(1, False), (60, True)])
-def test_a_proxy_of_ours_keeps_its_connection_for_longer(proxy_s: int, kept: bool) -> None:
-    with Serving(idle_timeout=1, proxy_idle_timeout=proxy_s) as serving, serving.connect() as sock:
+def test_by_itself_a_connection_is_kept_for_longer_than_balancers_keep_theirs() -> None:
+    """Who closes first must be they, or they send a request into the end: nginx after 60 s, Google's after 600."""
+    service = ServiceSettings()
+    assert service.idle_timeout > 60
+    assert service.proxy_idle_timeout > 600
+
+
+@pytest.mark.parametrize(
+    ("proxies", "proxy_s", "kept"), [("127.0.0.1", 1, False), ("127.0.0.1", 60, True), ("10.0.0.1", 60, False)]
+)
+def test_a_proxy_of_ours_keeps_its_connection_for_longer(proxies: str, proxy_s: int, kept: bool) -> None:
+    service = {"idle_timeout": 1, "proxy_idle_timeout": proxy_s, "trusted_proxies": [proxies]}
+    with Serving(**service) as serving, serving.connect() as sock:
         sock.settimeout(4)
         try:
             assert sock.recv(1) == b""

@@ -1,5 +1,6 @@
 """Answers that nobody reads: memory for them is bounded and comes back, whoever reads slowly is served."""
 
+import asyncio
 import contextlib
 import socket
 import time
@@ -7,9 +8,11 @@ from collections.abc import Iterator
 from typing import Any, cast
 
 import pytest
+import uvloop
 
+from api import server as api_server
 from api.readers import LEAST_BYTES, STUCK_S, Readers
-from tests.api.serving import PATH, Serving, get
+from tests.api.serving import PATH, Serving, create, get
 from tests.rig.wait import until
 
 MIB = 1 << 20
@@ -123,6 +126,35 @@ def test_unread_answers_are_bounded_and_their_memory_comes_back(serving: Serving
     until(lambda: serving.memory_mib() < before + 24, 10, "memory to come back")
     print(f"{before:.0f} MiB before, {during:.0f} during, {serving.memory_mib():.0f} after")
     assert during < before + 64 + 60
+
+
+async def _just_too_much() -> tuple[int, int]:
+    """(what waits, how many are known to read slowly) for an answer that is a little larger than the kernel takes."""
+    server, ctx, trust = create({})
+    listener = socket.create_server(("127.0.0.1", 0))
+    task = asyncio.create_task(api_server.serve(server, listener, ctx, trust))
+    waiting, size = 0, 0
+    while not waiting:
+        size += 20_000
+        assert size < 20 * MIB, "the kernel takes everything"
+        with socket.socket() as sock:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            sock.setblocking(False)
+            await asyncio.get_running_loop().sock_connect(sock, listener.getsockname())
+            sock.send(get(f"size={size}"))
+            await asyncio.sleep(0.03)
+            waiting = sum(one.transport.get_write_buffer_size() for one in server.server_state.connections)  # type: ignore[union-attr]
+            found = waiting, len(server.readers)
+    server.stop(at_once=True)
+    await task
+    return found
+
+
+def test_also_a_little_that_waits_is_known_of() -> None:
+    """Of each of thousands of connections: together it is much."""
+    waiting, known = uvloop.run(_just_too_much())
+    assert 0 < waiting < 64 * 1024
+    assert known == 1
 
 
 def test_a_slow_reader_gets_all_of_its_answer(serving: Serving) -> None:

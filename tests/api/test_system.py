@@ -1,5 +1,7 @@
 """Pings, client configuration, licence, pages, unknown routes."""
 
+import base64
+import hashlib
 import re
 from typing import Any
 
@@ -130,6 +132,13 @@ def test_the_web_page(node: Node, path: str) -> None:
     assert response.headers["Content-Type"] == "text/html; charset=utf-8"
     assert response.headers["Cache-Control"] == "no-cache"
     assert response.text.startswith("<!doctype html>")
+    policy = response.headers["Content-Security-Policy"]
+    inline = re.findall(r"<(script|style)>(.*?)</\1>", response.text, re.DOTALL)
+    assert inline
+    for element, text in inline:  # a browser runs nothing else of it
+        digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        assert re.search(rf"{element}-src [^;]*'sha256-{re.escape(digest)}'", policy), element
+    assert "unsafe" not in policy
 
 
 def test_the_web_page_answers_head_without_a_body(node: Node) -> None:

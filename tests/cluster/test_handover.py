@@ -96,7 +96,10 @@ async def test_without_a_taker_the_offer_is_void(tmp_path: Path) -> None:
     server.close()
 
 
-async def test_a_frozen_taker_is_passed_over_and_never_serves_the_socket(tmp_path: Path, taker: Taker) -> None:
+async def test_a_frozen_taker_is_passed_over_and_never_serves_the_socket(
+    tmp_path: Path, taker: Taker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(handover, "GO_TIMEOUT_S", 60.0)
     frozen = handover.listen(tmp_path / "frozen")
     sender = UpgradeSender([tmp_path / "frozen", taker.path])
     client, server = socket.socketpair()
@@ -104,14 +107,15 @@ async def test_a_frozen_taker_is_passed_over_and_never_serves_the_socket(tmp_pat
     assert await sender.offer(server.fileno(), upgrade)
     server.close()
     await _until(lambda: taker.got)
-    # Now the frozen one wakes: it finds the offer, takes it, gets no GO and closes its duplicate.
+    # Now the frozen one wakes: it finds the offer, takes it, finds that somebody else has it and closes its duplicate.
     thawed: list[tuple[socket.socket, bytes]] = []
 
     async def adopt(sock: socket.socket, payload: bytes) -> None:
         thawed.append((sock, payload))
 
-    receiver = Receiver(frozen, adopt, lambda: 0)
-    await asyncio.sleep(handover.GO_TIMEOUT_S + 0.2)
+    promised: list[int] = []
+    receiver = Receiver(frozen, adopt, lambda: 0, promised.append)
+    await _until(lambda: promised == [1, -1])
     assert not thawed
     client.sendall(b"x")
     assert taker.got[0][0].recv(1) == b"x"

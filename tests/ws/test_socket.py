@@ -1,5 +1,6 @@
 """WebSockets on a live node: who may connect and how, hello, requests, statuses, the end."""
 
+import contextlib
 import json
 import os
 import signal
@@ -11,8 +12,11 @@ from typing import Any
 
 import pytest
 import requests
-from websockets.exceptions import InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from api.upgrade import fields_of
+from app.activity import TYPING_BURST, TYPING_EVERY_MS
+from app.errors import AppError
 from tests.plugins.resources import uses
 from tests.rig.kept import Kept
 from tests.rig.lateness import idle_s, within
@@ -146,6 +150,8 @@ def _raw_upgrade(node: Node, *headers: str, path: str = "/api/v4/websocket") -> 
         ["Origin: http://chat.example.com", "Origin: http://chat.example.com"],
         ["Authorization: Bearer a", "Authorization: Bearer b"],
         ["Origin: http://chat.example.com", "X-Forwarded-Proto: https"],
+        ["Origin: http://chat.example.com", "X-Forwarded-Proto: https", "X-Forwarded-Proto: http"],
+        ["Cookie: MMAUTHTOKEN=x", "Cookie: c=d"],  # no Origin, and it is one header with a token in it
     ],
 )
 def test_headers_that_say_nothing_or_two_things_are_refused_in_words(node: Node, headers: list[str]) -> None:
@@ -165,6 +171,14 @@ def test_headers_that_say_nothing_or_two_things_are_refused_in_words(node: Node,
 )
 def test_a_page_of_ours_may_connect(node: Node, headers: list[str]) -> None:
     assert _raw_upgrade(node, *headers).status == 101
+
+
+@pytest.mark.parametrize("name", [b"origin", b"host", b"authorization", b"x-forwarded-proto"])
+def test_what_decides_who_may_connect_stands_there_once(name: bytes) -> None:
+    """Whatever the server before it lets through."""
+    with pytest.raises(AppError):
+        fields_of([(name, b"a"), (b"accept", b"b"), (name, b"a")])
+    assert fields_of([(name, b"a"), (b"accept", b"b"), (b"accept", b"c")])[name] == "a"
 
 
 def test_a_foreign_origin_is_refused_even_with_a_token(node: Node, ann: Rest) -> None:
@@ -466,6 +480,42 @@ def test_a_burst_of_requests_is_answered_in_order_up_to_the_limit(node: Node, an
         except Exception:
             break
     assert ws.expect_closed() == 1008
+
+
+def test_a_request_that_reads_very_much_counts_as_many(node: Node, ann: Rest, bob: Rest) -> None:
+    """Twenty frames each: four are all that may come at once."""
+    dear, cheap = Socket.open(ann), Socket.open(bob)
+    for _ in range(15):
+        cheap.send("get_statuses_by_ids", {"user_ids": [ann.id]})
+        with contextlib.suppress(ConnectionClosed):
+            dear.send("get_statuses")
+    assert dear.expect_closed() == 1008
+    assert len(dear.replies) < 15
+    until(lambda: len(cheap.replies) == 15, what="all replies")
+    assert cheap.closed is None
+    cheap.close()
+
+
+@pytest.mark.parametrize("by", ["socket", "REST"])
+def test_who_says_all_the_time_that_they_type_is_told_of_sometimes(node: Node, ann: Rest, bob: Rest, by: str) -> None:
+    channel = new_channel(ann, new_team(ann, bob), bob)
+    anns, bobs = Socket.open(ann), Socket.open(bob)
+    told = {"channel_id": channel["id"], "parent_id": ""}
+    began = time.monotonic()
+    for _ in range(50):
+        if by == "socket":
+            anns.send("user_typing", told)
+        else:
+            ann.post(f"/users/{ann.id}/typing", told)
+    if by == "socket":
+        until(lambda: len(anns.replies) == 50, what="all replies")
+        assert {reply["status"] for reply in anns.replies.values()} == {"OK"}
+    took_s = time.monotonic() - began
+    ann.write(channel["id"], "written")
+    bobs.expect_post("written")
+    assert 0 < len(bobs.named("typing")) <= TYPING_BURST + took_s * 1000 / TYPING_EVERY_MS + 1
+    anns.close()
+    bobs.close()
 
 
 def test_a_client_that_still_sends_gets_its_close_code(node: Node, ann: Rest) -> None:

@@ -13,13 +13,16 @@ import uvloop
 from wsproto import ConnectionType, WSConnection
 from wsproto.events import Request
 
+from app import sessions
 from app.context import Context
 from app.events import Audience, Event, Message, SessionClosed
 from app.ports import Upgrade
 from db.ids import new_id
 from tests.ws.autobahn_cases import BINARY, CONTINUATION, PING, PONG, TEXT, frame
 from ws.client import LINGER_BYTES, Client
+from ws.entry import Entry
 from ws.server import MAX_BEHIND, READ_BYTES, TURN_S, WebSocketServer
+from ws.strangers import Strangers
 
 FLOODS = {
     "pings": frame(PING) * 10_000,
@@ -77,12 +80,7 @@ async def _flooded(kind: str, known: bool, turns: _Turns) -> bool:
     """Serve two that flood, for a while; whether both were cut off."""
     server, threads = _server(), []
     for _ in range(2):
-        with socket.create_server(("127.0.0.1", 0)) as listener:
-            theirs = socket.create_connection(listener.getsockname())
-            ours, _ = listener.accept()
-        request = WSConnection(ConnectionType.CLIENT).send(Request(host="test", target="/"))
-        await server.adopt(ours, Upgrade("", "", "", request, b""))
-        threads.append(threading.Thread(target=_flood, args=(theirs, FLOODS[kind])))
+        threads.append(threading.Thread(target=_flood, args=(await _connected(server), FLOODS[kind])))
     if known:
         for client in server.clients:
             client._connection.know(server.loop.time())
@@ -107,6 +105,59 @@ def test_a_flood_is_read_by_turns_and_cut_off(kind: str, known: bool, monkeypatc
     assert 0 < turns.most <= READ_BYTES, "more than one read in a turn"
     assert turns.longest_s < 0.1, "CPU of one turn"
     assert turns.total <= 2 * (LINGER_BYTES + 20 * READ_BYTES)
+
+
+async def _connected(server: WebSocketServer, session_id: str = "") -> socket.socket:
+    """The client's end of a socket whose upgrade is done."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        theirs = socket.create_connection(listener.getsockname())
+        ours, _ = listener.accept()
+    request = WSConnection(ConnectionType.CLIENT).send(Request(host="test", target="/"))
+    await server.adopt(ours, Upgrade("", session_id, "", request, b""))
+    return theirs
+
+
+def _is_open(theirs: socket.socket) -> bool:
+    theirs.setblocking(False)
+    try:
+        while theirs.recv(4096):
+            pass
+    except BlockingIOError:
+        return True
+    except OSError:
+        pass
+    return False
+
+
+async def test_of_too_many_strangers_the_oldest_is_closed_but_nobody_who_said_who_they_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def look_up(*_: object) -> None:
+        await asyncio.sleep(60)
+
+    monkeypatch.setattr(sessions, "authenticate", look_up)
+    monkeypatch.setattr(Entry, "begin", look_up)
+    server = _server()
+    server.strangers = Strangers(2)
+    by_header = await _connected(server, "session")
+    challenged = await _connected(server)
+    challenged.sendall(frame(TEXT, b'{"seq":1,"action":"authentication_challenge","data":{"token":"x"}}'))
+    await asyncio.sleep(0.05)
+    strangers = [await _connected(server) for _ in range(3)]
+    await asyncio.sleep(0.05)
+    assert [_is_open(one) for one in (by_header, challenged, *strangers)] == [True, True, False, True, True]
+    strangers[1].close()
+    await asyncio.sleep(0.05)
+    assert len(server.strangers) == 1, "who is gone is no stranger any more"
+    strangers.append(await _connected(server))
+    await asyncio.sleep(0.05)
+    assert [_is_open(one) for one in strangers[2:]] == [True, True]
+    for one in (by_header, challenged, *strangers):
+        one.close()
+    for task in list(server.tasks):
+        task.cancel()
+    await asyncio.sleep(0.05)
+    assert not server.clients
 
 
 def _event(name: str, seq: int) -> Event:

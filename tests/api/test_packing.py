@@ -4,6 +4,7 @@ import gzip
 import os
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import requests
@@ -101,7 +102,12 @@ async def test_nobody_waits_until_a_large_answer_is_packed(
     size: int, apart: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     where: list[threading.Thread] = []
-    monkeypatch.setattr("api.answers._pack", lambda _body: where.append(threading.current_thread()) or b"")
+
+    def pack(_body: bytes) -> bytes:
+        where.append(threading.current_thread())
+        return b""
+
+    monkeypatch.setattr("api.answers._pack", pack)
     scope = {"method": "GET", "headers": [(b"accept-encoding", b"gzip")]}
     start = {"status": 200, "headers": [(b"content-type", b"application/json")]}
     await Answers(Config).packed(scope, start, b"x" * size)  # type: ignore[arg-type]
@@ -161,7 +167,7 @@ def test_by_itself_a_connection_is_kept_for_longer_than_balancers_keep_theirs() 
     ("proxies", "proxy_s", "kept"), [("127.0.0.1", 1, False), ("127.0.0.1", 60, True), ("10.0.0.1", 60, False)]
 )
 def test_a_proxy_of_ours_keeps_its_connection_for_longer(proxies: str, proxy_s: int, kept: bool) -> None:
-    service = {"idle_timeout": 1, "proxy_idle_timeout": proxy_s, "trusted_proxies": [proxies]}
+    service: dict[str, Any] = {"idle_timeout": 1, "proxy_idle_timeout": proxy_s, "trusted_proxies": [proxies]}
     with Serving(**service) as serving, serving.connect() as sock:
         sock.settimeout(4)
         try:

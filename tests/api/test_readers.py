@@ -143,7 +143,7 @@ async def _just_too_much() -> tuple[int, int]:
             await asyncio.get_running_loop().sock_connect(sock, listener.getsockname())
             sock.send(get(f"size={size}"))
             await asyncio.sleep(0.03)
-            waiting = sum(one.transport.get_write_buffer_size() for one in server.server_state.connections)  # type: ignore[union-attr]
+            waiting = sum(one.transport.get_write_buffer_size() for one in server.server_state.connections)
             found = waiting, len(server.readers)
     server.stop(at_once=True)
     await task

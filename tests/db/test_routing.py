@@ -1,6 +1,5 @@
 """Which server serves a read: lag, fitness, weights, and that no read is older than its floor, whatever happens."""
 
-import asyncio
 import random
 
 import pytest
@@ -12,6 +11,7 @@ from db.pool import Database
 from db.routing import MAX_ERRORS, PROBE_STALE_NS, LagClock, Router
 from db.shards import LocalFloors, shard
 from tests.cluster.simdb import MASTER, REPLICAS, Servers, SimDriver, SimSettings
+from tests.rig import virtual
 from tests.rig.scale import for_each_seed, scale
 
 NOW = 10_000_000_000
@@ -215,4 +215,4 @@ def test_a_replica_that_began_anew_further_back_while_its_connection_was_waited_
         return await database.fetch_one("", ("a",), on=[a])
 
     monkeypatch.setattr(generation, "driver_of", lambda settings: settings.driver_of)
-    assert asyncio.run(read()) == ("a", 1)
+    assert virtual.run(read()) == ("a", 1)

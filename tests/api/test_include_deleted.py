@@ -36,7 +36,8 @@ def _lists(posts: dict[str, Any]) -> list[str]:
 
 @pytest.mark.parametrize("value", ["true", "1", "T"])
 def test_nobody_else_may_ask(ann: Rest, posts: dict[str, Any], value: str) -> None:
-    for path in [*_lists(posts), f"/posts/{posts['second']}?", f"/posts/{posts['first']}?"]:
+    single = [f"/posts/{posts[key]}{what}?" for key in ("first", "second", "gone") for what in ("", "/thread")]
+    for path in [*_lists(posts), *single]:
         refused(ann.call("GET", f"{path}&include_deleted={value}"), 403, "permissions")
     unread = f"/users/me/channels/{posts['channel']}/posts/unread?include_deleted={value}"
     refused(ann.call("GET", unread), 403, "permissions")
@@ -81,6 +82,24 @@ def test_threads_and_neighbours_are_of_the_same_kind(admin: Rest, posts: dict[st
     assert without["order"] == [posts["kept"]]
     assert posts["gone"] not in without["posts"]
     assert (without["next_post_id"], without["prev_post_id"]) == ("", posts["third"])
+
+
+def test_an_administrator_reads_a_thread_with_what_was_deleted_of_it(
+    admin: Rest, ann: Rest, posts: dict[str, Any]
+) -> None:
+    thread = f"/posts/{posts['first']}/thread"
+    everything = {posts["first"], posts["kept"], posts["gone"]}
+    assert set(admin.get(f"{thread}?include_deleted=true")["posts"]) == everything
+    assert set(admin.get(thread)["posts"]) == everything - {posts["gone"]}
+    assert set(admin.get(f"/posts/{posts['gone']}/thread?include_deleted=true")["posts"]) == everything
+    ann.call("DELETE", f"/posts/{posts['first']}").raise_for_status()
+    refused(admin.call("GET", thread), 404)
+    found = admin.get(f"{thread}?include_deleted=true")["posts"]
+    assert set(found) == everything
+    assert found[posts["gone"]]["message"] == "gone"
+    page = admin.get(f"/channels/{posts['channel']}/posts?per_page=1&page=1&include_deleted=true")
+    assert page["order"] == [posts["kept"]]
+    assert set(page["posts"]) == everything
 
 
 def test_a_copy_for_administrators_is_nobody_elses(admin: Rest, ann: Rest, posts: dict[str, Any]) -> None:

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from falcon.asgi import Request, Response
 
 from api import params
-from api.proxies import Proxies
+from api.proxies import Proxies, is_https
 from app import errors, sessions
 from app.config import Config
 from app.context import Context
@@ -101,7 +101,7 @@ class Authenticator:
 def set_cookies(ctx: Context, req: Request, resp: Response, session: Session, token: str) -> None:
     """The three cookies of a browser session."""
     max_age_s = (session.expires_at - session.create_at) // 1000
-    secure = Proxies(ctx.config).is_https(req)
+    secure = is_https(req.get_header("X-Forwarded-Proto") or "", req.remote_addr, Proxies(ctx.config).trusts)
     for name, value, http_only in (
         (COOKIE_TOKEN, token, True),
         (COOKIE_USER, session.user_id, False),

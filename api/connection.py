@@ -215,9 +215,8 @@ class Connection(HttpToolsProtocol):
         if not self._has_host and version == "1.1":
             raise Refused("host")
         upgrade = self.parser.should_upgrade()
-        self.expect_100_continue = (
-            self.expect_100_continue and version == "1.1"
-        )  # HTTP/1.0 has no 1xx (RFC 9110, 10.1.1)
+        if version == "1.0":
+            self.expect_100_continue = False  # it has no 1xx (RFC 9110, 10.1.1)
         self._fill_scope(version)
         self._is_upgrade = upgrade and self._should_upgrade()
         if self._is_forwarded:

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from falcon.asgi import Request
 
-from api.proxies import Trust
+from api.proxies import Trust, is_https
 from app import origins
 from app.config import Config
 
@@ -51,7 +51,7 @@ def headers_of(scope: Mapping[str, Any], config: Config, trust: Trust) -> Header
     host = b"".join(sent.get(b"host", [])).decode("latin-1")
     proto = b"".join(sent.get(_PROTO, [])).decode("latin-1")
     peer = scope["client"][0] if scope["client"] else ""
-    secure = trust.says_https(peer, proto)
+    secure = is_https(proto, peer, trust.trusts)
     allowed = len(given) == 1 and origins.allowed(origin, host, config, secure=secure)
     if service.cors_debug:
         log.info("a request of a page", extra={"origin": origin, "allowed": allowed, "preflight": preflight})

@@ -12,12 +12,8 @@ import re
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
-from typing import TYPE_CHECKING
 
 from app.config import Config
-
-if TYPE_CHECKING:
-    from falcon.asgi import Request
 
 log = logging.getLogger(__name__)
 
@@ -49,14 +45,6 @@ class Proxies:
         """Whether `address` is a proxy of ours."""
         peer = _parse(address)
         return peer is not None and self._is_ours(peer)
-
-    def is_https(self, req: "Request") -> bool:
-        """Whether the client's own connection is encrypted. Our own sockets never are."""
-        return self.says_https(req.remote_addr, req.get_header("X-Forwarded-Proto") or "")
-
-    def says_https(self, peer: str, forwarded_proto: str) -> bool:
-        """Whether a proxy of ours says so. forwarded_proto: the value of X-Forwarded-Proto, '' without one."""
-        return _is_https(forwarded_proto) and self.trusts(peer)
 
     def client(self, peer: str, said: Sequence[bytes]) -> str:
         """The network of the client: its IPv4 address, or the /64 of its IPv6 address; '' when there is none.
@@ -136,10 +124,6 @@ class Trust:
             self._renew()
         return self._client(peer, tuple(said))
 
-    def says_https(self, peer: str, forwarded_proto: str) -> bool:
-        """See `Proxies`."""
-        return _is_https(forwarded_proto) and self.trusts(peer)
-
     def is_forgotten(self, peer: str) -> bool:
         """Whether a peer that speaks like a proxy is likely to be one that nobody has named."""
         return not self.trusts(peer) and _is_near(peer)
@@ -158,8 +142,12 @@ class Trust:
             )
 
 
-def _is_https(forwarded_proto: str) -> bool:
-    return forwarded_proto.strip().lower() == "https"
+def is_https(forwarded_proto: str, peer: str, trusts: Callable[[str], bool]) -> bool:
+    """Whether the client's own connection is encrypted: a proxy of ours says so. Our own sockets never are.
+
+    forwarded_proto: the value of X-Forwarded-Proto, '' without one. trusts: of `Proxies` or `Trust`.
+    """
+    return forwarded_proto.strip().lower() == "https" and trusts(peer)
 
 
 def _parse(text: str) -> IPv4Address | IPv6Address | None:

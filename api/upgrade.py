@@ -14,7 +14,7 @@ from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qs
 
 from api import auth
-from api.proxies import Proxies
+from api.proxies import Trust, is_https
 from app import errors, origins, sessions
 from app.context import Context
 from app.errors import AppError
@@ -74,9 +74,10 @@ def refused() -> AppError:
 class Upgrader:
     """Starts upgrades and keeps their tasks."""
 
-    def __init__(self, ctx: Context, handover: Handover) -> None:
+    def __init__(self, ctx: Context, handover: Handover, trust: Trust) -> None:
         self._ctx = ctx
         self._handover = handover
+        self._trust = trust
         self._tasks: set[asyncio.Task[None]] = set()
 
     def start(self, transport: asyncio.Transport, request: Request, refuse: Callable[[AppError], None]) -> None:
@@ -131,9 +132,8 @@ class Upgrader:
         if origin is None:
             # Bots and drivers send none; a browser always does, and only a browser sends a cookie unasked.
             return found is None or found[1] is not auth.Source.COOKIE
-        config = self._ctx.config
-        secure = Proxies(config).says_https(peer, fields.get(b"x-forwarded-proto", ""))
-        return origins.allowed(origin, fields.get(b"host", ""), config, secure=secure)
+        secure = is_https(fields.get(b"x-forwarded-proto", ""), peer, self._trust.trusts)
+        return origins.allowed(origin, fields.get(b"host", ""), self._ctx.config, secure=secure)
 
 
 class _Waiting(asyncio.Protocol):

@@ -128,7 +128,7 @@ class ApiWorker(ServingWorker):
         peers = PeerSender([paths.handover(f"api{one}") for one in range(self.start.workers)])
         loads = PageLoads(page, index, self.start.workers)
         balance = Balance(index, loads, peers)
-        self.server = create_server(create_app(ctx), ctx, Upgrader(ctx, sockets), balance, trust, self.throttle)
+        self.server = create_server(create_app(ctx), ctx, Upgrader(ctx, sockets, trust), balance, trust, self.throttle)
         handed, listener = self.inherited
         receiver = Receiver(
             handed,

@@ -22,7 +22,7 @@ from tests.api.expect import refused
 from tests.plugins.resources import uses
 from tests.rig.node import Node
 from tests.rig.people import new_user
-from tests.rig.raw import Raw
+from tests.rig.raw import Raw, upgrade_request
 from tests.rig.wait import until
 
 SECOND = 1_000_000_000
@@ -398,14 +398,10 @@ def test_the_workers_of_a_node_share_the_limit(limited_node: Node) -> None:
 def test_an_upgrade_counts_and_is_refused_before_anything_else(limited_node: Node) -> None:
     who = new_id()
     _use_up(limited_node, who)
-    upgrade = (
-        "GET /api/v4/websocket HTTP/1.1\r\nHost: node\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-        f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nX-Who: {who}\r\n\r\n"
-    )
     statuses = []
     for _ in range(6):
         with Raw(limited_node.url) as raw:
-            raw.send(upgrade.encode())
+            raw.send(upgrade_request(f"X-Who: {who}"))
             reply = raw.read()
             statuses.append(reply.status)
             if reply.status == 429:
@@ -423,11 +419,7 @@ def test_an_upgrade_counts_and_is_refused_before_anything_else(limited_node: Nod
 def test_an_upgrade_within_the_limit_goes_on(limited_node: Node) -> None:
     ann = new_user(limited_node.url)
     with Raw(limited_node.url) as raw:
-        raw.send(
-            b"GET /api/v4/websocket HTTP/1.1\r\nHost: node\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-            b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
-            + f"Authorization: Bearer {ann.token}\r\nX-Who: {new_id()}\r\n\r\n".encode()
-        )
+        raw.send(upgrade_request(f"Authorization: Bearer {ann.token}", f"X-Who: {new_id()}"))
         assert raw.read().status == 101
     ann.close()
 

@@ -17,6 +17,15 @@ class Reply:
     body: bytes
 
 
+def upgrade_request(*headers: str, host: str = "node", path: str = "/api/v4/websocket") -> bytes:
+    """The head of an upgrade to a WebSocket, with these headers besides."""
+    head = [
+        f"GET {path} HTTP/1.1", f"Host: {host}", "Connection: Upgrade", "Upgrade: websocket",
+        "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", *headers,
+    ]  # fmt: skip
+    return "\r\n".join([*head, "", ""]).encode("latin-1")
+
+
 class Raw:
     """A connection that sends what it is told and reads the responses one by one."""
 

@@ -22,7 +22,7 @@ from tests.rig.kept import Kept
 from tests.rig.lateness import idle_s, within
 from tests.rig.node import Node
 from tests.rig.people import new_channel, new_team, new_user
-from tests.rig.raw import Raw, Reply
+from tests.rig.raw import Raw, Reply, upgrade_request
 from tests.rig.rest import PASSWORD, Rest
 from tests.rig.socket import Socket
 from tests.rig.wait import until
@@ -128,12 +128,8 @@ def test_a_cookie_from_elsewhere_is_refused(node: Node, ann: Rest, origin: str |
 
 def _raw_upgrade(node: Node, *headers: str, path: str = "/api/v4/websocket") -> Reply:
     """What an upgrade with these headers besides is answered."""
-    head = [
-        f"GET {path} HTTP/1.1", "Host: chat.example.com", "Connection: Upgrade", "Upgrade: websocket",
-        "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", *headers,
-    ]  # fmt: skip
     with Raw(node.url) as raw:
-        raw.send("\r\n".join([*head, "", ""]).encode("latin-1"))
+        raw.send(upgrade_request(*headers, host="chat.example.com", path=path))
         return raw.read()
 
 
@@ -261,14 +257,10 @@ def test_a_plain_get_is_no_upgrade(node: Node) -> None:
 def test_frames_that_follow_the_upgrade_in_the_same_packet_are_not_lost(node: Node, ann: Rest) -> None:
     payload = json.dumps({"seq": 1, "action": "authentication_challenge", "data": {"token": ann.token}}).encode()
     frame = bytes([0x81, 0x80 | len(payload)]) + bytes(4) + payload
-    head = (
-        "GET /api/v4/websocket HTTP/1.1\r\nHost: node\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-        "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-    )
     host, _, port = node.url.removeprefix("http://").rpartition(":")
     with socket.create_connection((host, int(port))) as connection:
         connection.settimeout(10)
-        connection.sendall(head.encode() + frame)
+        connection.sendall(upgrade_request() + frame)
         received = b""
         while b"seq_reply" not in received:
             received += connection.recv(65536)
@@ -437,14 +429,10 @@ def test_strangers_who_flood_are_closed_and_nobody_else_notices(node: Node, ann:
     good = Socket.open(ann)
 
     def flood() -> None:
-        head = (
-            "GET /api/v4/websocket HTTP/1.1\r\nHost: node\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-            "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
-        )
         for _ in range(5):
             began = time.monotonic()
             with Raw(node.url) as raw:
-                raw.send(head.encode())
+                raw.send(upgrade_request())
                 assert raw.read().status == 101
                 for _ in range(1000):
                     raw.send(FLOODS[kind])
@@ -519,14 +507,9 @@ def test_who_says_all_the_time_that_they_type_is_told_of_sometimes(node: Node, a
 
 
 def test_a_client_that_still_sends_gets_its_close_code(node: Node, ann: Rest) -> None:
-    upgrade = (
-        "GET /api/v4/websocket HTTP/1.1\r\nHost: node\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-        "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
-        f"Authorization: Bearer {ann.token}\r\n\r\n"
-    )
     binary = b"\x82\x84" + bytes(4) + b"0000"
     with Raw(node.url) as raw:
-        raw.send(upgrade.encode())
+        raw.send(upgrade_request(f"Authorization: Bearer {ann.token}"))
         assert raw.read().status == 101
         for _ in range(20):
             raw.send(binary * 100)
@@ -692,11 +675,7 @@ def test_a_client_that_does_not_read_is_closed_and_others_lose_nothing(own_node:
     stuck = socket.socket()
     stuck.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     stuck.connect((host, int(port)))
-    stuck.sendall(
-        f"GET /api/v4/websocket HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-        f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
-        f"Authorization: Bearer {slow.token}\r\n\r\n".encode()
-    )
+    stuck.sendall(upgrade_request(f"Authorization: Bearer {slow.token}"))
     assert stuck.recv(12) == b"HTTP/1.1 101"
     message = "x" * 15_000
     began = time.monotonic()

@@ -283,9 +283,19 @@ _HOSTILE = {
 
 @pytest.mark.parametrize("name", _HOSTILE)
 def test_the_time_grows_with_the_length_and_not_faster(name: str) -> None:
-    """A quarter of the text takes a quarter of the time, or the whole one takes less than a plain post's write."""
+    """A quarter of the text takes a quarter of the time, or the whole one takes less than a plain post's write.
+
+    Measured by turns until it is so: what runs beside it makes some turns slow, but not the best ones of either.
+    """
     whole = _HOSTILE[name]
-    assert _cpu_s(whole) < 0.005 or _steps(whole[: len(whole) // 4] + "@a") * 8 > _steps(whole)
+    quarter = whole[: len(whole) // 4] + "@a"
+    of_whole = of_quarter = float("inf")
+    for _ in range(40):
+        of_whole = min(of_whole, _cpu_s(whole))
+        of_quarter = min(of_quarter, _cpu_s(quarter))
+        if of_whole < 0.005 or of_whole < 8 * of_quarter:
+            return
+    raise AssertionError(f"{of_whole * 1000:.1f} ms for the whole, {of_quarter * 1000:.1f} ms for a quarter")
 
 
 def _steps(text: str) -> float:

@@ -46,13 +46,13 @@ async def test_an_unknown_user_takes_as_long_as_a_wrong_password() -> None:
     hasher = Hasher(memory_kib=32_768, passes=2)
     stored = await hasher.hash("secret")
     assert await hasher.verify(None, "secret") is None  # makes the hash that nobody has
-    seconds: list[float] = []
-    for one in (stored, None):
-        began = time.process_time()
-        for _ in range(3):
+    least = {stored: float("inf"), None: float("inf")}
+    for _ in range(10):  # by turns: what runs beside it makes some slow, but not the best ones of either
+        for one in (stored, None):
+            began = time.process_time()
             assert await hasher.verify(one, "wrong") is None
-        seconds.append(time.process_time() - began)
-    assert 0.5 < seconds[0] / seconds[1] < 2
+            least[one] = min(least[one], time.process_time() - began)
+    assert 0.5 < least[stored] / least[None] < 2
     hasher.close()
 
 

@@ -12,6 +12,7 @@ import requests
 
 from app.passwords import CHEAP_VARIABLE
 from tests.plugins.resources import uses
+from tests.rig.at_once import AtOnce
 from tests.rig.cluster import SECRET, Cluster
 from tests.rig.kept import Kept
 from tests.rig.lateness import within
@@ -55,34 +56,22 @@ def test_what_was_written_on_one_node_is_read_on_every_other_at_once(cluster: Cl
     here = [cluster.client(ann, place) for place in range(3)]
     for replica in servers.replicas:
         replica.delay_replay(2)
-    stale: list[tuple[str, int]] = []
-    missed = _missed(cluster)
-    excused = 0
+    at_once = AtOnce(cluster)
     try:
         for number in range(scale(150, 1700)):
-            before = len(stale)
             writer, reader = here[number % 3], here[(number + 1 + number // 3 % 2) % 3]
             post = writer.write(channel["id"], f"post {number}")
-            if reader.get(f"/posts/{post['id']}")["message"] != f"post {number}":
-                stale.append(("object", number))
-            if reader.get(f"/channels/{channel['id']}/posts?per_page=1")["order"] != [post["id"]]:
-                stale.append(("list", number))
-            if reader.get(f"/channels/{channel['id']}")["total_msg_count"] != number + 1:
-                stale.append(("count", number))
-            if len(stale) > before and (now := _missed(cluster)) > missed:
-                del stale[before:]  # this machine was so busy that a node did not acknowledge within WriteBarrierMs
-                missed, excused = now, excused + 1
+            at_once(
+                lambda: (
+                    reader.get(f"/posts/{post['id']}")["message"] == f"post {number}"  # noqa: B023
+                    and reader.get(f"/channels/{channel['id']}/posts?per_page=1")["order"] == [post["id"]]  # noqa: B023
+                    and reader.get(f"/channels/{channel['id']}")["total_msg_count"] == number + 1  # noqa: B023
+                ),
+                f"post {number}, its page and its channel's count",
+            )
     finally:
         for replica in servers.replicas:
             replica.delay_replay(0)
-    assert stale == []
-    assert excused <= scale(5, 17), "hardly a write waited for the other nodes"
-
-
-def _missed(cluster: Cluster) -> int:
-    """How often an answer did not wait any longer for the other nodes."""
-    workers = [one for node in cluster.nodes for one in node.ask("database")["workers"].values()]
-    return sum(one["write_barrier_misses"] for one in workers if "write_barrier_misses" in one)
 
 
 def _is_out(rest: Rest) -> bool:
@@ -90,6 +79,7 @@ def _is_out(rest: Rest) -> bool:
 
 
 def test_a_session_that_ends_on_one_node_has_ended_on_every_other(cluster: Cluster) -> None:
+    at_once = AtOnce(cluster)
     for number in range(scale(20, 500)):
         ann = new_user(cluster.nodes[number % 3].url)
         others = [cluster.client(ann, place) for place in range(3) if place != number % 3]
@@ -97,7 +87,7 @@ def test_a_session_that_ends_on_one_node_has_ended_on_every_other(cluster: Clust
         for one in others:
             one.get("/users/me")
         ann.post("/users/logout", {})
-        assert all(_is_out(one) for one in others)
+        at_once(lambda: all(_is_out(one) for one in others), f"session {number} has ended")  # noqa: B023
         assert socket.expect_closed(2.0) == Close.SESSION_ENDED
 
 
@@ -412,13 +402,13 @@ def test_wrong_passwords_are_counted_over_all_nodes(cluster: Cluster) -> None:
 def test_who_is_deactivated_is_offline_on_every_node_at_once(cluster: Cluster) -> None:
     admin, ann = cluster.admin, new_user(cluster.nodes[1].url)
     socket = Socket.open(ann)
-    elsewhere = [admin.at(node.url) for node in cluster.nodes]
-    until(lambda: elsewhere[2].get(f"/users/{ann.id}/status")["status"] == "online")
+    until(lambda: _statuses(cluster, ann, (2,)) == {"online"})
+    at_once = AtOnce(cluster)
     assert admin.call("PUT", f"/users/{ann.id}/active", {"active": False}).status_code == 200
-    assert {one.get(f"/users/{ann.id}/status")["status"] for one in elsewhere} == {"offline"}
+    at_once(lambda: _statuses(cluster, ann, (0, 1, 2)) == {"offline"}, "ann is offline")
     assert socket.expect_closed(2.0) == Close.SESSION_ENDED
     time.sleep(0.5)  # what is left to be said of the connection
-    assert {one.get(f"/users/{ann.id}/status")["status"] for one in elsewhere} == {"offline"}
+    assert _statuses(cluster, ann, (0, 1, 2)) == {"offline"}
 
 
 @pytest.mark.node

@@ -9,6 +9,7 @@ import pytest
 
 from tests.plugins.drivers import Driver, drivers
 from tests.rig import backends
+from tests.rig.at_once import AtOnce
 from tests.rig.cluster import Cluster
 from tests.rig.load import Load, assert_exactly_once
 from tests.rig.mariadb import MariaCluster
@@ -56,11 +57,15 @@ def test_what_is_posted_on_one_node_is_read_on_every_other_at_once(cluster: Clus
     ann = new_user(cluster.nodes[0].url)
     channel = new_channel(ann, new_team(ann))
     here = [cluster.client(ann, place) for place in range(3)]
+    at_once = AtOnce(cluster)
     for number in range(scale(60, 1500)):
         post = here[number % 3].write(channel["id"], f"post {number}")
         for place in range(3):
             assert here[place].get(f"/posts/{post['id']}")["message"] == f"post {number}"
-            assert here[place].get(f"/channels/{channel['id']}/posts?per_page=1")["order"] == [post["id"]]
+            at_once(
+                lambda: here[place].get(f"/channels/{channel['id']}/posts?per_page=1")["order"] == [post["id"]],  # noqa: B023
+                f"post {number} is the newest of its channel",
+            )
 
 
 def test_one_channel_has_one_order_whoever_writes(cluster: Cluster) -> None:

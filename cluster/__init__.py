@@ -1,6 +1,6 @@
 """What makes a node, and (later) nodes a cluster: processes, the bus, the command line (top layer).
 
-    mmnode ──> cli.py ──> supervisor.py ──spawn──> worker.py api 0..N-1, ws 0..M-1, relay.py, embedded.py (PostgreSQL)
+    mmnode ──> cli.py ──> supervisor.py ──forkserver.py──> worker.py api 0..N-1, ws 0..M-1, relay.py, embedded.py (PostgreSQL)
                               │  ▲ channel.py (a socket pair each)                  ▲
                               ▼  │                                                  │ bus.py over ipc
                           control.py <── mmnode status, config reload, drain     relay.py: events, presence
@@ -23,6 +23,7 @@ digest.py      whether nodes have the same configuration, said without saying wh
 embedded.py    the embedded PostgreSQL as a child
 envelope.py    envelope <-> msgpack
 floors.py      what must be seen by every read of the node, in shared memory
+forkserver.py  a process that has imported what workers need, and forks them
 handover.py    connected sockets from one worker to another
 intake.py      sans-I/O: what comes from a peer, in its order and whole
 interlink.py   this node's part in the cluster: registry, sockets, clock around mesh.py
@@ -50,11 +51,12 @@ roles.py       api and ws workers: what they build, serve and stop
 roster.py      sans-I/O: who belongs to the cluster, where, and with which key
 sequence.py    sans-I/O: numbered streams: deliver, duplicate, gap
 servers.py     which databases the node works with: reload, recycle, failover
-spawn.py       starting children that never outlive us
+spawn.py       starting programs that never outlive us
 stamps.py      what has changed, for the caches of the node, in shared memory
 start.py       what a worker is told at its start
 supervisor.py  one loop: spawn, watch, reap, reload, drain
 systemd.py     what a service manager wants to hear
+title.py       how this process is called in ps and top
 worker.py      a worker process: start, what the supervisor asks of it, end
 zap.py         who may connect to this node's sockets: CURVE and ZAP
 """

@@ -34,10 +34,10 @@ DEFAULT_CONFIG = Path("config.json")
 
 def main(arguments: Sequence[str]) -> int:
     """Run a command; the exit status."""
-    if arguments and arguments[0] == "worker":  # how the supervisor starts its children
-        from cluster import worker
+    if arguments and arguments[0] == "forkserver":  # how the supervisor starts its workers
+        from cluster import forkserver
 
-        return worker.main(arguments[1], int(arguments[2]), [int(one) for one in arguments[3:]])
+        return forkserver.main(int(arguments[1]), arguments[2])
     options = _parser().parse_args(arguments)
     handler = {
         None: _serve,

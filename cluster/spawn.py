@@ -1,14 +1,13 @@
 """Starting children that never outlive us.
 
-Spawned from the main thread, never forked after threads or sockets; PR_SET_PDEATHSIG kills a child when the supervisor
-dies, and the end of its channel tells it so as well.
+Never forked after threads or sockets (workers are forked by `forkserver.py`, which has neither); PR_SET_PDEATHSIG kills a
+child when the supervisor dies, and the end of its channel tells it so as well.
 """
 
 import ctypes
 import logging
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -50,15 +49,12 @@ def die_with_parent(parent: int, with_signal: int = signal.SIGKILL) -> None:
         os._exit(1)
 
 
-def start_worker(
-    role: str, index: int, end: socket.socket, inherited: Sequence[socket.socket]
-) -> subprocess.Popen[bytes]:
-    """Start `python -m mmnode worker ROLE INDEX`. `end` is its channel, `inherited` what it listens on."""
-    descriptors = [end.fileno(), *(one.fileno() for one in inherited)]
+def start_python(arguments: Sequence[str], descriptors: Sequence[int]) -> subprocess.Popen[bytes]:
+    """Start `python -m mmnode ARGUMENTS`, which inherits these descriptors."""
     # The configuration comes by the channel: no worker has its secrets in an environment that it hands on.
     environment = {name: value for name, value in os.environ.items() if not name.upper().startswith("MM_")}
     return subprocess.Popen(  # noqa: S603 (our own program)
-        [sys.executable, "-P", "-m", "mmnode", "worker", role, str(index), *map(str, descriptors)],
+        [sys.executable, "-P", "-m", "mmnode", *arguments],
         pass_fds=descriptors,
         stdin=subprocess.DEVNULL,
         start_new_session=True,  # Ctrl-C is the supervisor's to handle

@@ -24,6 +24,7 @@ from cluster import control, embedded, floors, handover, operations, page, paths
 from cluster.channel import Channel, Message
 from cluster.children import Child, State
 from cluster.embedded import Embedded
+from cluster.forkserver import Forked, ForkServer, Unanswered, reap_orphans
 from cluster.listen import open_listeners, url_of
 from cluster.operations import Operations
 from cluster.paths import Paths
@@ -63,7 +64,7 @@ class Place:
     role: str
     index: int
     inherited: list[socket.socket] = field(default_factory=list)
-    process: "subprocess.Popen[bytes] | None" = None
+    process: "subprocess.Popen[bytes] | Forked | None" = None
     channel: Channel | None = None
     reader: "asyncio.Task[None] | None" = None
     answers: dict[int, "asyncio.Future[Message]"] = field(default_factory=dict)
@@ -77,6 +78,7 @@ class Supervisor:
         self._config = config
         self._redactor = redactor
         self._places: list[Place] = []
+        self._forks = ForkServer(config.sql_settings.driver_name)
         self._embedded: Embedded | None = None
         self._operations: Operations
         self._started_at = time.monotonic()
@@ -101,6 +103,7 @@ class Supervisor:
             handle = self.handle_hup if number == signal.SIGHUP else self.handle_term
             loop.add_signal_handler(number, self._commands.put_nowait, handle)
         _raise_descriptor_limit()
+        self._forks.ready()  # it imports while we do the rest
         listeners = open_listeners(self._config.service_settings.listen_address, self._options.workers)
         self._url = url_of(listeners[0])
         lock = paths.lock(self._options.data_dir)
@@ -119,6 +122,7 @@ class Supervisor:
             await self._watch()
             await self._stop_all()
         finally:
+            self._forks.close()
             server.close()
             paths.clean_up(self._paths)
             os.close(lock)
@@ -160,6 +164,7 @@ class Supervisor:
             now = time.monotonic()
             late_s = now - last - _TICK_S
             last = now
+            reap_orphans(self._pids())
             for place in self._places:
                 if late_s > _LATE_S:
                     place.life.excuse(late_s)
@@ -196,11 +201,16 @@ class Supervisor:
             )
             place.life.spawned(now)
             return
+        if not self._forks.ready():
+            return
         ours, theirs = socket.socketpair()
         try:
-            place.process = spawn.start_worker(place.role, place.index, theirs, place.inherited)
-        finally:
-            theirs.close()
+            with theirs:
+                place.process = await self._forks.fork(place.role, place.index, theirs, place.inherited)
+        except Unanswered as error:
+            ours.close()
+            log.error("no worker was forked", extra={"worker": place.life.name, "reason": str(error)})
+            return
         place.life.spawned(now)
         place.channel = await Channel.open(ours)
         place.reader = asyncio.create_task(self._listen(place, place.channel))
@@ -235,6 +245,11 @@ class Supervisor:
                 waiter = place.answers.get(message.id)
                 if waiter is not None and not waiter.done():
                     waiter.set_result(message)
+
+    def _pids(self) -> set[int]:
+        """Of all that are watched."""
+        own = {place.process.pid for place in self._places if place.process is not None}
+        return own if self._forks.pid is None else own | {self._forks.pid}
 
     def _reap(self, place: Place, now: float) -> None:
         if place.process is None or place.process.poll() is None:
@@ -390,7 +405,7 @@ class Supervisor:
             await asyncio.sleep(0.01)
 
 
-async def _end(process: "subprocess.Popen[bytes]", number: signal.Signals = signal.SIGKILL) -> bool:
+async def _end(process: "subprocess.Popen[bytes] | Forked", number: signal.Signals = signal.SIGKILL) -> bool:
     """Signal a process and wait for its end; False when it does not come: it waits for a device that hangs."""
     process.send_signal(number)
     deadline = time.monotonic() + (_POSTGRES_QUIT_S if number == signal.SIGQUIT else _END_S)

@@ -817,6 +817,27 @@ MUTATIONS = (
         ("tests/cluster/test_logwriter.py",),
     ),
     Mutation(
+        "workers are the fork server's children, and nobody sees how they end",
+        "cluster/forkserver.py",
+        "        adopt_orphans()\n",
+        "",
+        ("tests/cluster/test_forkserver.py",),
+    ),
+    Mutation(
+        "a process with threads forks",
+        "cluster/forkserver.py",
+        'assert len(os.listdir("/proc/self/task")) == 1,',
+        "assert True,",
+        ("tests/cluster/test_forkserver.py",),
+    ),
+    Mutation(
+        "what a killed PostgreSQL leaves behind is not reaped",
+        "cluster/supervisor.py",
+        "            reap_orphans(self._pids())\n",
+        "",
+        ("tests/stories/test_kill.py",),
+    ),
+    Mutation(
         "a connection string that can be read in two ways is read in one",
         "db/drivers/postgres_dsn.py",
         'if "@" in rest:',

@@ -35,8 +35,8 @@ _PROGRAMS = {
     "pg_ctl": "postgres",
     "mysqld": "mariadb",
 }
-# `mmnode <one of these>` talks to a node and starts none. `mmnode worker` is started by nodes only.
-_COMMANDS = frozenset({"config", "status", "drain", "db", "cluster", "--version", "--help", "-h"})
+# `mmnode <one of these>` starts no node.
+_COMMANDS = frozenset({"config", "forkserver", "status", "drain", "db", "cluster", "--version", "--help", "-h"})
 # Programs that run what stands after their own options, and those that run a script.
 _WRAPPERS = frozenset(
     {"ip", "unshare", "setpriv", "env", "setsid", "timeout", "nice", "sudo", "nohup", "taskset", "exec"}

@@ -4,6 +4,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -48,6 +49,21 @@ def test_killing_each_kind_of_process_in_turn_under_load(own_node: Node) -> None
             print(f"{name} is back after {back_s:.2f} s, {len(load.acknowledged)} posts, {load.retries} retries")
             assert within(BACK_S.get(name, 2.0), since=killed_at, until=killed_at + back_s)
         load.expect_more(50)
+    assert_exactly_once(own_node.sql, load)
+
+
+def test_workers_are_started_anew_when_the_fork_server_has_died_too(own_node: Node) -> None:
+    assert own_node.process is not None
+    (server,) = [pid for pid in _children(own_node.process.pid) if _name(pid) == "fork server"]
+    with Load(writers(own_node.url, 2)) as load:
+        load.expect_more(20)
+        os.kill(server, signal.SIGKILL)
+        for name in ("api0", "postgres", "relay"):  # what PostgreSQL leaves behind is the supervisor's to reap
+            own_node.wait_replaced(name, own_node.kill(name))
+        own_node.wait_up()
+        load.expect_more(50)
+    until(lambda: all(_alive(pid) for pid in _children(own_node.process.pid)), 5, "no zombies")
+    assert "the fork server has ended" in own_node.log
     assert_exactly_once(own_node.sql, load)
 
 
@@ -99,6 +115,14 @@ def test_a_killed_process_costs_only_the_sockets_it_held(own_node: Node) -> None
     everybody_hears("after ws0")
     for one in sockets:
         one.close()
+
+
+def _children(pid: int) -> list[int]:
+    return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def _name(pid: int) -> str:
+    return Path(f"/proc/{pid}/comm").read_text().strip()
 
 
 def _alive(pid: int) -> bool:

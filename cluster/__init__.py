@@ -1,6 +1,6 @@
 """What makes a node, and (later) nodes a cluster: processes, the bus, the command line (top layer).
 
-    mmnode ──> cli.py ──> supervisor.py ──forkserver.py──> worker.py api 0..N-1, ws 0..M-1, relay.py, embedded.py (PostgreSQL)
+    mmnode ──> cli.py ──> supervisor.py ──forkserver.py──> worker.py api 0..N-1, ws 0..M-1, relay.py; embedded.py
                               │  ▲ channel.py (a socket pair each)                  ▲
                               ▼  │                                                  │ bus.py over ipc
                           control.py <── mmnode status, config reload, drain     relay.py: events, presence

@@ -6,9 +6,9 @@
 A worker begins in milliseconds, not after half a second of imports; all share the memory of what was imported; and a
 worker that is started anew has the code of the node that it belongs to, whatever an upgrade has put on the disk since.
 
-What is forked has no threads, no event loop, no sockets but its own: the fork server does nothing else, and refuses when
-it finds a thread. Its children are orphans at once, so that they become the supervisor's (PR_SET_CHILD_SUBREAPER): they
-live on when the fork server dies, and the next one is started when it is needed.
+What is forked has no threads, no event loop, no sockets but its own: the fork server does nothing else, and refuses
+when it finds a thread. Its children are orphans at once, so that they become the supervisor's (PR_SET_CHILD_SUBREAPER):
+they live on when the fork server dies, and the next one is started when it is needed.
 """
 
 import asyncio

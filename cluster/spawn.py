@@ -1,7 +1,7 @@
 """Starting children that never outlive us.
 
-Never forked after threads or sockets (workers are forked by `forkserver.py`, which has neither); PR_SET_PDEATHSIG kills a
-child when the supervisor dies, and the end of its channel tells it so as well.
+Never forked after threads or sockets (workers are forked by `forkserver.py`, which has neither); PR_SET_PDEATHSIG kills
+a child when the supervisor dies, and the end of its channel tells it so as well.
 """
 
 import ctypes

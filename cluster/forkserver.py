@@ -199,16 +199,17 @@ def _fork_orphan(supervisor: int) -> int:
     reading, writing = os.pipe()
     between = os.fork()
     if between == 0:
+        parent = os.getpid()
         child = os.fork()
         if child:
             os.write(writing, str(child).encode())
             os._exit(0)
         os.close(reading)
         os.close(writing)
-        while os.getppid() != supervisor:  # until the one between has ended, or the supervisor has
-            if os.getppid() == 1 != supervisor:
-                os._exit(1)
+        while os.getppid() == parent:
             time.sleep(0.0005)
+        if os.getppid() != supervisor:  # it has ended meanwhile, and its own parent has us now
+            os._exit(1)
         return 0
     os.close(writing)
     with open(reading, "rb") as pipe:

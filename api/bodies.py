@@ -78,7 +78,7 @@ class Typing(msgspec.Struct, kw_only=True):
 
 async def read(req: Request, ctx: Context, wanted: type[T], name: str) -> T:
     """The body as a `wanted`. Raises 413, or 400 naming `name` for anything that is not one."""
-    raw = await _read(req, ctx.config.service_settings.maximum_payload_size_bytes)
+    raw = await whole(req, ctx)
     try:
         str(raw, "utf-8")  # all of it: msgspec looks at nothing that it does not decode
         if b"null" in raw and issubclass(get_origin(wanted) or wanted, msgspec.Struct):
@@ -112,6 +112,14 @@ def _texts(value: object) -> Iterator[str]:
         yield from (text for one in value for text in _texts(one))
     elif isinstance(value, msgspec.Struct):
         yield from (text for one in msgspec.structs.astuple(value) for text in _texts(one))
+
+
+async def whole(req: Request, ctx: Context) -> bytes:
+    """The body, once it is here: it is read once. Raises 413."""
+    if not hasattr(req.context, "body"):
+        req.context.body = await _read(req, ctx.config.service_settings.maximum_payload_size_bytes)
+    body: bytes = req.context.body
+    return body
 
 
 async def _read(req: Request, limit: int) -> bytes:

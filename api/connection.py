@@ -72,7 +72,7 @@ class Connection(HttpToolsProtocol):
         self.in_body = False
         self.body_left: int | None = None
         """How much of a body is to come; None: unknown, or there is none."""
-        self._header_bytes = 0
+        self._header_bytes = self._header_count = 0
         self._length = b""
         self._has_host = self._has_body = self._is_upgrade = self._came_ahead = self._is_forwarded = False
         self._discarding_since: float | None = None
@@ -169,7 +169,7 @@ class Connection(HttpToolsProtocol):
         self.in_head = True
         self.in_body = False
         self.since = self.loop.time()
-        self._header_bytes = 0
+        self._header_bytes = self._header_count = 0
         self._length = b""
         self._has_host = self._has_body = self._is_upgrade = self._is_forwarded = False
         self._came_ahead, self.intake.ahead = self.intake.ahead, False
@@ -180,12 +180,14 @@ class Connection(HttpToolsProtocol):
         super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """A header."""
+        """A header. A field of a trailer says nothing here: no proxy has looked at it (RFC 9110, 6.5)."""
         self._count(len(name) + len(value))
-        lower = name.lower()
-        self.headers.append((lower, value))
-        if len(self.headers) > MAX_HEADERS:
+        self._header_count += 1
+        if self._header_count > MAX_HEADERS:
             raise Refused("headers")
+        lower = name.lower()
+        if not self.in_body:
+            self.headers.append((lower, value))
         if lower == b"expect" and value.lower() == b"100-continue":
             self.expect_100_continue = True
         if lower == b"host":

@@ -11,7 +11,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCy
 from api.answers import Answers
 
 if TYPE_CHECKING:
-    from uvicorn._types import ASGISendEvent, HTTPResponseStartEvent
+    from uvicorn._types import ASGIReceiveEvent, ASGISendEvent, HTTPResponseStartEvent
 
 _BODILESS = frozenset({204, 304})
 
@@ -23,6 +23,20 @@ class Cycle(RequestResponseCycle):
         super().__init__(**kwargs)
         self._answers = answers
         self._start: HTTPResponseStartEvent | None = None
+        self._is_asked_for = False
+        """The application has the first event."""
+
+    async def receive(self) -> "ASGIReceiveEvent":
+        """ASGI's receive. The first event waits for no body, and tells no client to send one.
+
+        Falcon asks for it before it looks at the head. So what the head alone condemns (no session, no such path, too
+        large) is refused by the head alone.
+        """
+        if not self._is_asked_for:
+            self._is_asked_for = True
+            if self.more_body and not self.body and not self.disconnected:
+                return {"type": "http.request", "body": b"", "more_body": True}
+        return await super().receive()
 
     async def send(self, message: "ASGISendEvent") -> None:
         """ASGI's send."""

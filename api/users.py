@@ -35,6 +35,7 @@ class Users:
 
     async def on_post_login(self, req: Request, resp: Response) -> None:
         """POST /users/login: the user, header Token, and cookies for those who ask by X-Requested-With."""
+        await self._auth.optional(req)  # no foreign page makes somebody who is logged in somebody else
         body = await bodies.read(req, self._ctx, bodies.Login, "login")
         if len(body.device_id) > 512:
             raise errors.invalid_body("device_id")

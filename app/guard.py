@@ -84,8 +84,11 @@ class Guard:
 
     def counting(self, states: Mapping[Key, State], now_ms: int) -> list[Key]:
         """Which of the rows count for an attempt."""
-        known = [key for key, state in states.items() if state.good_at and now_ms < state.good_at + KNOWN_MS]
-        return known or list(states)
+        return self.known(states, now_ms) or list(states)
+
+    def known(self, states: Mapping[Key, State], now_ms: int) -> list[Key]:
+        """The row of the account and the source, if the account has logged in from there lately."""
+        return [key for key, state in states.items() if state.good_at and now_ms < state.good_at + KNOWN_MS]
 
     def delay_ms(self, states: Mapping[Key, State], now_ms: int) -> int:
         """How long this attempt must wait; 0: its password may be looked at."""

@@ -54,7 +54,7 @@ async def _log_in(
     rows = keys(account, origin.source)
     now_ms, states = _states(await attempts.find(ctx.db, rows))
     _refuse_early(guard.delay_ms(states, now_ms))
-    async with ctx.hasher.turn(origin.source) as verify:
+    async with ctx.hasher.turn(origin.source, known=bool(guard.known(states, now_ms))) as verify:
         charged = await _charge(ctx, guard, account, origin, rows)
         stored = await verify(user.password if user is not None else None, password)
     if user is None or stored is None:

@@ -2,7 +2,8 @@
 
 Parameters are OWASP's: 19 MiB, two passes, one lane (security S5.1). The queue is bounded: beyond it a login is told to
 come back, so that a flood of logins never takes the machine from messages. It is fair to sources (`app/turns.py`), so
-that a flood never keeps other people out.
+that a flood never keeps other people out. Who comes from where their account logged in lately waits in a queue of their
+own, which has every other turn: a flood from more sources than there are places would fill the only one.
 """
 
 import asyncio
@@ -47,7 +48,10 @@ class Hasher:
     ) -> None:
         self._hasher = PasswordHasher(time_cost=passes, memory_cost=memory_kib, parallelism=1)
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="passwords")
-        self._queue = FairQueue["asyncio.Future[None]"](max_waiting - _AT_ONCE, max_per_source)
+        self._others, self._known = (
+            FairQueue["asyncio.Future[None]"](max_waiting - _AT_ONCE, max_per_source) for _ in range(2)
+        )
+        self._turn_of = [self._others, self._known]
         self._turns = min(_AT_ONCE, max_waiting)
         self._rehash = rehash
         self._nobody: str | None = None
@@ -68,26 +72,27 @@ class Hasher:
     @property
     def waiting(self) -> int:
         """See the class."""
-        return self._busy + len(self._queue)
+        return self._busy + len(self._others) + len(self._known)
 
     @contextlib.asynccontextmanager
-    async def turn(self, source: str) -> AsyncIterator[Verify]:
+    async def turn(self, source: str, *, known: bool = False) -> AsyncIterator[Verify]:
         """A block in which a password may be looked at, by what it is given: as `verify`.
 
-        source: who asks, '' for nobody known. Raises AppError 429 when too many wait: nothing was looked at.
+        source: who asks, '' for nobody known. known: from there the account logged in lately. Raises AppError 429 when
+        too many wait: nothing was looked at.
         """
         if self._busy < self._turns:
             self._busy += 1
         else:
-            await self._wait(source)
+            await self._wait(self._known if known else self._others, source)
         try:
             yield self._look
         finally:
             self._pass_on()
 
-    async def _wait(self, source: str) -> None:
+    async def _wait(self, queue: FairQueue["asyncio.Future[None]"], source: str) -> None:
         place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        placed = self._queue.put(source, place)
+        placed = queue.put(source, place)
         if placed.displaced is not None:
             placed.displaced.set_exception(_too_many())
         if not placed.taken:
@@ -95,18 +100,22 @@ class Hasher:
         try:
             await place
         except asyncio.CancelledError:
-            given = not self._queue.remove(source, place) and not place.cancelled() and place.exception() is None
+            given = not queue.remove(source, place) and not place.cancelled() and place.exception() is None
             if given:
                 self._pass_on()
             raise
 
     def _pass_on(self) -> None:
         """A turn is over, or came to somebody who has gone."""
-        while (following := self._queue.take()) is not None:
+        while (following := self._next()) is not None:
             if not following.done():
                 following.set_result(None)
                 return
         self._busy -= 1
+
+    def _next(self) -> "asyncio.Future[None] | None":
+        self._turn_of.reverse()
+        return self._turn_of[0].take() or self._turn_of[1].take()
 
     async def hash(self, password: str, source: str = "") -> str:
         """The encoded hash of a new password. Raises AppError 429 when too many wait."""

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from app import events
 from app.context import Context
-from db import clock, limits, statuses
+from db import clock, limits, locks, statuses, users
 from db.entities import Status
 from db.ids import UserId
 
@@ -30,11 +30,20 @@ async def find_present(ctx: Context) -> list[Status]:
 
 
 async def set_own(ctx: Context, user_id: UserId, status: str, *, manual: bool) -> None:
-    """Take over what the user chose. "online" means: automatic again, so that nobody stays online for ever."""
+    """Take over what the user chose. "online" means: automatic again, so that nobody stays online for ever.
+
+    Who is deactivated, be it meanwhile, is offline and stays so.
+    """
     manual = manual and status != "online"
     if status == "online":
         ctx.bus.publish(events.active(user_id))
-    if await statuses.set_by_user(ctx.db, user_id, status, await clock.now_ms(ctx.db), manual=manual):
+    async with ctx.db.transaction() as tx:
+        await locks.accounts(tx, [user_id])
+        user = await users.find(tx, user_id)
+        if user is None or user.delete_at:
+            return
+        changed = await statuses.set_by_user(tx, user_id, status, await clock.now_ms(tx), manual=manual)
+    if changed:
         ctx.bus.publish(events.status_change(user_id, status))
 
 

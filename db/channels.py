@@ -333,8 +333,10 @@ async def view(db: Queryable, user_id: UserId, channel_ids: Sequence[ChannelId])
     rows = await db.write(
         """
         WITH viewed AS (
-            UPDATE channel_members m SET viewed_seq = greatest(m.viewed_seq, h.seq), msg_count = h.total_msg_count,
-                msg_count_root = h.total_msg_count_root, last_viewed_at = greatest(m.last_viewed_at, h.last_post_at)
+            UPDATE channel_members m SET viewed_seq = greatest(m.viewed_seq, h.seq),
+                msg_count = greatest(m.msg_count, h.total_msg_count),
+                msg_count_root = greatest(m.msg_count_root, h.total_msg_count_root),
+                last_viewed_at = greatest(m.last_viewed_at, h.last_post_at)
             FROM channel_heads h
             WHERE h.channel_id = m.channel_id AND m.user_id = %s AND m.channel_id = ANY(%s)
             RETURNING m.channel_id, m.viewed_seq, m.last_viewed_at

@@ -171,6 +171,8 @@ class Client(asyncio.BufferedProtocol):
 
     def _detach(self) -> None:
         """The socket is gone: keep what a client that comes back goes on with, unless it has no business here."""
+        if self.session_id and not self.connection_id:
+            self._server.hub.leave(self)  # it never got so far
         if not self.session_id or not self.attached:
             return
         self.attached = False

@@ -95,6 +95,8 @@ class Entry:
     async def _resume(self, session_id: SessionId, user_id: str, wanted: Wanted) -> bool:
         """Go on as the connection that is here, if that is possible; True as well when the socket is over."""
         client, server = self._client, self._server
+        client.session_id, client.user_id = session_id, user_id
+        server.hub.watch_session(client)  # before it is looked at: its end may be told meanwhile
         try:
             actor = await sessions.recheck(server.ctx, session_id)
         except (AppError, DatabaseError):
@@ -108,7 +110,6 @@ class Entry:
         if not old.surrender(user_id, session_id, wanted.seq, actor):
             return False
         first = not server.hub.attached(user_id)
-        client.session_id, client.user_id = session_id, user_id
         client.admit(old.connection_id, actor)
         client.go_on(old.stream)
         server.hub.replace(old, client)

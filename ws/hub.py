@@ -125,7 +125,9 @@ class Hub:
 
     def watch_session(self, client: Client) -> None:
         """Close this client when its session ends, from now on. `leave` undoes it."""
-        self._by_session.setdefault(client.session_id, []).append(client)
+        watching = self._by_session.setdefault(client.session_id, [])
+        if client not in watching:
+            watching.append(client)
 
     def of_session(self, session_id: str) -> list[Client]:
         """The clients of a session."""

@@ -15,6 +15,7 @@ from tests.api.expect import refused
 from tests.plugins.resources import uses
 from tests.rig.node import Node
 from tests.rig.raw import Raw
+from tests.rig.rest import Rest
 
 PING = b"GET /api/v4/system/ping HTTP/1.1\r\nHost: node\r\n"
 UPGRADE = (
@@ -327,11 +328,42 @@ def test_a_client_that_asks_in_time_is_kept(own_node: Node) -> None:
             assert raw.read().status == 200
 
 
-@pytest.mark.parametrize(("version", "first"), [("1.0", 401), ("1.1", 100)])
+@pytest.mark.parametrize(("version", "first"), [("1.0", 400), ("1.1", 100)])
 def test_only_http_1_1_is_told_to_go_on(node: Node, version: str, first: int) -> None:
-    head = f"POST /api/v4/posts HTTP/{version}\r\nHost: node\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n"
+    head = f"POST /api/v4/users/login HTTP/{version}\r\nHost: node\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n"
     with Raw(node.url) as raw:
         raw.send(head.encode())
-        if first == 401:
+        if first == 400:
             raw.send(b"{}")
         assert raw.read().status == first
+
+
+BY_THE_HEAD = {
+    "too large": ("/api/v4/users/login", 5_000_000, 413, "api.context.request_body_too_large.app_error"),
+    "larger than is ever read": ("/api/v4/users/login", 1 << 40, 413, "api.context.request_body_too_large.app_error"),
+    "nobody's": ("/api/v4/posts", 2, 401, "api.context.session_expired.app_error"),
+    "to nowhere": ("/api/v4/nowhere", 2, 404, "api.context.404.app_error"),
+}
+
+
+@pytest.mark.parametrize("expect", ["", "Expect: 100-continue\r\n"], ids=["sent", "expecting"])
+@pytest.mark.parametrize("name", BY_THE_HEAD)
+def test_what_its_head_alone_condemns_is_refused_by_its_head_alone(node: Node, name: str, expect: str) -> None:
+    """No 100 before it, and no byte of the body has to come."""
+    path, size, status, error = BY_THE_HEAD[name]
+    with Raw(node.url) as raw:
+        raw.send(f"POST {path} HTTP/1.1\r\nHost: node\r\n{expect}Content-Length: {size}\r\n\r\n".encode())
+        refused(raw.read(), status, error)
+        if expect or status == 413:
+            assert raw.rest() == b""  # whether the body comes after all, nobody knows
+        else:
+            raw.send(b"x" * size + _ping(b""))
+            assert raw.read().status == 200
+
+
+@pytest.mark.parametrize("field", ["Authorization: Bearer {}", "Cookie: MMAUTHTOKEN={}"])
+def test_a_trailer_is_no_head(node: Node, ann: Rest, field: str) -> None:
+    """A proxy that replaces, or takes away, what clients say of themselves looks at the head alone."""
+    with Raw(node.url) as raw:
+        raw.send(_post(CHUNKED, b"0\r\n" + field.format(ann.token).encode() + b"\r\n\r\n").replace(b"/login", b"/ids"))
+        refused(raw.read(), 401, "session")

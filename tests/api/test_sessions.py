@@ -1,6 +1,8 @@
 """Log in, log out, cookies, CSRF, where a token may stand, locked accounts."""
 
+import json
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http.cookies import Morsel, SimpleCookie
@@ -12,12 +14,14 @@ import requests
 from app.passwords import CHEAP_VARIABLE
 from db.ids import is_id, new_id, token_hash
 from tests.api.conftest import Add, Configure
-from tests.api.expect import refused
+from tests.api.expect import NOBODYS_ID, refused
+from tests.api.operations import EVERY, send
 from tests.plugins.drivers import drivers
 from tests.plugins.resources import uses
 from tests.rig.backends import Backend
 from tests.rig.node import Node
 from tests.rig.people import new_channel, new_team, new_user, sign_up
+from tests.rig.raw import Raw
 from tests.rig.rest import PASSWORD, Rest, unique
 from tests.rig.socket import Socket
 from tests.rig.wait import until
@@ -333,13 +337,32 @@ def test_a_token_in_a_header_needs_no_csrf_token(ann: Rest) -> None:
     assert ann.post("/users/ids", [ann.id])
 
 
-@pytest.mark.parametrize(("method", "path"), [("POST", "/users/logout"), ("POST", "/users")])
-def test_a_cookie_without_its_csrf_token_is_refused_where_no_session_is_needed_too(
-    browser: Rest, method: str, path: str
-) -> None:
-    """Else a foreign page could log its visitors out."""
-    refused(browser.call(method, path, {}), 401, "session")
+def test_a_cookie_without_its_csrf_token_writes_nothing_anywhere(browser: Rest) -> None:
+    """Also where no session is needed: else a foreign page could log its visitors out, or in as somebody else."""
+    writes = [one for one in EVERY if one.method not in ("GET", "HEAD")]
+    for operation in writes:
+        refused(send(browser, operation, dict.fromkeys(operation.parameters, NOBODYS_ID), json={}), 401, "session")
+    assert len(writes) > 30
     assert browser.get("/users/me")["id"] == browser.id
+
+
+@pytest.mark.parametrize("ends", ["the session", "the role"])
+def test_who_asks_is_asked_again_when_the_body_took_its_time(node: Node, admin: Rest, ends: str) -> None:
+    """Else whoever has a token could begin requests, and go on to write for minutes after it was taken from them."""
+    second = new_user(node.url)
+    assert admin.call("PUT", f"/users/{second.id}/roles", {"roles": "system_admin system_user"}).ok
+    body = json.dumps({"roles": "system_user"}).encode()
+    head = f"PUT /api/v4/users/{second.id}/roles HTTP/1.1\r\nHost: node\r\nAuthorization: Bearer {second.token}\r\n"
+    with Raw(node.url) as raw:
+        raw.send(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body[:1])
+        time.sleep(0.7)
+        if ends == "the session":
+            assert admin.call("POST", f"/users/{second.id}/sessions/revoke/all").ok
+        else:
+            assert admin.call("PUT", f"/users/{second.id}/roles", {"roles": "system_user"}).ok
+        raw.send(body[1:])
+        status, error = (401, "session") if ends == "the session" else (403, "permissions")
+        refused(raw.read(), status, error)
 
 
 # Where a token may stand

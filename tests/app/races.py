@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from app import channels, edits, leaving, posts, reactions, teams
+from app import channels, edits, leaving, posts, reactions, statuses, teams
 from app.channels import NewChannel
 from app.config import Config, TeamSettings
 from app.context import Context
@@ -337,6 +337,9 @@ WRITES: dict[str, Write] = {
         lambda w: teams.join(w.ctx, w.team, w.people["dan"], requestor=w.people["dan"]),
         _INTO_TEAM,
     ),
+    "choose a status": Write(
+        "statuses.set_own", "ann", "ann", lambda w: statuses.set_own(w.ctx, w.id("ann"), "dnd", manual=True), {}
+    ),
     "leave the channel": Write(
         "leaving.leave_channel",
         "bob",
@@ -449,6 +452,9 @@ INVARIANTS = {
     "no team has more channels than it may": f"""
         SELECT team_id FROM channels WHERE delete_at = 0 AND team_id <> '' GROUP BY team_id
         HAVING count(*) > {MOST_CHANNELS}
+    """,
+    "who is deactivated is offline": """
+        SELECT s.user_id FROM statuses s JOIN users u ON u.id = s.user_id WHERE u.delete_at <> 0 AND s.status <> 'offline'
     """,
     "nobody is mentioned in what is deleted": """
         SELECT x.user_id FROM post_mentions x JOIN posts p ON p.channel_id = x.channel_id AND p.seq = x.seq

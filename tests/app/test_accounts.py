@@ -12,7 +12,7 @@ from app import logins, users
 from app.config import Config, TeamSettings
 from app.context import Context
 from app.errors import AppError
-from app.origin import NOWHERE
+from app.origin import NOWHERE, Origin
 from app.passwords import Hasher, Verify
 from app.permissions import Actor
 from db import locks, sessions
@@ -52,8 +52,8 @@ async def test_who_is_deactivated_while_their_password_is_looked_at_gets_no_sess
         turn = ctx.hasher.turn
 
         @contextlib.asynccontextmanager
-        async def slow(source: str) -> AsyncIterator[Verify]:
-            async with turn(source) as verify:
+        async def slow(source: str, *, known: bool) -> AsyncIterator[Verify]:
+            async with turn(source, known=known) as verify:
                 yield verify
                 await users_db.set_delete_at(database, ann.id, 5, 5)
 
@@ -62,6 +62,23 @@ async def test_who_is_deactivated_while_their_password_is_looked_at_gets_no_sess
             await logins.log_in(ctx, PASSWORD, "", NOWHERE, user_id=ann.id, login_id="")
         assert refused.value.id == "api.user.login.inactive.app_error"
         assert await sessions.find_of_user(database, ann.id) == []
+
+
+async def test_who_comes_from_where_they_logged_in_lately_is_known_in_the_queue(database: Database) -> None:
+    async with _context(database) as ctx:
+        ann = await _insert(ctx, "ann")
+        turn, asked = ctx.hasher.turn, []
+
+        @contextlib.asynccontextmanager
+        async def heard(source: str, *, known: bool) -> AsyncIterator[Verify]:
+            asked.append((source, known))
+            async with turn(source, known=known) as verify:
+                yield verify
+
+        ctx.hasher.turn = cast(Any, heard)  # type: ignore[method-assign]
+        for source in ("home", "home", "elsewhere"):
+            await logins.log_in(ctx, PASSWORD, "", Origin(source, source, ""), user_id=ann.id, login_id="")
+        assert asked == [("home", False), ("home", True), ("elsewhere", False)]
 
 
 async def test_of_two_first_sign_ups_at_a_closed_server_one_is_refused(database: Database) -> None:

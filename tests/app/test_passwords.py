@@ -1,7 +1,10 @@
 """Passwords: argon2id, the same time for unknown users, a bounded queue."""
 
 import asyncio
+import contextlib
+import itertools
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +72,37 @@ async def test_a_flood_from_one_source_keeps_nobody_else_waiting() -> None:
     assert sum(isinstance(one, str) for one in await flood) <= 10
     assert hasher.waiting == 0
     hasher.close()
+
+
+async def test_a_flood_from_more_sources_than_there_are_places_keeps_known_people_out_no_more_than_one() -> None:
+    """Nor do many who are known, or say so by the accounts that they have, keep out everybody else."""
+    for known in (True, False):
+        hasher = _cheap()
+        sources = itertools.count()
+        turns: list[str] = []
+
+        async def log_in(source: str, *, known: bool, hasher: Hasher = hasher, turns: list[str] = turns) -> None:
+            async with hasher.turn(source, known=known) as verify:
+                await verify(None, "secret")
+                turns.append(source)
+
+        async def flood(*, known: bool, log_in: Any = log_in, sources: Iterator[int] = sources) -> None:
+            while True:
+                with contextlib.suppress(AppError):
+                    await log_in(f"flood {next(sources)}", known=known)
+                await asyncio.sleep(0)
+
+        flooding = [asyncio.create_task(flood(known=not known)) for _ in range(200)]
+        await asyncio.sleep(0.1)
+        for _ in range(5):
+            before = len(turns)
+            await log_in("home", known=known)
+            assert len(turns) - before <= 5
+        for task in flooding:
+            task.cancel()
+        await asyncio.gather(*flooding, return_exceptions=True)
+        assert hasher.waiting == 0
+        hasher.close()
 
 
 async def test_who_loses_their_place_to_another_source_is_told_to_come_back() -> None:

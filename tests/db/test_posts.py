@@ -16,6 +16,7 @@ from db.ids import ChannelId, PostId, TeamId, UserId, new_id
 from db.pool import Database
 from db.posts import NewPost, Written
 from db.settings import PoolSettings
+from tests.app import races
 from tests.db import rooms
 from tests.plugins.drivers import drivers
 
@@ -176,6 +177,25 @@ async def test_the_author_has_read_their_own_post_and_others_have_not(database: 
     assert bob is not None
     assert (bob.msg_count, bob.mention_count) == (1, 0)
     assert await database.fetch("SELECT 1 FROM post_mentions") == []
+
+
+async def test_who_reads_on_two_devices_at_once_has_read_what_either_has(
+    database: Database, writer: PostWriter
+) -> None:
+    """A view waits for the row that another one, or a post of its own author, is about to change: it takes nothing back."""
+    channel_id = await _channel(database, ANN, BOB)
+    await writer.write(_post(channel_id))
+    async with database.transaction() as tx:
+        await tx.execute("UPDATE channel_members SET roles = 'x' WHERE user_id = %s", (BOB,))
+        earlier = asyncio.create_task(channels.view(database, BOB, [channel_id]))
+        assert await races.until_it_waits(database, earlier)
+        await writer.write(_post(channel_id))  # committed after the earlier view has looked
+        await channels.view(tx, BOB, [channel_id])
+    await earlier
+    head, bob = await _head(database, channel_id), await channels.find_member(database, channel_id, BOB)
+    assert bob is not None
+    assert (bob.viewed_seq, bob.msg_count, bob.msg_count_root) == (head.seq, 2, 2)
+    assert bob.last_viewed_at == head.last_post_at
 
 
 async def test_replies_count_at_their_root(database: Database, writer: PostWriter) -> None:

@@ -6,7 +6,8 @@ split at everything but letters, digits and `:.-_@`; punctuation at both ends of
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from app import markdown
 
@@ -32,15 +33,12 @@ _SENTENCE = re.compile(r"[.:-]")
 
 
 # What most messages have, in lower case: a name with nothing of a word before it, or the end of an address of mail.
-_QUICK = re.compile(
-    r"@(?:(?<![\w:.@-]@)([a-z][a-z0-9._-]*+)[:._-]*+(?![\w@])|(?<=[a-z0-9]@)[a-z0-9_:.-]*+(?![\w@]))"
-)
+_QUICK = re.compile(r"@(?:(?<![\w:.@-]@)([a-z][a-z0-9._-]*+)[:._-]*+(?![\w@])|(?<=[a-z0-9]@)[a-z0-9_:.-]*+(?![\w@]))")
 _GROWS = "\u0130"
 """The one letter that is no letter alone in lower case."""
 
 
-@dataclass(frozen=True)
-class Mentions:
+class Mentions(msgspec.Struct, frozen=True):
     """names: candidates in lower case, at most 100. everybody: @all or @channel. here: @here."""
 
     names: tuple[str, ...]
@@ -58,7 +56,7 @@ def parse(message: str) -> Mentions:
     """
     if "@" not in message:
         return NONE
-    text = message if markdown.is_plain(message) else markdown.prose(message)
+    text = markdown.prose(message)
     lower = text.lower()
     found = _QUICK.findall(lower)
     if len(found) != lower.count("@") or _GROWS in text:
@@ -76,8 +74,6 @@ def _add(names: dict[str, None], name: str, longest: str) -> None:
     """Add a name, the longest first, with what follows it as part of it."""
     if MIN_NAME <= len(name) <= MAX_NAME:
         for length in range(len(longest), len(name) - 1, -1):
-            if len(names) > MAX_NAMES + len(_KEYWORDS) and name not in _KEYWORDS:
-                break
             names[longest[:length]] = None
 
 

@@ -147,8 +147,8 @@ MUTATIONS = (
     Mutation(
         "names in code are mentions",
         "app/mentions.py",
-        "message if markdown.is_plain(message) else markdown.prose(message)",
-        "message",
+        "text = markdown.prose(message)",
+        "text = message",
         ("tests/app/test_mentions.py",),
     ),
     Mutation(

@@ -14,7 +14,7 @@ import copy
 import functools
 import inspect
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, cast
 
@@ -27,7 +27,7 @@ from db.audits import Audit
 from db.drivers import Parameters, Row
 from db.errors import DatabaseError
 from db.ids import SessionId, UserId, new_id
-from db.queryable import Queryable, RowShards, Transaction
+from db.queryable import Queryable, RowShards, Transaction, Work
 from db.shards import Shard
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 A = TypeVar("A", Actor, Actor | None)
 P = ParamSpec("P")
+R = TypeVar("R")
 T = TypeVar("T")
 
 SUCCESS = "success"
@@ -185,29 +186,30 @@ class _Accompanied:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._db, name)
 
-    @contextlib.asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Transaction]:
+    async def transact(self, work: Work[R]) -> R:
         """See `Queryable`."""
-        accompany = not self.written
-        async with self._db.transaction() as tx:
-            yield tx
-            if accompany:
-                await self._journal.write(tx, self._entry)
-        if accompany:
-            self.written = True
-            self._journal.tell(self._entry)
+        if self.written:
+            return await self._db.transact(work)
+
+        async def both(tx: Transaction) -> R:
+            result = await work(tx)
+            await self._journal.write(tx, self._entry)
+            return result
+
+        result = await self._db.transact(both)
+        self.written = True
+        self._journal.tell(self._entry)
+        return result
 
     async def execute(self, sql: str, parameters: Parameters = (), *, changes: Collection[Shard] = ()) -> int:
         """See `Queryable`."""
-        async with self.transaction() as tx:
-            return await tx.execute(sql, parameters, changes=changes)
+        return await self.transact(lambda tx: tx.execute(sql, parameters, changes=changes))
 
     async def write(
         self, sql: str, parameters: Parameters = (), *, changes: Collection[Shard] = (), of: RowShards | None = None
     ) -> list[Row]:
         """See `Queryable`."""
-        async with self.transaction() as tx:
-            return await tx.write(sql, parameters, changes=changes, of=of)
+        return await self.transact(lambda tx: tx.write(sql, parameters, changes=changes, of=of))
 
 
 Verb = Callable[Concatenate["Context", A, P], Awaitable[T]]

@@ -69,17 +69,20 @@ async def create(ctx: Context, actor: Actor, new: NewChannel) -> Channel:
             raise AppError("api.channel.create_channel.max_channel_limit.app_error", 400, MaxChannelsPerTeam=most)
 
     await judge(ctx.db)
+
+    async def insert(tx: Transaction) -> tuple[Channel, int]:
+        await locks.accounts(tx, [actor.user_id])
+        lock = await locks.team(tx, team_id)
+        await judge(tx)
+        now_ms = await clock.now_ms(tx)
+        channel = build(kind, team_id, new.name, new.display_name, actor.user_id, now_ms=now_ms)
+        channel = replace(channel, header=new.header, purpose=new.purpose)
+        await channels.insert(tx, lock, channel)
+        creator = await add(tx, lock, channel.id, actor.user_id, admin=True)
+        return channel, creator.join_seq if creator is not None else 0
+
     try:
-        async with ctx.db.transaction() as tx:
-            await locks.accounts(tx, [actor.user_id])
-            lock = await locks.team(tx, team_id)
-            await judge(tx)
-            now_ms = await clock.now_ms(tx)
-            channel = build(kind, team_id, new.name, new.display_name, actor.user_id, now_ms=now_ms)
-            channel = replace(channel, header=new.header, purpose=new.purpose)
-            await channels.insert(tx, lock, channel)
-            creator = await add(tx, lock, channel.id, actor.user_id, admin=True)
-            seq = creator.join_seq if creator is not None else 0
+        channel, seq = await ctx.db.transact(insert)
     except Duplicate as error:
         raise AppError("store.sql_channel.save_channel.exists.app_error", 400) from error
     ctx.bus.publish(events.ChannelMembership(actor.user_id, channel.id, joined=True, seq=seq))
@@ -167,24 +170,29 @@ async def create_direct(ctx: Context, actor: Actor, user_ids: list[str]) -> Chan
     existing = await channels.find_by_name(ctx.db, TeamId(""), name)
     if existing is not None:
         return existing
+
+    async def insert(tx: Transaction) -> tuple[ChannelId, int]:
+        lock = await locks.accounts(tx, [first, second])
+        now_ms = await clock.now_ms(tx)
+        channel = build(ChannelType.DIRECT, TeamId(""), name, "", actor.user_id, now_ms=now_ms)
+        await channels.insert(tx, lock, channel)
+        seq = 0
+        for user_id in dict.fromkeys((first, second)):
+            member = await add(tx, lock, channel.id, user_id)  # of a deactivated account too, as in Mattermost
+            seq = member.join_seq if member is not None else 0
+        return channel.id, seq
+
     try:
-        async with ctx.db.transaction() as tx:
-            lock = await locks.accounts(tx, [first, second])
-            now_ms = await clock.now_ms(tx)
-            channel = build(ChannelType.DIRECT, TeamId(""), name, "", actor.user_id, now_ms=now_ms)
-            await channels.insert(tx, lock, channel)
-            for user_id in dict.fromkeys((first, second)):
-                member = await add(tx, lock, channel.id, user_id)  # of a deactivated account too, as in Mattermost
-                seq = member.join_seq if member is not None else 0
+        channel_id, seq = await ctx.db.transact(insert)
     except Duplicate:  # the other one was faster
         existing = await channels.find_by_name(ctx.db, TeamId(""), name)
         if existing is None:
             raise
         return existing
     for user_id in dict.fromkeys((first, second)):
-        ctx.bus.publish(events.ChannelMembership(user_id, channel.id, joined=True, seq=seq))
-    ctx.bus.publish(events.direct_added(actor.user_id, second if actor.user_id == first else first, channel.id))
-    return await get(ctx, channel.id)
+        ctx.bus.publish(events.ChannelMembership(user_id, channel_id, joined=True, seq=seq))
+    ctx.bus.publish(events.direct_added(actor.user_id, second if actor.user_id == first else first, channel_id))
+    return await get(ctx, channel_id)
 
 
 async def get(ctx: Context, channel_id: ChannelId) -> Channel:
@@ -294,15 +302,18 @@ async def add_member(ctx: Context, actor: Actor, channel_id: ChannelId, user_id:
         await living_team(db, channel.team_id)
         return channel, user, in_team
 
-    channel, user, _ = await judge(ctx.db)
-    async with ctx.db.transaction() as tx:
+    seen, _, _ = await judge(ctx.db)
+
+    async def write(tx: Transaction) -> tuple[ChannelInfo, User, ChannelMember | None]:
         await locks.accounts(tx, [user_id])
-        scope = await locks.share_team(tx, channel.team_id)
+        scope = await locks.share_team(tx, seen.team_id)
         place = await lock_head(tx, channel_id)
         channel, user, in_team = await judge(tx)
-        member = await channels.add_member(
-            tx, scope, place, user_id, notify_props=NOTIFY_PROPS, admin=_leads(in_team, channel)
-        )
+        leads = _leads(in_team, channel)
+        added = await channels.add_member(tx, scope, place, user_id, notify_props=NOTIFY_PROPS, admin=leads)
+        return channel, user, added
+
+    channel, user, member = await ctx.db.transact(write)
     if member is None:
         existing = await channels.find_member(ctx.db, channel_id, user_id)
         if existing is None:

@@ -7,12 +7,14 @@ from msgspec.structs import replace
 from app import errors, events, posts, props, validate, wire
 from app.context import Context
 from app.errors import AppError
+from app.events import Event
 from app.permissions import Actor
 from app.postrules import PostRule
 from app.props import Props
 from db import changes, edits, reactions
 from db.entities import Post
 from db.ids import PostId
+from db.queryable import Transaction
 
 _UPDATE = PostRule(
     "edit_post",
@@ -79,13 +81,16 @@ async def delete(ctx: Context, actor: Actor, post_id: PostId) -> None:
     """Delete a post; a root with its replies. Raises 400, 403, and 404 when it is deleted already."""
     post, access = await posts.find_for(ctx, actor, post_id)
     _DELETE.ask(actor, post, access)
-    async with ctx.db.transaction() as tx:
-        place, post = await _DELETE.lock(tx, actor, post)
-        given = await reactions.find(tx, [post])
-        await edits.delete(tx, post, place, actor.user_id)
-        payload = wire.encode({"deleted_by": actor.user_id, "update_at": post.update_at}).decode()
-        await changes.record(tx, place, "post_deleted", post.id, payload)
-    ctx.bus.publish(events.post_deleted(post, given.get(post.id, ()), actor.user_id, place.seq))
+
+    async def write(tx: Transaction) -> Event:
+        place, last = await _DELETE.lock(tx, actor, post)
+        given = await reactions.find(tx, [last])
+        await edits.delete(tx, last, place, actor.user_id)
+        payload = wire.encode({"deleted_by": actor.user_id, "update_at": last.update_at}).decode()
+        await changes.record(tx, place, "post_deleted", last.id, payload)
+        return events.post_deleted(last, given.get(last.id, ()), actor.user_id, place.seq)
+
+    ctx.bus.publish(await ctx.db.transact(write))
 
 
 async def _change(ctx: Context, actor: Actor, rule: PostRule, post: Post, patch: Patch) -> wire.Json:
@@ -93,20 +98,25 @@ async def _change(ctx: Context, actor: Actor, rule: PostRule, post: Post, patch:
     posts.check_content(patch.message or "", patch.props or {}, patch.file_ids)
     if post.type.startswith("system_"):
         raise AppError("api.post.update_post.system_message.app_error", 400)
-    async with ctx.db.transaction() as tx:
+
+    async def write(tx: Transaction) -> tuple[wire.Json, Event | None]:
         place, before = await rule.lock(tx, actor, post)
         given = (await reactions.find(tx, [before])).get(before.id, ())
         after = _patched(before, patch, place.at)
         if after == before:
-            return wire.post(before, reactions=given)
+            return wire.post(before, reactions=given), None
         limit_s = ctx.config.service_settings.post_edit_time_limit
         if limit_s >= 0 and after.message != before.message and place.at > before.create_at + limit_s * 1000:
             raise AppError("api.post.update_post.permissions_time_limit.app_error", 400, timeLimit=limit_s)
         after = replace(after, update_at=place.at)
         await edits.replace(tx, before, after, place, actor.user_id)
         await changes.record(tx, place, "post_edited", post.id)
-    ctx.bus.publish(events.post_edited(after, given, place.seq))
-    return wire.post(after, reactions=given)
+        return wire.post(after, reactions=given), events.post_edited(after, given, place.seq)
+
+    shown, event = await ctx.db.transact(write)
+    if event is not None:
+        ctx.bus.publish(event)
+    return shown
 
 
 def _patched(post: Post, patch: Patch, now_ms: int) -> Post:

@@ -10,7 +10,7 @@ from db import channels as channels_db
 from db import clock, locks, members, teams, users
 from db.entities import ChannelInfo, ChannelMember, ChannelType, TeamMember, User
 from db.ids import ChannelId, TeamId, UserId
-from db.queryable import Queryable
+from db.queryable import Queryable, Transaction
 
 
 @audited("removeChannelMember", "channel_id", "user_id")
@@ -33,12 +33,16 @@ async def leave_channel(ctx: Context, actor: Actor, channel_id: ChannelId, user_
     user = await _user(ctx, user_id)
     if channel.name == channels.DEFAULT_CHANNELS[0][0]:
         raise AppError("api.channel.remove.default.app_error", 400, Channel=channel.name)
-    async with ctx.db.transaction() as tx:
+
+    async def remove(tx: Transaction) -> int:
         place = await channels.lock_head(tx, channel_id)
         await judge(tx)
         if not await members.remove(tx, place, user_id, actor.user_id):
             raise AppError("app.channel.get_member.missing.app_error", 404)
-    _tell_left(ctx, channel, user_id, actor.user_id, place.seq)
+        return place.seq
+
+    seq = await ctx.db.transact(remove)
+    _tell_left(ctx, channel, user_id, actor.user_id, seq)
     await _announce(ctx, actor.user, user, channel)
 
 
@@ -53,18 +57,22 @@ async def leave_team(ctx: Context, actor: Actor, team_id: TeamId, user_id: UserI
 
     await judge(ctx.db)
     user = await _user(ctx, user_id)
-    left: list[tuple[ChannelInfo, int]] = []
-    async with ctx.db.transaction() as tx:
+
+    async def remove(tx: Transaction) -> list[tuple[ChannelInfo, int]]:
         lock = await locks.team(tx, team_id)
         await judge(tx)
         if not await teams.remove_member(tx, lock, user_id, await clock.now_ms(tx)):
             raise AppError("app.team.get_member.missing.app_error", 404)
+        left: list[tuple[ChannelInfo, int]] = []
         for channel_id in await members.find_channel_ids(tx, team_id, user_id):
             place = await channels.lock_head(tx, channel_id)
             gone = await members.remove(tx, place, user_id, actor.user_id)
             access = await channels_db.find_access(tx, channel_id, user_id)
             if gone and access is not None:
                 left.append((access.channel, place.seq))
+        return left
+
+    left = await ctx.db.transact(remove)
     ctx.bus.publish(events.TeamMembership(user_id, team_id, joined=False))
     for channel, seq in left:
         _tell_left(ctx, channel, user_id, actor.user_id, seq)
@@ -109,10 +117,13 @@ async def set_channel_roles(
         return chosen("channel", member, wanted)
 
     await judge(ctx.db)
-    async with ctx.db.transaction() as tx:
+
+    async def change(tx: Transaction) -> None:
         place = await channels.lock_head(tx, channel_id)
         new = await judge(tx)
         await members.set_roles(tx, place, user_id, new.beside, user=new.user, admin=new.admin)
+
+    await ctx.db.transact(change)
     after = await channels_db.find_member(ctx.db, channel_id, user_id)
     if after is None:
         raise AppError("app.channel.get_member.missing.app_error", 404)
@@ -135,10 +146,13 @@ async def set_team_roles(
         return chosen("team", member, wanted)
 
     await judge(ctx.db)
-    async with ctx.db.transaction() as tx:
+
+    async def change(tx: Transaction) -> None:
         lock = await locks.team(tx, team_id)
         new = await judge(tx)
         await teams.set_roles(tx, lock, user_id, new.beside, user=new.user, admin=new.admin)
+
+    await ctx.db.transact(change)
     after = await teams.find_member(ctx.db, team_id, user_id)
     if after is None:
         raise AppError("app.team.get_member.missing.app_error", 404)

@@ -22,7 +22,6 @@ from app.permissions import Actor, can, require
 from db import attempts, users
 from db.entities import Session, User
 from db.ids import SessionId, UserId
-from db.mysql.tables import transact
 from db.queryable import Queryable, Transaction
 
 _NOBODY_DIGITS = 5
@@ -91,7 +90,7 @@ async def _charge(ctx: Context, guard: Guard, account: str, origin: Origin, rows
         await users.count_failed_attempt(tx, account)
         return after, guard.begins_delay(after, now_ms)
 
-    charged, delayed = await transact(ctx.db, charge)
+    charged, delayed = await ctx.db.transact(charge)
     if delayed:
         ctx.audit.note(Entry("loginDelayed", "too_many", "" if account[0] == "?" else account, origin=origin))
     return charged
@@ -116,7 +115,7 @@ async def _succeed(
         await ctx.audit.write(tx, entry)
         return session, token, ended, entry
 
-    done = await transact(ctx.db, succeed)
+    done = await ctx.db.transact(succeed)
     if done is None:
         raise AppError("api.user.login.inactive.app_error", 401)
     session, token, ended, entry = done
@@ -173,7 +172,7 @@ async def unlock_by_name(db: Queryable, journal: Journal, name: str) -> bool:
         await _forget(tx, user.id)
         await journal.write(tx, entry)
 
-    await transact(db, forget)
+    await db.transact(forget)
     journal.tell(entry)
     return True
 
@@ -183,4 +182,4 @@ async def _forget(db: Queryable, user_id: UserId) -> None:
         await attempts.forget(tx, user_id)
         await users.clear_failed_attempts(tx, user_id)
 
-    await transact(db, forget)
+    await db.transact(forget)

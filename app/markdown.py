@@ -12,12 +12,17 @@ from bisect import bisect_left
 
 MAX_DEPTH = 20
 """Of quotes and lists within each other; what is deeper is text."""
-_MARKS = ("`", "\\", "\t", "~~~", "](", "://", "    ", "www.", "WWW.", "Www.")
+_MARKS = ("\\", "\t", "~~~", "](", "://", "    ", "ww.", "WW.")  # and `
 
 _SPACES = re.compile(" *")
 _FENCE = re.compile(r"(`{3,})[^`]*$|(~{3,})")
 _LIST_MARKER = re.compile(r"([-+*]|\d{1,9}[.)])(?:( +)|$)", re.ASCII)
 _QUOTE = 0
+_STARTS = frozenset(" >-+*~0123456789")
+"""With what else than a word a line may begin, so that it is more than a line of a paragraph."""
+_FENCED = re.compile(r"^(`{3,})[^`\n]*+$(?:\n(?! {0,3}\1`*+[ \t]*+$).*+)*+(?:\n.*+)?", re.MULTILINE)
+"""A fence that stands in nothing; one without an end goes to the end of the message."""
+_LONE_TICKS = re.compile("`[^`]*+`")
 
 _INLINE = re.compile(r"\\|`|\[|\]|!\[|://|www\.|WWW\.|Www\.")  # a literal first in each: nothing else is looked at
 _TICKS = re.compile("`+")
@@ -33,21 +38,40 @@ _DESTINATION = re.compile(  # with parentheses that match, up to three within ea
 _TITLE = re.compile(r"""\"(?:[^"\\]|\\.)*+\"|'(?:[^'\\]|\\.)*+'|\((?:[^()\\]|\\.)*+\)""", re.DOTALL)
 
 
-def is_plain(message: str) -> bool:
-    """Whether all of a message is prose, by a look at it: nothing of what could make it otherwise is in it."""
-    for mark in _MARKS:  # noqa: SIM110 (twice as fast as any())
-        if mark in message:
-            return False
-    return True
-
-
 def prose(message: str) -> str:
     """The text of a message. What is taken out leaves a space, what is escaped stands without its backslash."""
+    if "`" in message:
+        if "```" in message and "\r" not in message:
+            rest = _FENCED.sub("", message)
+            if "`" not in rest and not _is_marked(rest):
+                return rest
+        elif "``" not in message and not _is_marked(message) and _is_line(message):
+            return _LONE_TICKS.sub(" ", message)
+    elif not _is_marked(message):
+        return message
     parts: list[str] = []
-    for paragraph in _paragraphs(message):
+    for paragraph in [message] if _is_line(message) else _paragraphs(message):
         _inline(paragraph, parts)
         parts.append("\n")
     return "".join(parts)
+
+
+def _is_marked(message: str) -> bool:
+    """Whether there is anything but ticks in a message by which not all of it may be prose."""
+    for mark in _MARKS:  # noqa: SIM110 (twice as fast as any())
+        if mark in message:
+            return True
+    return False
+
+
+def _is_line(message: str) -> bool:
+    """Whether a message is a single line of a paragraph, by a look at it."""
+    return not ("\n" in message or "\r" in message or "\t" in message or _may_begin(message))
+
+
+def _may_begin(line: str) -> bool:
+    """Whether a line that is not empty may be anything but one of a paragraph that stands in nothing."""
+    return line[0] in _STARTS or line[0].isspace() or line.startswith("```")
 
 
 def _paragraphs(message: str) -> list[str]:
@@ -68,6 +92,13 @@ def _paragraphs(message: str) -> list[str]:
             hollow = False
 
     for raw in message.replace("\r\n", "\n").replace("\r", "\n").split("\n"):
+        if not containers:  # most lines: none of what follows would do anything else with them
+            if fence:
+                if fence not in raw:
+                    continue
+            elif raw and not _may_begin(raw):
+                paragraph.append(raw.expandtabs(4))
+                continue
         line = raw.expandtabs(4)
         end = len(line)
         at = depth = 0
@@ -157,6 +188,7 @@ def _container(line: str, at: int, start: int, *, interrupts: bool) -> tuple[int
 
 def _inline(text: str, parts: list[str]) -> None:
     """Add to `parts` what of a paragraph is prose."""
+    lone = "``" not in text
     ticks: dict[int, list[int]] | None = None  # where runs of so many begin
     brackets: list[bool] = []  # those that are open: whether of an image
     linked = 0  # of so many of these no link can be made, because there is one within
@@ -170,6 +202,10 @@ def _inline(text: str, parts: list[str]) -> None:
                     kept = at
                     at += 1
                 continue
+            case "`" if lone:
+                end = text.find("`", at) + 1
+                if not end:
+                    continue
             case "`":
                 at = _skip(_TICKS, text, begin)
                 if ticks is None:

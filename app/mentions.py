@@ -6,7 +6,8 @@ split at everything but letters, digits and `:.-_@`; punctuation at both ends of
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from app import markdown
 
@@ -31,8 +32,13 @@ _PLAIN_NAME = re.compile(r"@([a-z][a-z0-9_]*+)")
 _SENTENCE = re.compile(r"[.:-]")
 
 
-@dataclass(frozen=True)
-class Mentions:
+# What most messages have, in lower case: a name with nothing of a word before it, or the end of an address of mail.
+_QUICK = re.compile(r"@(?:(?<![\w:.@-]@)([a-z][a-z0-9._-]*+)[:._-]*+(?![\w@])|(?<=[a-z0-9]@)[a-z0-9_:.-]*+(?![\w@]))")
+_GROWS = "\u0130"
+"""The one letter that is no letter alone in lower case."""
+
+
+class Mentions(msgspec.Struct, frozen=True):
     """names: candidates in lower case, at most 100. everybody: @all or @channel. here: @here."""
 
     names: tuple[str, ...]
@@ -50,25 +56,45 @@ def parse(message: str) -> Mentions:
     """
     if "@" not in message:
         return NONE
-    text = message if markdown.is_plain(message) else markdown.prose(message)
+    text = markdown.prose(message)
+    lower = text.lower()
+    found = _QUICK.findall(lower)
+    if len(found) != lower.count("@") or _GROWS in text:
+        return _word_by_word(text)
     names: dict[str, None] = {}
-    everybody = here = False
+    for name in found:
+        if name and name[-1] in _EDGES:
+            _add(names, name.rstrip(_EDGES), name[:MAX_NAME])
+        elif MIN_NAME <= len(name) <= MAX_NAME:
+            names[name] = None
+    return _mentions(names)
+
+
+def _add(names: dict[str, None], name: str, longest: str) -> None:
+    """Add a name, the longest first, with what follows it as part of it."""
+    if MIN_NAME <= len(name) <= MAX_NAME:
+        for length in range(len(longest), len(name) - 1, -1):
+            names[longest[:length]] = None
+
+
+def _mentions(names: dict[str, None]) -> Mentions:
+    if _KEYWORDS.isdisjoint(names):
+        return Mentions(tuple(names)[:MAX_NAMES], everybody=False, here=False)
+    rest = [name for name in names if name not in _KEYWORDS]
+    return Mentions(tuple(rest[:MAX_NAMES]), everybody=not _EVERYBODY.isdisjoint(names), here=_HERE in names)
+
+
+def _word_by_word(text: str) -> Mentions:
+    """The same of any text."""
+    names: dict[str, None] = {}
     for match in _WORD.finditer(text):
         at, end = match.span()
         before = text[at - 1] if at else " "
         apart = before == " " or not (before in _EDGES or _is_letter(before))
         found = _alone(match[0]) if apart else _within(text, at, end)
         for name, longest in found:
-            if len(name) < MIN_NAME:
-                continue
-            everybody = everybody or name in _EVERYBODY
-            here = here or name == _HERE
-            for length in range(len(longest), len(name) - 1, -1):
-                if len(names) == MAX_NAMES:
-                    break
-                if longest[:length] not in _KEYWORDS:
-                    names[longest[:length]] = None
-    return Mentions(tuple(names), everybody, here)
+            _add(names, name, longest)
+    return _mentions(names)
 
 
 _Found = Sequence[tuple[str, str]]

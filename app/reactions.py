@@ -8,12 +8,14 @@ import msgspec
 from app import errors, events, posts, validate, wire
 from app.context import Context
 from app.errors import AppError
+from app.events import Event
 from app.permissions import Actor, can, can_in_channel, require
 from app.postrules import PostRule
 from db import changes, limits, reactions
 from db import posts as posts_db
 from db.entities import Reaction
 from db.ids import PostId, UserId, is_id
+from db.queryable import Transaction
 
 _ADD = PostRule("add_reaction", "add_reaction", lambda: AppError("api.reaction.save.archived_channel.app_error", 403))
 _REMOVE = PostRule(
@@ -42,7 +44,8 @@ async def add(ctx: Context, actor: Actor, new: NewReaction) -> Reaction:
         raise AppError("model.reaction.is_valid.emoji_name.app_error", 400)
     post, access = await posts.find_for(ctx, actor, PostId(new.post_id), "add_reaction")
     _ADD.ask(actor, post, access)
-    async with ctx.db.transaction() as tx:
+
+    async def write(tx: Transaction) -> tuple[Reaction, Event | None]:
         place, _ = await _ADD.lock(tx, actor, post)
         reaction = Reaction(post.id, actor.user_id, new.emoji_name, place.at)
         most = ctx.config.service_settings.unique_emoji_reaction_limit_per_post
@@ -51,9 +54,13 @@ async def add(ctx: Context, actor: Actor, new: NewReaction) -> Reaction:
         except reactions.TooManyEmojis as error:
             raise AppError("app.reaction.save.save.too_many_reactions", 400) from error
         if there is not None:
-            return there
+            return there, None
         await changes.record(tx, place, "reaction_added", post.id, _payload(reaction))
-    ctx.bus.publish(events.reaction_added(post.channel_id, reaction, place.seq))
+        return reaction, events.reaction_added(post.channel_id, reaction, place.seq)
+
+    reaction, event = await ctx.db.transact(write)
+    if event is not None:
+        ctx.bus.publish(event)
     return reaction
 
 
@@ -65,13 +72,18 @@ async def remove(ctx: Context, actor: Actor, user_id: UserId, post_id: PostId, e
     post, access = await posts.find_for(ctx, actor, post_id, "remove_reaction")
     require(user_id == actor.user_id or can(actor, "remove_others_reactions"))
     _REMOVE.ask(actor, post, access)
-    async with ctx.db.transaction() as tx:
+
+    async def write(tx: Transaction) -> Event | None:
         place, _ = await _REMOVE.lock(tx, actor, post)
         if not await reactions.remove(tx, place, post.id, user_id, emoji_name):
-            return
+            return None
         reaction = Reaction(post.id, user_id, emoji_name, place.at)
         await changes.record(tx, place, "reaction_removed", post.id, _payload(reaction))
-    ctx.bus.publish(events.reaction_removed(post.channel_id, reaction, place.seq))
+        return events.reaction_removed(post.channel_id, reaction, place.seq)
+
+    event = await ctx.db.transact(write)
+    if event is not None:
+        ctx.bus.publish(event)
 
 
 async def of_post(ctx: Context, actor: Actor, post_id: PostId, page: int) -> list[wire.Json]:

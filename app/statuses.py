@@ -7,6 +7,7 @@ from app.context import Context
 from db import clock, limits, locks, statuses, users
 from db.entities import Status
 from db.ids import UserId
+from db.queryable import Transaction
 
 CHOICES = frozenset({"online", "away", "dnd", "offline"})
 
@@ -37,13 +38,15 @@ async def set_own(ctx: Context, user_id: UserId, status: str, *, manual: bool) -
     manual = manual and status != "online"
     if status == "online":
         ctx.bus.publish(events.active(user_id))
-    async with ctx.db.transaction() as tx:
+
+    async def change(tx: Transaction) -> bool:
         await locks.accounts(tx, [user_id])
         user = await users.find(tx, user_id)
         if user is None or user.delete_at:
-            return
-        changed = await statuses.set_by_user(tx, user_id, status, await clock.now_ms(tx), manual=manual)
-    if changed:
+            return False
+        return await statuses.set_by_user(tx, user_id, status, await clock.now_ms(tx), manual=manual)
+
+    if await ctx.db.transact(change):
         ctx.bus.publish(events.status_change(user_id, status))
 
 

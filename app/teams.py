@@ -36,20 +36,23 @@ async def create(ctx: Context, actor: Actor, new: NewTeam) -> Team:
     """Create a team with its default channels and the actor as its administrator. Raises 400, 403."""
     require(can(actor, "create_team"))
     team = _checked(actor, new)
+
+    async def insert(tx: Transaction) -> tuple[Team, list[tuple[Channel, ChannelMember]]]:
+        creator = await locks.accounts(tx, [actor.user_id])
+        await require_addable(tx, actor.user_id, "team")
+        now_ms = await clock.now_ms(tx)
+        defaults = [
+            channels.build(ChannelType.OPEN, team.id, name, display_name, UserId(""), now_ms=now_ms)
+            for name, display_name in channels.DEFAULT_CHANNELS
+        ]
+        new = replace(team, create_at=now_ms, update_at=now_ms)
+        lock = await teams.insert(tx, creator, new)
+        for channel in defaults:
+            await channels_db.insert(tx, lock, channel)
+        return new, await _join(tx, lock, actor.user, defaults, admin=True)
+
     try:
-        async with ctx.db.transaction() as tx:
-            creator = await locks.accounts(tx, [actor.user_id])
-            await require_addable(tx, actor.user_id, "team")
-            now_ms = await clock.now_ms(tx)
-            team = replace(team, create_at=now_ms, update_at=now_ms)
-            defaults = [
-                channels.build(ChannelType.OPEN, team.id, name, display_name, UserId(""), now_ms=now_ms)
-                for name, display_name in channels.DEFAULT_CHANNELS
-            ]
-            lock = await teams.insert(tx, creator, team)
-            for channel in defaults:
-                await channels_db.insert(tx, lock, channel)
-            joined = await _join(tx, lock, actor.user, defaults, admin=True)
+        team, joined = await ctx.db.transact(insert)
     except Duplicate as error:
         raise AppError("store.sql_team.save_team.existing.app_error", 400) from error
     await _tell_joined(ctx, team, actor.user, actor.user, joined)
@@ -123,7 +126,8 @@ async def join(
     existing = await judge(ctx.db)
     if existing is not None:
         return existing
-    async with ctx.db.transaction() as tx:
+
+    async def write(tx: Transaction) -> TeamMember | list[tuple[Channel, ChannelMember]]:
         await locks.accounts(tx, [user.id])
         lock = await locks.team(tx, team.id)
         existing = await judge(tx)
@@ -132,7 +136,11 @@ async def join(
         names = [name for name, _ in channels.DEFAULT_CHANNELS]
         names += ctx.config.team_settings.experimental_default_channels
         found = [await channels_db.find_by_name(tx, team.id, name) for name in dict.fromkeys(names)]
-        joined = await _join(tx, lock, user, [channel for channel in found if channel is not None], admin=False)
+        return await _join(tx, lock, user, [channel for channel in found if channel is not None], admin=False)
+
+    joined = await ctx.db.transact(write)
+    if isinstance(joined, TeamMember):
+        return joined
     await _tell_joined(ctx, team, user, requestor, joined)
     return await _get_member(ctx, team.id, user.id)
 

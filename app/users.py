@@ -15,7 +15,7 @@ from db import sessions as sessions_db
 from db import teams as teams_db
 from db.entities import Preference, Team, User
 from db.errors import Duplicate
-from db.ids import UserId, new_id
+from db.ids import SessionId, UserId, new_id
 from db.queryable import Queryable, Transaction
 
 _NOTIFY_PROPS = (
@@ -63,16 +63,20 @@ async def create(
         await _require_open(ctx, ctx.db, invited=team is not None)
     user = _checked(ctx, new)
     user = replace(user, password=await hash_new(ctx, user, new.password, origin))
+
+    async def insert(tx: Transaction) -> User:
+        now_ms = await clock.now_ms(tx)
+        account = replace(user, create_at=now_ms, update_at=now_ms, last_password_update=now_ms)
+        if await systems.claim(tx, _FIRST_ADMIN, account.id):
+            account = replace(account, roles=f"{ADMINISTRATOR} system_user")
+        elif not is_admin:  # somebody else may have become the first one meanwhile
+            await _require_open(ctx, tx, invited=team is not None)
+        await users.insert(tx, account)
+        await preferences.save(tx, [Preference(account.id, "tutorial_step", account.id, "0")])
+        return account
+
     try:
-        async with ctx.db.transaction() as tx:
-            now_ms = await clock.now_ms(tx)
-            user = replace(user, create_at=now_ms, update_at=now_ms, last_password_update=now_ms)
-            if await systems.claim(tx, _FIRST_ADMIN, user.id):
-                user = replace(user, roles=f"{ADMINISTRATOR} system_user")
-            elif not is_admin:  # somebody else may have become the first one meanwhile
-                await _require_open(ctx, tx, invited=team is not None)
-            await users.insert(tx, user)
-            await preferences.save(tx, [Preference(user.id, "tutorial_step", user.id, "0")])
+        user = await ctx.db.transact(insert)
     except Duplicate as error:
         taken = "username" if error.constraint == "users_username_key" else "email"
         raise AppError(f"app.user.save.{taken}_exists.app_error", 400) from error
@@ -218,13 +222,18 @@ async def set_active(ctx: Context, actor: Actor, user_id: UserId, *, active: boo
     user = _found(await users.find(ctx.db, user_id))
     if bool(user.delete_at) != active:
         return
-    async with ctx.db.transaction() as tx:
+
+    async def change(tx: Transaction) -> tuple[list[SessionId], bool]:
         now_ms = await clock.now_ms(tx)
         if not active:
             await _require_another_administrator(tx, user_id)
         await users.set_delete_at(tx, user_id, 0 if active else now_ms, now_ms)
-        ended = [] if active else await sessions_db.delete_of_user(tx, user_id)
-        offline = not active and await statuses.set_by_user(tx, user_id, "offline", now_ms, manual=False)
+        if active:
+            return [], False
+        ended = await sessions_db.delete_of_user(tx, user_id)
+        return ended, await statuses.set_by_user(tx, user_id, "offline", now_ms, manual=False)
+
+    ended, offline = await ctx.db.transact(change)
     if offline:
         ctx.bus.publish(events.status_change(user_id, "offline"))  # to their own sockets, which are closed then
     sessions.tell_ended(ctx, ended)
@@ -239,10 +248,13 @@ async def set_roles(ctx: Context, actor: Actor, user_id: UserId, roles: str) -> 
     """Replace a user's system roles. Raises 400 for what they cannot be, and for the last administrator; 403, 404."""
     require(can(actor, "manage_roles"))
     names = chosen_of_system(roles, guest="system_guest" in _found(await users.find(ctx.db, user_id)).roles.split())
-    async with ctx.db.transaction() as tx:
+
+    async def change(tx: Transaction) -> None:
         if ADMINISTRATOR not in names.split():
             await _require_another_administrator(tx, user_id)
         await users.set_roles(tx, user_id, names, await clock.now_ms(tx))
+
+    await ctx.db.transact(change)
     ctx.bus.publish(events.user_role_updated(user_id, names))
     _tell_updated(ctx, _found(await users.find(ctx.db, user_id)))
 

@@ -3,7 +3,7 @@
     app ──> users.py sessions.py teams.py channels.py posts.py statuses.py preferences.py systems.py
               │ SQL, one file a noun                        │ posts go through
               ▼                                             ▼
-            pool.py  read / write / transaction           batch.py  natural batching of posts
+            pool.py  read / write / transact              batch.py  natural batching of posts
               │ which server?  routing.py                   │
               │ by key?  loader.py, natural batching        │
               ▼                                             │
@@ -44,6 +44,7 @@ preferences.py  preferences of users
 prober.py       who is the master, how far the replicas are: asked every 250 ms
 queryable.py    what the functions of this folder work with: the pool, or a transaction
 reactions.py    reactions to posts
+retries.py      what the database undid to free others, done again
 routing.py      which server serves a read, sans-I/O
 schema/         the numbered SQL, a folder a driver
 sessions.py     sessions, looked up by the hash of their token

@@ -1,10 +1,12 @@
 """Who did what: SQL of the table `audits`. Rows are only added, and deleted by a job; a trigger refuses changes."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import msgspec
 from msgspec.structs import astuple
 
+from db import clock
 from db.clock import NOW_MS
 from db.ids import UserId
 from db.queryable import Queryable, Transaction
@@ -48,15 +50,31 @@ async def find_page(db: Queryable, user_id: UserId | None, offset: int, limit: i
     return [Audit(*row) for row in rows]
 
 
-async def trim(tx: Transaction, keep_ms: int, keep_rows: int, limit: int) -> int:
-    """Delete up to `limit` rows that are older than `keep_ms`, or beyond the newest `keep_rows`; how many."""
-    newest = await tx.fetch_one(
-        "SELECT create_at FROM audits ORDER BY create_at DESC, id DESC LIMIT 1 OFFSET %s", (keep_rows,)
+@dataclass(frozen=True)
+class Bound:
+    """A place in the order of the rows. create_at: ms. id: '' stands before all rows of that time."""
+
+    create_at: int
+    id: str
+
+
+async def find_bound(db: Queryable, keep_ms: int, keep_rows: int) -> Bound:
+    """Up to where rows are to go: those older than `keep_ms`, and those beyond the newest `keep_rows`.
+
+    It walks over all that stay, so it is asked for once, however many rows go then.
+    """
+    oldest = await clock.now_ms(db) - keep_ms
+    beyond = await db.fetch_one(
+        "SELECT create_at, id FROM audits ORDER BY create_at DESC, id DESC LIMIT 1 OFFSET %s", (keep_rows,)
     )
+    return Bound(oldest, "") if beyond is None or beyond[0] < oldest else Bound(*beyond)
+
+
+async def trim(tx: Transaction, bound: Bound, limit: int) -> int:
+    """Delete up to `limit` rows, the oldest first, up to the bound; how many."""
     rows = await tx.fetch(
-        f"SELECT id FROM audits WHERE create_at < {NOW_MS[tx.dialect]} - %s OR create_at <= %s"  # noqa: S608 (constants)
-        " ORDER BY create_at, id LIMIT %s",
-        (keep_ms, newest[0] if newest else -1, limit),
+        "SELECT id FROM audits WHERE create_at <= %s AND (create_at < %s OR id <= %s) ORDER BY create_at, id LIMIT %s",
+        (bound.create_at, bound.create_at, bound.id, limit),
     )
     if rows:
         await tx.execute("DELETE FROM audits WHERE id = ANY(%s)", ([row[0] for row in rows],))

@@ -327,18 +327,24 @@ async def add_member(
 
 
 async def view(db: Queryable, user_id: UserId, channel_ids: Sequence[ChannelId]) -> dict[ChannelId, int]:
-    """Mark these channels as read by the user; last viewed time by channel, for those they are a member of."""
+    """Mark these channels as read by the user; last viewed time by channel, for those they are a member of.
+
+    Memberships are locked in the order of their channels, as batches of posts lock heads: see `db/locks.py`.
+    """
     if db.dialect == "mysql":
         return await mysql.view(db, user_id, channel_ids)
     rows = await db.write(
         """
-        WITH viewed AS (
+        WITH locked AS (
+            SELECT channel_id FROM channel_members WHERE user_id = %s AND channel_id = ANY(%s)
+            ORDER BY channel_id FOR NO KEY UPDATE
+        ), viewed AS (
             UPDATE channel_members m SET viewed_seq = greatest(m.viewed_seq, h.seq),
                 msg_count = greatest(m.msg_count, h.total_msg_count),
                 msg_count_root = greatest(m.msg_count_root, h.total_msg_count_root),
                 last_viewed_at = greatest(m.last_viewed_at, h.last_post_at)
-            FROM channel_heads h
-            WHERE h.channel_id = m.channel_id AND m.user_id = %s AND m.channel_id = ANY(%s)
+            FROM locked l JOIN channel_heads h ON h.channel_id = l.channel_id
+            WHERE m.channel_id = l.channel_id AND m.user_id = %s
             RETURNING m.channel_id, m.viewed_seq, m.last_viewed_at
         ), forgotten AS (
             DELETE FROM post_mentions x USING viewed
@@ -346,7 +352,7 @@ async def view(db: Queryable, user_id: UserId, channel_ids: Sequence[ChannelId])
         )
         SELECT channel_id, last_viewed_at FROM viewed
         """,
-        (user_id, list(channel_ids), user_id),
+        (user_id, list(channel_ids), user_id, user_id),
         changes=[shards.viewed(channel_id, user_id) for channel_id in channel_ids],
     )
     return {row[0]: row[1] for row in rows}

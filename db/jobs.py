@@ -31,8 +31,7 @@ _BATCH = 500
 
 async def trim_log(db: Queryable, fence: Fence, keep_ms: int = KEEP_MS) -> int:
     """See above; how many rows."""
-    async with guarded(db, fence) as tx:
-        return await outbox.trim(tx, keep_ms)
+    return await guarded(db, fence, lambda tx: outbox.trim(tx, keep_ms))
 
 
 async def trim_events(db: Queryable, fence: Fence, keep_ms: int = KEEP_MS, batch: int = _BATCH) -> int:
@@ -41,57 +40,61 @@ async def trim_events(db: Queryable, fence: Fence, keep_ms: int = KEEP_MS, batch
     What goes is everything up to the channel's last row that is old enough, and its head says so in the same
     transaction: whoever stands below `trimmed_seq` is told to fetch anew.
     """
+
+    async def trim(tx: Transaction) -> int | None:
+        now_ms = NOW_MS[tx.dialect]
+        rows = await tx.fetch(
+            "SELECT DISTINCT channel_id FROM (SELECT channel_id FROM channel_events"  # noqa: S608
+            f" WHERE create_at < {now_ms} - %s ORDER BY create_at LIMIT %s) oldest ORDER BY channel_id",
+            (keep_ms, batch),
+        )
+        if not rows:
+            return None
+        channel_ids = [row[0] for row in rows]
+        # As who posts does: heads are locked in order, so nobody waits in a circle.
+        await tx.fetch(
+            "SELECT channel_id FROM channel_heads WHERE channel_id = ANY(%s) ORDER BY channel_id FOR UPDATE",
+            (channel_ids,),
+        )
+        await tx.execute(
+            "UPDATE channel_heads SET trimmed_seq = greatest(trimmed_seq, coalesce((SELECT max(e.seq)"  # noqa: S608
+            " FROM channel_events e WHERE e.channel_id = channel_heads.channel_id"
+            f" AND e.create_at < {now_ms} - %s), 0)) WHERE channel_id = ANY(%s)",
+            (keep_ms, channel_ids),
+            changes=[shards.posts(channel_id) for channel_id in channel_ids],
+        )
+        return await tx.execute(
+            "DELETE FROM channel_events WHERE channel_id = ANY(%s) AND seq <="
+            " coalesce((SELECT h.trimmed_seq FROM channel_heads h WHERE h.channel_id = channel_events.channel_id),"
+            " seq)",
+            (channel_ids,),
+        )
+
     total = 0
-    while True:
-        async with guarded(db, fence) as tx:
-            now_ms = NOW_MS[tx.dialect]
-            rows = await tx.fetch(
-                "SELECT DISTINCT channel_id FROM (SELECT channel_id FROM channel_events"  # noqa: S608
-                f" WHERE create_at < {now_ms} - %s ORDER BY create_at LIMIT %s) oldest ORDER BY channel_id",
-                (keep_ms, batch),
-            )
-            if not rows:
-                return total
-            channel_ids = [row[0] for row in rows]
-            # As who posts does: heads are locked in order, so nobody waits in a circle.
-            await tx.fetch(
-                "SELECT channel_id FROM channel_heads WHERE channel_id = ANY(%s) ORDER BY channel_id FOR UPDATE",
-                (channel_ids,),
-            )
-            await tx.execute(
-                "UPDATE channel_heads SET trimmed_seq = greatest(trimmed_seq, coalesce((SELECT max(e.seq)"  # noqa: S608
-                " FROM channel_events e WHERE e.channel_id = channel_heads.channel_id"
-                f" AND e.create_at < {now_ms} - %s), 0)) WHERE channel_id = ANY(%s)",
-                (keep_ms, channel_ids),
-                changes=[shards.posts(channel_id) for channel_id in channel_ids],
-            )
-            total += await tx.execute(
-                "DELETE FROM channel_events WHERE channel_id = ANY(%s) AND seq <="
-                " coalesce((SELECT h.trimmed_seq FROM channel_heads h WHERE h.channel_id = channel_events.channel_id),"
-                " seq)",
-                (channel_ids,),
-            )
+    while (gone := await guarded(db, fence, trim)) is not None:
+        total += gone
+    return total
 
 
 async def end_sessions(db: Queryable, fence: Fence, grace_ms: int = SESSION_GRACE_MS, batch: int = _BATCH) -> int:
     """See above; how many."""
-    total = 0
-    while True:
-        async with guarded(db, fence) as tx:
-            expired = f"expires_at BETWEEN 1 AND {NOW_MS[tx.dialect]} - %s"
-            rows = await tx.fetch(
-                f"SELECT id FROM sessions WHERE {expired} ORDER BY expires_at LIMIT %s",  # noqa: S608
-                (grace_ms, batch),
+
+    async def end(tx: Transaction) -> int:
+        expired = f"expires_at BETWEEN 1 AND {NOW_MS[tx.dialect]} - %s"
+        rows = await tx.fetch(
+            f"SELECT id FROM sessions WHERE {expired} ORDER BY expires_at LIMIT %s",  # noqa: S608
+            (grace_ms, batch),
+        )
+        session_ids = [SessionId(row[0]) for row in rows]
+        if session_ids:
+            await tx.execute(
+                f"DELETE FROM sessions WHERE id = ANY(%s) AND {expired}",  # noqa: S608
+                (session_ids, grace_ms),
+                changes=[shards.session(session_id) for session_id in session_ids],
             )
-            session_ids = [SessionId(row[0]) for row in rows]
-            if session_ids:
-                total += await tx.execute(
-                    f"DELETE FROM sessions WHERE id = ANY(%s) AND {expired}",  # noqa: S608
-                    (session_ids, grace_ms),
-                    changes=[shards.session(session_id) for session_id in session_ids],
-                )
-        if len(session_ids) < batch:
-            return total
+        return len(session_ids)
+
+    return await _in_batches(db, fence, end, batch)
 
 
 async def trim_attempts(db: Queryable, fence: Fence, batch: int = _BATCH) -> int:
@@ -103,8 +106,8 @@ def trim_audits(limits: Callable[[], tuple[int, int]], batch: int = _BATCH) -> "
     """See above. limits: how long rows are kept (ms) and how many, as configured when the job runs."""
 
     async def run(db: Queryable, fence: Fence) -> int:
-        keep_ms, keep_rows = limits()
-        return await _in_batches(db, fence, lambda tx: audits.trim(tx, keep_ms, keep_rows, batch), batch)
+        bound = await audits.find_bound(db, *limits())
+        return await _in_batches(db, fence, lambda tx: audits.trim(tx, bound, batch), batch)
 
     return Job("trim_audits", 300.0, run)
 
@@ -112,8 +115,7 @@ def trim_audits(limits: Callable[[], tuple[int, int]], batch: int = _BATCH) -> "
 async def _in_batches(db: Queryable, fence: Fence, trim: Callable[[Transaction], Awaitable[int]], batch: int) -> int:
     total = 0
     while True:
-        async with guarded(db, fence) as tx:
-            touched = await trim(tx)
+        touched = await guarded(db, fence, trim)
         total += touched
         if touched < batch:
             return total

@@ -7,15 +7,15 @@ between; a process that is frozen just there, or anywhere in the transaction, is
 that nobody waits for it (MySQL 8 cannot do that: there the lease is free when the process or its connection ends).
 """
 
-import contextlib
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 from db.clock import NOW_MS
 from db.errors import Fenced
-from db.mysql.tables import transact
-from db.queryable import Queryable, Transaction
+from db.queryable import Queryable, Transaction, Work
 from db.settings import Dialect
+
+T = TypeVar("T")
 
 _CREATE: dict[Dialect, str] = {
     "postgres": "INSERT INTO leases (name) VALUES (%s) ON CONFLICT (name) DO NOTHING",
@@ -82,7 +82,7 @@ async def acquire(db: Queryable, name: str, holder: str, ttl_ms: int) -> Fence |
         )
         return Fence(name, token)
 
-    return await transact(db, take)
+    return await db.transact(take)
 
 
 async def renew(db: Queryable, fence: Fence, ttl_ms: int) -> bool:
@@ -100,12 +100,15 @@ async def release(db: Queryable, fence: Fence) -> None:
     await db.execute("UPDATE leases SET expires_at = 0 WHERE name = %s AND token = %s", (fence.name, fence.token))
 
 
-@contextlib.asynccontextmanager
-async def guarded(db: Queryable, fence: Fence) -> AsyncIterator[Transaction]:
+async def guarded(db: Queryable, fence: Fence, work: Work[T]) -> T:
     """A transaction that commits only if nobody acquired the lease since. Raises Fenced, having changed nothing."""
-    async with db.transaction() as tx:
+
+    async def guard(tx: Transaction) -> T:
         await tx.execute(_BE_QUICK[tx.dialect])
-        yield tx
+        result = await work(tx)
         row = await tx.fetch_one("SELECT token FROM leases WHERE name = %s FOR UPDATE", (fence.name,))
         if row is None or row[0] != fence.token:
             raise Fenced(f"another node has the lease {fence.name!r}")
+        return result
+
+    return await db.transact(guard)

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from db import systems
 from db.clock import NOW_MS
 from db.entities import ClusterNode
-from db.mysql.tables import transact
 from db.queryable import Queryable, Transaction
 from db.settings import Dialect
 
@@ -55,7 +54,7 @@ async def enrol(
         )
         return incarnation
 
-    return await transact(db, register)
+    return await db.transact(register)
 
 
 async def read_all(db: Queryable) -> list[ClusterNode]:
@@ -121,4 +120,4 @@ async def forget(db: Queryable, node_id: str) -> bool:
         await tx.execute("DELETE FROM cluster_nodes WHERE node_id = %s", (node_id,))
         return True
 
-    return await transact(db, delete)
+    return await db.transact(delete)

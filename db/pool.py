@@ -14,7 +14,7 @@ import contextlib
 import logging
 import sys
 from collections.abc import AsyncIterator, Collection, Coroutine, Iterable
-from typing import Any
+from typing import Any, TypeVar
 
 from db import board as boards
 from db.board import Board, LocalBoard, fence_open
@@ -23,10 +23,12 @@ from db.drivers.pipeline import PipelineConnection
 from db.errors import ConnectionLost, DatabaseError, Unavailable, Wrong
 from db.generation import Generation, term_of, verify
 from db.loader import Key, Loader, Lookup, PipelineLoads
-from db.queryable import Commits, Nobody, RowShards, Transaction, at_most, of_all
+from db.queryable import Commits, Nobody, RowShards, Transaction, Work, at_most, of_all
+from db.retries import retried
 from db.settings import Dialect, PoolSettings
 from db.shards import UNKNOWN, Floors, LocalFloors, LocalStamps, Shard, Stamps
 
+T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 _READ_ATTEMPTS = 3
@@ -182,23 +184,40 @@ class Database:
 
     async def execute(self, sql: str, parameters: Parameters = (), *, changes: Collection[Shard] = ()) -> int:
         """Run one writing statement in a transaction of its own; the number of rows it touched."""
-        async with self._writing() as (connection, changed):
-            changed.update(changes)
-            return await connection.execute(sql, parameters)
+
+        async def write() -> int:
+            async with self._writing() as (connection, changed):
+                changed.update(changes)
+                return await connection.execute(sql, parameters)
+
+        return await retried(write)
 
     async def write(
         self, sql: str, parameters: Parameters = (), *, changes: Collection[Shard] = (), of: RowShards | None = None
     ) -> list[Row]:
         """Run one writing statement with RETURNING; its rows."""
-        async with self._writing() as (connection, changed):
-            rows = await connection.fetch(sql, parameters)
-            changed.update(changes)
-            changed.update(of_all(rows, of))
-            return rows
+
+        async def write() -> list[Row]:
+            async with self._writing() as (connection, changed):
+                rows = await connection.fetch(sql, parameters)
+                changed.update(changes)
+                changed.update(of_all(rows, of))
+                return rows
+
+        return await retried(write)
+
+    async def transact(self, work: Work[T]) -> T:
+        """See `Queryable`."""
+
+        async def once() -> T:
+            async with self.transaction() as tx:
+                return await work(tx)
+
+        return await retried(once)
 
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
-        """A transaction: committed when the block ends, rolled back when it raises."""
+        """One try of a transaction: committed when the block ends, rolled back when it raises."""
         await self.writable()
         async with self._master() as (generation, connection):
             transaction = Transaction(connection, generation.settings.driver, self._patience_s)

@@ -2,9 +2,8 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator
-from contextlib import AbstractAsyncContextManager
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator
+from typing import Protocol, TypeVar
 
 from db.drivers import Connection, Parameters, Row
 from db.errors import ConnectionLost, Unavailable
@@ -12,6 +11,7 @@ from db.loader import Key, Lookup
 from db.settings import Dialect
 from db.shards import Shard
 
+T = TypeVar("T")
 RowShards = Callable[[Row], Iterable[Shard]]
 
 
@@ -49,8 +49,12 @@ class Queryable(Protocol):
     def dialect(self) -> Dialect:
         """Which SQL it takes, where the servers' differ (decision 0010)."""
 
-    def transaction(self) -> AbstractAsyncContextManager["Transaction"]:
-        """A transaction around a block; a transaction's own is itself."""
+    async def transact(self, work: "Work[T]") -> T:
+        """Do `work` in a transaction, which is committed when it returns and rolled back when it raises; its result.
+
+        What the database undoes to free others is done again (`db/retries.py`): so `work` changes nothing outside
+        before it is over. In a transaction, `work` is a part of that one.
+        """
 
     async def fetch(
         self, sql: str, parameters: Parameters = (), *, on: Collection[Shard] | None = None, of: RowShards | None = None
@@ -66,12 +70,12 @@ class Queryable(Protocol):
         """The row of this key, or None: then the master has said so."""
 
     async def execute(self, sql: str, parameters: Parameters = (), *, changes: Collection[Shard] = ()) -> int:
-        """Run a writing statement; the number of rows it touched. Never tried again once it may have run."""
+        """Run a writing statement; the number of rows it touched. Never tried again once it may have been committed."""
 
     async def write(
         self, sql: str, parameters: Parameters = (), *, changes: Collection[Shard] = (), of: RowShards | None = None
     ) -> list[Row]:
-        """Run a writing statement with RETURNING; its rows. Never tried again once it may have run."""
+        """Run a writing statement with RETURNING; its rows. Never tried again once it may have been committed."""
 
 
 class Transaction:
@@ -85,10 +89,9 @@ class Transaction:
         self.last_lock = (0, "")
         """See `db/locks.py`."""
 
-    @contextlib.asynccontextmanager
-    async def transaction(self) -> AsyncIterator["Transaction"]:
-        """See `Queryable`."""
-        yield self
+    async def transact(self, work: "Work[T]") -> T:
+        """See `Queryable`: the transaction that a Deadlock ends is the caller's, and so is doing it again."""
+        return await work(self)
 
     async def fetch(
         self, sql: str, parameters: Parameters = (), *, on: Collection[Shard] | None = None, of: RowShards | None = None
@@ -123,6 +126,10 @@ class Transaction:
         rows = await self.fetch(sql, parameters)
         self.changes.update(of_all(rows, of))
         return rows
+
+
+Work = Callable[[Transaction], Awaitable[T]]
+"""What is done in a transaction, perhaps several times: see `Queryable.transact`."""
 
 
 def of_all(rows: Iterable[Row], of: RowShards | None) -> Iterator[Shard]:

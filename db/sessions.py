@@ -7,7 +7,7 @@ from db.drivers import Row
 from db.entities import Session, User
 from db.ids import SessionId, UserId
 from db.loader import lookup_by
-from db.queryable import Queryable
+from db.queryable import Queryable, Transaction
 from db.users import COLUMNS as USER_COLUMNS
 
 COLUMNS = "id, token_hash, user_id, create_at, expires_at, last_activity_at, device_id, csrf_token"
@@ -104,11 +104,13 @@ async def delete_everybodys(db: Queryable) -> list[SessionId]:
 
 
 async def _delete_all(db: Queryable, condition: str, parameters: tuple[str, ...]) -> list[SessionId]:
-    async with db.transaction() as tx:
+    async def end(tx: Transaction) -> list[SessionId]:
         rows = await tx.fetch(f"SELECT id FROM sessions WHERE {condition} ORDER BY id FOR UPDATE", parameters)  # noqa: S608
         await tx.execute(
             f"DELETE FROM sessions WHERE {condition}",  # noqa: S608 (constants)
             parameters,
             changes=[shards.session(row[0]) for row in rows],
         )
-    return [row[0] for row in rows]
+        return [row[0] for row in rows]
+
+    return await db.transact(end)

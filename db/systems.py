@@ -1,6 +1,6 @@
 """Facts of the installation that every node shares: SQL of the table `systems`."""
 
-from db.queryable import Queryable
+from db.queryable import Queryable, Transaction
 from db.settings import Dialect
 
 _CLAIM: dict[Dialect, str] = {
@@ -29,6 +29,9 @@ async def find(db: Queryable, name: str) -> str | None:
 
 async def put(db: Queryable, name: str, value: str) -> None:
     """Set a value, whatever it was."""
-    async with db.transaction() as tx:
+
+    async def write(tx: Transaction) -> None:
         if not await claim(tx, name, value):
             await tx.execute("UPDATE systems SET value = %s WHERE name = %s", (value, name))
+
+    await db.transact(write)

@@ -105,7 +105,8 @@ async def set_password(db: Queryable, user_id: UserId, password_hash: str) -> No
 
 async def set_delete_at(db: Queryable, user_id: UserId, delete_at: int, now_ms: int) -> None:
     """Deactivate, or activate again (0). Who is deactivated is not counted: it changes all that they are members of."""
-    async with db.transaction() as tx:
+
+    async def change(tx: Transaction) -> None:
         await tx.execute(
             "UPDATE users SET delete_at = %s, update_at = %s WHERE id = %s",
             (delete_at, now_ms, user_id),
@@ -115,6 +116,8 @@ async def set_delete_at(db: Queryable, user_id: UserId, delete_at: int, now_ms: 
         teams = await tx.fetch("SELECT team_id FROM team_members WHERE user_id = %s", (user_id,))
         tx.changes.update(shards.channel_members(row[0]) for row in channels)
         tx.changes.update(shards.team_members(row[0]) for row in teams)
+
+    await db.transact(change)
 
 
 async def set_roles(db: Queryable, user_id: UserId, roles: str, now_ms: int) -> None:
@@ -133,8 +136,7 @@ async def lock_administrators(tx: Transaction, role: str, user_id: UserId) -> se
     (`db/locks.py`). Who waited for another one's change sees the users as that left them.
     """
     rows = await tx.fetch(
-        "SELECT id, roles, delete_at FROM users WHERE id = %s OR (delete_at = 0 AND roles LIKE %s)"  # noqa: S608
-        f" ORDER BY id {locks.ALONE[tx.dialect]}",
+        f"SELECT id, roles, delete_at FROM users WHERE id = %s OR roles LIKE %s ORDER BY id {locks.ALONE[tx.dialect]}",  # noqa: S608
         (user_id, f"%{role}%"),
     )
     return {row[0] for row in rows if not row[2] and role in row[1].split()}

@@ -147,8 +147,8 @@ MUTATIONS = (
     Mutation(
         "names in code are mentions",
         "app/mentions.py",
-        "message if markdown.is_plain(message) else markdown.prose(message)",
-        "message",
+        "text = markdown.prose(message)",
+        "text = message",
         ("tests/app/test_mentions.py",),
     ),
     Mutation(
@@ -453,8 +453,8 @@ MUTATIONS = (
     Mutation(
         "an audited change commits without its row",
         "app/audit.py",
-        "                await self._journal.write(tx, self._entry)\n",
-        "                pass\n",
+        "            await self._journal.write(tx, self._entry)\n            return result\n",
+        "            return result\n",
         ("tests/api/test_audits.py", "tests/app/test_audit.py"),
         _BOTH,
     ),
@@ -496,8 +496,8 @@ MUTATIONS = (
     Mutation(
         "who is added to a channel may leave its team meanwhile",
         "app/channels.py",
-        "scope = await locks.share_team(tx, channel.team_id)",
-        "scope = locks.TeamShared(channel.team_id)",
+        "scope = await locks.share_team(tx, seen.team_id)",
+        "scope = locks.TeamShared(seen.team_id)",
         ("tests/app/test_races.py::test_a_rule_that_changes_at_the_last_moment_holds",),
         _BOTH,
     ),
@@ -968,6 +968,22 @@ MUTATIONS = (
         "    if await users.lock_administrators(tx, ADMINISTRATOR, user_id) == {user_id}:\n",
         "    if not await users.lock_administrators(tx, ADMINISTRATOR, user_id):\n",
         ("tests/api/test_roles.py::test_the_last_administrator_stays",),
+        _BOTH,
+    ),
+    Mutation(
+        "a deactivated administrator counts",
+        "db/users.py",
+        "if not row[2] and role in row[1].split()",
+        "if role in row[1].split()",
+        ("tests/db/test_administrators.py",),
+        _BOTH,
+    ),
+    Mutation(
+        "what may have been committed is done again",
+        "db/retries.py",
+        "        except Deadlock:\n",
+        "        except Exception:\n",
+        ("tests/db/test_retries.py",),
         _BOTH,
     ),
 )

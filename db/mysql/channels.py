@@ -8,7 +8,7 @@ from db import shards
 from db.changes import Place
 from db.entities import ChannelMember
 from db.ids import ChannelId, UserId
-from db.mysql.tables import NOW_MS, table_of, transact
+from db.mysql.tables import NOW_MS, table_of
 from db.queryable import Queryable, Transaction
 
 _COLUMNS = ChannelMember.__struct_fields__[:13]
@@ -56,6 +56,12 @@ async def view(db: Queryable, user_id: UserId, channel_ids: Sequence[ChannelId])
     """
 
     async def apply(tx: Transaction) -> dict[ChannelId, int]:
+        if len(channel_ids) > 1:  # or the UPDATE would lock them in the planner's order
+            await tx.fetch(
+                "SELECT channel_id FROM channel_members WHERE user_id = %s AND channel_id = ANY(%s)"
+                " ORDER BY channel_id FOR UPDATE",
+                (user_id, list(channel_ids)),
+            )
         rows = await tx.fetch(
             "SELECT m.channel_id, h.seq, h.total_msg_count, h.total_msg_count_root,"
             " greatest(m.last_viewed_at, h.last_post_at)"
@@ -82,4 +88,4 @@ async def view(db: Queryable, user_id: UserId, channel_ids: Sequence[ChannelId])
         )
         return {row[0]: row[4] for row in rows}
 
-    return await transact(db, apply)
+    return await db.transact(apply)

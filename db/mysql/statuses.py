@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 from db import shards
 from db.ids import UserId
-from db.mysql.tables import transact
 from db.queryable import Queryable, Transaction
 
 _UPSERT = """
@@ -44,7 +43,7 @@ async def apply_automatic(db: Queryable, changes: Sequence[tuple[UserId, str, in
             )
         return [(user_id, status) for user_id, status, _ in due]
 
-    return await transact(db, apply)
+    return await db.transact(apply)
 
 
 async def set_by_user(db: Queryable, user_id: UserId, status: str, now_ms: int, *, manual: bool) -> bool:
@@ -63,7 +62,7 @@ async def set_by_user(db: Queryable, user_id: UserId, status: str, now_ms: int, 
         )
         return True
 
-    return await transact(db, apply)
+    return await db.transact(apply)
 
 
 async def set_offline_except(db: Queryable, connected: Sequence[UserId]) -> list[UserId]:
@@ -84,4 +83,4 @@ async def set_offline_except(db: Queryable, connected: Sequence[UserId]) -> list
             )
         return found
 
-    return await transact(db, apply)
+    return await db.transact(apply)

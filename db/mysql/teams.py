@@ -5,7 +5,6 @@ from msgspec.structs import astuple
 from db import shards
 from db.entities import TeamMember
 from db.errors import Duplicate
-from db.mysql.tables import transact
 from db.queryable import Queryable, Transaction
 
 _COLUMNS = TeamMember.__struct_fields__
@@ -37,4 +36,4 @@ async def add_member(db: Queryable, member: TeamMember) -> bool:
         )
         return True
 
-    return await transact(db, add)
+    return await db.transact(add)

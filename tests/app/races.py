@@ -43,6 +43,17 @@ class Silent:
         """Nobody hears it."""
 
 
+class Told:
+    """A bus that keeps in mind what kinds of messages it was given."""
+
+    def __init__(self) -> None:
+        self.kinds: list[str] = []
+
+    def publish(self, message: object) -> None:
+        """Remember it."""
+        self.kinds.append(str(getattr(message, "name", type(message).__name__)))
+
+
 @dataclass
 class World:
     """A team and its channel. ann: their administrator, who wrote the root and reacted to it. bob: member of both.

@@ -2,8 +2,7 @@
 
 import ast
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,6 +17,7 @@ from app.origin import Origin
 from app.permissions import Actor
 from db.audits import Audit
 from db.errors import Unavailable
+from db.queryable import Transaction
 
 ROOT = Path(__file__).parents[2]
 
@@ -34,16 +34,16 @@ class FakeDatabase:
         self.down = False
         self._open: list[str] | None = None
 
-    @contextlib.asynccontextmanager
-    async def transaction(self) -> AsyncIterator["FakeDatabase"]:
+    async def transact(self, work: Callable[["FakeDatabase"], Awaitable[Any]]) -> Any:
         self._open, rows = [], list(self.rows)
         try:
-            yield self
+            result = await work(self)
         except BaseException:
             self.rows = rows
             raise
         else:
             self.committed.append(self._open)
+            return result
         finally:
             self._open = None
 
@@ -110,9 +110,11 @@ async def _act_outside(ctx: Context, actor: Actor) -> None:
 
 @audited("change", "what")
 async def _fail_inside(ctx: Context, actor: Actor, what: str) -> None:
-    async with ctx.db.transaction() as tx:
+    async def work(tx: Transaction) -> None:
         await tx.execute("UPDATE things")
         raise forbidden()
+
+    await ctx.db.transact(work)
 
 
 async def test_the_row_is_in_the_transaction_of_the_change(fixture: Fixture) -> None:

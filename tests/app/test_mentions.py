@@ -1,9 +1,10 @@
 """Mentions are found in the text alone, by the structure of its Markdown."""
 
+import dataclasses
 import random
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from hypothesis import given
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from app import markdown
+from app import markdown, mentions
 from app.mentions import MAX_NAMES, NONE, Mentions, parse
 from tests.rig.scale import for_each_seed, scale
 
@@ -240,6 +241,102 @@ def test_what_is_text_is_what_another_parser_says() -> None:
     for_each_seed(scale(10, 300), compare)
 
 
+# Short ways ------------------------------------------------------------------------------------------------------------
+
+_MORE_PIECES = (
+    *_PIECES,
+    "\n```\n",
+    "\n```\n",
+    "\n````",
+    "```\t\n",
+    "```x`",
+    "\r\n",
+    "\u0130",
+    "\u212a",
+    "\u0307",
+    "@\u212aim",
+    "ann@x.y",
+    "\x0b",
+)
+
+
+def _the_long_way(message: str) -> Mentions:
+    parts: list[str] = []
+    for paragraph in markdown._paragraphs(message):
+        markdown._inline(paragraph, parts)
+        parts.append("\n")
+    return mentions._word_by_word("".join(parts))
+
+
+@pytest.mark.parametrize(
+    "pieces", [_MORE_PIECES, ("`", "```", "\n", "\n", " ", "@ann", "a", "\t", "~~~", ">")], ids=len
+)
+def test_what_takes_a_short_way_is_what_the_long_one_finds(pieces: tuple[str, ...]) -> None:
+    def compare(rng: random.Random) -> None:
+        for _ in range(1000):
+            message = "".join(rng.choices(pieces, k=rng.randrange(1, 16)))
+            assert parse(message) == _the_long_way(message), repr(message)
+
+    for_each_seed(scale(10, 300), compare)
+
+
+_CODE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]*`", re.DOTALL)
+_MENTION = re.compile(r"(?<![\w@./-])@([a-z0-9][a-z0-9._-]*)", re.IGNORECASE)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Found:
+    names: tuple[str, ...]
+    everybody: bool
+    here: bool
+
+
+def _two_expressions(message: str) -> _Found:
+    """How mentions were found before they followed Markdown: what they may cost."""
+    names: dict[str, None] = {}
+    everybody = here = False
+    for match in _MENTION.finditer(_CODE.sub(" ", message)):
+        name = match[1].lower()
+        while name:
+            everybody = everybody or name in ("all", "channel")
+            here = here or name == "here"
+            names[name] = None
+            if name[-1] not in "._-":
+                break
+            name = name[:-1]
+    for keyword in ("all", "channel", "here"):
+        names.pop(keyword, None)
+    return _Found(tuple(names)[:MAX_NAMES], everybody, here)
+
+
+_USUAL = {
+    "a name": "hello @bob, how are you doing today? I hope all is well.",
+    "names": "thanks @ann.smith and @bob-jones!",
+    "20 names": " ".join(f"@user{n}" for n in range(20)),
+    "1000 names": " ".join(f"@user{n}" for n in range(1000)),
+    "one name often": "@bob " * 500,
+    "names among punctuation": "and then @user1, said that @user2. should (@user3) be told: @user4; " * 20,
+    "an address": "write to ann@example.com or bob@example.org please",
+    "code": "run `make test` @bob",
+    "code first": "`@bob` and `x = 1` @ann said",
+    "a fence": "@bob look:\n```\ndef f():\n    return 1\n```\nthanks",
+    "much text": "Lorem ipsum dolor sit amet, consectetur adipiscing elit. " * 50 + "@bob",
+}
+
+
+@pytest.mark.parametrize("name", _USUAL)
+def test_usual_posts_cost_no_more_than_two_expressions(name: str) -> None:
+    """By turns until it is so, as below."""
+    text, rounds = _USUAL[name], 1 + 20_000 // (100 + len(_USUAL[name]))
+    ours = theirs = float("inf")
+    for _ in range(60):
+        ours = min(ours, _cpu_s(text, parse, rounds))
+        theirs = min(theirs, _cpu_s(text, _two_expressions, rounds))
+        if ours <= theirs:
+            return
+    raise AssertionError(f"{ours / rounds * 1e6:.2f} µs, not {theirs / rounds * 1e6:.2f}")
+
+
 # Time -----------------------------------------------------------------------------------------------------------------
 
 _LENGTH = 16_383
@@ -302,9 +399,10 @@ def _steps(text: str) -> float:
     return min(_cpu_s(text) for _ in range(3))
 
 
-def _cpu_s(text: str) -> float:
+def _cpu_s(text: str, finds: Callable[[str], object] = parse, rounds: int = 1) -> float:
     began = time.process_time()
-    parse(text)
+    for _ in range(rounds):
+        finds(text)
     return time.process_time() - began
 
 

@@ -8,6 +8,7 @@ from db import leases
 from db.errors import DatabaseError
 from db.leases import Fence
 from db.pool import Database
+from db.queryable import Transaction
 from db.settings import Dialect, PoolSettings
 
 TIMES = LeaseTimes(lease_s=1.0, renew_s=0.3, stop_s=0.7, retry_s=0.1, ask_s=0.5)
@@ -19,11 +20,13 @@ async def main(driver: str, dsn: str, holder: str) -> None:
     database = Database(PoolSettings(dsn, driver=DRIVERS[driver], max_connections=4))
     await database.open()
 
+    async def insert(tx: Transaction, fence: Fence) -> None:
+        await asyncio.sleep(0.02)  # where most of a process's time is spent, and where it is frozen
+        await tx.execute("INSERT INTO story (token, holder) VALUES (%s, %s)", (fence.token, holder))
+
     async def write(fence: Fence) -> None:
         try:
-            async with leases.guarded(database, fence) as tx:
-                await asyncio.sleep(0.02)  # where most of a process's time is spent, and where it is frozen
-                await tx.execute("INSERT INTO story (token, holder) VALUES (%s, %s)", (fence.token, holder))
+            await leases.guarded(database, fence, lambda tx: insert(tx, fence))
         except DatabaseError:
             await asyncio.sleep(0.05)
 

@@ -1,6 +1,7 @@
 """Rows of wrong passwords: those that come together count each other; what says nothing any more goes."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -8,9 +9,11 @@ from app import audit
 from db import attempts, audits, jobs, leases
 from db.audits import Audit
 from db.clock import NOW_MS
+from db.drivers import Connection
+from db.drivers.mysql_connection import MySQLConnection
+from db.drivers.postgres import PostgresConnection
 from db.ids import UserId, new_id
 from db.leases import Fence
-from db.mysql.tables import transact
 from db.pool import Database
 from db.queryable import Transaction
 from tests.plugins.drivers import drivers
@@ -51,7 +54,7 @@ async def test_attempts_that_come_together_count_each_other(database: Database) 
             after = {key: (times[0] + 1, times[1], times[2]) for key, times in found.items()}
             await attempts.save(tx, after, dict.fromkeys(after, 7))
 
-        await transact(database, work)
+        await database.transact(work)
 
     await asyncio.gather(*(count(number) for number in range(50)))
     _, found = await attempts.find(database, keys)
@@ -102,6 +105,34 @@ async def test_rows_of_the_audit_log_go_by_age_and_by_number(
     assert await job.run(database, await _fence(database)) == 22 - len(left)
     found = await audits.find_page(database, UserId("ann"), 0, 100)
     assert [one.action for one in found] == left[::-1]
+
+
+@pytest.mark.parametrize("keep_rows", [0, 1, 4, 9, 10])
+async def test_of_rows_of_one_moment_as_many_stay_as_are_kept(database: Database, keep_rows: int) -> None:
+    await audits.insert(database, [_audit(str(number)) for number in range(10)])
+    newest = [one.id for one in await audits.find_page(database, None, 0, keep_rows)]
+    assert await jobs.trim_audits(lambda: (DAY_MS, keep_rows), batch=2).run(database, await _fence(database)) == (
+        10 - keep_rows
+    )
+    assert [one.id for one in await audits.find_page(database, None, 0, 100)] == newest
+
+
+async def test_what_stays_is_walked_over_once_and_not_for_each_batch(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await audits.insert(database, [_audit(str(number)) for number in range(30)])
+    fence, sent = await _fence(database), list[str]()
+    for kind in (PostgresConnection, MySQLConnection):
+        real: Any = kind.fetch
+
+        async def fetch(connection: Connection, *arguments: Any, real: Any = real) -> Any:
+            sent.append(arguments[0])
+            return await real(connection, *arguments)
+
+        monkeypatch.setattr(kind, "fetch", fetch)
+    assert await jobs.trim_audits(lambda: (DAY_MS, 3), batch=4).run(database, fence) == 27
+    assert len([sql for sql in sent if "OFFSET" in sql]) == 1
+    assert len([sql for sql in sent if "LIMIT" in sql]) == 8
 
 
 async def test_a_row_is_as_old_as_the_databases_clock_says(database: Database) -> None:

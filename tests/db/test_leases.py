@@ -9,6 +9,7 @@ from db import leases, systems
 from db.errors import DatabaseError, Fenced
 from db.leases import Fence
 from db.pool import Database
+from db.queryable import Transaction
 from tests.plugins.drivers import drivers
 
 pytestmark = drivers("postgres", "mysql")
@@ -28,12 +29,15 @@ async def take(database: Database, holder: str, ttl_ms: int = LONG_MS) -> Fence:
 
 async def work(database: Database, fence: Fence, *meanwhile: Awaitable[object], frozen: bool = False) -> None:
     """Set `two` under a lease."""
-    async with leases.guarded(database, fence) as tx:
+
+    async def write(tx: Transaction) -> None:
         await systems.claim(tx, "two", "")
         if frozen:  # between the last look at the lease and the COMMIT
             await tx.fetch("SELECT token FROM leases WHERE name = 'jobs' FOR UPDATE")
         for one in meanwhile:
             await one
+
+    await leases.guarded(database, fence, write)
 
 
 async def test_a_lease_is_one_holders_until_it_is_given_back(database: Database) -> None:
@@ -83,13 +87,11 @@ async def test_of_many_that_ask_at_once_one_gets_it(database: Database) -> None:
 
 async def test_work_is_committed_under_the_last_token_only(database: Database) -> None:
     old = await take(database, "a", SHORT_MS)
-    async with leases.guarded(database, old) as tx:
-        await systems.claim(tx, "one", "")
+    await leases.guarded(database, old, lambda tx: systems.claim(tx, "one", ""))
     new = await take(database, "b")
     with pytest.raises(Fenced):
         await work(database, old)
-    async with leases.guarded(database, new) as tx:
-        await systems.claim(tx, "three", "")
+    await leases.guarded(database, new, lambda tx: systems.claim(tx, "three", ""))
     assert await systems.find(database, "one") == ""
     assert await systems.find(database, "two") is None
     assert await systems.find(database, "three") == ""
@@ -105,8 +107,7 @@ async def test_a_lease_that_is_taken_in_the_middle_of_the_work_undoes_it(databas
 async def test_nobody_acquires_a_lease_between_the_last_look_at_it_and_the_commit(database: Database) -> None:
     old = await take(database, "a", SHORT_MS)
     async with database.transaction() as outer:
-        async with leases.guarded(outer, old) as tx:
-            await systems.claim(tx, "one", "")
+        await leases.guarded(outer, old, lambda tx: systems.claim(tx, "one", ""))
         taking = asyncio.create_task(take(database, "b"))
         await asyncio.wait([taking], timeout=0.5)
         assert not taking.done()

@@ -16,7 +16,7 @@ from db.ids import ChannelId, PostId, TeamId, UserId, new_id
 from db.pool import Database
 from db.posts import NewPost, Written
 from db.settings import PoolSettings
-from tests.app import races
+from tests.app.races import until_it_waits
 from tests.db import rooms
 from tests.plugins.drivers import drivers
 
@@ -188,7 +188,7 @@ async def test_who_reads_on_two_devices_at_once_has_read_what_either_has(
     async with database.transaction() as tx:
         await tx.execute("UPDATE channel_members SET roles = 'x' WHERE user_id = %s", (BOB,))
         earlier = asyncio.create_task(channels.view(database, BOB, [channel_id]))
-        assert await races.until_it_waits(database, earlier)
+        assert await until_it_waits(database, earlier)
         await writer.write(_post(channel_id))  # committed after the earlier view has looked
         await channels.view(tx, BOB, [channel_id])
     await earlier
@@ -196,6 +196,23 @@ async def test_who_reads_on_two_devices_at_once_has_read_what_either_has(
     assert bob is not None
     assert (bob.viewed_seq, bob.msg_count, bob.msg_count_root) == (head.seq, 2, 2)
     assert bob.last_viewed_at == head.last_post_at
+
+
+async def test_channels_are_viewed_in_the_order_of_their_ids(database: Database) -> None:
+    """Whatever order they lie and are named in: who waits for one holds none that comes after it."""
+    made = sorted((ChannelId(new_id()) for _ in range(6)), reverse=True)
+    for channel_id in made:
+        async with database.transaction() as tx:
+            await rooms.insert(tx, Channel(channel_id, 1, 1, 0, TeamId(new_id()), "O", "C", "c", "", "", "", 0))
+            await rooms.join(tx, channel_id, BOB)
+    lock = "SELECT 1 FROM channel_members WHERE channel_id = %s AND user_id = %s FOR UPDATE"
+    async with database.transaction() as tx:
+        await tx.fetch(lock, (made[-1], BOB))
+        viewing = asyncio.ensure_future(channels.view(database, BOB, made))
+        assert await until_it_waits(database, viewing)
+        for channel_id in made[:-1]:
+            assert await tx.fetch(f"{lock} NOWAIT", (channel_id, BOB))
+    assert set(await viewing) == set(made)
 
 
 async def test_replies_count_at_their_root(database: Database, writer: PostWriter) -> None:

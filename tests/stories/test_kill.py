@@ -54,7 +54,8 @@ def test_killing_each_kind_of_process_in_turn_under_load(own_node: Node) -> None
 
 def test_workers_are_started_anew_when_the_fork_server_has_died_too(own_node: Node) -> None:
     assert own_node.process is not None
-    (server,) = [pid for pid in _children(own_node.process.pid) if _name(pid) == "fork server"]
+    supervisor = own_node.process.pid
+    (server,) = [pid for pid in _children(supervisor) if _name(pid) == "fork server"]
     with Load(writers(own_node.url, 2)) as load:
         load.expect_more(20)
         os.kill(server, signal.SIGKILL)
@@ -62,7 +63,7 @@ def test_workers_are_started_anew_when_the_fork_server_has_died_too(own_node: No
             own_node.wait_replaced(name, own_node.kill(name))
         own_node.wait_up()
         load.expect_more(50)
-    until(lambda: all(_alive(pid) for pid in _children(own_node.process.pid)), 5, "no zombies")
+    until(lambda: all(_alive(pid) for pid in _children(supervisor)), 5, "no zombies")
     assert "the fork server has ended" in own_node.log
     assert_exactly_once(own_node.sql, load)
 

@@ -1,7 +1,8 @@
 """The command line.
 
     mmnode [--workers N] [--ws-workers M] [--config FILE] [--data-dir DIR]    run a node
-    mmnode config validate | reload        mmnode status        mmnode drain
+    mmnode config validate | reload | diff        mmnode status        mmnode drain
+    mmnode cluster status | drain | remove NODE | upgrade begin|end
     mmnode demo [--port-base PORT]                    three nodes over PostgreSQL with two replicas, to play with
     mmnode db status | recycle | migrate | failover --to @FILE|- [--force]
     mmnode user unlock NAME
@@ -12,6 +13,7 @@ stopped because another process runs under its node_id.
 
 import argparse
 import asyncio
+import contextlib
 import json
 import logging
 import os
@@ -157,7 +159,10 @@ def _port_base(text: str) -> int:
 def _config_path(options: argparse.Namespace) -> Path | None:
     if options.config is not None:
         return Path(options.config).absolute()
-    return DEFAULT_CONFIG.absolute() if DEFAULT_CONFIG.exists() else None
+    with contextlib.suppress(PermissionError):  # from a directory of another user: who reads it says so
+        if not DEFAULT_CONFIG.exists():
+            return None
+    return DEFAULT_CONFIG.absolute()
 
 
 def _load(options: argparse.Namespace) -> configfile.Loaded | None:
@@ -334,6 +339,9 @@ def _ask(options: argparse.Namespace, command: str, **arguments: Any) -> dict[st
 
     try:
         return control.ask(paths.control_socket(options.data_dir), command, **arguments)
+    except PermissionError as error:
+        print(f"mmnode: {error}: say this as root, or as the user of the node", file=sys.stderr)
+        return None
     except (OSError, ValueError) as error:
         print(f"mmnode: no node runs on {options.data_dir}: {error}", file=sys.stderr)
         return None

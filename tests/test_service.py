@@ -1,5 +1,6 @@
 """The unit for systemd: how much it closes, and that a node can do what it needs in what is left."""
 
+import json
 import re
 import subprocess
 import sys
@@ -42,6 +43,15 @@ def test_the_unit_is_understood(require: Require, tmp_path: Path) -> None:
     unit.write_text(re.sub(r"^ExecStart=\S+", f"ExecStart={sys.executable}", UNIT.read_text(), flags=re.MULTILINE))
     done = subprocess.run(["systemd-analyze", "verify", str(unit)], capture_output=True, text=True, check=False)
     assert not [line for line in done.stderr.splitlines() if unit.name in line], done.stderr
+
+
+def test_what_the_sample_configuration_names_lies_where_the_unit_may_write() -> None:
+    """Relative paths begin where the unit starts the node, and of all else of the system nothing can be written."""
+    unit = dict(line.split("=", 1) for line in UNIT.read_text().splitlines() if re.match(r"\w+=", line))
+    state = Path("/var/lib") / unit["StateDirectory"]
+    config = json.loads((UNIT.parent / "config.json").read_text())
+    for name in (config["FileSettings"]["Directory"], config["LogSettings"]["FileLocation"]):
+        assert (Path(unit["WorkingDirectory"]) / name).is_relative_to(state)
 
 
 @pytest.fixture

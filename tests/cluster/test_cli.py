@@ -124,6 +124,43 @@ def test_commands_to_a_node_that_does_not_run_say_so(tmp_path: Path, command: li
     assert f"no node runs on {tmp_path}" in result.stderr
 
 
+# Into a directory that is closed then, without root's right to look into all of them.
+_SHUT_OUT = """
+import ctypes, os, sys
+os.chdir(sys.argv[1])
+os.chmod(".", 0)
+for capability in (1, 2):  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
+    ctypes.CDLL(None).prctl(24, capability, 0, 0, 0)  # PR_CAPBSET_DROP
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+
+@pytest.mark.parametrize(
+    ("command", "status", "words"),
+    [
+        (["config", "validate"], 2, "config.json: (file) = -: cannot be read: Permission denied"),
+        (["db", "migrate"], 2, "config.json: (file) = -: cannot be read: Permission denied"),
+        ([], 2, "config.json: (file) = -: cannot be read: Permission denied"),
+        (["status"], 1, "say this as root, or as the user of the node"),
+    ],
+)
+def test_commands_from_the_directory_of_another_user_say_what_they_cannot_read(
+    tmp_path: Path, command: list[str], status: int, words: str
+) -> None:
+    program = str(Path(sys.executable).with_name("mmnode"))
+    result = subprocess.run(
+        [sys.executable, "-c", _SHUT_OUT, str(tmp_path), program, *command],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    tmp_path.chmod(0o700)
+    assert result.returncode == status
+    assert words in result.stderr
+    assert "Traceback" not in result.stderr
+
+
 @pytest.mark.parametrize(
     ("section", "key", "value", "words"),
     [

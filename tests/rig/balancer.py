@@ -63,10 +63,14 @@ def _once(text: str, old: str, new: str) -> str:
 
 
 class Balancer:
-    """Either of them in front of nodes. Use as a context manager. nodes: their URLs."""
+    """Either of them in front of nodes. Use as a context manager.
 
-    def __init__(self, name: str, nodes: Sequence[str]) -> None:
+    nodes: their URLs. patience_s: how long a node may take for an answer; 40 in the samples.
+    """
+
+    def __init__(self, name: str, nodes: Sequence[str], patience_s: int = 40) -> None:
         self.name = name
+        self._patience_s = patience_s
         self._nodes = [url.removeprefix("http://") for url in nodes]
         self.directory = new_directory()
         self.port, self.tls_port, self.redirecting_port = free_port(), free_port(), free_port()
@@ -100,6 +104,7 @@ class Balancer:
         text = _once(text, "listen 443 ssl;", f"listen 127.0.0.1:{self.tls_port} ssl; listen 127.0.0.1:{self.port};")
         text = _once(text, "/etc/nginx/mattermost.pem", f"{self.directory}/mattermost.pem")
         text = _once(text, "/etc/nginx/mattermost.key", f"{self.directory}/mattermost.key")
+        text = _once(text, "proxy_read_timeout 40s", f"proxy_read_timeout {self._patience_s}s")
         return self._nginx_with(text.replace("/var/log/nginx/", f"{self.directory}/"))
 
     def _document(self) -> list[str]:
@@ -118,6 +123,9 @@ class Balancer:
         text = _once(text, "bind :443 ssl", f"bind 127.0.0.1:{self.tls_port} ssl")
         text = _once(text, "unless { ssl_fc }", f"unless {{ ssl_fc }} or {{ dst_port {self.port} }}")
         text = _once(text, "/etc/haproxy/mattermost.pem", f"{self.directory}/both.pem")
+        text = _once(text, "timeout server 40s", f"timeout server {self._patience_s}s")
+        if os.geteuid() != 0:  # who cannot change to another user
+            text = re.sub(r"^    (user|group|chroot) .*\n", "", text, flags=re.MULTILINE)
         (self.directory / "haproxy.cfg").write_text(text)
         return [shutil.which("haproxy") or "haproxy", "-db", "-f", str(self.directory / "haproxy.cfg")]
 
@@ -134,6 +142,11 @@ class Balancer:
             return requests.get(f"{self.url}/api/v4/system/ping", timeout=2).status_code == 200
         except requests.RequestException:
             return False
+
+    @property
+    def pid(self) -> int:
+        """Its first process."""
+        return self._process.pid
 
     @property
     def log(self) -> str:

@@ -7,6 +7,7 @@ import ssl
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 import requests
 from websockets.asyncio.client import connect
 
+from db.ids import new_id
 from tests.plugins.resources import uses
 from tests.rig.balancer import Balancer
 from tests.rig.cluster import Cluster
@@ -28,6 +30,8 @@ from tests.rig.wait import until
 from ws.close import Close
 
 GRACE_S = 4
+PATIENCE_S = 12
+"""More than what a request without a master takes."""
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +47,7 @@ def balancer(request: pytest.FixtureRequest, require: Require, cluster: Cluster)
     require(request.param)
     require("openssl")
     cluster.until_green()
-    with Balancer(request.param, [node.url for node in cluster.nodes]) as balancer:
+    with Balancer(request.param, [node.url for node in cluster.nodes], PATIENCE_S) as balancer:
         yield balancer
 
 
@@ -169,3 +173,42 @@ def test_a_node_that_is_killed_fails_no_read_and_loses_no_post(balancer: Balance
     print(f"{balancer.name}: {load.retries} posts sent again, {readers.count} reads")
     assert readers.failures == []
     assert_exactly_once(cluster.sql, load)
+
+
+def test_a_read_of_a_node_that_freezes_is_answered_by_another(balancer: Balancer, cluster: Cluster) -> None:
+    ann = new_user(balancer.url).at(balancer.url)
+    cluster.stop(1)
+    try:
+        with ThreadPoolExecutor(9) as pool:  # at once: before any check can have missed its answer
+            answers = list(pool.map(lambda _: _get(ann, "/users/me"), range(9)))
+    finally:
+        cluster.cont(1)
+    assert [answer.status_code for answer in answers] == [200] * 9
+    cluster.until_green()
+
+
+def test_without_a_master_nodes_serve_what_they_keep_and_refuse_the_rest_themselves(
+    balancer: Balancer, cluster: Cluster
+) -> None:
+    ann = new_user(balancer.url).at(balancer.url)
+    channel = new_channel(ann, new_team(ann))
+    post = ann.write(channel["id"], "kept")
+    page = f"/channels/{channel['id']}/posts?per_page=1"
+    clients = [cluster.client(ann, place) for place in range(3)]
+    for client in clients * 3:  # what a copy depends on is known from the first read
+        client.get(page)
+    cluster.servers.master.stop()
+    try:
+        for client in clients:
+            until(lambda: "degraded_reads" in client.call("GET", "/system/ping").text, 10, "reads without a master")  # noqa: B023
+        with ThreadPoolExecutor(6) as pool:
+            refused = list(pool.map(lambda _: _get(ann, f"/users/{new_id()}"), range(6)))
+            kept = list(pool.map(lambda _: _get(ann, page), range(9)))
+    finally:
+        cluster.servers.master.start()
+    assert [answer.status_code for answer in kept] == [200] * 9, kept[-1].text
+    assert {tuple(answer.json()["order"]) for answer in kept} == {(post["id"],)}
+    assert [(answer.status_code, "Retry-After" in answer.headers) for answer in refused] == [(503, True)] * 6
+    assert {answer.json()["id"] for answer in refused} == {"api.context.server_busy.app_error"}
+    until(lambda: _get(ann, "/users/me").status_code == 200, 10, "traffic again")
+    cluster.until_green()

@@ -1,5 +1,6 @@
 """A small REST client: one user on one node."""
 
+import os
 from typing import Any
 
 import requests
@@ -16,6 +17,7 @@ class Rest:
         self.url = url
         self.session = requests.Session()
         self.session.trust_env = False  # it looks for proxies and passwords at each call: a third of its time
+        self.session.verify = os.environ.get("REQUESTS_CA_BUNDLE") or True  # of a balancer (`tests/rig/balancer.py`)
         self.token = ""
         self.user: dict[str, Any] = {}
 

@@ -14,6 +14,7 @@ from api.proxies import Proxies
 from app import configfile
 from tests.rig.balancer import Balancer
 from tests.rig.require import Require
+from tests.rig.wait import until
 
 CLIENT = "127.0.0.9"
 BALANCER = "127.0.0.1"
@@ -148,7 +149,7 @@ def test_an_upgrade_reaches_a_node_whatever_form_its_path_has(
     assert _values(head, "Upgrade") == ["websocket"]
     assert ",".join(_values(head, "Connection")).lower() == "upgrade"
     if balancer.name == "haproxy":  # in the other backend nobody would close it when its node dies
-        assert "websockets/node" in balancer.access_log
+        until(lambda: "websockets/node" in balancer.access_log, 5, "the line of its end")
 
 
 def test_haproxy_serves_nobody_as_root(require: Require, recorder: Recorder) -> None:

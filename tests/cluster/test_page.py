@@ -18,7 +18,7 @@ def test_what_the_relay_writes_every_worker_reads(tmp_path: Path) -> None:
     relay.take_over(7)
     relay.advance(41)
     assert (worker.incarnation, worker.head) == (7, 41)
-    assert 0 <= worker.beat_age_s() < 1
+    assert 0 <= worker.beat_age_s() < 3
     time.sleep(0.02)
     before = worker.beat_age_s()
     relay.beat()

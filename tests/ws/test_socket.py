@@ -107,7 +107,8 @@ def test_who_does_not_say_who_they_are_is_closed_after_5_s(node: Node) -> None:
     opened_at = time.monotonic()
     assert ws.ask("get_statuses")["error"]["id"] == "api.web_socket_router.not_authenticated.app_error"
     assert ws.expect_closed(8) == 1006
-    assert 4.0 < time.monotonic() - opened_at < 7.5
+    assert time.monotonic() - opened_at > 4.0
+    assert within(7.5, since=opened_at)
 
 
 def test_a_cookie_counts_with_the_origin_of_the_page(node: Node, ann: Rest) -> None:

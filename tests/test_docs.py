@@ -1,14 +1,18 @@
 """What the documents promise is true: the curl session works when pasted, links lead somewhere."""
 
+import os
 import re
 import subprocess
+import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.plugins.resources import uses
+from tests.rig import postgres
 from tests.rig.node import Node
+from tests.rig.people import new_channel, new_team, new_user
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -34,6 +38,35 @@ def test_the_curl_session_of_the_readme_works_when_pasted(own_node: Node) -> Non
     assert '"roles":"system_admin system_user"' in signed_up
     assert '"message":"hello, world"' in written
     assert '"message":"hello, world"' in read
+
+
+@uses("node", "postgres")
+def test_the_backup_of_the_operations_page_comes_back(own_node: Node, tmp_path: Path) -> None:
+    """Accounts, sessions, posts: on an empty database, by the node that knows nothing else of them."""
+    text = (ROOT / "docs" / "operations.md").read_text()
+    (commands,) = [block for block in _blocks(text) if "pg_dump" in block]
+    (named,) = re.findall(r"`site-packages/(\S+/bin)`", text)
+    ann = new_user(own_node.url)
+    channel = new_channel(ann, new_team(ann))
+    post = ann.write(channel["id"], "to be kept")
+    databases = {"DATASOURCE": own_node.data_source, "EMPTY": postgres.shared().new_database()}
+    programs = f"{Path(sysconfig.get_path('purelib')) / named}:{os.environ['PATH']}"
+    command = ["bash", "-eu", "-c", commands]
+    run = subprocess.run(
+        command,
+        cwd=tmp_path,
+        env={**os.environ, **databases, "PATH": programs},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (run.returncode, run.stderr) == (0, "")
+    with Node(
+        database="configured", workers=1, environment={"MM_SQLSETTINGS_DATASOURCE": databases["EMPTY"]}
+    ) as restored:
+        again = ann.at(restored.url)
+        assert again.get(f"/channels/{channel['id']}/posts")["order"][0] == post["id"]
+        assert again.write(channel["id"], "and goes on")["create_at"] > post["create_at"]
 
 
 def test_the_readme_begins_with_the_two_commands() -> None:

@@ -949,6 +949,13 @@ MUTATIONS = (
         ("tests/api/test_roles.py::test_the_last_administrator_stays",),
         _BOTH,
     ),
+    Mutation(
+        "haproxy passes an address on that its client invented",
+        "etc/haproxy.cfg",
+        "    http-request set-header X-Real-IP %[src]\n",
+        "",
+        ("tests/stories/test_samples.py::test_a_client_cannot_invent_its_address_nor_hide_that_it_is_encrypted",),
+    ),
 )
 
 

@@ -73,11 +73,6 @@ class Node:
         """Replace config.json."""
         self.config_path.write_text(json.dumps(config))
 
-    @property
-    def data_source(self) -> str:
-        """The connection string that it was given by the environment."""
-        return self._environment["MM_SQLSETTINGS_DATASOURCE"]
-
     def set_environment(self, **variables: str) -> None:
         """More variables, or other values, from the next start on."""
         self._environment.update(variables)

@@ -11,7 +11,7 @@ import logging
 import re
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 from app.config import Config
 
@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 SETTING = "ServiceSettings.TrustedProxies"
 _ADDRESSES = 4096
 _TOLD = 32
+_MAPPED_BITS = 96
 _OTHER_NAMES = (b"x-forwarded-for", b"x-forwarded-proto", b"x-real-ip", b"forwarded")
 # Where a proxy of one's own stands. A stranger of the Internet who sends such headers is none, and colours nothing.
 _NEAR = [
@@ -37,7 +38,7 @@ class Proxies:
     """Which peers may speak for their clients, and what they say."""
 
     def __init__(self, config: Config) -> None:
-        self._networks = [ip_network(one) for one in config.service_settings.trusted_proxies]
+        self._networks = [_network(one) for one in config.service_settings.trusted_proxies]
         self.headers = tuple(one.lower().encode() for one in config.service_settings.trusted_proxy_ip_header)
         """Names, as in ASGI, of the headers for `client`."""
 
@@ -138,7 +139,7 @@ class Trust:
             self._told.add(peer)
             log.warning(
                 "forwarded headers do not count: their sender is no trusted proxy",
-                extra={"peer": peer, "setting": SETTING},
+                extra={"peer": str(_parse(peer) or peer), "setting": SETTING},
             )
 
 
@@ -164,6 +165,15 @@ def _parse(text: str) -> IPv4Address | IPv6Address | None:
             return None
     mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
     return mapped or address
+
+
+def _network(text: str) -> IPv4Network | IPv6Network:
+    """Addresses or a network; those of IPv4 also as a socket for both kinds shows them (::ffff:192.0.2.1)."""
+    network = ip_network(text)
+    mapped = network.network_address.ipv4_mapped if isinstance(network, IPv6Network) else None
+    if mapped is None or network.prefixlen < _MAPPED_BITS:
+        return network
+    return IPv4Network((mapped, network.prefixlen - _MAPPED_BITS))
 
 
 @lru_cache(_ADDRESSES)

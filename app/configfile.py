@@ -5,6 +5,7 @@ with file, key, value and what is allowed. Unknown keys are not refused, so that
 as it is; they are reported as warnings.
 """
 
+import contextlib
 import json
 import os
 import re
@@ -24,6 +25,7 @@ from app.config import MASK as MASK  # whoever reads a configuration meets it he
 from app.config import SECRET_KEYS, Config, Section, SqlSettings, split_address
 from db import dsn
 
+_DEFAULT = Path("config.json")
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
@@ -66,6 +68,14 @@ def load(path: Path | None, environment: Mapping[str, str] = os.environ) -> Load
     if (cluster.get("Secret") or cluster.get("SecretNext")) and path.stat().st_mode & 0o077:
         loaded.warnings.append(f"{path}: holds the cluster's secret and can be read by others: chmod 600 it")
     return loaded
+
+
+def find() -> Path | None:
+    """config.json in the working directory; None without one. Where this user may not look, `load` says so."""
+    with contextlib.suppress(PermissionError):
+        if not _DEFAULT.exists():
+            return None
+    return _DEFAULT.absolute()
 
 
 def store_sources(path: Path | None, settings: SqlSettings, environment: Mapping[str, str] = os.environ) -> str:

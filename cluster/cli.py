@@ -13,7 +13,6 @@ stopped because another process runs under its node_id.
 
 import argparse
 import asyncio
-import contextlib
 import json
 import logging
 import os
@@ -31,7 +30,6 @@ log = logging.getLogger(__name__)
 
 _UMASK = 0o027
 """Of a node: the group may read its log file; what is to be secret has a mode of its own."""
-DEFAULT_CONFIG = Path("config.json")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -41,8 +39,9 @@ def main(arguments: Sequence[str]) -> int:
 
         return forkserver.main(int(arguments[1]), arguments[2])
     options = _parser().parse_args(arguments)
+    if options.command is None:
+        return _serve(options)
     handler = {
-        None: _serve,
         "config": _config,
         "status": _status,
         "drain": _drain,
@@ -51,7 +50,13 @@ def main(arguments: Sequence[str]) -> int:
         "cluster": _cluster,
         "user": _user,
     }[options.command]
-    return handler(options)
+    try:
+        status = handler(options)
+        sys.stdout.flush()
+    except BrokenPipeError:  # who read it has read enough: `mmnode status | head -1`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    return status
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -128,7 +133,7 @@ def _add_places(parser: argparse.ArgumentParser, *, below: bool = False) -> None
         "--config",
         type=Path,
         metavar="FILE",
-        help=f"configuration file (default: {DEFAULT_CONFIG} if it is there)",
+        help="configuration file (default: config.json if it is there)",
         default=argparse.SUPPRESS if below else None,
     )
     parser.add_argument(
@@ -159,10 +164,7 @@ def _port_base(text: str) -> int:
 def _config_path(options: argparse.Namespace) -> Path | None:
     if options.config is not None:
         return Path(options.config).absolute()
-    with contextlib.suppress(PermissionError):  # from a directory of another user: who reads it says so
-        if not DEFAULT_CONFIG.exists():
-            return None
-    return DEFAULT_CONFIG.absolute()
+    return configfile.find()
 
 
 def _load(options: argparse.Namespace) -> configfile.Loaded | None:

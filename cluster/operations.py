@@ -72,6 +72,11 @@ class Operations:
         """Whether all of the node has been up since its start."""
         self._pending_restart: list[str] = []
 
+    def _file(self) -> Path | None:
+        """config.json: that of the start; where there was none, the one that has been written since."""
+        self._config_path = self._config_path or configfile.find()
+        return self._config_path
+
     async def run(self, command: str, arguments: Answer, by: str) -> Answer:
         """The answer to a command: `ok`, and `error` where that is False. by: who asks."""
         answer = await self._run(command, arguments)
@@ -142,7 +147,7 @@ class Operations:
     def _diff(self) -> Answer:
         """Which keys of the file differ from what this node uses, and what would apply them. Never a value."""
         try:
-            loaded = configfile.load(self._config_path)
+            loaded = configfile.load(self._file())
         except configfile.ConfigError as error:
             return {"ok": False, "error": str(error)}
         found = {}
@@ -160,7 +165,7 @@ class Operations:
     async def reload(self) -> Answer:
         """Load the file; what can be applied live goes to every worker, the rest is reported as pending."""
         try:
-            loaded = configfile.load(self._config_path)
+            loaded = configfile.load(self._file())
         except configfile.ConfigError as error:
             log.error("the configuration is not reloaded", extra={"problems": str(error)})
             return {"ok": False, "error": str(error)}
@@ -194,7 +199,7 @@ class Operations:
         answer = await self.servers.failover(self.config, to, force=force)
         if answer["ok"]:
             self.config = msgspec.structs.replace(self.config, sql_settings=self.servers.active)
-            answer["config"] = configfile.store_sources(self._config_path, self.servers.active)
+            answer["config"] = configfile.store_sources(self._file(), self.servers.active)
             await self._ask(ALL, "reload", {"config": to_json(self.config).decode()})
         return answer
 

@@ -986,6 +986,13 @@ MUTATIONS = (
         ("tests/db/test_retries.py",),
         _BOTH,
     ),
+    Mutation(
+        "haproxy passes an address on that its client invented",
+        "etc/haproxy.cfg",
+        "    http-request set-header X-Real-IP %[src]\n",
+        "",
+        ("tests/stories/test_samples.py::test_a_client_cannot_invent_its_address_nor_hide_that_it_is_encrypted",),
+    ),
 )
 
 

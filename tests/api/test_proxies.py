@@ -64,6 +64,26 @@ def test_by_itself_only_this_machine_is_trusted() -> None:
     assert not any(proxies.trusts(one) for one in ("10.0.0.1", "172.16.0.1", "192.168.0.1", "fd00::1", FOREIGN))
 
 
+@pytest.mark.parametrize(
+    ("named", "inside", "outside"),
+    [
+        ("::ffff:10.9.0.2", "10.9.0.2", "10.9.0.3"),
+        ("::ffff:10.9.0.0/112", "10.9.255.255", "10.10.0.0"),
+        ("::ffff:0:0/96", "203.0.113.9", "fd00::1"),
+        ("::/0", "fd00::1", "203.0.113.9"),
+    ],
+)
+def test_an_address_may_be_named_as_a_socket_for_both_kinds_shows_it(named: str, inside: str, outside: str) -> None:
+    proxies = Proxies(Config(service_settings=ServiceSettings(trusted_proxies=[named])))
+    assert proxies.trusts(inside)
+    assert not proxies.trusts(outside)
+
+
+def test_the_log_shows_an_address_as_it_is_to_be_named(caplog: pytest.LogCaptureFixture) -> None:
+    Trust(Config).note("::ffff:10.9.0.2")
+    assert [record.__dict__["peer"] for record in caplog.records] == ["10.9.0.2"]
+
+
 def test_who_speaks_like_a_proxy_and_is_none_is_told_of_once(caplog: pytest.LogCaptureFixture) -> None:
     told: list[str] = []
     trust = Trust(Config, told.append)

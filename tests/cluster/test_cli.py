@@ -124,6 +124,19 @@ def test_commands_to_a_node_that_does_not_run_say_so(tmp_path: Path, command: li
     assert f"no node runs on {tmp_path}" in result.stderr
 
 
+@pytest.mark.parametrize("command", [["config", "validate"]])
+def test_a_reader_that_has_read_enough_is_no_traceback(tmp_path: Path, command: list[str]) -> None:
+    """`mmnode status | head -1`."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    program = str(Path(sys.executable).with_name("mmnode"))
+    result = subprocess.run(
+        [program, *command], cwd=tmp_path, stdout=writer, stderr=subprocess.PIPE, text=True, timeout=30, check=False
+    )
+    os.close(writer)
+    assert (result.returncode, result.stderr) == (1, "")
+
+
 # Into a directory that is closed then, without root's right to look into all of them.
 _SHUT_OUT = """
 import ctypes, os, sys

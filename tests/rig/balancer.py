@@ -1,4 +1,5 @@
-"""nginx and haproxy as processes of a test, by the samples in etc/ with nothing changed but addresses, ports and paths.
+"""nginx and haproxy as processes of a test, by the samples in etc/ with nothing changed but addresses, ports and paths
+(and, for who is not root, haproxy's change of user).
 
 They end TLS, with a certificate of their own, which this process believes in meanwhile: `tls_url`. `url` is one more port
 without TLS, because the blocking client of `websockets` reads and writes one TLS connection at once, which hangs now and then

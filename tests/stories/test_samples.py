@@ -55,6 +55,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.server.heard.append((self.path, list(self.headers.items()), self.client_address[1]))
         self.send_response(200)
         self.send_header("Content-Length", "2")
+        self.send_header("Strict-Transport-Security", "max-age=1")  # ServiceSettings.TLSStrictTransport
         self.end_headers()
         self.wfile.write(b"{}")
 
@@ -120,6 +121,13 @@ def test_a_client_cannot_invent_its_address_nor_hide_that_it_is_encrypted(
         assert _values(head, "X-Forwarded-Proto") == ["https"]
         assert _values(head, "Host") == [f"{BALANCER}:{balancer.tls_port}"]
         assert "close" not in ",".join(_values(head, "Connection")).lower()
+
+
+def test_a_page_is_told_once_to_come_by_tls(client: http.client.HTTPSConnection) -> None:
+    client.request("GET", "/api/v4/users/me")
+    answer = client.getresponse()
+    answer.read()
+    assert answer.headers.get_all("Strict-Transport-Security") == ["max-age=63072000"]
 
 
 def test_connections_to_nodes_are_kept(client: http.client.HTTPSConnection, recorder: Recorder) -> None:

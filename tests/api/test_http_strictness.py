@@ -361,9 +361,9 @@ def test_what_its_head_alone_condemns_is_refused_by_its_head_alone(node: Node, n
             assert raw.read().status == 200
 
 
-@pytest.mark.parametrize("field", ["Authorization: Bearer {}", "Cookie: MMAUTHTOKEN={}"])
-def test_a_trailer_is_no_head(node: Node, ann: Rest, field: str) -> None:
+def test_a_trailer_is_no_head(node: Node, ann: Rest) -> None:
     """A proxy that replaces, or takes away, what clients say of themselves looks at the head alone."""
     with Raw(node.url) as raw:
-        raw.send(_post(CHUNKED, b"0\r\n" + field.format(ann.token).encode() + b"\r\n\r\n").replace(b"/login", b"/ids"))
+        trailer = f"0\r\nAuthorization: Bearer {ann.token}\r\n\r\n".encode()
+        raw.send(_post(CHUNKED, trailer).replace(b"/login", b"/ids"))
         refused(raw.read(), 401, "session")

@@ -68,7 +68,7 @@ async def test_of_a_socket_that_gets_no_connection_nothing_stays(server: WebSock
     """Whoever has a token could fill the memory with what is left of refused ones, and make its session's end slow."""
     kept = [await _connect(server, "kept") for _ in range(2 if why == "there are too many" else 1)]
     await _settle()
-    refused = []
+    refused: list[socket.socket] = []
 
     async def look(_session_id: str) -> Actor:
         if why == "it went away":

@@ -26,6 +26,7 @@ proxies.py   where requests come from when proxies of ours stand in between
 reactions.py reactions to posts
 readers.py   answers that wait for their readers: how much is kept, who is cut
 replies.py   answers and errors in Mattermost's form
+senders.py   bodies that wait for the rest of themselves: how much is kept, who is cut
 server.py    uvicorn on its inherited socket: whom it lets go, timeouts, drain
 sessions.py  sessions, what administrators decide over users, presence
 system.py    ping, configuration, licence, what operators do

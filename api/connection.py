@@ -21,6 +21,7 @@ from api.cycle import Cycle
 from api.intake import DISCARD_BYTES, Flow, Intake
 from api.proxies import Trust
 from api.readers import Readers
+from api.senders import Senders
 from api.throttle import Throttle, error_of, headers_of
 from api.upgrade import Request, Upgrader
 from app.context import Context
@@ -47,6 +48,7 @@ class Worker:
     throttle: Throttle | None
     answers: Answers
     readers: Readers
+    senders: Senders
     trust: Trust
     buffer: memoryview
     ctx: Context
@@ -117,6 +119,7 @@ class Connection(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The client is gone, or elsewhere."""
         self._worker.readers.forget(self)
+        self._worker.senders.forget(self)
         if self._counted:
             self._worker.balance.closed()
         super().connection_lost(exc)
@@ -278,12 +281,14 @@ class Connection(HttpToolsProtocol):
             if self._ignored > DISCARD_BYTES:
                 self.transport.abort()
             return
+        self._worker.senders.add(self, len(body))
         cycle.body += body
         cycle.message_event.set()
 
     def on_message_complete(self) -> None:
         """The request is whole."""
         self.body_left = None
+        self._worker.senders.forget(self)
         if self._is_upgrade:
             return
         self.in_body = False
@@ -298,6 +303,7 @@ class Connection(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """The answer is whole. As uvicorn's, without its timer: `_sweep` looks after idle connections."""
         self.since = self.loop.time()
+        self._worker.senders.forget(self)
         self.server_state.total_requests += 1
         if self.transport.is_closing():
             return
@@ -333,6 +339,7 @@ class Connection(HttpToolsProtocol):
         proxy that is still sending takes that for a dead server, and its clients get 502.
         """
         self._discarding_since = self.loop.time()
+        self._worker.senders.forget(self)
         self.transport.write_eof()
         self.intake.discard()
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
 from api.answers import Answers
+from app.errors import AppError
 
 if TYPE_CHECKING:
     from uvicorn._types import ASGIReceiveEvent, ASGISendEvent, HTTPResponseStartEvent
@@ -31,11 +32,17 @@ class Cycle(RequestResponseCycle):
 
         Falcon asks for it before it looks at the head. So what the head alone condemns (no session, no such path, too
         large) is refused by the head alone.
+
+        Raises AppError where the rest of a body is missing: Falcon would take what came of it for the whole.
         """
-        if not self._is_asked_for:
-            self._is_asked_for = True
-            if self.more_body and not self.body and not self.disconnected:
-                return {"type": "http.request", "body": b"", "more_body": True}
+        if self._is_asked_for:
+            event = await super().receive()
+            if event["type"] == "http.disconnect" and self.more_body and not self.response_complete:
+                raise AppError("api.context.invalid_param.app_error", 400, Name="request")
+            return event
+        self._is_asked_for = True
+        if self.more_body and not self.body and not self.disconnected:
+            return {"type": "http.request", "body": b"", "more_body": True}
         return await super().receive()
 
     async def send(self, message: "ASGISendEvent") -> None:

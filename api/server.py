@@ -1,6 +1,7 @@
 """uvicorn on its inherited socket: whom it lets go when there are too many or when they keep it waiting; drain.
 
-Server ──makes──> intake.py ──> connection.py ──> cycle.py ──> asgi.py      readers.py, proxies.py, answers.py: shared
+Server ──makes──> intake.py ──> connection.py ──> cycle.py ──> asgi.py
+shared by all: readers.py, senders.py, proxies.py, answers.py
 """
 
 import asyncio
@@ -21,6 +22,7 @@ from api.drain import grace_s, refuse_new
 from api.intake import READ_BYTES, Intake
 from api.proxies import Trust
 from api.readers import Readers
+from api.senders import Senders
 from api.throttle import Throttle
 from api.upgrade import Upgrader
 from app.context import Context
@@ -35,10 +37,16 @@ class Server(uvicorn.Server):
     """uvicorn's server without its signal handlers: the supervisor says when to stop."""
 
     def __init__(
-        self, config: uvicorn.Config, make: Callable[..., Intake], grace: Callable[[], float], readers: Readers
+        self,
+        config: uvicorn.Config,
+        make: Callable[..., Intake],
+        grace: Callable[[], float],
+        readers: Readers,
+        senders: Senders,
     ) -> None:
         super().__init__(config)
         self.readers = readers
+        self.senders = senders
         self._make = make
         self._grace = grace
         self._ending: asyncio.Task[None] | None = None
@@ -101,13 +109,14 @@ def create_server(
     throttle: Throttle | None = None,
 ) -> Server:
     """A server for `serve`. throttle: None: without rate limits."""
-    readers = Readers(asyncio.get_running_loop().time, trust.trusts)
+    readers, senders = Readers(asyncio.get_running_loop().time, trust.trusts), Senders(trust.trusts)
     worker = Worker(
         upgrader=upgrader,
         balance=balance,
         throttle=throttle,
         answers=Answers(lambda: ctx.config),
         readers=readers,
+        senders=senders,
         trust=trust,
         buffer=memoryview(bytearray(READ_BYTES)),
         ctx=ctx,
@@ -131,7 +140,7 @@ def create_server(
         timeout_graceful_shutdown=2,
     )
     config.load()
-    return Server(config, make, lambda: grace_s(ctx.config), readers)
+    return Server(config, make, lambda: grace_s(ctx.config), readers, senders)
 
 
 async def serve(server: Server, listener: socket.socket, ctx: Context, trust: Trust) -> None:

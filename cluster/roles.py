@@ -177,6 +177,7 @@ class ApiWorker(ServingWorker):
             "connections": len(state.connections),
             "slow_readers": len(self.server.readers),
             "slow_readers_cut": self.server.readers.cut,
+            "slow_senders_cut": self.server.senders.cut,
         }
 
 

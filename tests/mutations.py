@@ -130,6 +130,22 @@ MUTATIONS = (
         _ALL,
     ),
     Mutation(
+        "a socket learns of the end of its session from the outbox only",
+        "app/sessions.py",
+        "        tell_ended(ctx, [session_id])\n",
+        "        pass\n",
+        ("tests/app/test_session_ends.py",),
+        ("postgres",),
+    ),
+    Mutation(
+        "who sends a body slowly goes on to write after the session has ended",
+        "api/auth.py",
+        "            if time.monotonic() - began > _LONG_S:\n",
+        "            if False:\n",
+        ("tests/api/test_sessions.py::test_who_asks_is_asked_again_when_the_body_took_its_time",),
+        ("postgres",),
+    ),
+    Mutation(
         "ending all sessions leaves them",
         "app/sessions.py",
         "await sessions.delete_everybodys(ctx.db)",
@@ -446,7 +462,7 @@ MUTATIONS = (
     Mutation(
         "who guesses somewhere keeps the owner out everywhere",
         "app/guard.py",
-        "return known or list(states)",
+        "return self.known(states, now_ms) or list(states)",
         "return list(states)",
         ("tests/app/test_guard.py",),
     ),

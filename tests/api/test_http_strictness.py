@@ -15,6 +15,7 @@ from tests.api.expect import refused
 from tests.plugins.resources import uses
 from tests.rig.lateness import idle_s
 from tests.rig.node import Node
+from tests.rig.people import new_channel, new_team
 from tests.rig.raw import Raw
 from tests.rig.rest import Rest
 
@@ -366,9 +367,34 @@ def test_what_its_head_alone_condemns_is_refused_by_its_head_alone(node: Node, n
             assert raw.read().status == 200
 
 
-@pytest.mark.parametrize("field", ["Authorization: Bearer {}", "Cookie: MMAUTHTOKEN={}"])
-def test_a_trailer_is_no_head(node: Node, ann: Rest, field: str) -> None:
+def test_a_trailer_is_no_head(node: Node, ann: Rest) -> None:
     """A proxy that replaces, or takes away, what clients say of themselves looks at the head alone."""
     with Raw(node.url) as raw:
-        raw.send(_post(CHUNKED, b"0\r\n" + field.format(ann.token).encode() + b"\r\n\r\n").replace(b"/login", b"/ids"))
+        trailer = f"0\r\nAuthorization: Bearer {ann.token}\r\n\r\n".encode()
+        raw.send(_post(CHUNKED, trailer).replace(b"/login", b"/ids"))
         refused(raw.read(), 401, "session")
+
+
+@pytest.mark.parametrize("how", ["a chunk that is none", "an end in the middle", "less than was said"])
+def test_of_a_body_that_breaks_off_nothing_is_done(node: Node, ann: Rest, how: str) -> None:
+    """Although what came of it would do for a body."""
+    channel = new_channel(ann, new_team(ann))
+    body = json.dumps({"channel_id": channel["id"], "message": how}).encode()
+    chunk = b"%x\r\n%b\r\n" % (len(body), body)
+    sent = {
+        "a chunk that is none": (CHUNKED, chunk),
+        "an end in the middle": (CHUNKED, chunk),
+        "less than was said": (b"Content-Length: %d\r\n" % (len(body) + 1), body),
+    }
+    headers, data = sent[how]
+    with Raw(node.url) as raw:
+        authorization = b"Authorization: Bearer %b\r\n" % ann.token.encode()
+        raw.send(_post(authorization + headers, data).replace(b"/users/login", b"/posts"))
+        time.sleep(0.1)  # it is read, and more is waited for
+        if how == "a chunk that is none":
+            raw.send(b"zz\r\n")
+            refused(raw.read(), 400)
+    assert ann.write(channel["id"], "after it")
+    time.sleep(0.2)
+    found = ann.get(f"/channels/{channel['id']}/posts")["posts"].values()
+    assert how not in [post["message"] for post in found]

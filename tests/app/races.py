@@ -473,7 +473,7 @@ async def violations(db: Queryable) -> list[str]:
     return [name for name, sql in INVARIANTS.items() if await db.fetch(sql.replace("%", "%%"))]
 
 
-async def picture(db: Queryable) -> tuple[object, ...]:
+async def picture(db: Queryable) -> tuple[Any, ...]:
     """What a write that is refused leaves as it was."""
     row = await db.fetch_one(
         "SELECT (SELECT sum(seq) FROM channel_heads), (SELECT count(*) FROM channel_members),"

@@ -223,7 +223,7 @@ class Connection(HttpToolsProtocol):
         if version == "1.0":
             self.expect_100_continue = False  # it has no 1xx (RFC 9110, 10.1.1)
         self._fill_scope(version)
-        self._is_upgrade = upgrade and self._should_upgrade()
+        self._is_upgrade = upgrade and version == "1.1" and self._should_upgrade()  # RFC 9110 §7.8
         if self._is_forwarded:
             self._worker.trust.note(self.peer)
         if self._is_upgrade:
@@ -237,11 +237,15 @@ class Connection(HttpToolsProtocol):
     def _fill_scope(self, version: str) -> None:
         """As in uvicorn's `on_headers_complete`."""
         url = httptools.parse_url(self.url)
-        path = paths.normalise(url.path.decode(), paths.base_of(self._worker.ctx.config.service_settings.site_url))
+        raw_path = url.path or b"/"
+        if url.host is not None:  # absolute-form: the host is that of the target (RFC 9112 §3.2.2)
+            authority = paths.authority_of(self.url)
+            self.headers[:] = [(name, authority if name == b"host" else value) for name, value in self.headers]
+        path = paths.normalise(raw_path.decode(), paths.base_of(self._worker.ctx.config.service_settings.site_url))
         self.scope["method"] = self.parser.get_method().decode("ascii")
         self.scope["http_version"] = version
         self.scope["path"] = paths.NOWHERE if path is None else path
-        self.scope["raw_path"] = url.path
+        self.scope["raw_path"] = raw_path
         self.scope["query_string"] = url.query or b""
 
     def _begin_request(self, *, keep_alive: bool) -> None:

@@ -4,6 +4,7 @@ This is the only place that takes a target apart, before anything looks at the p
 see the same one. Sans-I/O.
 """
 
+import re
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Final
@@ -76,6 +77,12 @@ def normalise(path: str, base: str) -> str | None:
     if path == base:
         return "/"
     return path[len(base) :] if path.startswith(f"{base}/") else None
+
+
+def authority_of(target: bytes) -> bytes:
+    """The host, and the port if it is said, of a target in absolute-form, `http://host:port/path`."""
+    authority = re.split(rb"[/?#]", target.partition(b"://")[2], maxsplit=1)[0]
+    return authority.rpartition(b"@")[2]
 
 
 @lru_cache(512)

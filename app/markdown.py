@@ -12,7 +12,8 @@ from bisect import bisect_left
 
 MAX_DEPTH = 20
 """Of quotes and lists within each other; what is deeper is text."""
-_MARKS = ("\\", "\t", "~~~", "](", "://", "    ", "ww.", "WW.")  # and `
+_MARKS = ("\\", "\t", "~~~", "](", "://", "    ", "ww.", "WW.")
+"""What but a tick makes that not all of a message may be prose. The last two: www., Www. and WWW."""
 
 _SPACES = re.compile(" *")
 _FENCE = re.compile(r"(`{3,})[^`]*$|(~{3,})")

@@ -10,8 +10,9 @@ requests (`{"seq":n,"action":A,"data":{}}`) and our limits: 8 KiB a message, so 
 import contextlib
 from dataclasses import dataclass
 from enum import Enum
+from http import HTTPStatus
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 import msgspec
 from wsproto import ConnectionType, WSConnection
@@ -138,13 +139,16 @@ class Connection:
         try:
             upgrade.receive_data(head)
             request = next(upgrade.events(), None)
-        except (RemoteProtocolError, UnicodeDecodeError) as error:  # the latter: headers that are not ASCII
-            self._reject(upgrade, outputs, getattr(error, "event_hint", None))
+        except (
+            RemoteProtocolError,
+            UnicodeError,
+        ) as error:  # the latter: headers that are not ASCII, or no name of a host
+            self._reject(outputs, getattr(error, "event_hint", None))
             return b""
         if isinstance(request, Request):
             self._open(upgrade, request, outputs)
         else:
-            self._reject(upgrade, outputs, None)
+            self._reject(outputs, None)
         return rest
 
     def _feed(self, data: bytes, outputs: list[Output], now: float) -> None:
@@ -185,7 +189,7 @@ class Connection:
                 outputs.append(Ended("closed by the client, or for what it sent"))
 
     def _open(self, upgrade: WSConnection, request: Request, outputs: list[Output]) -> None:
-        query = parse_qs(urlsplit(request.target).query, keep_blank_values=True)
+        query = parse_qs(request.target.partition("?")[2].partition("#")[0], keep_blank_values=True)
         connection_id = query.get("connection_id", [""])[0]
         number = query.get("sequence_number", [""])[0]
         outputs.append(Write(upgrade.send(AcceptConnection())))
@@ -197,15 +201,17 @@ class Connection:
         self.state = State.OPEN
         outputs.append(Opened(connection_id, int(number[:18]) if connection_id else None))
 
-    def _reject(self, upgrade: WSConnection, outputs: list[Output], hint: object) -> None:
+    def _reject(self, outputs: list[Output], hint: object) -> None:
         hint = hint if isinstance(hint, RejectConnection) else RejectConnection()
-        try:
-            headers = [*hint.headers, (b"content-length", b"0"), (b"connection", b"close")]
-            response = upgrade.send(RejectConnection(status_code=hint.status_code, headers=headers))
-        except LocalProtocolError:
-            response = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+        status, connection = HTTPStatus(hint.status_code), b"close"
+        headers = list(hint.headers)
+        if status is HTTPStatus.UPGRADE_REQUIRED:  # it says to what (RFC 9110 §15.5.22)
+            headers.append((b"Upgrade", b"websocket"))
+            connection = b"close, Upgrade"
+        headers += [(b"Content-Length", b"0"), (b"Connection", connection)]
+        lines = [f"HTTP/1.1 {status.value} {status.phrase}".encode(), *(b"%b: %b" % header for header in headers)]
         self.state = State.CLOSED
-        outputs.append(Write(response))
+        outputs.append(Write(b"\r\n".join([*lines, b"", b""])))
         outputs.append(Ended("not a WebSocket handshake"))
 
     def _take(self, event: TextMessage | BytesMessage, outputs: list[Output]) -> None:

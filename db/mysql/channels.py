@@ -52,16 +52,11 @@ async def view(db: Queryable, user_id: UserId, channel_ids: Sequence[ChannelId])
     """See `db.channels.view`.
 
     The heads are read without a lock, so that a reader never waits for writers; who has read further meanwhile (by
-    writing) is left where they are.
+    writing) is left where they are. The order of the locks is that of the channels, whether the UPDATE begins with the
+    heads, as they were read, or with the index of the user's memberships, which goes on by channel.
     """
 
     async def apply(tx: Transaction) -> dict[ChannelId, int]:
-        if len(channel_ids) > 1:  # or the UPDATE would lock them in the planner's order
-            await tx.fetch(
-                "SELECT channel_id FROM channel_members WHERE user_id = %s AND channel_id = ANY(%s)"
-                " ORDER BY channel_id FOR UPDATE",
-                (user_id, list(channel_ids)),
-            )
         rows = await tx.fetch(
             "SELECT m.channel_id, h.seq, h.total_msg_count, h.total_msg_count_root,"
             " greatest(m.last_viewed_at, h.last_post_at)"

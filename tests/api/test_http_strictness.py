@@ -233,6 +233,27 @@ def test_an_upgrade_behind_an_answered_request_is_made(node: Node) -> None:
         assert raw.read().status == 101
 
 
+@pytest.mark.parametrize(("path", "status"), [(b"websocket", 400), (b"system/ping", 200), (b"nothing", 404)])
+def test_http_1_0_has_no_upgrade(node: Node, path: bytes, status: int) -> None:
+    """RFC 9110 §7.8: the header is ignored; RFC 6455 §4.2.1: a handshake is HTTP/1.1 or higher."""
+    with Raw(node.url) as raw:
+        raw.send(UPGRADE.replace(b"HTTP/1.1", b"HTTP/1.0").replace(b"websocket HTTP", path + b" HTTP") + b"\r\n")
+        reply = raw.read()
+        assert reply.status == status
+        raw.seconds_until_closed()
+
+
+@pytest.mark.parametrize("target", [b"http://node", b"http://node?a=b", b"http://node:8065/"])
+def test_a_target_in_absolute_form_without_a_path_is_the_root(node: Node, target: bytes) -> None:
+    answers = []
+    for one in (b"/", target):
+        with Raw(node.url) as raw:
+            raw.send(b"GET %b HTTP/1.1\r\nHost: node\r\n\r\n" % one)
+            reply = raw.read()
+            answers.append((reply.status, reply.body))
+    assert answers[0] == answers[1]
+
+
 def test_an_upgrade_of_another_path_is_refused(node: Node) -> None:
     with Raw(node.url) as raw:
         raw.send(UPGRADE.replace(b"websocket HTTP", b"posts HTTP") + b"\r\n")

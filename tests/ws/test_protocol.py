@@ -127,11 +127,24 @@ def test_malformed_resume_parameters_close_the_socket_without_a_frame(query: str
     assert peer.close_code() is None
 
 
+BAD = "400 Bad Request"
+
+
 @pytest.mark.parametrize(
     ("header", "value", "status"),
-    [("Sec-WebSocket-Version", "12", 426), ("Sec-WebSocket-Key", None, 400)],
+    [
+        ("Sec-WebSocket-Version", "12", "426 Upgrade Required"),
+        ("Sec-WebSocket-Version", None, BAD),
+        ("Sec-WebSocket-Key", None, BAD),
+        ("Connection", "keep-alive", BAD),
+        ("Host", None, BAD),
+        *((name, "\xe9", BAD) for name in ("Sec-WebSocket-Extensions", "Sec-WebSocket-Protocol", "Connection", "Host")),
+        *(("Upgrade", value, BAD) for value in ("h2c", "\xe9")),
+        *(("Host", value, BAD) for value in ("xn--99999999", "xn--\xe9", "xn--a." + "b" * 80)),
+    ],
 )
-def test_a_bad_handshake_is_refused_as_http(header: str, value: str | None, status: int) -> None:
+def test_a_bad_handshake_is_refused_as_http(header: str, value: str | None, status: str) -> None:
+    """Whatever is wrong with it: with a reason phrase (RFC 9112 §4), and a 426 says to what (RFC 9110 §15.5.22)."""
     fields = {
         "Host": "node", "Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13",
         "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
@@ -141,10 +154,68 @@ def test_a_bad_handshake_is_refused_as_http(header: str, value: str | None, stat
     else:
         fields[header] = value
     head = "".join(f"{name}: {text}\r\n" for name, text in fields.items())
-    outputs = Connection(0.0).receive(f"GET /api/v4/websocket HTTP/1.1\r\n{head}\r\n".encode(), 0.0)
+    outputs = Connection(0.0).receive(f"GET /api/v4/websocket HTTP/1.1\r\n{head}\r\n".encode("latin-1"), 0.0)
     assert isinstance(outputs[0], Write)
-    assert outputs[0].data.startswith(b"HTTP/1.1 %d " % status)
+    lines = outputs[0].data.decode().lower().split("\r\n")
+    assert lines[0] == f"http/1.1 {status}".lower()
+    assert "content-length: 0" in lines
+    assert ("upgrade: websocket" in lines, "connection: close, upgrade" in lines) == (status[:3] == "426",) * 2
     assert isinstance(outputs[-1], Ended)
+
+
+_HEAD = {
+    "Host": "node", "Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13",
+    "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==", "Sec-WebSocket-Extensions": "permessage-deflate",
+    "Sec-WebSocket-Protocol": "a, b",
+}  # fmt: skip
+_ODD = (
+    "\xe9",
+    "xn--",
+    "xn--99999999",
+    "[",
+    "]",
+    "::",
+    "%",
+    "%zz",
+    ",",
+    ";",
+    "=",
+    " ",
+    "",
+    "a" * 70,
+    ".",
+    "@",
+    "//",
+    "?",
+    "#",
+)
+
+
+def test_no_head_of_a_handshake_is_a_fault_of_ours() -> None:
+    """Whatever its fields and its target are made of: it is accepted, or refused by an answer that is whole."""
+
+    def send(rng: random.Random) -> None:
+        for _ in range(200):
+            fields = {**_HEAD}
+            for name in rng.sample(sorted(fields), rng.randrange(1, 3)):
+                fields[name] = "".join(rng.choices((*_ODD, fields[name]), k=rng.randrange(4)))
+            target = rng.choice(("/", "//", "http://node/", "http://")) + "".join(rng.choices(_ODD, k=rng.randrange(4)))
+            head = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
+            request = f"GET {target} HTTP/1.1\r\n{head}\r\n".encode("latin-1")
+            outputs = Connection(0.0).receive(request, 0.0)
+            assert isinstance(outputs[0], Write), request
+            status, _, reason = outputs[0].data.partition(b"\r\n")[0].removeprefix(b"HTTP/1.1 ").partition(b" ")
+            assert status in (b"101", b"400", b"426"), request
+            assert reason, request
+            assert outputs[0].data.endswith(b"\r\n\r\n")
+
+    for_each_seed(scale(10, 300), send)
+
+
+def test_a_target_in_absolute_form_is_understood() -> None:
+    """RFC 9112 §3.2.2: by every server, though no client of ours sends it."""
+    target = f"http://node:8065/api/v4/websocket?connection_id={'a' * 26}&sequence_number=5"
+    assert Peer(target).outputs == [Opened("a" * 26, 5)]
 
 
 def test_requests_are_understood() -> None:

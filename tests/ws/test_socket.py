@@ -202,6 +202,50 @@ def test_an_origin_that_is_none_or_two_is_refused(node: Node, origins: list[str]
     assert "Traceback" not in node.log
 
 
+@pytest.mark.parametrize(
+    "target",
+    ["http://node/api/v4/websocket", "HTTP://node:8065//api/v4/websocket/?a=b", "ws://node/api/v4/websocket"],
+)
+def test_a_target_in_absolute_form_makes_no_difference(node: Node, target: str) -> None:
+    assert _upgrade(node.url, target).status == 101
+    assert _upgrade(node.url, target.replace("/api", "/a")).status == 404
+
+
+def test_the_host_of_a_target_in_absolute_form_counts(node: Node) -> None:
+    """RFC 9112 §3.2.2: the header is ignored, so a page's own origin is that of the target."""
+    target, origin = "http://chat.example.com/api/v4/websocket", "Origin: http://{}".format
+    assert _upgrade(node.url, target, origin("chat.example.com")).status == 101
+    assert _upgrade(node.url, target, origin("node")).status == 400
+
+
+@pytest.mark.parametrize(
+    "header", ["Sec-WebSocket-Extensions: \xe9", "Sec-WebSocket-Protocol: \xe9", "Sec-WebSocket-Key"]
+)
+def test_a_handshake_that_is_none_gets_an_answer_and_hurts_nobody(node: Node, header: str) -> None:
+    before = {name: child["pid"] for name, child in node.children().items()}
+    fields = {"Host": "node", "Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13"}
+    if ":" in header:
+        fields["Sec-WebSocket-Key"] = "AAAAAAAAAAAAAAAAAAAAAA=="
+    lines = ["GET /api/v4/websocket HTTP/1.1", *(f"{name}: {value}" for name, value in fields.items())]
+    with Raw(node.url) as raw:
+        raw.send("\r\n".join([*lines, header if ":" in header else "X: y", "", ""]).encode("latin-1"))
+        assert raw.read().status == 400
+    assert {name: child["pid"] for name, child in node.children().items()} == before
+    assert "Traceback" not in node.log
+
+
+@pytest.mark.parametrize("host", ["xn--99999999", "xn--a." + "b" * 80])
+def test_a_host_that_is_no_name_is_refused(node: Node, host: str) -> None:
+    lines = [
+        "GET /api/v4/websocket HTTP/1.1", f"Host: {host}", "Connection: Upgrade", "Upgrade: websocket",
+        "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==",
+    ]  # fmt: skip
+    with Raw(node.url) as raw:
+        raw.send("\r\n".join([*lines, "", ""]).encode())
+        assert raw.read().status == 400
+    assert "Traceback" not in node.log
+
+
 @pytest.mark.parametrize("path", ["//api/v4/websocket", "/api/v4//websocket/", "/api/v4/websocket?"])
 def test_doubled_and_trailing_slashes_make_no_difference(node: Node, path: str) -> None:
     assert _upgrade(node.url, path).status == 101

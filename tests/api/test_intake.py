@@ -65,7 +65,7 @@ def _flood(serving: Serving, first: bytes, again: bytes) -> Iterator[list[int]]:
 def test_one_client_at_full_speed_holds_neither_the_loop_nor_memory(serving: Serving, name: str) -> None:
     before, cpu_s = serving.memory_mib(), serving.cpu_s()
     with _flood(serving, *FLOODS[name]) as sent:
-        pings = []
+        pings: list[float] = []
         until_s = time.monotonic() + 1.5
         while time.monotonic() < until_s or len(pings) < 10:
             pings.append(serving.ping_s())

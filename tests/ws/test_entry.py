@@ -60,7 +60,9 @@ async def _connect(server: WebSocketServer, session_id: str, target: str = "/") 
 
 
 async def _settle() -> None:
-    await asyncio.sleep(0.05)
+    """Many turns of the loop, however slow the machine is."""
+    for _ in range(20):
+        await asyncio.sleep(0.003)
 
 
 @pytest.mark.parametrize("why", ["its session has ended", "there are too many", "it went away"])

@@ -8,6 +8,7 @@ the longest time a transaction may take was rolled back.
 import asyncio
 from collections.abc import Iterable
 
+from db import guards
 from db.drivers import Connection, Row
 from db.drivers.mysql import DRIVER
 from db.mysql.tables import NOW_MS
@@ -34,9 +35,13 @@ class IdCursor:
         self._heads: dict[str, int] = {}
         """What was told of the heads that changed lately: a batch may commit well after the time that it notes."""
         self._polled_ms = 0
+        self._watch = guards.Watch("mysql")
+        self.unseen = ""
 
     async def poll(self, connection: Connection) -> tuple[int, list[Row], list[Row]] | None:
         """See `db.outbox.Cursor`."""
+        # Asked first: who truncates after it is found by the next poll.
+        self.unseen = self._watch.look(guards.seen((await connection.fetch(guards.SQL["mysql"]))[0]))
         if self._highest is None:
             now_ms, settled, highest = (await connection.fetch(_FIRST, (int(_TRANSACTION_S * 1000),)))[0]
             settled = max(settled, highest - _MISSING_MAX)

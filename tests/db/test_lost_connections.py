@@ -1,0 +1,308 @@
+"""Every way in which a connection gets lost, for everything that is done with one: from one table, on both drivers.
+
+Between the pool and its server stands a proxy. What is found idle is lost before it is used again, or what is under way
+is. Reads and posts are done all the same, posts once; so are transactions whose BEGIN found it out. Else a write raises
+`Unavailable`, which is 503 to a client (tests/api/test_database_errors.py): never anything else, which would be 500.
+On the loop that workers run: what uvloop says of a transport that was closed, asyncio's own does not say.
+"""
+
+import asyncio
+import contextlib
+import os
+import socket
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import uvloop
+
+from db import batch, migrate, systems, users
+from db.batch import PostWriter
+from db.drivers.mysql import read_dsn
+from db.drivers.mysql_connection import KEEPALIVES, MySQLConnection, _transport
+from db.drivers.postgres import PostgresConnection, connect
+from db.entities import Channel
+from db.errors import Unavailable
+from db.ids import ChannelId, PostId, TeamId, UserId, new_id
+from db.pool import Database
+from db.posts import NewPost
+from db.settings import PoolSettings
+from tests.db import rooms
+from tests.db.people import user
+from tests.plugins.drivers import Driver, drivers
+from tests.rig import backends
+from tests.rig.faultproxy import FaultProxy
+from tests.rig.mariadb import PASSWORD, USER, MariaCluster
+from tests.rig.pgcluster import PgCluster
+
+pytestmark = drivers("postgres", "mysql")
+
+
+@dataclass
+class World:
+    """A server of the module's own, and the way to it."""
+
+    driver: Driver
+    servers: Any
+    proxy: FaultProxy
+    name: str
+
+    @property
+    def settings(self) -> PoolSettings:
+        """By the proxy. A statement may take a second, so a silent server is given up after six."""
+        if self.driver == "mysql":
+            return PoolSettings(
+                f"{USER}:{PASSWORD}@tcp(127.0.0.1:{self.proxy.port})/{self.name}", driver="mysql", query_timeout_s=1.0
+            )
+        return PoolSettings(f"postgres://mmnode@127.0.0.1:{self.proxy.port}/{self.name}", query_timeout_s=1.0)
+
+    def sql(self, query: str) -> list[tuple[Any, ...]]:
+        """As an administrator. In a thread: the rig's own way to MariaDB runs a loop."""
+        with ThreadPoolExecutor(1) as thread:
+            rows: list[tuple[Any, ...]] = thread.submit(self.servers.master.execute, query, self.name).result(30)
+        return rows
+
+    def _root(self, statement: str) -> None:
+        with ThreadPoolExecutor(1) as thread:
+            thread.submit(self.servers.master.root, statement).result(30)
+
+    def sessions(self) -> list[int]:
+        """Of the pool."""
+        if self.driver == "mysql":
+            query = f"SELECT id FROM information_schema.processlist WHERE user = '{USER}'"
+        else:
+            query = "SELECT pid FROM pg_stat_activity WHERE usename = 'mmnode'"
+        return [session for (session,) in self.sql(query)]
+
+    def kill(self) -> None:
+        """An administrator ends all sessions."""
+        for session in self.sessions():
+            with contextlib.suppress(Exception):  # it has ended by itself
+                self.sql(f"KILL {session}" if self.driver == "mysql" else f"SELECT pg_terminate_backend({session})")
+
+    def restart(self) -> None:
+        """Killed, and there again."""
+        self.servers.master.crash()
+        if self.driver == "mysql":
+            with ThreadPoolExecutor(1) as thread:
+                thread.submit(self.servers.master.start).result(60)
+        else:
+            self.servers.master.start()  # it would end with the thread that starts it
+
+    def close_idle(self) -> None:
+        """As after wait_timeout, or idle_session_timeout: the server ends what is idle, in its own words."""
+        if self.driver == "mysql":
+            self._root("SET GLOBAL wait_timeout = 1")
+        else:
+            self.sql(f"ALTER DATABASE {self.name} SET idle_session_timeout = 1000")
+
+    def keep_idle(self) -> None:
+        """As before."""
+        if self.driver == "mysql":
+            self._root("SET GLOBAL wait_timeout = DEFAULT")
+        else:
+            self.sql(f"ALTER DATABASE {self.name} RESET idle_session_timeout")
+
+
+@pytest.fixture(scope="module")
+def world(driver: Driver) -> Iterator[World]:
+    """With our schema in it."""
+    with backends.servers(driver, 0) as servers, FaultProxy("127.0.0.1", servers.master.port) as proxy:
+        name = servers.new_database()
+        found = World(driver, servers, proxy, name)
+        asyncio.run(migrate.run(found.settings))
+        yield found
+
+
+@pytest.fixture(autouse=True)
+def mended(world: World) -> Iterator[None]:
+    """Each test begins with all in order."""
+    yield
+    world.proxy.heal()
+
+
+class Work:
+    """A pool, a writer of posts, and all that is done with them."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.database = Database(world.settings)
+        self.writer = PostWriter(lambda: batch.connect(self.database))
+        self.ann = user("ann")
+        self.channel = ChannelId(new_id())
+        self.silent = False
+
+    async def __aenter__(self) -> "Work":
+        await self.database.open()
+        await users.insert(self.database, self.ann)
+        async with self.database.transaction() as tx:
+            await rooms.insert(tx, Channel(self.channel, 1, 1, 0, TeamId(""), "O", "Room", self.channel, "", "", self.ann.id, 0))  # fmt: skip
+            await rooms.join(tx, self.channel, self.ann.id)
+        await asyncio.gather(*(self.all(one) for one in ("warm", "warmer")))
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.writer.close()
+        await self.database.close()
+
+    async def all(self, name: str) -> None:
+        """Everything, each on a connection of its own."""
+        await asyncio.gather(*(one(self, f"{name}-{new_id()}") for one in WORKS))
+
+    async def read(self, _: str) -> None:
+        with self.may_be_silent():
+            assert await self.database.fetch_one("SELECT 1") == (1,)
+
+    async def load(self, _: str) -> None:
+        assert await users.find(self.database, self.ann.id) == self.ann
+
+    async def transaction(self, name: str) -> None:
+        with self.may_be_silent():
+            async with self.database.transaction() as tx:
+                await systems.claim(tx, name, "1")
+            assert self.count(name) == 1
+
+    @contextlib.contextmanager
+    def may_be_silent(self) -> Iterator[None]:
+        """The proxy's kernel acknowledges what goes nowhere: as of a frozen server, nobody knows before the time is up."""
+        try:
+            yield
+        except Unavailable:
+            if not self.silent:
+                raise
+
+    async def post(self, name: str) -> None:
+        written = await self.writer.write(self._post(name))
+        assert written is not None
+        assert self.posts(name) == 1
+
+    async def statement(self, name: str) -> None:
+        """The only one that may fail: nobody knows whether it was done when its answer is lost."""
+        try:
+            await self.database.execute("INSERT INTO systems (name, value) VALUES (%s, '1')", (name,))
+        except Unavailable:
+            assert self.count(name) <= 1
+        else:
+            assert self.count(name) == 1
+
+    def _post(self, name: str) -> NewPost:
+        return NewPost(
+            PostId(new_id()), self.channel, UserId(self.ann.id), "", name, "", "{}", "", (), name, True, True
+        )  # fmt: skip
+
+    def count(self, name: str) -> int:
+        return int(self.world.sql(f"SELECT count(*) FROM systems WHERE name = '{name}'")[0][0])
+
+    def posts(self, name: str) -> int:
+        return int(self.world.sql(f"SELECT count(*) FROM posts WHERE message = '{name}'")[0][0])
+
+
+WORKS: tuple[Callable[[Work, str], Awaitable[None]], ...] = (
+    Work.read, Work.load, Work.transaction, Work.post, Work.statement,
+)  # fmt: skip
+FAULTS: dict[str, Callable[[World], None]] = {
+    "killed by an administrator": World.kill,
+    "reset": lambda world: world.proxy.reset(),
+    "the server restarted": World.restart,
+    "half-open": lambda world: world.proxy.silence(),
+}
+
+
+def test_a_network_that_swallows_packets_is_noticed_by_the_kernel(world: World) -> None:
+    """On the client's end by both drivers, and of PostgreSQL on the server's end."""
+
+    async def work() -> None:
+        if world.driver == "mysql":
+            ours = await MySQLConnection.open(read_dsn(world.settings.dsn), world.settings)
+            transport = _transport(ours._raw)
+            assert transport is not None
+            sock = transport.get_extra_info("socket")
+            found = {option: sock.getsockopt(socket.IPPROTO_TCP, option) for option in KEEPALIVES}
+            assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+            ours.close()
+        else:
+            async with await connect(world.settings.dsn, world.settings) as raw:
+                with socket.socket(fileno=os.dup(raw.fileno())) as sock:
+                    found = {option: sock.getsockopt(socket.IPPROTO_TCP, option) for option in KEEPALIVES}
+                rows = await PostgresConnection(raw).fetch(
+                    "SELECT name, setting FROM pg_settings WHERE name ~ 'tcp_|client_connection_check'"
+                )
+                assert dict(rows) == {
+                    "client_connection_check_interval": "500",
+                    "tcp_keepalives_count": "2",
+                    "tcp_keepalives_idle": "1",
+                    "tcp_keepalives_interval": "1",
+                    "tcp_user_timeout": "3000",
+                }
+        assert found == KEEPALIVES
+
+    _run(work())
+
+
+def _run(work: Coroutine[Any, Any, None]) -> None:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(asyncio.wait_for(work, 60))
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_all_work_after_idle_connections_were_lost_is_done(world: World, fault: str) -> None:
+    async def work() -> None:
+        async with Work(world) as ours:
+            FAULTS[fault](world)
+            await ours.all("after")
+
+    _run(work())
+
+
+def test_all_work_after_the_server_closed_what_was_idle_is_done(world: World) -> None:
+    world.close_idle()
+    try:
+
+        async def work() -> None:
+            async with Work(world) as ours:
+                await asyncio.sleep(2.5)
+                await ours.all("after")
+
+        _run(work())
+    finally:
+        world.keep_idle()
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_work_under_way_is_done_once_or_is_unavailable(world: World, fault: str) -> None:
+    """Each in the middle of its transaction, or of its statement."""
+    sleep = "SELECT sleep(0.7)" if world.driver == "mysql" else "SELECT pg_sleep(0.7)"
+
+    async def work() -> None:
+        async with Work(world) as ours:
+            began = asyncio.Event()
+
+            async def transaction() -> None:
+                async with ours.database.transaction() as tx:
+                    await systems.claim(tx, "in the middle", fault)
+                    began.set()
+                    await asyncio.sleep(0.5)
+                    await tx.fetch("SELECT 1")
+
+            async def read() -> None:
+                assert len(await ours.database.fetch(sleep)) == 1
+
+            async def write() -> None:
+                await ours.database.write(sleep)
+
+            world.proxy.set(latency_s=0.1)  # so that a batch is under way, too
+            tasks = [asyncio.create_task(one) for one in (transaction(), read(), write(), ours.post(fault))]
+            await began.wait()
+            world.proxy.set(latency_s=0.0)
+            FAULTS[fault](world)
+            in_transaction, reading, writing, post = await asyncio.gather(*tasks, return_exceptions=True)
+            assert isinstance(in_transaction, Unavailable), in_transaction
+            assert ours.count("in the middle") == 0
+            assert reading is None or isinstance(reading, Unavailable), reading
+            assert isinstance(writing, Unavailable), writing
+            assert post is None, post
+            await ours.all("after")
+
+    _run(work())

@@ -1,10 +1,11 @@
-"""Changes that no row of the outbox tells of: whoever truncates, drops, restores, or disables our triggers (decision 0035).
+"""Changes that no row of the outbox tells of: who truncates, drops, restores, or disables our triggers (decision 0035).
 
-Each poll looks at what tells of changes: are the triggers, and on MySQL the tables, still the ones that they were? If not,
-anything may have changed. On PostgreSQL triggers tell of TRUNCATE themselves; MySQL has none for it, but a truncated table
-is a new one, with a new time of creation. That is told in whole seconds: a table of the last second may yet become
-another one of the same time.
+Each poll looks at what tells of changes: are the triggers, and on MySQL the tables, still those that they were? If not,
+anything may have changed. On PostgreSQL triggers tell of TRUNCATE, too; MySQL has none for it (`mysql/witnesses.py`).
+Its tables have a time of creation in whole seconds: one of the last second may yet become another one of the same time.
 """
+
+# ruff: noqa: S608 (constants)
 
 from dataclasses import dataclass
 
@@ -15,22 +16,33 @@ EVERYTHING = "*"
 """The namespace of a row of the outbox that tells of everything (migration 0020)."""
 TRIGGERS: dict[Dialect, int] = {"postgres": 27, "mysql": 28}
 """How many of them tell of changes; later versions may add some."""
+# fmt: off
+TABLES = (
+    "users", "sessions", "teams", "team_members", "channels", "channel_members", "channel_heads", "channel_events",
+    "posts", "post_versions", "post_mentions", "reactions", "statuses", "preferences", "systems", "cluster_nodes",
+    "cluster_log",
+)
+# fmt: on
+"""Of which anybody keeps copies, or learns of changes."""
+_OURS = ", ".join(f"'{table}'" for table in TABLES)
 SQL: dict[Dialect, str] = {
-    "postgres": """
+    "postgres": f"""
 SELECT count(*) FILTER (WHERE t.tgenabled = 'A'), FALSE,
-    coalesce(sum(hashtext(concat_ws('/', t.tgrelid, t.oid, t.xmin, t.tgenabled))), 0)
-FROM pg_trigger t JOIN pg_proc f ON f.oid = t.tgfoid
-WHERE NOT t.tgisinternal AND f.pronamespace = (SELECT relnamespace FROM pg_class WHERE oid = 'cluster_log'::regclass)
-    AND f.proname IN ('log_change', 'log_activation', 'log_truncate')
+    coalesce(sum(hashtext(concat_ws('/', c.relname, c.oid, t.oid, t.xmin, t.tgenabled))), 0)
+FROM pg_trigger t JOIN pg_proc f ON f.oid = t.tgfoid JOIN pg_class c ON c.oid = t.tgrelid
+WHERE NOT t.tgisinternal AND c.relnamespace = (SELECT relnamespace FROM pg_class WHERE oid = 'cluster_log'::regclass)
+    AND c.relname IN ({_OURS}) AND f.proname IN ('log_change', 'log_activation', 'log_truncate')
 """,
-    "mysql": """
+    "mysql": f"""
 SELECT g.number, t.newest >= now() - INTERVAL 1 SECOND, g.identity + t.identity
 FROM (
-    SELECT count(*) AS number, coalesce(sum(crc32(concat_ws('/', trigger_name, event_object_table, created))), 0) AS identity
-    FROM information_schema.triggers WHERE trigger_schema = database() AND trigger_name LIKE 'log|_%%' ESCAPE '|'
+    SELECT count(*) AS number,
+        coalesce(sum(crc32(concat_ws('/', trigger_name, event_object_table, created))), 0) AS identity
+    FROM information_schema.triggers WHERE trigger_schema = database() AND event_object_table IN ({_OURS})
+        AND trigger_name LIKE concat('log|_', event_object_table, '|_%') ESCAPE '|'
 ) g, (
     SELECT max(create_time) AS newest, coalesce(sum(crc32(concat_ws('/', table_name, create_time))), 0) AS identity
-    FROM information_schema.tables WHERE table_schema = database() AND table_type = 'BASE TABLE'
+    FROM information_schema.tables WHERE table_schema = database() AND table_name IN ({_OURS})
 ) t
 """,
 }

@@ -56,7 +56,7 @@ class Poll:
 
 
 class Cursor(Protocol):
-    """What a reader has seen of one master's outbox. unseen: what it says of changes that nobody told of, '' for none."""
+    """What a reader has seen of one master's outbox. unseen: changes that nobody told of, '' for none."""
 
     unseen: str
 

@@ -116,7 +116,7 @@ class MySQLConnection:
         self.begin, self.end = _bounds(mariadb=self.mariadb)
         self.broken = False
         self.lost = False
-        """The server went away or is no master any more: its other connections are of no use either."""
+        """The server went away, is silent or no master any more: its other connections are of no use either."""
         self.born = self.idle_since = time.monotonic()
 
     @classmethod
@@ -178,6 +178,7 @@ class MySQLConnection:
         try:
             yield
         except TimeoutError as error:
+            self.lost = True
             raise Unavailable("the database did not answer in time") from error
         except (errors.Error, OSError) as error:
             ours = translate(error)
@@ -231,7 +232,7 @@ class MySQLConnection:
 
     def abandon(self) -> None:
         """See `Connection`."""
-        self.broken = True
+        self.broken = self.lost = True
         _abort(self._raw)
 
     def is_alive(self) -> bool:

@@ -14,8 +14,8 @@ from db.errors import BadValue, ConnectionLost, DatabaseError, Deadlock, Duplica
 
 # The server goes away, was ended by an operator, or has become read-only: the connection is of no more use.
 _LOST = frozenset({1053, 1077, 1079, 1080, 1152, 1158, 1159, 1160, 1161, 1290, 1792, 1836, 1927, 3169, 4031})
-# A full server, disk or table, no memory, a statement that took too long or was ended by an operator, a group of servers
-# that takes no commits, a setting that forbids triggers: a migration waits, and says so, until
+# A full server, disk or table, no memory, a statement that took too long or was ended by an operator, a group of
+# servers that takes no commits, a setting that forbids triggers: a migration waits, and says so, until
 # log_bin_trust_function_creators is set.
 _UNAVAILABLE = frozenset(
     {1021, 1030, 1037, 1038, 1040, 1041, 1114, 1129, 1203, 1226, 1317, 1419, 1969, 3024, 3100, 3168}

@@ -42,14 +42,14 @@ class RawConnection(psycopg.AsyncConnection[tuple[Any, ...]]):
 
 
 DEADLOCK_SQLSTATES = frozenset({"40P01", "40001"})
-# Besides class 08: a server that shuts down or has become read-only, and whatever it ends a session for: its database is
-# gone, it was idle for too long, also in a transaction, or that took too long. The connection is of no more use. Nor is it
-# when what we prepared is not there, or there already: a pooler has put another session behind it.
+# Besides class 08: a server that shuts down or has become read-only, and whatever it ends a session for: its database
+# is gone, it was idle for too long, also in a transaction, or that took too long. The connection is of no more use. Nor
+# is it when what we prepared is not there, or there already: a pooler has put another session behind it.
 _LOST_SQLSTATES = frozenset(
     {"57P01", "57P02", "57P03", "57P04", "57P05", "25006", "25P03", "25P04", "40003", "26000", "42P05"}
 )
-# A statement that took too long, a lock that was not to be had. Besides classes 53 and 58: a server that is full, or whose
-# disks fail.
+# A statement that took too long, a lock that was not to be had. Besides classes 53 and 58: a server that is full, or
+# whose disks fail.
 _UNAVAILABLE_SQLSTATES = frozenset({"57014", "55P03"})
 _UNAVAILABLE_CLASSES = ("53", "58")
 _BAD_VALUE_CLASS = "22"

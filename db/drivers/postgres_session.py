@@ -1,8 +1,8 @@
 """PostgreSQL: what a session of ours is set to, and whether it is ours alone.
 
-Settings go by a statement once the connection is made, and not as `options` of its start, which poolers refuse or ignore.
-A pooler that gives each transaction another session would take them, our prepared statements and the lock of migrations
-away: it is refused (decision 0034).
+Settings go by a statement once the connection is made, and not as `options` of its start, which poolers refuse or
+ignore. A pooler that gives each transaction another session would take them, our prepared statements and the lock of
+migrations away: it is refused (decision 0034).
 """
 
 import asyncio
@@ -31,7 +31,7 @@ _SHARED = (
     "a pooler gives each transaction another session (PgBouncer: pool_mode = transaction or statement): set pool_mode ="
     " session for this database, or name the server itself"
 )
-_WHOSE = f"SELECT pg_backend_pid(), coalesce(current_setting('{_MARK}', true), '')"  # noqa: S608 (a constant)
+_WHOSE = f"SELECT pg_backend_pid(), coalesce(current_setting('{_MARK}', true), '')"
 
 
 def wanted(settings: PoolSettings, said: Mapping[str, str], options: str) -> dict[str, str]:
@@ -65,7 +65,8 @@ async def begin(raw: "RawConnection", settings: Mapping[str, str], arguments: di
 
 
 def _set(name: str) -> str:
-    return f"CASE WHEN {'version() LIKE $$%%linux%%$$' if name == _LINUX_ONLY else 'true'} THEN set_config(%s, %s, false) END"
+    where = "version() LIKE '%%linux%%'" if name == _LINUX_ONLY else "true"
+    return f"CASE WHEN {where} THEN set_config(%s, %s, false) END"
 
 
 def judge(raw: "RawConnection", mark: str) -> None:

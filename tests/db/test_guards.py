@@ -6,6 +6,8 @@ from dataclasses import replace
 import pytest
 
 from db.guards import Seen, Watch
+from db.mysql import witnesses
+from db.mysql.witnesses import Witnesses
 from tests.rig.scale import for_each_seed, scale
 
 WHOLE = Seen(99, False, 7)
@@ -53,3 +55,50 @@ def test_no_truncation_is_missed_however_coarse_the_servers_clock_is() -> None:
                     raise AssertionError(f"{content} is not told of at {now}")
 
     for_each_seed(scale(300, 10_000), simulate)
+
+
+def test_no_copy_outlives_a_truncation_by_a_poll() -> None:
+    """Rows come and go between polls and within one; now and then all are truncated away, which nobody tells."""
+    place = witnesses.TABLES.index("sessions")
+
+    def simulate(rng: random.Random) -> None:
+        ours, rows, untold = Witnesses(), set[str](), set[str]()
+        told = set[str]()
+        copies = set[str]()
+
+        def change() -> None:
+            for _ in range(rng.randrange(4)):
+                what = rng.random()
+                if what < 0.1:
+                    untold.update(rows)
+                    rows.clear()
+                elif what < 0.5 and rows:
+                    told.add(gone := rng.choice(sorted(rows)))
+                    rows.discard(gone)
+                else:
+                    told.add(new := f"{rng.randrange(1 << 30):010}")
+                    rows.add(new)
+                copies.update(rows)  # by who reads meanwhile
+
+        for _ in range(100):
+            change()
+            heard = set(told)  # the rows of the outbox are read
+            told.clear()
+            change()
+            asked = ours.parameters()[place]
+            row: list[object] = [None] * (2 * len(witnesses.TABLES)) + [1]
+            row[2 * place], row[2 * place + 1] = asked in rows, min(rows, default=None)
+            wrong = copies & untold - told
+            found = ours.look(tuple(row))
+            assert found == [] or asked not in rows
+            copies -= copies if found else heard
+            assert copies & wrong == set()
+
+    for_each_seed(scale(300, 10_000), simulate)
+
+
+def test_an_outbox_that_begins_anew_is_noticed() -> None:
+    ours = Witnesses()
+    nothing = [None] * (2 * len(witnesses.TABLES))
+    found = [ours.look((*nothing, following)) for following in (7, 7, 12, 1, 2)]
+    assert found == [[], [], [], [witnesses.OUTBOX], []]

@@ -10,9 +10,10 @@ import asyncio
 import contextlib
 import os
 import socket
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -21,10 +22,10 @@ import uvloop
 from db import batch, migrate, systems, users
 from db.batch import PostWriter
 from db.drivers.mysql import read_dsn
-from db.drivers.mysql_connection import KEEPALIVES, MySQLConnection, _transport
+from db.drivers.mysql_connection import IDLE_IN_TRANSACTION_S, KEEPALIVES, MySQLConnection, _bounds, _transport
 from db.drivers.postgres import PostgresConnection, connect
 from db.entities import Channel
-from db.errors import Unavailable
+from db.errors import ConnectionLost, Unavailable
 from db.ids import ChannelId, PostId, TeamId, UserId, new_id
 from db.pool import Database
 from db.posts import NewPost
@@ -33,9 +34,9 @@ from tests.db import rooms
 from tests.db.people import user
 from tests.plugins.drivers import Driver, drivers
 from tests.rig import backends
-from tests.rig.faultproxy import FaultProxy
-from tests.rig.mariadb import PASSWORD, USER, MariaCluster
-from tests.rig.pgcluster import PgCluster
+from tests.rig.faultproxy import DOWN, FaultProxy
+from tests.rig.lateness import within
+from tests.rig.mariadb import PASSWORD, USER
 
 pytestmark = drivers("postgres", "mysql")
 
@@ -156,7 +157,8 @@ class Work:
             assert await self.database.fetch_one("SELECT 1") == (1,)
 
     async def load(self, _: str) -> None:
-        assert await users.find(self.database, self.ann.id) == self.ann
+        with self.may_be_silent():
+            assert await users.find(self.database, self.ann.id) == self.ann
 
     async def transaction(self, name: str) -> None:
         with self.may_be_silent():
@@ -174,7 +176,7 @@ class Work:
                 raise
 
     async def post(self, name: str) -> None:
-        written = await self.writer.write(self._post(name))
+        written = await self.writer.write(self.new_post(name))
         assert written is not None
         assert self.posts(name) == 1
 
@@ -187,7 +189,8 @@ class Work:
         else:
             assert self.count(name) == 1
 
-    def _post(self, name: str) -> NewPost:
+    def new_post(self, name: str) -> NewPost:
+        """By ann, in the channel; its text is its key."""
         return NewPost(
             PostId(new_id()), self.channel, UserId(self.ann.id), "", name, "", "{}", "", (), name, True, True
         )  # fmt: skip
@@ -303,6 +306,120 @@ def test_work_under_way_is_done_once_or_is_unavailable(world: World, fault: str)
             assert reading is None or isinstance(reading, Unavailable), reading
             assert isinstance(writing, Unavailable), writing
             assert post is None, post
+            ours.silent = fault == "half-open"
             await ours.all("after")
+            ours.silent = False
+            await ours.all("long after")
+
+    _run(work())
+
+
+@contextlib.asynccontextmanager
+async def _neighbour(world: World, ours: Work) -> AsyncIterator[Callable[[], Awaitable[None]]]:
+    """What another node does, by a way of its own to the server: a post in our channel."""
+    to = f"127.0.0.1:{world.servers.master.port}"
+    direct = replace(
+        world.settings, dsn=world.settings.dsn.replace(f"127.0.0.1:{world.proxy.port}", to), query_timeout_s=30.0
+    )
+    database = Database(direct)
+    await database.open()
+    writer = PostWriter(lambda: batch.connect(database))
+
+    async def post() -> None:
+        assert await writer.write(ours.new_post(new_id())) is not None
+
+    await post()
+    yield post
+    await writer.close()
+    await database.close()
+
+
+def test_who_is_cut_off_in_a_transaction_holds_up_nobody_for_longer_than_3_s(world: World) -> None:
+    """Nobody resets a link that dies: the server waits for the next statement, with the lock on the channel."""
+
+    async def work() -> None:
+        async with Work(world) as ours, _neighbour(world, ours) as post:
+
+            async def edit() -> None:
+                async with ours.database.transaction() as tx:
+                    await rooms.place(tx, ours.channel)
+                    await systems.claim(tx, "cut off", "1")
+                    world.proxy.cut()
+                    began = time.monotonic()
+                    await post()
+                    assert within(3, since=began)
+
+            with pytest.raises(Unavailable):
+                await edit()
+            world.proxy.heal()
+            assert ours.count("cut off") == 0
+            await ours.all("after")
+
+    _run(work())
+
+
+def test_a_batch_whose_answers_go_nowhere_holds_up_nobody_and_is_written_once(world: World) -> None:
+    """On MySQL it takes two sends: in between the server waits for the second one."""
+
+    async def work() -> None:
+        async with Work(world) as ours, _neighbour(world, ours) as post:
+            world.proxy.set(DOWN, drop_after=0)
+            writing = asyncio.create_task(ours.post("once"))
+            if world.driver == "mysql":
+                in_transaction = "SELECT trx_id FROM information_schema.innodb_trx"
+                while not world.sql(in_transaction):
+                    await asyncio.sleep(0.01)
+            began = time.monotonic()
+            await post()
+            assert within(3, since=began)
+            world.proxy.heal()
+            await writing
+            assert ours.posts("once") == 1
+
+    _run(work())
+
+
+def test_who_thinks_for_too_long_in_a_transaction_is_told_that_it_is_unavailable(world: World) -> None:
+    """The loop of a worker stood still, say. Nothing is half done, and it is no fault of the request."""
+
+    async def work() -> None:
+        async with Work(world) as ours:
+            for last in (True, False):  # it is found out by a statement, or by the COMMIT
+
+                async def think(*, statement: bool) -> None:
+                    async with ours.database.transaction() as tx:
+                        await systems.claim(tx, "thought", "1")
+                        await asyncio.sleep(IDLE_IN_TRANSACTION_S + 1.2)
+                        if statement:
+                            await tx.fetch("SELECT 1")
+
+                with pytest.raises(Unavailable):
+                    await think(statement=last)
+            assert ours.count("thought") == 0
+            await ours.all("after")
+
+    _run(work())
+
+
+def test_mysql_without_a_limit_for_transactions_ends_them_all_the_same(world: World) -> None:
+    """MySQL 8 has one limit for all that is idle: ours is for the time of the transaction. MariaDB plays its part."""
+    if world.driver != "mysql":
+        return
+
+    async def work() -> None:
+        connection = await MySQLConnection.open(read_dsn(world.settings.dsn), world.settings)
+        await connection.execute("SET SESSION idle_transaction_timeout = 0")
+        connection.begin, connection.end = _bounds(mariadb=False)
+        async with connection.transaction():
+            assert await connection.fetch("SELECT @@SESSION.wait_timeout") == [(IDLE_IN_TRANSACTION_S,)]
+        assert await connection.fetch("SELECT @@SESSION.wait_timeout = @@GLOBAL.wait_timeout") == [(1,)]
+
+        async def think() -> None:
+            async with connection.transaction():
+                await asyncio.sleep(IDLE_IN_TRANSACTION_S + 1.2)
+
+        with pytest.raises(ConnectionLost):
+            await think()
+        connection.close()
 
     _run(work())

@@ -254,7 +254,10 @@ def test_all_work_after_idle_connections_were_lost_is_done(world: World, fault: 
     async def work() -> None:
         async with Work(world) as ours:
             FAULTS[fault](world)
+            ours.silent = fault == "half-open"
             await ours.all("after")
+            ours.silent = False
+            await ours.all("long after")
 
     _run(work())
 

@@ -48,10 +48,10 @@ DEADLOCK_SQLSTATES = frozenset({"40P01", "40001"})
 _LOST_SQLSTATES = frozenset(
     {"57P01", "57P02", "57P03", "57P04", "57P05", "25006", "25P03", "25P04", "40003", "26000", "42P05"}
 )
-# A statement that took too long, a lock that was not to be had. Besides classes 53 and 58: a server that is full, or
-# whose disks fail.
-_UNAVAILABLE_SQLSTATES = frozenset({"57014", "55P03"})
-_UNAVAILABLE_CLASSES = ("53", "58")
+# A lock that was not to be had. Besides classes 53, 57 and 58: a server that is full, who or what ended the
+# statement, disks that fail.
+_UNAVAILABLE_SQLSTATES = frozenset({"55P03"})
+_UNAVAILABLE_CLASSES = ("53", "57", "58")
 _BAD_VALUE_CLASS = "22"
 _ASK_AGAIN_S = 0.25
 DRAIN_S = 10.0

@@ -2,7 +2,7 @@
 
 Between the pool and its server stands a proxy. What is found idle is lost before it is used again, or what is under way
 is. Reads and posts are done all the same, posts once; so are transactions whose BEGIN found it out. Else a write raises
-`Unavailable`, which is 503 to a client (tests/api/test_database_errors.py): never anything else, which would be 500.
+`Unavailable`, which is 503 to a client: never anything else, which would be 500.
 On the loop that workers run: what uvloop says of a transport that was closed, asyncio's own does not say.
 """
 

@@ -80,6 +80,7 @@ async def test_what_was_rolled_back_is_not_told_of(database: Database, reader: O
 
 async def test_an_update_by_hand_and_a_renamed_key_are_told_of(database: Database, reader: Outbox) -> None:
     old, new = new_id(), new_id()
+    await database.execute("INSERT INTO statuses (user_id, status) VALUES ('0', 'online')")  # the witness on MySQL
     await database.execute("INSERT INTO statuses (user_id, status) VALUES (%s, 'online')", (old,))
     await reader.poll()
     await database.execute("UPDATE statuses SET user_id = %s WHERE user_id = %s", (new, old))

@@ -3,8 +3,9 @@
 import threading
 import time
 
+import pytest
+
 from tests.plugins.drivers import Driver, drivers
-from tests.plugins.resources import uses
 from tests.rig import backends
 from tests.rig.faultproxy import FaultProxy
 from tests.rig.lateness import within
@@ -46,7 +47,7 @@ class Editing:
             self.done += 1
 
 
-@uses("node")
+@pytest.mark.node
 def test_a_node_that_loses_its_database_in_an_edit_holds_up_no_other(driver: Driver) -> None:
     with backends.servers(driver, 0) as servers, FaultProxy("127.0.0.1", servers.master.port) as proxy:
         dsn = servers.master.dsn(servers.new_database())

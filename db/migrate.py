@@ -13,7 +13,7 @@ from importlib.resources import files
 from typing import TypeVar
 
 from db.drivers import Migration
-from db.errors import Refused, Unavailable
+from db.errors import Deadlock, Refused, Unavailable
 from db.generation import driver_of
 from db.settings import PoolSettings
 
@@ -67,7 +67,7 @@ async def _until_reachable(attempt: Callable[[], Awaitable[T]]) -> T:
             return await attempt()
         except Refused:
             raise
-        except Unavailable as error:
+        except (Deadlock, Unavailable) as error:  # nodes that serve meanwhile take tables in other orders
             if loop.time() - said_at >= _SAY_SO_EVERY_S:
                 log.warning("waiting for the database", extra={"reason": str(error).strip()})
                 said_at = loop.time()

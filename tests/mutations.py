@@ -657,9 +657,7 @@ MUTATIONS = (
         "db/drivers/postgres_session.py",
         "IDLE_IN_TRANSACTION_S = 2.0",
         "IDLE_IN_TRANSACTION_S = 60.0",
-        (
-            "tests/db/test_lost_connections.py::test_who_is_cut_off_in_a_transaction_holds_up_nobody_for_longer_than_3_s",
-        ),
+        ("tests/db/test_held_locks.py::test_who_is_cut_off_in_a_transaction_holds_up_nobody_for_longer_than_3_s",),
         ("postgres",),
     ),
     Mutation(

@@ -83,10 +83,10 @@ async def _refuse_shared(raw: "RawConnection", pid: int, arguments: dict[str, An
                 another = await stack.enter_async_context(await psycopg.AsyncConnection.connect(**arguments))
                 await stack.enter_async_context(another.transaction())
                 row = await (await another.execute("SELECT pg_backend_pid()")).fetchone()
-        except TimeoutError:
-            return  # it has no other session to give, so ours is taken
         except psycopg.errors.ProtocolViolation as error:  # a pooler by statements takes no transaction
             raise Refused(_SHARED) from error
+        except (TimeoutError, psycopg.OperationalError):
+            return  # it has no other session to give, so ours is taken
         assert row is not None
         if row[0] == pid:
             raise Refused(_SHARED)

@@ -90,6 +90,10 @@ async def _refuse_shared(raw: "RawConnection", pid: int, arguments: dict[str, An
         assert row is not None
         if row[0] == pid:
             raise Refused(_SHARED)
-        ours = await (await raw.execute(_WHOSE)).fetchone()
+        try:
+            async with asyncio.timeout(_ANOTHER_S):
+                ours = await (await raw.execute(_WHOSE)).fetchone()
+        except TimeoutError as error:  # frozen, or others have them all
+            raise psycopg.OperationalError("the pooler gave no session in time") from error
         if ours != (pid, raw.mark):
             raise Refused(_SHARED)

@@ -2,7 +2,7 @@
 
 Each poll looks at what tells of changes: are the triggers, and on MySQL the tables, still those that they were? If not,
 anything may have changed. On PostgreSQL triggers tell of TRUNCATE, too; MySQL has none for it (`mysql/witnesses.py`).
-Its tables have a time of creation in whole seconds: one of the last second may yet become another one of the same time.
+Its tables have a time of creation in whole seconds: one of this second may yet become another one of the same time.
 """
 
 # ruff: noqa: S608 (constants)
@@ -34,7 +34,7 @@ WHERE NOT t.tgisinternal AND c.relnamespace = (SELECT relnamespace FROM pg_class
     AND c.relname IN ({_OURS}) AND f.proname IN ('log_change', 'log_activation', 'log_truncate')
 """,
     "mysql": f"""
-SELECT g.number, t.newest >= now() - INTERVAL 1 SECOND, g.identity + t.identity
+SELECT g.number, t.newest >= now(), g.identity + t.identity
 FROM (
     SELECT count(*) AS number,
         coalesce(sum(crc32(concat_ws('/', trigger_name, event_object_table, created))), 0) AS identity

@@ -49,7 +49,7 @@ def test_no_truncation_is_missed_however_coarse_the_servers_clock_is() -> None:
             if rng.random() < 0.4:  # truncated: its time of creation is told in whole seconds
                 created, content = int(now), content + 1
             else:
-                told = watch.look(Seen(99, created >= int(now) - 1, created))
+                told = watch.look(Seen(99, created >= int(now), created))
                 copy = content if told else copy
                 if told == "" and copy != content:
                     raise AssertionError(f"{content} is not told of at {now}")

@@ -1,5 +1,6 @@
 """What tests are made of.
 
+at_once.py what one node has acknowledged holds on every other at once
 backends.py the databases of the axis: PostgreSQL, MariaDB, replicas that are late
 balancer.py nginx and haproxy by the samples in etc/
 cluster.py several nodes over one database, to be broken, and restored

@@ -31,6 +31,8 @@ _SHARED = (
     "a pooler gives each transaction another session (PgBouncer: pool_mode = transaction or statement): set pool_mode ="
     " session for this database, or name the server itself"
 )
+_NOT_TAKEN = ("22", "42")
+"""Classes of errors: it does not know such a value, or such a name; or we may not set it."""
 _WHOSE = f"SELECT pg_backend_pid(), coalesce(current_setting('{_MARK}', true), '')"
 
 
@@ -57,7 +59,12 @@ async def begin(raw: "RawConnection", settings: Mapping[str, str], arguments: di
     raw.mark = secrets.token_hex(8)
     calls = [_set(name) for name in (*settings, _MARK)]
     parameters = [one for pair in (*settings.items(), (_MARK, raw.mark)) for one in pair]
-    cursor = await raw.execute(f"SELECT pg_backend_pid(), {', '.join(calls)}".encode(), parameters)
+    try:
+        cursor = await raw.execute(f"SELECT pg_backend_pid(), {', '.join(calls)}".encode(), parameters)
+    except psycopg.Error as error:
+        if error.sqlstate is not None and error.sqlstate.startswith(_NOT_TAKEN):
+            raise Refused(f"the server does not take a setting of the session: {error}") from error
+        raise
     row = await cursor.fetchone()
     assert row is not None
     if row[0] != raw.info.backend_pid:  # who answers is not who let us in

@@ -76,6 +76,14 @@ async def test_sessions_that_others_use_in_between_are_refused_before_anything_i
         assert servers.master.execute("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'", name) == [(0,)]
 
 
+@pytest.mark.parametrize("setting", ["no_such_setting=1", "statement_timeout=soon", "log_statement=all"])
+async def test_a_setting_that_the_server_does_not_take_is_no_reason_to_wait(servers: PgCluster, setting: str) -> None:
+    """Only the server knows its settings, their values, and who may set them."""
+    url = f"postgres://mmnode@127.0.0.1:{servers.master.port}/{servers.new_database()}?{setting}"
+    with pytest.raises(Refused, match=setting.partition("=")[0]):
+        await migrate.run(PoolSettings(url))
+
+
 async def test_a_session_that_is_another_ones_is_noticed_by_the_next_look_at_its_facts(servers: PgCluster) -> None:
     """Whoever comes to share sessions later, or was busy when we looked."""
     settings = PoolSettings(servers.master.dsn(servers.new_database()))

@@ -148,7 +148,7 @@ async def _fill(database: Database) -> None:
     await users.insert(database, ann)
     await preferences.save(database, [Preference(ann.id, "c", "n", "v")])
     await statuses.set_by_user(database, ann.id, "dnd", 1, manual=True)
-    await sessions.insert(database, Session(SessionId(new_id()), "hash", ann.id, 1, 1, 1, "", "csrf"))
+    await sessions.insert(database, Session(SessionId(new_id()), new_id(), ann.id, 1, 1, 1, "", "csrf"))
     await rooms.insert_team(database, rooms.team(new_id()), ann.id)
     channel = ChannelId(new_id())
     async with database.transaction() as tx:

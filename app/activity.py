@@ -4,10 +4,11 @@ And how often it is told that they type: each time goes to everybody in the chan
 all the time would keep every ws worker busy. Clients say it every 5 s, for each channel.
 """
 
-from db.ids import UserId
+from db.ids import SessionId, UserId
 
 EVERY_MS = 1_000
 MAX_REMEMBERED = 10_000
+TOUCH_EVERY_MS = 300_000
 TYPING_EVERY_MS = 250
 TYPING_BURST = 20
 
@@ -27,6 +28,28 @@ class Activity:
         self._told_ms[user_id] = now_ms  # last in the order of the dictionary
         if len(self._told_ms) > MAX_REMEMBERED:
             del self._told_ms[next(iter(self._told_ms))]
+        return True
+
+
+class Touched:
+    """Of one worker, sans-I/O: when the activity of a session was noted last, by the clock of this node.
+
+    What the row says of it is by the database's clock, which may be another: it is believed once, so that a node whose
+    clock is wrong does not write at each request.
+    """
+
+    def __init__(self) -> None:
+        self._at_ms: dict[SessionId, int] = {}
+
+    def is_due(self, session_id: SessionId, last_activity_at: int, now_ms: int) -> bool:
+        """Whether to note that a session is used. Takes it as noted then."""
+        at_ms = self._at_ms.get(session_id, last_activity_at)
+        if 0 <= now_ms - at_ms <= TOUCH_EVERY_MS:
+            return False
+        self._at_ms.pop(session_id, None)
+        self._at_ms[session_id] = now_ms  # last in the order of the dictionary
+        if len(self._at_ms) > MAX_REMEMBERED:
+            del self._at_ms[next(iter(self._at_ms))]
         return True
 
 

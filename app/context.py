@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from app.activity import Activity, Typing
+from app.activity import Activity, Touched, Typing
 from app.audit import Journal
 from app.caches import Caches
 from app.clientconfig import ClientConfig
@@ -35,6 +35,7 @@ class Context:
     node_id: str = ""
     activity: Activity = field(default_factory=Activity)
     typing: Typing = field(default_factory=Typing)
+    touched: Touched = field(default_factory=Touched)
     client_config: ClientConfig = field(init=False)
     caches: Caches = field(init=False)
     audit: Journal = field(init=False)

@@ -7,13 +7,12 @@ from app.audit import audited
 from app.context import Context
 from app.errors import AppError
 from app.permissions import Actor, can, require
-from db import sessions
+from db import clock, sessions
 from db.entities import Session, User
 from db.ids import SessionId, UserId, new_id, new_token, token_hash
 from db.queryable import Transaction
 
 _DAY_MS = 86_400_000
-_ACTIVITY_EVERY_MS = 300_000
 
 
 async def create(
@@ -25,7 +24,7 @@ async def create(
     """
     service = ctx.config.service_settings
     days = service.session_length_mobile_in_days if device_id else service.session_length_web_in_days
-    now_ms = ctx.now_ms()
+    now_ms = await clock.now_ms(tx)
     token = new_token()
     session = Session(
         id=SessionId(new_id()),
@@ -62,8 +61,8 @@ async def _live(ctx: Context, found: tuple[Session, User] | None) -> Actor:
     if found is None or found[1].delete_at or found[0].expires_at <= now_ms:
         raise errors.session_expired()
     session, user = found
-    if now_ms - session.last_activity_at > _ACTIVITY_EVERY_MS:
-        await sessions.touch(ctx.db, session.id, now_ms)
+    if ctx.touched.is_due(session.id, session.last_activity_at, now_ms):
+        await sessions.touch(ctx.db, session.id)
     return Actor(session, user)
 
 

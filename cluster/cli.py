@@ -8,7 +8,7 @@
     mmnode user unlock NAME
 
 Exit status: 0 done, 1 failed, 2 the command line or the configuration is wrong (nothing was started), 78 the node
-stopped because another process runs under its node_id.
+stopped because another process runs under its node_id, or because what stands before its database cannot be used.
 """
 
 import argparse
@@ -272,8 +272,13 @@ def _database(options: argparse.Namespace) -> int:
         return 1
     from cluster.start import settings_of
     from db import migrate
+    from db.errors import Refused
 
-    applied = asyncio.run(migrate.run(settings_of(loaded.config)))
+    try:
+        applied = asyncio.run(migrate.run(settings_of(loaded.config)))
+    except Refused as error:
+        print(f"mmnode: the database cannot be used: {error}", file=sys.stderr)
+        return 1
     print("\n".join(f"applied {name}" for name in applied) or "the schema is up to date")
     return 0
 

@@ -20,7 +20,7 @@ from cluster.channel import Body, Channel, Message
 from cluster.operator import SupervisorLink
 from cluster.page import Page
 from cluster.start import Start
-from db.errors import DatabaseError, Unavailable
+from db.errors import DatabaseError, Refused, Unavailable
 from db.failover import hand_over
 from db.pool import Database
 
@@ -247,6 +247,9 @@ def main(role: str, index: int, descriptors: list[int]) -> int:
         try:
             runner.run(_run(role, index, end, inherited))
         except Fatal:
+            return spawn.FATAL_STATUS
+        except Refused as error:
+            log.error("the database cannot be used", extra={"reason": str(error)})
             return spawn.FATAL_STATUS
         except Exception:
             log.exception("worker failed")

@@ -32,6 +32,10 @@ class Wrong(Unavailable):
     """A server that must not be used: a former master, a replica in the master's place, another installation."""
 
 
+class Refused(Wrong):
+    """What stands between us and the server cannot be used before an operator changes it: waiting is in vain."""
+
+
 class BadValue(DatabaseError):
     """The database cannot hold the value (a NUL character, a number or text out of range)."""
 

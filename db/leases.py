@@ -21,12 +21,6 @@ _CREATE: dict[Dialect, str] = {
     "postgres": "INSERT INTO leases (name) VALUES (%s) ON CONFLICT (name) DO NOTHING",
     "mysql": "INSERT IGNORE INTO leases (name) VALUES (%s)",
 }
-# What stands in /*M! */ is for MariaDB alone. Its limit is the session's and stays: put back before the COMMIT it would
-# leave a moment in which a frozen process holds the row for a minute.
-_BE_QUICK: dict[Dialect, str] = {
-    "postgres": "SET LOCAL idle_in_transaction_session_timeout = 2000",
-    "mysql": "SET @mmnode_quick = TRUE /*M!, SESSION idle_transaction_timeout = 2 */",
-}
 
 
 @dataclass(frozen=True)
@@ -67,7 +61,6 @@ async def acquire(db: Queryable, name: str, holder: str, ttl_ms: int) -> Fence |
         return None  # what most calls find, without a lock
 
     async def take(tx: Transaction) -> Fence | None:
-        await tx.execute(_BE_QUICK[tx.dialect])
         now_ms = NOW_MS[tx.dialect]
         row = await tx.fetch_one(
             f"SELECT holder, token, expires_at > {now_ms} FROM leases WHERE name = %s FOR UPDATE",  # noqa: S608
@@ -104,7 +97,6 @@ async def guarded(db: Queryable, fence: Fence, work: Work[T]) -> T:
     """A transaction that commits only if nobody acquired the lease since. Raises Fenced, having changed nothing."""
 
     async def guard(tx: Transaction) -> T:
-        await tx.execute(_BE_QUICK[tx.dialect])
         result = await work(tx)
         row = await tx.fetch_one("SELECT token FROM leases WHERE name = %s FOR UPDATE", (fence.name,))
         if row is None or row[0] != fence.token:

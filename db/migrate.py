@@ -13,7 +13,7 @@ from importlib.resources import files
 from typing import TypeVar
 
 from db.drivers import Migration
-from db.errors import Unavailable
+from db.errors import Deadlock, Refused, Unavailable
 from db.generation import driver_of
 from db.settings import PoolSettings
 
@@ -41,7 +41,7 @@ def newest(driver: str = "postgres") -> int:
 async def run(settings: PoolSettings) -> list[str]:
     """Bring the schema up to date; the names of the migrations that this call applied.
 
-    Waits, and says so in the log, while the database is not there.
+    Waits, and says so in the log, while the database is not there. Raises Refused when waiting is in vain.
     """
     migrations = available(settings.driver)
     return await _until_reachable(lambda: driver_of(settings).migrate(settings, migrations))
@@ -65,7 +65,9 @@ async def _until_reachable(attempt: Callable[[], Awaitable[T]]) -> T:
     while True:
         try:
             return await attempt()
-        except Unavailable as error:
+        except Refused:
+            raise
+        except (Deadlock, Unavailable) as error:  # nodes that serve meanwhile take tables in other orders
             if loop.time() - said_at >= _SAY_SO_EVERY_S:
                 log.warning("waiting for the database", extra={"reason": str(error).strip()})
                 said_at = loop.time()

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from db import shards
+from db import guards, shards
 from db.board import boottime_ns
 from db.drivers import Connection, Row
 from db.errors import DatabaseError
@@ -56,7 +56,9 @@ class Poll:
 
 
 class Cursor(Protocol):
-    """What a reader has seen of one master's outbox."""
+    """What a reader has seen of one master's outbox. unseen: changes that nobody told of, '' for none."""
+
+    unseen: str
 
     async def poll(self, connection: Connection) -> tuple[int, list[Row], list[Row]] | None:
         """(position, changes, heads) since the last poll; None for the first one."""
@@ -67,6 +69,8 @@ class _SnapshotCursor:
 
     def __init__(self) -> None:
         self._snapshot: str | None = None
+        self._watch = guards.Watch("postgres")
+        self.unseen = ""
 
     async def poll(self, connection: Connection) -> tuple[int, list[Row], list[Row]] | None:
         """See `Cursor`."""
@@ -76,10 +80,12 @@ class _SnapshotCursor:
         async with connection.transaction():
             await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
             rows = await connection.fetch(_SNAPSHOT)
+            triggers = await connection.fetch(guards.SQL["postgres"])
             if since is not None:
                 changes = await connection.fetch(_CHANGES, (since, since))
                 heads = await connection.fetch(_HEADS, (since, since))
         self._snapshot = rows[0][0]
+        self.unseen = self._watch.look(guards.seen(triggers[0]))
         return None if since is None else (rows[0][1], changes, heads)
 
 
@@ -89,6 +95,7 @@ class Outbox:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._master: tuple[str, int, str] | None = None
+        self._unseen = ""
         self._cursor = self._begin()
 
     def forget(self) -> None:
@@ -103,7 +110,10 @@ class Outbox:
         return _SnapshotCursor()
 
     async def poll(self) -> Poll | None:
-        """What changed since the last poll; None for the first, which sets the cursor. Raises DatabaseError."""
+        """What changed since the last poll. Raises DatabaseError.
+
+        None for the first, which sets the cursor, and when anything may have changed (`db/guards.py`).
+        """
         generation = self._database.generation
         async with generation.master.connection() as connection:
             with at_most(_TIMEOUT_S, connection):
@@ -121,6 +131,14 @@ class Outbox:
         if found is None:
             return None
         position, changes, heads = found
+        truncated = [key for namespace, key in changes if namespace == guards.EVERYTHING]
+        unseen = self._cursor.unseen or (f"truncated: {', '.join(truncated)}" if truncated else "")
+        if unseen != self._unseen:
+            self._unseen = unseen
+            if unseen:
+                log.warning("anything may have changed: no copy counts any more", extra={"reason": unseen})
+        if unseen:
+            return None
         return Poll(position, [(row[0], row[1]) for row in changes], [(row[0], row[1]) for row in heads])
 
 

@@ -14,6 +14,7 @@ import contextlib
 import logging
 import sys
 from collections.abc import AsyncIterator, Collection, Coroutine, Iterable
+from contextlib import AbstractAsyncContextManager
 from typing import Any, TypeVar
 
 from db import board as boards
@@ -219,11 +220,8 @@ class Database:
     async def transaction(self) -> AsyncIterator[Transaction]:
         """One try of a transaction: committed when the block ends, rolled back when it raises."""
         await self.writable()
-        async with self._master() as (generation, connection):
+        async with self._begun() as (generation, connection, bounds):
             transaction = Transaction(connection, generation.settings.driver, self._patience_s)
-            bounds = connection.transaction()
-            with at_most(self._patience_s, connection):
-                await bounds.__aenter__()
             try:
                 yield transaction
             except BaseException:
@@ -235,6 +233,22 @@ class Database:
             position = await self._committed(generation, connection, transaction.changes)
         if transaction.changes:
             await self.commits.committed(transaction.changes, position)
+
+    @contextlib.asynccontextmanager
+    async def _begun(self) -> AsyncIterator[tuple[Generation, Connection, AbstractAsyncContextManager[None]]]:
+        """A connection to the master after BEGIN, which changes nothing: another one does when the first was lost."""
+        for attempt in range(_READ_ATTEMPTS):
+            async with self._master() as (generation, connection):
+                bounds = connection.transaction()
+                try:
+                    with at_most(self._patience_s, connection):
+                        await bounds.__aenter__()
+                except ConnectionLost:
+                    if attempt == _READ_ATTEMPTS - 1:
+                        raise
+                    continue
+                yield generation, connection, bounds
+                return
 
     @contextlib.asynccontextmanager
     async def _writing(self) -> AsyncIterator[tuple[Connection, set[Shard]]]:

@@ -3,6 +3,7 @@
 from msgspec.structs import astuple
 
 from db import limits, shards
+from db.clock import NOW_MS
 from db.drivers import Row
 from db.entities import Session, User
 from db.ids import SessionId, UserId
@@ -51,11 +52,12 @@ def _pair(row: tuple[object, ...] | None) -> tuple[Session, User] | None:
     return Session(*row[:_SESSION_WIDTH]), User(*row[_SESSION_WIDTH:])  # type: ignore[arg-type]
 
 
-async def touch(db: Queryable, session_id: SessionId, now_ms: int) -> None:
+async def touch(db: Queryable, session_id: SessionId) -> None:
     """Note activity."""
+    now_ms = NOW_MS[db.dialect]
     await db.execute(
-        "UPDATE sessions SET last_activity_at = %s WHERE id = %s AND last_activity_at < %s",
-        (now_ms, session_id, now_ms),
+        f"UPDATE sessions SET last_activity_at = {now_ms} WHERE id = %s AND last_activity_at < {now_ms}",  # noqa: S608
+        (session_id,),
         changes=(shards.session(session_id),),  # of this node; every other one notes it by itself
     )
 

@@ -668,6 +668,37 @@ MUTATIONS = (
         ("tests/db/test_leases.py",),
         _BOTH,
     ),
+    Mutation(
+        "who is cut off in a transaction keeps its locks",
+        "db/drivers/postgres_session.py",
+        "IDLE_IN_TRANSACTION_S = 2.0",
+        "IDLE_IN_TRANSACTION_S = 60.0",
+        ("tests/db/test_held_locks.py::test_who_is_cut_off_in_a_transaction_holds_up_nobody_for_longer_than_3_s",),
+        ("postgres",),
+    ),
+    Mutation(
+        "changes that nobody told of leave all copies",
+        "db/outbox.py",
+        "        if unseen:\n            return None\n",
+        "",
+        ("tests/db/test_outbox.py",),
+        _BOTH,
+    ),
+    Mutation(
+        "a session that the server ended is a fault of ours",
+        "db/drivers/postgres.py",
+        'sqlstate.startswith("08") or sqlstate in _LOST_SQLSTATES:',
+        'sqlstate.startswith("08"):',
+        ("tests/db/test_postgres_errors.py",),
+    ),
+    Mutation(
+        "a pooler that shares sessions is taken",
+        "db/drivers/postgres_session.py",
+        "        await _refuse_shared(raw, row[0], arguments)\n",
+        "        pass\n",
+        ("tests/db/test_poolers.py",),
+        ("postgres",),
+    ),
     # ws --------------------------------------------------------------------------------------------------------------
     Mutation(
         "the limit of a message counts characters",

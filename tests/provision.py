@@ -191,6 +191,7 @@ PARTS = (
     Part("nginx", lambda: shutil.which("nginx") is not None, lambda: apt_install("nginx-light")),
     Part("openssl", lambda: shutil.which("openssl") is not None, lambda: apt_install("openssl")),
     Part("systemd-analyze", lambda: shutil.which("systemd-analyze") is not None, lambda: apt_install("systemd")),
+    Part("PgBouncer", lambda: shutil.which("pgbouncer") is not None, lambda: apt_install("pgbouncer")),
     Part("haproxy", lambda: shutil.which("haproxy") is not None, lambda: apt_install("haproxy")),
 )
 

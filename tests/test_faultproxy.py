@@ -133,6 +133,22 @@ def test_a_cut_is_silent_for_open_and_new_connections_and_healing_resets_what_lo
         assert _read(fresh, 1) == b"x"
 
 
+def test_silence_is_for_the_connections_that_are_open_and_healing_resets_them(
+    proxy: FaultProxy, client: socket.socket, ends: list[str]
+) -> None:
+    proxy.silence()
+    client.sendall(b"lost")
+    assert _is_silent(client)
+    with socket.create_connection(("127.0.0.1", proxy.port), timeout=5) as fresh:
+        fresh.sendall(b"x")
+        assert _read(fresh, 1) == b"x"
+        proxy.heal()
+        with pytest.raises(ConnectionResetError):
+            client.recv(1)
+        fresh.sendall(b"y")
+        assert _read(fresh, 1) == b"y"
+
+
 def test_a_client_that_leaves_behind_a_cut_is_not_missed(
     proxy: FaultProxy, client: socket.socket, ends: list[str]
 ) -> None:

@@ -11,6 +11,7 @@ postgres.py            PostgreSQL: psycopg and its pool, errors, what a server s
 postgres_dsn.py        PostgreSQL: connection strings
 postgres_failover.py   PostgreSQL: closing a master for writing, promoting a replica
 postgres_schema.py     PostgreSQL: running migrations
+postgres_session.py    PostgreSQL: what a session is set to, and poolers that would share it
 """
 
 from collections.abc import Callable, Mapping, Sequence

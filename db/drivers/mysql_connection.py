@@ -7,6 +7,7 @@ itself and we need (the socket) is reached for in one place, `_transport`.
 import asyncio
 import contextlib
 import select
+import socket
 import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -24,6 +25,14 @@ from db.settings import PoolSettings
 
 ROW_WAIT_S = 3
 """A `SET GLOBAL read_only = 1` by hand is held up as long by a transaction that waits for the lock of another one."""
+IDLE_IN_TRANSACTION_S = 2
+"""A node that dies, freezes or is cut off keeps others waiting for its locks as long, and 3 s at most (design §4)."""
+KEEPALIVES = {
+    socket.TCP_KEEPIDLE: 5,
+    socket.TCP_KEEPINTVL: 2,
+    socket.TCP_KEEPCNT: 3,
+    socket.TCP_USER_TIMEOUT: 6000,
+}
 _ANSWER_S = 5.0
 _QUIT = b"\x01\x00\x00\x00\x01"
 _SQL_MODE = (
@@ -104,9 +113,10 @@ class MySQLConnection:
         self._timeout_s = timeout_s
         self.mariadb = raw.is_mariadb
         self.collation = _MARIADB_COLLATION if self.mariadb else _MYSQL_COLLATION
+        self.begin, self.end = _bounds(mariadb=self.mariadb)
         self.broken = False
         self.lost = False
-        """The server went away or is no master any more: its other connections are of no use either."""
+        """The server went away, is silent or no master any more: its other connections are of no use either."""
         self.born = self.idle_since = time.monotonic()
 
     @classmethod
@@ -120,6 +130,7 @@ class MySQLConnection:
         try:
             async with asyncio.timeout(timeout_s):
                 await raw.connect()
+                _notice_silence(raw)
                 self = cls(raw, settings.query_timeout_s + _ANSWER_S)
                 await self.execute(_session(self, settings))
         except TimeoutError as error:
@@ -167,6 +178,7 @@ class MySQLConnection:
         try:
             yield
         except TimeoutError as error:
+            self.lost = True
             raise Unavailable("the database did not answer in time") from error
         except (errors.Error, OSError) as error:
             ours = translate(error)
@@ -194,13 +206,15 @@ class MySQLConnection:
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[None]:
         """See `Connection`."""
-        await self._run(b"START TRANSACTION")
+        for statement in self.begin:
+            await self._run(statement.encode())
         try:
             yield
             await self._run(b"COMMIT")
         except BaseException:
             await self.roll_back()
             raise
+        await self._end()
 
     async def roll_back(self) -> None:
         """End a transaction that may be open. The server does it alone when the connection breaks."""
@@ -208,10 +222,17 @@ class MySQLConnection:
             return
         with contextlib.suppress(DatabaseError):
             await self._run(b"ROLLBACK")
+        await self._end()
+
+    async def _end(self) -> None:
+        """After a transaction, which is over whatever comes of this."""
+        with contextlib.suppress(DatabaseError):
+            for statement in self.end:
+                await self._run(statement.encode())
 
     def abandon(self) -> None:
         """See `Connection`."""
-        self.broken = True
+        self.broken = self.lost = True
         _abort(self._raw)
 
     def is_alive(self) -> bool:
@@ -261,6 +282,14 @@ def _arguments(dsn: Dsn, settings: PoolSettings, *, multi_statements: bool) -> d
     }
 
 
+def _bounds(*, mariadb: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What begins a transaction, and what is said after its end. MySQL has one limit for all that is idle."""
+    begin = "START TRANSACTION"
+    if mariadb:
+        return (begin,), ()
+    return (f"SET SESSION wait_timeout = {IDLE_IN_TRANSACTION_S}", begin), ("SET SESSION wait_timeout = DEFAULT",)
+
+
 def _session(connection: MySQLConnection, settings: PoolSettings) -> str:
     """One statement that makes a session behave as our SQL expects."""
     lock_wait_s = max(1, int(settings.query_timeout_s))
@@ -272,17 +301,31 @@ def _session(connection: MySQLConnection, settings: PoolSettings) -> str:
         "lc_messages": literal("en_US"),  # the name of an index is read out of a message
         "innodb_lock_wait_timeout": str(row_wait_s),
         "lock_wait_timeout": str(lock_wait_s),
+        # Of a statement, or an answer, that has begun to go over the network.
+        "net_read_timeout": str(IDLE_IN_TRANSACTION_S + 1),
+        "net_write_timeout": str(IDLE_IN_TRANSACTION_S + 1),
     }
     if connection.mariadb:
         variables["tx_isolation"] = literal("READ-COMMITTED")
         variables["max_statement_time"] = str(settings.query_timeout_s)
-        variables["idle_transaction_timeout"] = "60"
+        variables["idle_transaction_timeout"] = str(IDLE_IN_TRANSACTION_S)
     else:
         variables["transaction_isolation"] = literal("READ-COMMITTED")
         variables["max_execution_time"] = str(int(settings.query_timeout_s * 1000))
     # As `Facts.server`: what `db/numbers.py` compares with the mark of the term.
     server = "concat(@@gtid_domain_id, '-', @@server_id)" if connection.mariadb else "@@server_uuid"
     return f"SET {''.join(f'SESSION {name} = {value}, ' for name, value in variables.items())}@mmnode_server = {server}"
+
+
+def _notice_silence(raw: RawConnection) -> None:
+    """A network that swallows packets is noticed within about 10 s, as by libpq (`db/drivers/postgres.py`)."""
+    transport = _transport(raw)
+    ours: socket.socket | None = transport.get_extra_info("socket") if transport is not None else None
+    if ours is None or ours.family == socket.AF_UNIX:
+        return
+    ours.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in KEEPALIVES.items():
+        ours.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
 def _is_closed(raw: RawConnection) -> bool:

@@ -83,8 +83,9 @@ async def _apply(connection: MySQLConnection, migration: Migration) -> None:
 
 
 def statements(sql: str) -> list[str]:
-    """The statements of a file; each ends with a semicolon at the end of a line."""
-    return [one for one in (part.strip() for part in (sql + "\n").split(";\n")) if one]
+    """The statements of a file; each ends with a semicolon at the end of a line. One may have no more than comments."""
+    parts = (part.strip() for part in (sql + "\n").split(";\n"))
+    return [one for one in parts if any(line and not line.startswith("--") for line in one.splitlines())]
 
 
 async def version(dsn: Dsn, settings: PoolSettings) -> int:

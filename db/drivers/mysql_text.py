@@ -14,13 +14,18 @@ from db.errors import BadValue, ConnectionLost, DatabaseError, Deadlock, Duplica
 
 # The server goes away, was ended by an operator, or has become read-only: the connection is of no more use.
 _LOST = frozenset({1053, 1077, 1079, 1080, 1152, 1158, 1159, 1160, 1161, 1290, 1792, 1836, 1927, 3169, 4031})
-# A full server, a statement that took too long or was ended by an operator, a setting that forbids triggers: a
-# migration waits, and says so, until log_bin_trust_function_creators is set.
-_UNAVAILABLE = frozenset({1040, 1203, 1226, 1317, 1419, 1969, 3024})
-_DEADLOCK = frozenset({1205, 1213})
+# A full server, disk or table, no memory, a statement that took too long or was ended by an operator, a group of
+# servers that takes no commits, a setting that forbids triggers: a migration waits, and says so, until
+# log_bin_trust_function_creators is set.
+_UNAVAILABLE = frozenset(
+    {1021, 1030, 1037, 1038, 1040, 1041, 1114, 1129, 1203, 1226, 1317, 1419, 1969, 3024, 3100, 3168}
+)
+_DEADLOCK = frozenset({1205, 1213, 3101})
 _DUPLICATE = frozenset({1062, 1586})
 _BAD_VALUE = frozenset({1153, 1264, 1265, 1292, 1300, 1366, 1406, 1690})
 _CLIENT_ERRORS = range(2000, 3000)
+_NO_ANSWER = (errors.ReadTimeoutError, errors.WriteTimeoutError)
+"""The connector's own, under a number of the server's: the answer is still to come."""
 
 
 def format_sql(sql: str, parameters: Parameters = ()) -> bytes:
@@ -84,6 +89,8 @@ def translate(error: Exception) -> DatabaseError:
     if not isinstance(error, errors.Error):
         return ConnectionLost(str(error) or type(error).__name__)
     number, message = error.errno or -1, error.msg or str(error)
+    if isinstance(error, _NO_ANSWER):
+        return ConnectionLost(message)
     if number in _DUPLICATE:
         return Duplicate(_key_of(message))
     if number in _DEADLOCK:
@@ -93,6 +100,8 @@ def translate(error: Exception) -> DatabaseError:
     if number < 0 or number in _CLIENT_ERRORS or number in _LOST:
         return ConnectionLost(message)
     sqlstate = str(error.sqlstate or "HY000")
+    if sqlstate.startswith("08"):
+        return ConnectionLost(message)
     if number in _BAD_VALUE or sqlstate.startswith("22"):
         return BadValue(message)
     return StatementFailed(sqlstate, f"{message} ({number})")
@@ -100,7 +109,9 @@ def translate(error: Exception) -> DatabaseError:
 
 def is_of_the_server(error: Exception) -> bool:
     """Whether the server answered the statement with it: then nothing more is to come, the connection is in order."""
-    return isinstance(error, errors.Error) and (error.errno or -1) > 0 and error.errno not in _CLIENT_ERRORS
+    if not isinstance(error, errors.Error) or isinstance(error, _NO_ANSWER):
+        return False
+    return (error.errno or -1) > 0 and error.errno not in _CLIENT_ERRORS
 
 
 def _key_of(message: str) -> str:

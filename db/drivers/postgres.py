@@ -6,13 +6,24 @@ import os
 import select
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
-from db.drivers import Connection, Facts, Migration, Parameters, Row, postgres_dsn, postgres_schema
-from db.errors import BadValue, ConnectionLost, DatabaseError, Deadlock, Duplicate, StatementFailed, Unavailable, Wrong
+from db.drivers import Connection, Facts, Migration, Parameters, Row, postgres_dsn, postgres_schema, postgres_session
+from db.errors import (
+    BadValue,
+    ConnectionLost,
+    DatabaseError,
+    Deadlock,
+    Duplicate,
+    Refused,
+    StatementFailed,
+    Unavailable,
+    Wrong,
+)
 from db.settings import PoolSettings
 
 if TYPE_CHECKING:
@@ -20,16 +31,27 @@ if TYPE_CHECKING:
 
 
 class RawConnection(psycopg.AsyncConnection[tuple[Any, ...]]):
-    """began_read_only: whether the server took no writes when the connection was made."""
+    """began_read_only: whether the server took no writes when the connection was made. idle_since: by the loop's clock.
+
+    mark: by which we know that a session is that of this connection (`postgres_session.py`).
+    """
 
     began_read_only = False
+    mark = ""
+    idle_since = 0.0
 
 
 DEADLOCK_SQLSTATES = frozenset({"40P01", "40001"})
-# Besides class 08: a server that shuts down or has become read-only. The connection is of no more use.
-_LOST_SQLSTATES = frozenset({"57P01", "57P02", "57P03", "57P05", "25006"})
-# A full server, a statement that took too long, a lock that was not to be had.
-_UNAVAILABLE_SQLSTATES = frozenset({"53300", "57014", "55P03"})
+# Besides class 08: a server that shuts down or has become read-only, and whatever it ends a session for: its database
+# is gone, it was idle for too long, also in a transaction, or that took too long. The connection is of no more use. Nor
+# is it when what we prepared is not there, or there already: a pooler has put another session behind it.
+_LOST_SQLSTATES = frozenset(
+    {"57P01", "57P02", "57P03", "57P04", "57P05", "25006", "25P03", "25P04", "40003", "26000", "42P05"}
+)
+# A lock that was not to be had. Besides classes 53, 57 and 58: a server that is full, who or what ended the
+# statement, disks that fail.
+_UNAVAILABLE_SQLSTATES = frozenset({"55P03"})
+_UNAVAILABLE_CLASSES = ("53", "57", "58")
 _BAD_VALUE_CLASS = "22"
 _ASK_AGAIN_S = 0.25
 DRAIN_S = 10.0
@@ -40,7 +62,7 @@ def error_from_sqlstate(sqlstate: str | None, message: str, constraint: str | No
     """The error of ours that stands for what the server answered."""
     if sqlstate is None or sqlstate.startswith("08") or sqlstate in _LOST_SQLSTATES:
         return ConnectionLost(message)
-    if sqlstate in _UNAVAILABLE_SQLSTATES:
+    if sqlstate in _UNAVAILABLE_SQLSTATES or sqlstate.startswith(_UNAVAILABLE_CLASSES):
         return Unavailable(message)
     if sqlstate == "23505":
         return Duplicate(constraint or "")
@@ -62,20 +84,16 @@ def translate(error: Exception) -> DatabaseError:
     return ConnectionLost(str(error))
 
 
-def connect_arguments(dsn: str, settings: PoolSettings) -> dict[str, Any]:
-    """Keyword arguments for every connection that this node makes; what the DSN says itself goes before.
+def connect_arguments(dsn: str, settings: PoolSettings) -> tuple[dict[str, Any], dict[str, str]]:
+    """Keyword arguments for every connection that this node makes, and what its session is set to.
 
-    A network that swallows packets is noticed within about 10 s. Raises Unavailable for a DSN that can never work.
+    What the DSN says itself goes before. A network that swallows packets is noticed within about 10 s. Raises
+    Unavailable for a DSN that can never work.
     """
     try:
-        said = postgres_dsn.parse(dsn)
+        said, of_session = postgres_dsn.parts(dsn)
     except ValueError as error:
         raise Unavailable(f"the connection string cannot be used: {error}") from error
-    milliseconds = int(settings.query_timeout_s * 1000)
-    options = (
-        f"-c statement_timeout={milliseconds} -c idle_in_transaction_session_timeout=60000"
-        f" -c timezone=UTC -c jit=off {said.pop('options', '')}"
-    )
     ours = {
         "application_name": settings.application_name,
         "connect_timeout": max(2, int(settings.connect_timeout_s)),
@@ -84,7 +102,8 @@ def connect_arguments(dsn: str, settings: PoolSettings) -> dict[str, Any]:
         "keepalives_interval": 2,
         "keepalives_count": 3,
     }
-    return {"autocommit": True, **ours, **said, "options": options}
+    wanted = postgres_session.wanted(settings, of_session, said.get("options", ""))
+    return {"autocommit": True, **ours, **said}, wanted
 
 
 def _per_host(arguments: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -106,12 +125,15 @@ async def connect(dsn: str, settings: PoolSettings, check: Callable[[Facts], Non
     libpq tries its hosts, too, but it would be content with a former master that has come back. Raises Unavailable.
     """
     failures: list[DatabaseError] = []
-    for arguments in _per_host(connect_arguments(dsn, settings)):
+    by_dsn, wanted = connect_arguments(dsn, settings)
+    for arguments in _per_host(by_dsn):
         try:
             with translated():
                 raw = await RawConnection.connect(**arguments)
                 raw.began_read_only = is_read_only(raw.pgconn)
+                raw.idle_since = asyncio.get_running_loop().time()
                 try:
+                    await postgres_session.begin(raw, wanted, arguments)
                     if check is not None:
                         check(await DRIVER.facts(PostgresConnection(raw)))
                 except BaseException:
@@ -122,8 +144,8 @@ async def connect(dsn: str, settings: PoolSettings, check: Callable[[Facts], Non
             failures.append(error)
     if len(failures) == 1:
         raise failures[0]
-    kind = Wrong if any(isinstance(failure, Wrong) for failure in failures) else Unavailable
-    raise kind("; ".join(str(failure).strip() for failure in failures))
+    kinds = (kind for kind in (Refused, Wrong) if any(isinstance(failure, kind) for failure in failures))
+    raise next(kinds, Unavailable)("; ".join(str(failure).strip() for failure in failures))
 
 
 class PostgresConnection:
@@ -169,6 +191,8 @@ class PostgresServer:
     def __init__(self, dsn: str, settings: PoolSettings, size: int, check: Callable[[Facts], None] | None) -> None:
         self._timeout_s = settings.connect_timeout_s
         self._in_use: set[PostgresConnection] = set()
+        self._lost_at = 0.0
+        """When one was lost last: of a server or a network that dies the idle ones may still look alive."""
 
         class Connecting(RawConnection):
             """How psycopg's pool gets its connections."""
@@ -212,6 +236,9 @@ class PostgresServer:
                 yield connection
             finally:
                 self._in_use.discard(connection)
+                raw.idle_since = asyncio.get_running_loop().time()
+                if raw.closed:
+                    self._lost_at = raw.idle_since
                 await self._pool.putconn(raw)
 
     async def _get(self) -> RawConnection:
@@ -224,7 +251,8 @@ class PostgresServer:
                 if loop.time() >= deadline:
                     raise
                 continue
-            if _is_alive(connection) and is_read_only(connection.pgconn) == connection.began_read_only:
+            fresh = connection.idle_since > self._lost_at
+            if fresh and _is_alive(connection) and is_read_only(connection.pgconn) == connection.began_read_only:
                 return connection
             await connection.close()
             await self._pool.putconn(connection)
@@ -252,7 +280,8 @@ def is_read_only(connection: "PGconn") -> bool:
 
 
 _FACTS = """
-SELECT (SELECT system_identifier FROM pg_control_system())::text,
+SELECT coalesce(current_setting('mmnode.session', true), ''),
+    (SELECT system_identifier FROM pg_control_system())::text,
     CASE WHEN pg_is_in_recovery() THEN 0
          ELSE ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int END,
     NOT pg_is_in_recovery() AND current_setting('transaction_read_only') = 'off',
@@ -283,8 +312,10 @@ class PostgresDriver:
 
     async def facts(self, connection: Connection) -> Facts:
         """See `Driver`."""
-        rows = await connection.fetch(_FACTS)
-        return Facts(*rows[0])
+        assert isinstance(connection, PostgresConnection)
+        mark, *facts = (await connection.fetch(_FACTS))[0]
+        postgres_session.judge(connection.raw, mark)
+        return Facts(*facts)
 
     async def position(self, connection: Connection) -> int:
         """See `Driver`."""
@@ -294,12 +325,14 @@ class PostgresDriver:
     async def migrate(self, settings: PoolSettings, migrations: Sequence[Migration]) -> list[str]:
         """See `Driver`."""
         with translated():
-            return await postgres_schema.migrate(connect_arguments(settings.dsn, settings), migrations)
+            async with await connect(settings.dsn, replace(settings, query_timeout_s=0)) as raw:
+                return await postgres_schema.migrate(raw, migrations)
 
     async def schema_version(self, settings: PoolSettings) -> int:
         """See `Driver`."""
         with translated():
-            return await postgres_schema.version(connect_arguments(settings.dsn, settings))
+            async with await connect(settings.dsn, settings) as raw:
+                return await postgres_schema.version(raw)
 
 
 DRIVER = PostgresDriver()

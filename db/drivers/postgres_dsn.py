@@ -36,19 +36,24 @@ _NUMBERS = (
 
 def parse(text: str) -> dict[str, str]:
     """libpq's parameters. Raises ValueError, in words for operators, for a string that can never work."""
+    return parts(text)[0]
+
+
+def parts(text: str) -> tuple[dict[str, str], dict[str, str]]:
+    """libpq's parameters, and the settings of the session. Raises as `parse`."""
     said: dict[str, str] = {}
-    settings: list[str] = []
+    settings: dict[str, str] = {}
     for key, value in read(text).items():
         if key in _known_to_libpq():
             said[key] = value
         elif key == "ssl" and value == "true":  # of JDBC's URLs, as libpq takes it
             said["sslmode"] = "require"
         elif key not in _LIB_PQ_ONLY:
-            settings.append(_setting(key, value))
+            if not _SETTING.fullmatch(key):
+                raise ValueError(f"it holds a key that is no name of an option or of a setting: {_IN_QUOTES}")
+            settings[key] = value
     _judge(said)
-    if settings:
-        said["options"] = " ".join([*settings, said.get("options", "")]).strip()
-    return said
+    return said, settings
 
 
 @functools.cache
@@ -56,13 +61,6 @@ def _known_to_libpq() -> frozenset[str]:
     from psycopg import pq  # libpq: a node on MySQL does without
 
     return frozenset(option.keyword.decode() for option in pq.Conninfo.get_defaults())
-
-
-def _setting(key: str, value: str) -> str:
-    """A setting of the session as the option of a server's command line."""
-    if not _SETTING.fullmatch(key):
-        raise ValueError(f"it holds a key that is no name of an option or of a setting: {_IN_QUOTES}")
-    return f"-c {key}=" + re.sub(r"([\\\s])", r"\\\1", value)
 
 
 def _judge(said: dict[str, str]) -> None:

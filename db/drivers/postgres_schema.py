@@ -24,35 +24,32 @@ CREATE TABLE IF NOT EXISTS schema_migrations (
 """
 
 
-async def migrate(arguments: dict[str, Any], migrations: Sequence[Migration]) -> list[str]:
-    """See `Driver`. arguments: of every connection of ours; here no statement has a time limit."""
+async def migrate(connection: psycopg.AsyncConnection[Any], migrations: Sequence[Migration]) -> list[str]:
+    """See `Driver`. connection: one whose statements have no time limit."""
     applied: list[str] = []
-    async with await psycopg.AsyncConnection.connect(**{**arguments, "options": "-c timezone=UTC"}) as connection:
-        await connection.execute("SELECT pg_advisory_lock(%s)", (_LOCK_KEY,))
-        await connection.execute(_CREATE_TABLE)
-        cursor = await connection.execute("SELECT version FROM schema_migrations")
-        done = {row[0] for row in await cursor.fetchall()}
-        for migration in migrations:
-            if migration.version in done:
-                continue
-            async with connection.transaction():
-                await connection.execute(migration.sql.encode())
-                await connection.execute(
-                    "INSERT INTO schema_migrations (version, name) VALUES (%s, %s)",
-                    (migration.version, migration.name),
-                )
-            log.info("migration applied", extra={"migration": migration.name})
-            applied.append(migration.name)
+    await connection.execute("SELECT pg_advisory_lock(%s)", (_LOCK_KEY,))
+    await connection.execute(_CREATE_TABLE)
+    cursor = await connection.execute("SELECT version FROM schema_migrations")
+    done = {row[0] for row in await cursor.fetchall()}
+    for migration in migrations:
+        if migration.version in done:
+            continue
+        async with connection.transaction():
+            await connection.execute(migration.sql.encode())
+            await connection.execute(
+                "INSERT INTO schema_migrations (version, name) VALUES (%s, %s)", (migration.version, migration.name)
+            )
+        log.info("migration applied", extra={"migration": migration.name})
+        applied.append(migration.name)
     return applied
 
 
-async def version(arguments: dict[str, Any]) -> int:
+async def version(connection: psycopg.AsyncConnection[Any]) -> int:
     """See `Driver.schema_version`."""
-    async with await psycopg.AsyncConnection.connect(**arguments) as connection:
-        cursor = await connection.execute("SELECT to_regclass('schema_migrations') IS NOT NULL")
-        row = await cursor.fetchone()
-        if row is None or not row[0]:
-            return 0
-        cursor = await connection.execute("SELECT coalesce(max(version), 0) FROM schema_migrations")
-        row = await cursor.fetchone()
-        return int(row[0]) if row is not None else 0
+    cursor = await connection.execute("SELECT to_regclass('schema_migrations') IS NOT NULL")
+    row = await cursor.fetchone()
+    if row is None or not row[0]:
+        return 0
+    cursor = await connection.execute("SELECT coalesce(max(version), 0) FROM schema_migrations")
+    row = await cursor.fetchone()
+    return int(row[0]) if row is not None else 0

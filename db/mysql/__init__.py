@@ -10,4 +10,5 @@ outbox.py     reading the outbox
 statuses.py   changes of presence
 tables.py     rows as a table inside a statement, the clock
 teams.py      joining teams
+witnesses.py  rows that only TRUNCATE removes without a word
 """

@@ -80,10 +80,11 @@ class MySQLBatchConnection:
         await self._database.writable()
         then = [position_sql(self._connection)] if self._database.wants_position else []
         try:
-            answers = await self._connection.run_all(_questions(batch))
-            _, heads, open_channels, members, known, clock, *roots = answers
+            begin = self._connection.begin
+            answers = await self._connection.run_all([*begin, *_questions(batch)])
+            heads, open_channels, members, known, clock, *roots = answers[len(begin) :]
             plan, results = _place(batch, heads, open_channels, members, known, clock[0][0], *roots)
-            answers = await self._connection.run_all([*_changes(plan), "COMMIT", *then])
+            answers = await self._connection.run_all([*_changes(plan), "COMMIT", *self._connection.end, *then])
         except BaseException:
             await self._connection.roll_back()
             raise
@@ -112,7 +113,6 @@ def _questions(batch: Sequence[NewPost]) -> list[str]:
     roots = ", ".join(literal(root_id) for root_id in sorted({post.root_id for post in batch if post.root_id}))
     living = f"SELECT id, channel_id FROM posts WHERE id IN ({roots}) AND root_id = '' AND delete_at = 0"
     return [
-        "START TRANSACTION",
         f"SELECT channel_id, greatest(seq, {BEFORE['mysql']}), last_update_at, total_msg_count, total_msg_count_root"
         f" FROM channel_heads WHERE channel_id IN ({channels}) ORDER BY channel_id FOR UPDATE",
         f"SELECT id FROM channels WHERE id IN ({channels}) AND delete_at = 0",

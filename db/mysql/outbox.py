@@ -8,9 +8,12 @@ the longest time a transaction may take was rolled back.
 import asyncio
 from collections.abc import Iterable
 
+from db import guards
 from db.drivers import Connection, Row
 from db.drivers.mysql import DRIVER
+from db.mysql import witnesses
 from db.mysql.tables import NOW_MS
+from db.mysql.witnesses import Witnesses
 
 _TRANSACTION_S = 900.0
 _MISSING_MAX = 10_000
@@ -34,6 +37,9 @@ class IdCursor:
         self._heads: dict[str, int] = {}
         """What was told of the heads that changed lately: a batch may commit well after the time that it notes."""
         self._polled_ms = 0
+        self._watch = guards.Watch("mysql")
+        self._witnesses = Witnesses()
+        self.unseen = ""
 
     async def poll(self, connection: Connection) -> tuple[int, list[Row], list[Row]] | None:
         """See `db.outbox.Cursor`."""
@@ -44,6 +50,7 @@ class IdCursor:
             heads = await connection.fetch(_HEADS, (now_ms - _HEADS_AGAIN_MS,))
             self._advance(settled, highest, (row[0] for row in there))
             self._note_heads(now_ms, heads)
+            await self._look(connection)
             return None
         rows = await connection.fetch(_CHANGES, (self._highest, list(self._missing)))
         now_ms = (await connection.fetch(f"SELECT {NOW_MS}"))[0][0]
@@ -52,7 +59,17 @@ class IdCursor:
         position = await DRIVER.position(connection)
         self._advance(self._highest, max([self._highest, *(row[0] for row in rows)]), (row[0] for row in rows))
         changes = list(dict.fromkeys((row[1], row[2]) for row in rows))
+        await self._look(connection)
         return position, changes, self._note_heads(now_ms, heads)
+
+    async def _look(self, connection: Connection) -> None:
+        """What no row told of. Last: what comes after the rows were read is told of by the next poll, or a witness."""
+        self.unseen = self._watch.look(guards.seen((await connection.fetch(guards.SQL["mysql"]))[0]))
+        looked = await connection.fetch(witnesses.SQL, self._witnesses.parameters())
+        if truncated := self._witnesses.look(looked[0]):
+            self.unseen = f"truncated: {', '.join(truncated)}"
+            if witnesses.OUTBOX in truncated:  # ids begin anew
+                self._highest, self._missing = None, {}
 
     def _advance(self, since: int, highest: int, seen: Iterable[int]) -> None:
         now = asyncio.get_running_loop().time()

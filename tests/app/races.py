@@ -427,11 +427,12 @@ _WAITING = {
 _LOOK_AGAIN_S = {"postgres": 0.005, "mysql": 0.12}
 
 
-async def until_it_waits(database: Database, writing: "asyncio.Future[Any]") -> bool:
-    """Whether the write has come to a lock that is held; False: it ended without."""
+async def until_it_waits(database: Database, holder: Transaction, writing: "asyncio.Future[Any]") -> bool:
+    """Whether the write has come to a lock that `holder` holds, which is kept busy; False: it ended without."""
     async with asyncio.timeout(10.0 * SLOWEST):
         while not writing.done():
             await asyncio.sleep(_LOOK_AGAIN_S[database.dialect])
+            await holder.fetch("SELECT 1")  # who is idle for 2 s is ended
             row = await database.fetch_one(_WAITING[database.dialect])
             if row is not None and row[0]:
                 return True

@@ -104,7 +104,7 @@ async def test_a_deactivation_does_not_hold_administrators_while_it_waits_for_an
         async with database.transaction() as tx:
             await locks.accounts(tx, [ann.id])
             task = asyncio.ensure_future(users.set_active(ctx, _actor(root), ann.id, active=False))
-            await races.until_it_waits(database, task)
+            await races.until_it_waits(database, tx, task)
             await locks.accounts(tx, [root.id])
         await task
         found = await users_db.find(database, ann.id)

@@ -1,8 +1,8 @@
 """Signs of life: one a second and user."""
 
 from app import activity
-from app.activity import TYPING_BURST, TYPING_EVERY_MS, Activity, Typing
-from db.ids import UserId
+from app.activity import TOUCH_EVERY_MS, TYPING_BURST, TYPING_EVERY_MS, Activity, Touched, Typing
+from db.ids import SessionId, UserId
 
 ANN, BOB = UserId("ann"), UserId("bob")
 
@@ -51,3 +51,20 @@ def test_typing_of_a_bounded_number_of_users_is_remembered() -> None:
     for number in range(activity.MAX_REMEMBERED + 5):
         typing.may_tell(UserId(str(number)), 1_000)
     assert len(typing._paid_until_ms) == activity.MAX_REMEMBERED
+
+
+def test_the_activity_of_a_session_is_noted_every_five_minutes_whatever_the_databases_clock_says() -> None:
+    touched, one = Touched(), SessionId("one")
+    assert not touched.is_due(one, 1_000_000, 1_000_000 + TOUCH_EVERY_MS)
+    an_hour = 3_600_000
+    times = [an_hour, an_hour + 1, an_hour + TOUCH_EVERY_MS, an_hour + TOUCH_EVERY_MS + 1]
+    assert [touched.is_due(one, 1_000_000, 1_000_000 + at) for at in times] == [True, False, False, True]
+    assert touched.is_due(one, 1_000_000, 500_000)  # the clock was set back
+
+
+def test_it_remembers_a_bounded_number_of_sessions() -> None:
+    touched = Touched()
+    for number in range(activity.MAX_REMEMBERED + 1):
+        assert touched.is_due(SessionId(str(number)), 0, 1_000_000)
+    assert touched.is_due(SessionId("0"), 0, 1_000_001)
+    assert not touched.is_due(SessionId("2"), 0, 1_000_001)

@@ -43,7 +43,7 @@ async def _pair(world: races.World, rule: str, write: Write) -> str | None:
             return await write.run(world)
 
         writing = asyncio.create_task(run())
-        await races.until_it_waits(database, writing)
+        await races.until_it_waits(database, tx, writing)
     status: int | None = None
     try:
         await writing

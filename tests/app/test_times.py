@@ -4,12 +4,13 @@ from typing import Any, cast
 
 from msgspec.structs import replace
 
-from app import channels, leaving, statuses, teams, users
+from app import channels, leaving, sessions, statuses, teams, users
 from app.channels import NewChannel
 from app.origin import NOWHERE
 from app.permissions import Actor
 from app.users import NewUser
 from db import clock, members
+from db import sessions as sessions_db
 from db import statuses as statuses_db
 from db import teams as teams_db
 from db.pool import Database
@@ -48,6 +49,12 @@ async def test_what_a_node_with_a_wrong_clock_writes_has_the_time_of_the_databas
         await statuses.set_own(ctx, ann.user_id, "dnd", manual=True)
         status = (await statuses_db.find_many(database, [ann.user_id]))[0]
         member = await channels.add_member(ctx, ann, channel.id, world.id("cat"))
+        async with database.transaction() as tx:
+            session, token, _ = await sessions.create(tx, ctx, eve.id, "")
+        ctx.now_ms = lambda: before + 3_600_000  # an hour ahead: what the row says is too long ago
+        for _ in range(3):
+            await sessions.authenticate(ctx, token)
+        touched = await sessions_db.find(database, session.id)
         after = await clock.now_ms(database)
     times = {
         "account": eve.create_at,
@@ -57,6 +64,8 @@ async def test_what_a_node_with_a_wrong_clock_writes_has_the_time_of_the_databas
         "team": cast(Any, team).create_at,
         "member of the team": joined.create_at,
         "who left": left.delete_at if left else 0,
+        "session": session.create_at,
+        "its activity": touched[0].last_activity_at if touched else 0,
         "status": status.last_activity_at,
         "member of the channel": member.last_update_at,
     }

@@ -80,6 +80,8 @@ class Servers:
         self.up_since = now_s()
         self.replayed = [0, 0]
         self.lives = dict.fromkeys((MASTER, *REPLICAS), 1)
+        self.untold: set[int] = set()
+        """Places in the log that no row of the outbox tells of."""
         self._number = 0
 
     def commit(self, key: str) -> int:
@@ -88,6 +90,11 @@ class Servers:
         self.position += self.chance.randint(1, 5)
         self.log.append((self.position, (key, self._number)))
         return self.truth[key].become((key, self._number))
+
+    def commit_untold(self, key: str) -> None:
+        """Somebody truncates, or restores with the triggers disabled."""
+        self.commit(key)
+        self.untold.add(self.position)
 
     def value(self, key: str, position: int) -> Value:
         """As a server says that has replayed this much."""
@@ -136,6 +143,7 @@ class Servers:
         promoted = 0 if self.replayed[0] >= self.replayed[1] else 1
         self.position = self.replayed[promoted]
         self.log = [entry for entry in self.log if entry[0] <= self.position]
+        self.untold = {at for at in self.untold if at <= self.position}
         self.replayed[promoted] = min(self.replayed)  # a new replica in its place
         self.lives[str(promoted)] += 1
         self.lives[MASTER] += 1
@@ -289,10 +297,15 @@ class SimSettings(PoolSettings):
 
 
 class SimCursor:
-    """What a relay has seen of the master's log: see `db.outbox.Cursor`. blind: sees that time passes, nothing else."""
+    """What a relay has seen of the master's log: see `db.outbox.Cursor`. blind: sees that time passes, nothing else.
 
-    def __init__(self, *, blind: bool) -> None:
+    trusting: does not look whether what tells of changes is still what it was.
+    """
+
+    def __init__(self, *, blind: bool, trusting: bool) -> None:
         self._blind = blind
+        self._trusting = trusting
+        self.unseen = ""
         self._seen: int | None = None
 
     async def poll(self, connection: Connection) -> tuple[int, list[Row], list[Row]] | None:
@@ -302,7 +315,9 @@ class SimCursor:
         await connection.trip()
         position = servers.position
         since = position if self._seen is None else self._seen
-        changes = {("x", value[0]) for at, value in servers.log if since < at <= position}
+        changes = {("x", value[0]) for at, value in servers.log if since < at <= position and at not in servers.untold}
+        untold = any(since < at <= position for at in servers.untold)
+        self.unseen = "truncated" if untold and not self._trusting else ""
         await connection.trip()
         first, self._seen = self._seen is None, position
         return None if first else (position, [] if self._blind else sorted(changes), [])

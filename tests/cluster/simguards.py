@@ -12,6 +12,7 @@ GUARDS = {
     "token": OWN,
     "floor": OWN,
     "outbox": OLD,
+    "unseen": OLD,
     "fence": OLD,
     "begin": OLD,
     "term": OLD,
@@ -19,6 +20,7 @@ GUARDS = {
     "joining": ANYWHERE,
 }
 """What is read when it is left out. token, floor, fence: see `db/cache.py`. outbox: what changed without being told.
+unseen: what changed without a row of the outbox.
 begin: whatever a first poll cannot know. term: who the master is. barrier: waiting for the other nodes. joining: no
 traffic before a poll that was sent when the others were met.
 """

@@ -93,10 +93,10 @@ class Process:
 class SimulatedOutbox(Outbox):
     """The real one with another cursor."""
 
-    blind = False
+    blind = trusting = False
 
     def _begin(self) -> Cursor:
-        return SimCursor(blind=self.blind)
+        return SimCursor(blind=self.blind, trusting=self.trusting)
 
 
 class Member(SimNode):
@@ -134,6 +134,7 @@ class Relay(Process):
         self.follower = (HastyFollower if "begin" in world.without else Follower)(self.database)
         log = SimulatedOutbox(self.database)
         log.blind = "outbox" in world.without
+        log.trusting = "unseen" in world.without
         log.forget()
         self.follower._outbox = log
         self.learner = Learner(self.database, self.follower.distrust)

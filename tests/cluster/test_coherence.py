@@ -2,7 +2,8 @@
 
 Three nodes of a relay and one or two workers, a master, two replicas that lag, one virtual clock. Faults: lost messages,
 cut links (one way or both), nodes, relays, workers and replicas that start anew, frozen relays, workers and nodes,
-writers killed between commit and telling, slow queries, a database that is out, failovers that lose the last commits.
+writers killed between commit and telling, slow queries, a database that is out, failovers that lose the last commits,
+changes that no row of the outbox tells of.
 Leaving out one of the guards must make seeds fail.
 
 1. No read is older than the bound, nor than what its own node acknowledged.
@@ -108,6 +109,7 @@ class Cluster:
             self._cut,
             self._lose_database,
             self._fail_over,
+            self._truncate,
             self._restart_relay,
             self._restart_worker,
             self._restart_node,
@@ -160,6 +162,10 @@ class Cluster:
 
     async def _fail_over(self, _: Node) -> None:
         await self._trouble(self.servers.fail_over())
+
+    async def _truncate(self, _: Node) -> None:
+        if self.servers.up:
+            self.servers.commit_untold(self.chance.choice(KEYS))
 
     async def _restart_relay(self, node: Node) -> None:
         if node.relay is not None:

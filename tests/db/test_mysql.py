@@ -14,6 +14,7 @@ from db.drivers.mysql import DRIVER, MySQLServer, read_dsn
 from db.drivers.mysql_connection import ROW_WAIT_S, MySQLConnection
 from db.errors import BadValue, ConnectionLost, Deadlock, Duplicate, StatementFailed, Unavailable, Wrong
 from db.pool import Database
+from db.queryable import Transaction
 from db.settings import PoolSettings
 from tests.plugins.drivers import drivers
 from tests.rig.lateness import within
@@ -287,6 +288,13 @@ async def test_a_transaction_is_all_or_nothing_and_sees_what_others_commit(
     assert await systems.find(database, "mine") is None
 
 
+async def _keep_busy(tx: Transaction, enough: asyncio.Event) -> None:
+    """So that the server does not end it."""
+    while not enough.is_set():
+        await tx.fetch("SELECT 1")
+        await asyncio.sleep(0.5)
+
+
 async def test_a_lock_that_is_not_to_be_had_is_a_deadlock_and_rolled_back(
     settings: PoolSettings, database: Database
 ) -> None:
@@ -295,10 +303,14 @@ async def test_a_lock_that_is_not_to_be_had_is_a_deadlock_and_rolled_back(
     began = time.monotonic()
     async with database.transaction() as tx:
         await tx.execute("UPDATE systems SET value = 'w' WHERE name = 'n'")
+        enough = asyncio.Event()
+        busy = asyncio.create_task(_keep_busy(tx, enough))
         with pytest.raises(Deadlock):  # noqa: PT012 (of the last line)
             async with impatient.transaction():
                 await impatient.execute("INSERT INTO systems (name, value) VALUES ('half', '')")
                 await impatient.execute("UPDATE systems SET value = 'x' WHERE name = 'n'")
+        enough.set()
+        await busy
     assert within(ROW_WAIT_S + 2, since=began)
     assert await systems.find(database, "half") is None
     impatient.close()
@@ -340,8 +352,10 @@ async def test_a_master_is_closed_for_writing_while_transactions_wait_for_each_o
         facts = await closing
         assert not facts.writable
         assert within(5.0, since=began)
-        ended = await asyncio.gather(*changing, return_exceptions=True)
-        assert all(isinstance(one, ConnectionLost) for one in ended), ended
+        # The second one is ended while it waits. Then the first may yet commit, as fast as it is, before it is ended, too.
+        first_end, second_end = await asyncio.gather(*changing, return_exceptions=True)
+        assert isinstance(second_end, ConnectionLost), second_end
+        assert first_end is None or isinstance(first_end, ConnectionLost), first_end
     finally:
         await mysql_failover.open_for_writing(privileged.dsn, privileged)
         for one in (first, second, observer):
@@ -370,5 +384,5 @@ async def test_a_migration_goes_on_where_its_runner_was_killed(settings: PoolSet
 async def test_of_several_runners_one_migrates(dsn: str) -> None:
     settings = PoolSettings(dsn, driver="mysql")
     applied = await asyncio.gather(*(migrate.run(settings) for _ in range(3)))
-    assert sorted(map(len, applied)) == [0, 0, migrate.newest("mysql")]
+    assert sorted(map(len, applied)) == [0, 0, len(migrate.available("mysql"))]
     await migrate.wait(settings)

@@ -93,15 +93,29 @@ def test_lists() -> None:
         (1927, ConnectionLost), (1290, ConnectionLost), (1792, ConnectionLost), (1836, ConnectionLost),
         (1213, Deadlock), (1205, Deadlock), (1062, Duplicate), (1264, BadValue), (1366, BadValue), (1406, BadValue),
         (1040, Unavailable), (1203, Unavailable), (3024, Unavailable), (1969, Unavailable), (1419, Unavailable), (1064, StatementFailed),
-        (1146, StatementFailed), (-1, ConnectionLost),
+        (1146, StatementFailed), (-1, ConnectionLost), (4031, ConnectionLost), (1021, Unavailable), (1114, Unavailable),
+        (3101, Deadlock),
     ],
 )  # fmt: skip
 def test_kinds_of_errors(number: int, kind: type[DatabaseError]) -> None:
     assert type(translate(errors.get_exception(_packet(number)) if number > 0 else errors.InterfaceError())) is kind
 
 
-def _packet(number: int) -> bytes:
-    return b"\0\0\0\0\xff" + number.to_bytes(2, "little") + b"#HY000" + b"said"
+def test_every_error_of_the_class_of_connections_is_a_lost_one() -> None:
+    """A node of Galera that is cut off from the others, say."""
+    assert type(translate(errors.get_exception(_packet(1047, b"08S01")))) is ConnectionLost
+
+
+@pytest.mark.parametrize("kind", [errors.ReadTimeoutError, errors.WriteTimeoutError])
+def test_what_the_connector_waited_for_in_vain_is_still_to_come(kind: type[errors.Error]) -> None:
+    """It says so with a number of the server's, which has not answered."""
+    error = kind(errno=3024)
+    assert type(translate(error)) is ConnectionLost
+    assert not is_of_the_server(error)
+
+
+def _packet(number: int, sqlstate: bytes = b"HY000") -> bytes:
+    return b"\0\0\0\0\xff" + number.to_bytes(2, "little") + b"#" + sqlstate + b"said"
 
 
 def test_a_broken_network_is_a_lost_connection() -> None:

@@ -28,6 +28,7 @@ class FakeServer:
         self._check = check
         self.closed = False
         self.fault: Exception | None = None
+        self.begin_faults: list[Exception] = []
         self.reads = 0
         self.open_gate = asyncio.Event()
         self.open_gate.set()
@@ -51,6 +52,8 @@ class FakeServer:
 
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[None]:
+        if self.begin_faults:
+            raise self.begin_faults.pop()
         yield
 
     async def fetch(self, sql: str, _parameters: Parameters = ()) -> list[Row]:
@@ -381,3 +384,34 @@ async def test_who_waits_for_a_connection_while_the_pool_is_recycled_gets_it_fro
     await database.recycle(SETTINGS)
     gate.set()
     assert await waiting == 1
+
+
+async def test_a_begin_that_finds_its_connection_dead_is_sent_on_another(world: World, database: Database) -> None:
+    master = world.servers["master"]
+    master.begin_faults = [ConnectionLost("idle for too long"), ConnectionLost("killed")]
+    async with database.transaction() as tx:
+        assert await tx.fetch("SELECT 1") == [("master",)]
+    assert master.begin_faults == []
+
+
+@pytest.mark.parametrize("faults", [[ConnectionLost("gone")] * 3, [Unavailable("frozen")]])
+async def test_a_begin_is_not_sent_for_ever(world: World, database: Database, faults: list[Exception]) -> None:
+    world.servers["master"].begin_faults = [*faults]
+    with pytest.raises(Unavailable):
+        async with database.transaction():
+            pytest.fail("it has not begun")
+    assert world.servers["master"].begin_faults == []
+
+
+async def test_a_transaction_that_is_lost_after_its_begin_is_not_begun_again(world: World, database: Database) -> None:
+    begun = 0
+
+    async def work() -> None:
+        nonlocal begun
+        async with database.transaction():
+            begun += 1
+            raise ConnectionLost("in the middle")
+
+    with pytest.raises(ConnectionLost):
+        await work()
+    assert begun == 1

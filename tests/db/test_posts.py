@@ -188,7 +188,7 @@ async def test_who_reads_on_two_devices_at_once_has_read_what_either_has(
     async with database.transaction() as tx:
         await tx.execute("UPDATE channel_members SET roles = 'x' WHERE user_id = %s", (BOB,))
         earlier = asyncio.create_task(channels.view(database, BOB, [channel_id]))
-        assert await until_it_waits(database, earlier)
+        assert await until_it_waits(database, tx, earlier)
         await writer.write(_post(channel_id))  # committed after the earlier view has looked
         await channels.view(tx, BOB, [channel_id])
     await earlier
@@ -209,7 +209,7 @@ async def test_channels_are_viewed_in_the_order_of_their_ids(database: Database)
     async with database.transaction() as tx:
         await tx.fetch(lock, (made[-1], BOB))
         viewing = asyncio.ensure_future(channels.view(database, BOB, made))
-        assert await until_it_waits(database, viewing)
+        assert await until_it_waits(database, tx, viewing)
         for channel_id in made[:-1]:
             assert await tx.fetch(f"{lock} NOWAIT", (channel_id, BOB))
     assert set(await viewing) == set(made)

@@ -14,6 +14,7 @@ mariadb.py MariaDB servers, alone or as a master with replicas
 network.py what joins nodes: namespaces whose ways can be cut and slowed, or loopback
 node.py    a real node as a process of its own
 people.py  users, teams and channels, made by the API
+pgbouncer.py a pooler before PostgreSQL
 pgcluster.py a PostgreSQL master with replicas, to be broken
 ports.py   ports that no other rig takes
 postgres.py the PostgreSQL server that the tests of a process share

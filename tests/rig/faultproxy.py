@@ -135,6 +135,7 @@ class _Pair:
 
     def __init__(self, client: "_Stream", server: "_Stream", faults: dict[str, Faults]) -> None:
         self._ends = (client, server)
+        self.silent = False
         self.directions = {
             UP: _Direction(client[0], server[1], faults[UP], self.reset),
             DOWN: _Direction(server[0], client[1], faults[DOWN], self.reset),
@@ -234,6 +235,17 @@ class FaultProxy:
         """Nothing goes through any more, and nobody is told; new connections are accepted and stay silent."""
         self.set(drop_after=0)
 
+    def silence(self) -> None:
+        """As `cut` for the connections that are open; new ones are well. A firewall that forgot them does that."""
+
+        async def apply() -> None:
+            for pair in self._pairs:
+                pair.silent = True
+                for one in pair.directions.values():
+                    one.apply(Faults(drop_after=0))
+
+        self._do(apply())
+
     def heal(self) -> None:
         """As at the start. What was dropped is lost: a connection that lost bytes is reset."""
 
@@ -242,7 +254,7 @@ class FaultProxy:
             self._refusing = False
             self._faults = {UP: Faults(), DOWN: Faults()}
             for pair in list(self._pairs):
-                if lossy:
+                if lossy or pair.silent:
                     pair.reset()
                 else:
                     for one in pair.directions.values():

@@ -44,6 +44,10 @@ class Postgres:
         """Connection string of a database, by its unix socket."""
         return self._cluster.master.socket_dsn(name)
 
+    def execute(self, dsn: str, sql: str) -> None:
+        """Run statements as superuser, in the database of this connection string."""
+        self._cluster.master.execute(sql, dsn.rpartition("dbname=")[2])
+
 
 def shared() -> Postgres:
     """The server that the tests of this process share; it ends with it."""

@@ -112,7 +112,7 @@ def test_a_migration_that_was_killed_is_finished_by_the_next(pg_cluster: PgClust
     assert "up to date" in subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
     with psycopg.connect(dsn) as connection:
         found = connection.execute("SELECT count(*), count(DISTINCT version) FROM schema_migrations").fetchone()
-    assert found == (migrate.newest(), migrate.newest())
+    assert found == (len(migrate.available()), len(migrate.available()))
 
 
 def test_a_database_that_is_gone_gives_503_and_is_used_again_within_2_s(tier: Tier) -> None:

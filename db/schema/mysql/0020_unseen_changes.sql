@@ -1,0 +1,2 @@
+-- Changes that fire no row trigger (decision 0035): here nothing fires for TRUNCATE, so each poll of the outbox looks
+-- whether our tables and triggers are still the ones that they were (`db/guards.py`).

@@ -20,7 +20,11 @@ class BadBody(Exception):
 
 
 class Beat(Struct, kw_only=True):
-    """What a node says of itself, twice a second. Ages and delays in ms; term: (number, timeline) of its master."""
+    """What a node says of itself, twice a second. Ages and delays in ms.
+
+    term: (number, timeline), the highest that it knows. knows: peers that said to it what the envelope says: that they
+    know that one, too.
+    """
 
     state: _Text
     version: _Text = ""
@@ -37,6 +41,7 @@ class Beat(Struct, kw_only=True):
     has_master: bool = True
     clock_ms: _Number = 0
     lossy_tail: _Number = 0
+    knows: Annotated[list[_Text], Meta(max_length=256)] = []
     heard_ms: Annotated[dict[str, _Number], Meta(max_length=256)] = {}
 
 

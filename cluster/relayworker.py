@@ -55,7 +55,7 @@ class RelayWorker(Worker):
         self.config = self.start.config
         await migrate.run(self.settings)
         self.schema_version = await migrate.version(self.settings)
-        self.page = Page(self.start.paths.page, writable=True)
+        self.page = self.start.page(self.name)
         self.page.set_joining(self.start.config.cluster_settings.enable)
         database = await self.open_database(self.page)
         await systems.claim(database, "cluster_id", new_id())

@@ -48,13 +48,14 @@ class ServingWorker(Worker):
     ) -> tuple[Context, BusEnd, RelayWatch]:
         """Wait for the schema, then build the context."""
         await migrate.wait(self.settings)
-        page = Page(self.start.paths.page)
+        page = self.start.page(self.name)
         database = await self.open_database(page, batch_connections + loader.CONNECTIONS)
-        bus = self.bus = self.bus_end(page, on_messages, on_loss)
+        bus = self.bus = self.bus_end(on_messages, on_loss)
         cluster = self.start.config.cluster_settings
         if cluster.enable:
             bus.teller.limit_s = cluster.write_barrier_ms / 1000
             database.commits = bus
+            database.terms.among_nodes = True
         watch = RelayWatch(page)
         self.ctx = Context(
             config=self.start.config,

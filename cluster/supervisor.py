@@ -106,8 +106,9 @@ class Supervisor:
         lock = paths.lock(self._options.data_dir)
         self._paths = paths.prepare(self._options.data_dir)
         log.info("node is starting", extra={"version": VERSION, "node": self._paths.node_id, "url": self._url})
-        page.create(self._paths.page)
-        floors.create(self._paths.floors, 1 + self._options.workers + self._options.ws_workers)
+        processes = 1 + self._options.workers + self._options.ws_workers
+        page.create(self._paths.page, processes)
+        floors.create(self._paths.floors, processes)
         stamps.create(self._paths.stamps)
         self._page = page.Page(self._paths.page, writable=True)
         self._make_places(listeners)

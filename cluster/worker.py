@@ -131,9 +131,7 @@ class Worker(ABC):
             replicas=tuple(body["replicas"]),
         )
 
-    def bus_end(
-        self, page: Page, on_messages: Callable[[Sequence[BusMessage]], None], on_loss: Callable[[], None]
-    ) -> BusEnd:
+    def bus_end(self, on_messages: Callable[[Sequence[BusMessage]], None], on_loss: Callable[[], None]) -> BusEnd:
         """This worker's end of the bus."""
         return BusEnd(
             self.start.paths.bus,
@@ -142,7 +140,6 @@ class Worker(ABC):
             incarnation=self.start.incarnation,
             on_messages=on_messages,
             on_loss=on_loss,
-            term=lambda: str(page.term()),
         )
 
 
@@ -163,7 +160,7 @@ async def _run(role: str, index: int, end: socket.socket, inherited: list[socket
     worker.operator.connect(channel)
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, worker.stop_asked.set)
-    beating = asyncio.create_task(_beat(channel))
+    beating = asyncio.create_task(_beat(channel, worker))
     serving = asyncio.create_task(worker.serve(lambda: channel.send(Message("ready"))))
     listening = asyncio.create_task(_listen(channel, worker, redactor))
     try:
@@ -178,9 +175,11 @@ async def _run(role: str, index: int, end: socket.socket, inherited: list[socket
         listening.cancel()
 
 
-async def _beat(channel: Channel) -> None:
+async def _beat(channel: Channel, worker: Worker) -> None:
     while True:
         channel.send(Message("beat"))
+        if worker.database is not None:
+            worker.database.current()  # what is idle on a former master ends, too
         await asyncio.sleep(BEAT_S)
 
 

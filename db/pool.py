@@ -5,8 +5,10 @@ SQL is written with `%s` placeholders; parameters are always bound. Rows are tup
     fetch(sql, …, on=shards) ──Router──> a replica that has what the floors of these shards demand, else the master
     load(lookup, key, …) ──────────────> the same; from PostgreSQL's master in batches with others (db/loader.py)
     execute / write / transaction ─────> the master; then its position becomes the floor of what was changed, which is
-                                         stamped (caches), and told to the other nodes
+                                         stamped (caches), told to the other nodes, and acknowledged if the term that
+                                         it ran under is still the highest (terms.py)
     recycle(settings) ─────────────────> a new generation is built and verified, one reference swapped, the old drained
+    a later term is known ─────────────> a new generation at once; all that was begun on the old one fails
 """
 
 import asyncio
@@ -14,26 +16,34 @@ import contextlib
 import logging
 import sys
 from collections.abc import AsyncIterator, Collection, Coroutine, Iterable
-from typing import Any
+from typing import Any, Protocol
+from weakref import WeakSet
 
 from db import board as boards
-from db.board import Board, LocalBoard, fence_open
+from db.board import Board, LocalBoard, Term, fence_open
 from db.drivers import Connection, Facts, Parameters, Row, pipeline
 from db.drivers.pipeline import PipelineConnection
 from db.errors import ConnectionLost, DatabaseError, Unavailable, Wrong
-from db.generation import Generation, term_of, verify
+from db.generation import Generation, verify
 from db.loader import Key, Loader, Lookup, PipelineLoads
 from db.queryable import Commits, Nobody, RowShards, Transaction, at_most, of_all
 from db.settings import Dialect, PoolSettings
 from db.shards import UNKNOWN, Floors, LocalFloors, LocalStamps, Shard, Stamps
+from db.terms import HOLD_S, Terms
 
 log = logging.getLogger(__name__)
 
 _READ_ATTEMPTS = 3
 _SETTLE_S = 0.5
-HOLD_S = 5.0
 REPLICA_READ_S = 2.0
 _BEYOND_S = 5.0
+
+
+class Closable(Protocol):
+    """A connection beside the pool."""
+
+    def close(self) -> None:
+        """Close at once; what it does fails."""
 
 
 class Database:
@@ -58,8 +68,12 @@ class Database:
         self.stamps: Stamps = stamps or LocalStamps()
         self.commits: Commits = commits or Nobody()
         self.board: Board = board or LocalBoard()
+        self.terms = Terms(self.board)
         self._reserved = settings.max_connections - (size or settings.max_connections)
         self.generation = self._build(settings)
+        self._term = Term()
+        """For which the generation was built; the lowest one before any master was met."""
+        self._beside: WeakSet[Closable] = WeakSet()
         self._cluster_id = ""
         self._free = asyncio.Event()
         self._free.set()
@@ -119,7 +133,7 @@ class Database:
 
     async def load(self, lookup: Lookup, key: Key) -> Row | None:
         """The row of this key, or None when the master has none. What the master answers, it answers in batches."""
-        generation = self.generation
+        generation = self.current()
         if generation.replicas:
             on = lookup.on(key) if lookup.on is not None else ()
             rows = await self._from_replica(lookup.one, lookup.parameters_of(key), on, lookup.of)
@@ -133,9 +147,12 @@ class Database:
         return await self._loader.load(lookup, key)
 
     async def _connect_loads(self) -> PipelineLoads:
-        generation = self.generation
+        generation = self.current()
         connection = await PipelineConnection.open(generation.settings, {}, self.check, options=pipeline.KEY_PLANS)
-        return PipelineLoads(connection, lambda: self.generation is not generation, generation.settings.max_lifetime_s)
+        self.attach(connection)
+        return PipelineLoads(
+            connection, lambda: self.current() is not generation, generation.settings.max_lifetime_s, self.terms.check
+        )
 
     async def _from_replica(
         self, sql: str, parameters: Parameters, on: Collection[Shard], of: RowShards | None
@@ -170,9 +187,11 @@ class Database:
     async def _from_master(self, sql: str, parameters: Parameters) -> list[Row]:
         for attempt in range(_READ_ATTEMPTS):
             try:
-                async with self._master() as (_, connection):
+                async with self.master() as (_, connection):
                     with at_most(self._patience_s, connection):
-                        return await connection.fetch(sql, parameters)
+                        rows = await connection.fetch(sql, parameters)
+                    self.terms.check(connection.term)
+                    return rows
             except ConnectionLost:
                 if attempt == _READ_ATTEMPTS - 1:
                     raise
@@ -200,7 +219,7 @@ class Database:
     async def transaction(self) -> AsyncIterator[Transaction]:
         """A transaction: committed when the block ends, rolled back when it raises."""
         await self.writable()
-        async with self._master() as (generation, connection):
+        async with self.master() as (generation, connection):
             transaction = Transaction(connection, generation.settings.driver, self._patience_s)
             bounds = connection.transaction()
             with at_most(self._patience_s, connection):
@@ -215,42 +234,51 @@ class Database:
                 await bounds.__aexit__(None, None, None)
             position = await self._committed(generation, connection, transaction.changes)
         if transaction.changes:
-            await self.commits.committed(transaction.changes, position)
+            await self.commits.committed(transaction.changes, position, connection.term)
+        await self.terms.acknowledge(connection.term)
 
     @contextlib.asynccontextmanager
     async def _writing(self) -> AsyncIterator[tuple[Connection, set[Shard]]]:
         await self.writable()
         changed: set[Shard] = set()
-        async with self._master() as (generation, connection):
+        async with self.master() as (generation, connection):
             with at_most(self._patience_s, connection):
                 yield connection, changed
             position = await self._committed(generation, connection, changed)
         if changed:
-            await self.commits.committed(changed, position)
+            await self.commits.committed(changed, position, connection.term)
+        await self.terms.acknowledge(connection.term)
 
     @contextlib.asynccontextmanager
-    async def _master(self) -> AsyncIterator[tuple[Generation, Connection]]:
-        """A connection to the master. Who waits for one while the pool is recycled gets it from the new one."""
+    async def master(self) -> AsyncIterator[tuple[Generation, Connection]]:
+        """A connection to the master of the highest term known. Who uses it looks at its term again when it is done.
+
+        Who waits for one while the pool is recycled, or another master is met, gets it from the new one.
+        """
         async with contextlib.AsyncExitStack() as stack:
             while True:
-                generation = self.generation
+                generation = self.current()
                 try:
                     connection = await stack.enter_async_context(generation.master.connection())
-                    break
                 except Unavailable:
-                    if generation is self.generation:
+                    if generation is self.current():
                         raise
+                    continue
+                if connection.term >= self.board.term():
+                    break
+                connection.abandon()
+                await stack.aclose()
             yield generation, connection
 
     async def writable(self) -> None:
-        """Wait while writes are held. Raises Unavailable when that takes too long."""
-        if self._free.is_set():
-            return
-        try:
-            async with asyncio.timeout(HOLD_S):
-                await self._free.wait()
-        except TimeoutError as error:
-            raise Unavailable("writes are held while the database changes its master") from error
+        """Wait while writes are held, or nodes agree on a master. Raises Unavailable when that takes too long."""
+        if not self._free.is_set():
+            try:
+                async with asyncio.timeout(HOLD_S):
+                    await self._free.wait()
+            except TimeoutError as error:
+                raise Unavailable("writes are held while the database changes its master") from error
+        await self.terms.ready()
 
     @property
     def wants_position(self) -> bool:
@@ -287,10 +315,11 @@ class Database:
 
     async def position(self) -> int:
         """How far the master's log is. Raises DatabaseError."""
-        generation = self.generation
-        async with generation.master.connection() as connection:
+        async with self.master() as (generation, connection):
             with at_most(self._patience_s, connection):
-                return await generation.driver.position(connection)
+                position = await generation.driver.position(connection)
+            self.terms.check(connection.term)
+            return position
 
     def unknown(self, changed: Iterable[Shard]) -> None:
         """Something was committed and nobody knows how far the log is: the master answers until that is known."""
@@ -322,7 +351,7 @@ class Database:
 
     async def verify(self, settings: PoolSettings) -> None:
         """Whether a recycle to these settings is possible. Raises Unavailable, saying what is wrong."""
-        await verify(settings, self._cluster_id, self.check)
+        await verify(settings, self._cluster_id, self._judge)
 
     async def recycle(self, settings: PoolSettings) -> None:
         """Go over to new connections by these settings; work under way ends on the old ones.
@@ -339,14 +368,36 @@ class Database:
         except BaseException:
             await new.close()
             raise
-        old, self.generation = self.generation, new
-        if self._loader is not None:
-            self._loader.renew()
-        self.stamps.write_all()  # what was asked of the old servers makes no copy any more
+        self._term = self.board.term()
+        old = self._swap(new)
         await old.close()
         if new.replicas:  # what this process committed before may have raised no floor
             async with new.master.connection() as connection:
                 self.floors.raise_all(await new.driver.position(connection))
+
+    def current(self) -> Generation:
+        """The connections to use now: of the highest term that is known. All that is of an earlier one is ended."""
+        term = self.board.term()
+        if term > self._term:
+            before, self._term = self._term, term
+            if before != Term():
+                log.warning("all connections to the former master are ended", extra={"term": str(term)})
+                old = self._swap(self._build(self.settings))
+                for one in self._beside:
+                    one.close()
+                self._start(old.close(at_once=True))
+        return self.generation
+
+    def _swap(self, new: Generation) -> Generation:
+        old, self.generation = self.generation, new
+        if self._loader is not None:
+            self._loader.renew()
+        self.stamps.write_all()  # what was asked of the old servers makes no copy any more
+        return old
+
+    def attach(self, connection: Closable) -> None:
+        """A connection to the master beside the pool: it ends with its term."""
+        self._beside.add(connection)
 
     def hold(self) -> None:
         """Let no write begin until `release`."""
@@ -371,9 +422,17 @@ class Database:
         return Generation(settings, max(1, settings.max_connections - self._reserved), self.check, self.board)
 
     def check(self, facts: Facts) -> None:
-        """Of every new connection to the master."""
+        """Of every new connection to the master. One of a later term than any before is known to the node from here on:
+        before anything is written by it.
+        """
+        self._judge(facts)
+        self._cluster_id = self._cluster_id or facts.cluster_id
+        self.board.raise_term(facts.term)
+
+    def _judge(self, facts: Facts) -> None:
         if not facts.writable:
             raise ConnectionLost("the server takes no writes")
-        if term_of(facts) < self.board.term():
+        if self._cluster_id not in ("", facts.cluster_id):
+            raise Wrong("the database is not that of this installation")
+        if facts.term < self.board.term():
             raise Wrong("this was the master once, and another one has taken its place")
-        self._cluster_id = self._cluster_id or facts.cluster_id

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
+from db.board import Term
 from db.drivers import Connection, Facts, Migration, Parameters, Row, postgres_dsn, postgres_schema
 from db.errors import BadValue, ConnectionLost, DatabaseError, Deadlock, Duplicate, StatementFailed, Unavailable, Wrong
 from db.settings import PoolSettings
@@ -20,9 +21,10 @@ if TYPE_CHECKING:
 
 
 class RawConnection(psycopg.AsyncConnection[tuple[Any, ...]]):
-    """began_read_only: whether the server took no writes when the connection was made."""
+    """began_read_only: whether the server took no writes when the connection was made. term: see `Connection`."""
 
     began_read_only = False
+    term = Term()
 
 
 DEADLOCK_SQLSTATES = frozenset({"40P01", "40001"})
@@ -113,7 +115,10 @@ async def connect(dsn: str, settings: PoolSettings, check: Callable[[Facts], Non
                 raw.began_read_only = is_read_only(raw.pgconn)
                 try:
                     if check is not None:
-                        check(await DRIVER.facts(PostgresConnection(raw)))
+                        facts = await DRIVER.facts(PostgresConnection(raw))
+                        check(facts)
+                        if facts.writable:
+                            raw.term = facts.term
                 except BaseException:
                     await raw.close()
                     raise
@@ -131,6 +136,11 @@ class PostgresConnection:
 
     def __init__(self, raw: RawConnection) -> None:
         self.raw = raw
+
+    @property
+    def term(self) -> Term:
+        """See `Connection`."""
+        return self.raw.term
 
     async def fetch(self, sql: str, parameters: Parameters = ()) -> list[Row]:
         """See `Connection`."""
@@ -169,6 +179,7 @@ class PostgresServer:
     def __init__(self, dsn: str, settings: PoolSettings, size: int, check: Callable[[Facts], None] | None) -> None:
         self._timeout_s = settings.connect_timeout_s
         self._in_use: set[PostgresConnection] = set()
+        self._opened = False
 
         class Connecting(RawConnection):
             """How psycopg's pool gets its connections."""
@@ -189,10 +200,13 @@ class PostgresServer:
 
     async def open(self) -> None:
         """See `Server`."""
+        self._opened = True
         await self._pool.open(wait=False)
 
-    async def close(self) -> None:
+    async def close(self, *, at_once: bool = False) -> None:
         """See `Server`."""
+        if at_once:
+            self._abandon_all()
         await self._pool.close()
         if self._in_use:
             asyncio.get_running_loop().call_later(DRAIN_S, self._abandon_all)
@@ -217,6 +231,8 @@ class PostgresServer:
     async def _get(self) -> RawConnection:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._timeout_s
+        if not self._opened:
+            await self.open()
         while True:
             try:
                 connection = await self._pool.getconn(timeout=_ASK_AGAIN_S)

@@ -27,6 +27,7 @@ class FakeServer:
         self._world = world
         self._check = check
         self.closed = False
+        self.term = Term()
         self.fault: Exception | None = None
         self.reads = 0
         self.open_gate = asyncio.Event()
@@ -35,8 +36,10 @@ class FakeServer:
     async def open(self) -> None:
         self.closed = False
 
-    async def close(self) -> None:
+    async def close(self, *, at_once: bool = False) -> None:
         self.closed = True
+        if at_once:
+            self.abandon()
 
     def usage(self) -> dict[str, int]:
         return {}
@@ -47,6 +50,7 @@ class FakeServer:
             raise Unavailable("the pool is closed")
         if self._check is not None:
             self._check(self._world.facts[self.name])
+            self.term = self._world.facts[self.name].term
         yield self
 
     @contextlib.asynccontextmanager
@@ -119,6 +123,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
 @pytest.fixture
 def database(world: World) -> Database:
     database = Database(SETTINGS)
+    database.board.set_term(Term(1, 1))
     database.board.set_servers(fingerprint(SETTINGS.replicas))
     database.board.set_polled(boottime_ns())
     _probe(database, 100)
@@ -147,7 +152,7 @@ class Listener:
         self._database = database
         self.told: list[tuple[set[int], int]] = []
 
-    async def committed(self, changed: Collection[int], position: int) -> None:
+    async def committed(self, changed: Collection[int], position: int, _term: Term) -> None:
         assert not self._database.stamps.hold([ONE], (0, 0)), "it is not stamped yet"
         self.told.append((set(changed), position))
 

@@ -386,3 +386,51 @@ async def test_who_waits_for_a_connection_while_the_pool_is_recycled_gets_it_fro
     await database.recycle(SETTINGS)
     gate.set()
     assert await waiting == 1
+
+
+async def test_what_was_written_while_a_later_master_was_met_is_acknowledged_by_nobody(
+    world: World, database: Database
+) -> None:
+    await database.execute("write")
+    server = world.servers["master"]
+    server.open_gate.clear()
+    writing = asyncio.create_task(database.execute("write"))
+    reading = asyncio.create_task(database.fetch("something"))
+    await asyncio.sleep(0)
+    database.board.raise_term(Term(2, 2))
+    world.facts["master"] = Facts("server", 2, True, 1, "1 server/1", "ours")  # where the same name leads by now
+    server.open_gate.set()
+    with pytest.raises(ConnectionLost):
+        await writing
+    assert await reading == [("master",)]
+    assert world.servers["master"] is not server, "connections to the former master are still used"
+    assert database.board.term() == Term(2, 2)
+
+
+async def test_a_later_term_ends_what_is_open_on_the_former_master(world: World, database: Database) -> None:
+    class Beside:
+        closed = False
+
+        def close(self) -> None:
+            self.closed = True
+
+    beside = Beside()
+    database.attach(beside)
+    await database.execute("write")
+    before, tokens = database.generation, database.stamps.take([ONE])
+    assert database.current() is before
+    database.board.raise_term(Term(2, 2))
+    assert database.current() is not before
+    assert beside.closed
+    assert not database.stamps.hold([ONE], tokens), "copies of what the former master said are kept"
+    await asyncio.sleep(0)
+    assert world.servers["master"].closed is False
+
+
+async def test_a_database_of_another_installation_is_no_later_master(world: World, database: Database) -> None:
+    await database.execute("write")
+    world.facts["master"] = world.facts["foreign"]
+    database.generation.master.closed = False  # type: ignore[attr-defined]
+    with pytest.raises(Wrong, match="installation"):
+        await database.execute("write")
+    assert database.board.term() == Term(1, 1)

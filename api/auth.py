@@ -5,7 +5,7 @@ Order (api-v4 rules): cookie MMAUTHTOKEN, `Authorization: BEARER t` (any case), 
 """
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from enum import Enum
 from functools import partial
 from urllib.parse import urlsplit
@@ -75,14 +75,23 @@ class Authenticator:
             raise errors.session_expired()
         return actor
 
-    async def optional(self, req: Request) -> Actor | None:
+    async def operator(self, req: Request) -> Actor:
+        """As `actor`, for what operates the node; also while there is no master. Raises 401."""
+        actor = await self.optional(req, sessions.authenticate_operator)
+        if actor is None:
+            raise errors.session_expired()
+        return actor
+
+    async def optional(
+        self, req: Request, authenticate: Callable[[Context, str], Awaitable[Actor]] = sessions.authenticate
+    ) -> Actor | None:
         """The session and user, or None when nobody (valid) asks. Raises 401 for a good cookie that fails CSRF."""
         found = find_token(req.cookies, req.auth, params.token(req))
         if found is None:
             return None
         token, source = found
         try:
-            actor = await sessions.authenticate(self._ctx, token)
+            actor = await authenticate(self._ctx, token)
         except AppError:
             return None
         if source is Source.COOKIE and req.method not in _SAFE_METHODS:

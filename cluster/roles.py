@@ -138,6 +138,7 @@ class ApiWorker(ServingWorker):
             lambda change: balance.opened() if change > 0 else balance.closed(),
         )
         serving = asyncio.create_task(serve(self.server, listener, ctx, trust))
+        remembering = asyncio.create_task(ctx.administrators.run())
         ready()
         stopping = asyncio.create_task(self.stop_asked.wait())
         await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -146,6 +147,7 @@ class ApiWorker(ServingWorker):
         self.server.drain()
         self.server.stop(at_once=self.at_once)
         await serving
+        remembering.cancel()
         sockets.close()
         peers.close()
         await self.tear_down(bus)

@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 _TICK_S = 0.05
 _ANSWER_S = 5.0
 _SLOW_ANSWER_S = 30.0
-_SLOW = frozenset({"verify", "recycle", "failover"})
+_SLOW = frozenset({"verify", "recycle", "failover", "survey", "close", "everywhere"})
 _LATE_S = 0.5
 _DUMP_S = 0.3
 _END_S = 1.0
@@ -281,7 +281,7 @@ class Supervisor:
         """A worker passes on what an administrator asked of the node."""
         command = str(message.body["command"])
         answer: control.Answer = {"ok": False, "error": "unknown command"}
-        if command in operations.OF_WORKERS:
+        if command in operations.OF_WORKERS or (role == "relay" and command in operations.OF_PEERS):
             by = "another node" if role == "relay" else operations.OF_ADMINISTRATOR
             answer = await self._operations.run(command, message.body, by)
         channel.send(Message("answer", message.id, answer))

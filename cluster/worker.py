@@ -20,16 +20,16 @@ from cluster.channel import Body, Channel, Message
 from cluster.operator import SupervisorLink
 from cluster.page import Page
 from cluster.start import Start
+from db import failover
 from db.errors import DatabaseError, Unavailable
-from db.failover import hand_over
 from db.pool import Database
 
 log = logging.getLogger(__name__)
 
 BEAT_S = 0.5
 _RETRY_S = 0.1
-_OF_DATABASE = frozenset({"verify", "recycle", "hold", "release", "failover"})
-_OF_RELAY = frozenset({"cluster", "everywhere", "remove", "upgrade", "audit", "unlock"})
+_OF_DATABASE = frozenset({"verify", "recycle", "hold", "release", "failover", "close"})
+_OF_RELAY = frozenset({"survey", "cluster", "everywhere", "remove", "upgrade", "audit", "unlock"})
 
 
 class Fatal(Exception):
@@ -112,7 +112,16 @@ class Worker(ABC):
             case "recycle":
                 await self.recycle(self.database, self._with(body))
             case "failover":
-                await hand_over(self.database, str(body["to"]), body["heads"], force=bool(body["force"]))
+                await failover.hand_over(
+                    self.database,
+                    str(body["to"]),
+                    body["heads"],
+                    force=bool(body["force"]),
+                    promote=bool(body["promote"]),
+                    closed=bool(body["closed"]),
+                )
+            case "close":
+                await failover.close(self.database)
 
     async def operate(self, kind: str, body: Body) -> Body:
         """Something that operators ask of the relay."""
@@ -231,7 +240,7 @@ async def _act(channel: Channel, worker: Worker, message: Message) -> None:
         else:
             await worker.act(message.kind, message.body)
     except DatabaseError as error:
-        answer = {"ok": False, "error": str(error).strip()}
+        answer = {"ok": False, "error": str(error).strip(), "unreachable": isinstance(error, failover.Unreachable)}
     channel.send(Message("answer", message.id, answer))
 
 

@@ -168,7 +168,7 @@ def landed(
     """
     shards = changed(batch)
     position = database.landed(shards, position)
-    if isinstance(database.commits, Nobody) and not database.terms.among_nodes:
+    if isinstance(database.commits, Nobody) and database.terms.at_once:
         database.terms.check(term)
         return Landed(results)
     return Landed(results, _tell(database, term, shards, position))

@@ -368,9 +368,11 @@ class Database:
         except BaseException:
             await new.close()
             raise
-        self._term = self.board.term()
+        later, self._term = self.board.term() > self._term, self.board.term()
         old = self._swap(new)
-        await old.close()
+        if later:
+            self._end_beside()
+        await old.close(at_once=later)
         if new.replicas:  # what this process committed before may have raised no floor
             async with new.master.connection() as connection:
                 self.floors.raise_all(await new.driver.position(connection))
@@ -383,8 +385,7 @@ class Database:
             if before != Term():
                 log.warning("all connections to the former master are ended", extra={"term": str(term)})
                 old = self._swap(self._build(self.settings))
-                for one in self._beside:
-                    one.close()
+                self._end_beside()
                 self._start(old.close(at_once=True))
         return self.generation
 
@@ -395,16 +396,22 @@ class Database:
         self.stamps.write_all()  # what was asked of the old servers makes no copy any more
         return old
 
+    def _end_beside(self) -> None:
+        for one in list(self._beside):
+            one.close()
+
     def attach(self, connection: Closable) -> None:
         """A connection to the master beside the pool: it ends with its term."""
         self._beside.add(connection)
 
     def hold(self) -> None:
-        """Let no write begin until `release`."""
+        """Let no write begin, and acknowledge none that is under way, until `release`."""
         self._free.clear()
+        self.terms.held = True
 
     def release(self) -> None:
         """Let writes go on."""
+        self.terms.held = False
         self._free.set()
 
     def usage(self) -> dict[str, object]:

@@ -27,11 +27,18 @@ class Terms:
     def __init__(self, board: Board) -> None:
         self._board = board
         self.among_nodes = False
+        self.held = False
+        """Nothing is acknowledged: an operator changes the master, and asks what was."""
 
     def check(self, term: Term) -> None:
         """Raises ConnectionLost when a later term is known: what was written or read so was a former master's."""
         if term < self._board.term():
             raise ConnectionLost("another database has become the master meanwhile")
+
+    @property
+    def at_once(self) -> bool:
+        """Whether nobody has to be waited for."""
+        return not self.among_nodes and not self.held
 
     async def ready(self) -> None:
         """Wait until what is written now could be acknowledged. Raises Unavailable when that takes too long."""
@@ -47,8 +54,8 @@ class Terms:
             await self._wait(term)
 
     def _agreed(self) -> bool:
-        if not self.among_nodes:
-            return True
+        if self.held or not self.among_nodes:
+            return not self.held
         board = self._board
         return board.agreed() >= board.term() and boards.boottime_ns() - board.listened_ns() < LISTENED_NS
 

@@ -73,17 +73,16 @@ class Switch:
     def cut(self, parent: int) -> None:
         """Connections of this process and its children break, and they make no new ones."""
         self._cut.add(parent)
-        self._loop.call_soon_threadsafe(self._end, parent, 0)
+        self._loop.call_soon_threadsafe(self._end, parent)
 
-    def cut_one(self, parent: int) -> None:
-        """One connection of this process's children breaks: that which was made last."""
-        self._loop.call_soon_threadsafe(self._end, parent, -1)
+    def end(self, parent: int) -> None:
+        """Connections of this process and its children break; new ones go where the way leads by now."""
+        self._loop.call_soon_threadsafe(self._end, parent)
 
-    def _end(self, parent: int, first: int) -> None:
-        theirs = [writer for line, writer in self._open if parent in line]
-        assert theirs, "they have no connection"
-        for writer in theirs[first:]:
-            writer.transport.abort()
+    def _end(self, parent: int) -> None:
+        for line, writer in list(self._open):
+            if parent in line:
+                writer.transport.abort()
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()

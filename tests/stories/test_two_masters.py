@@ -111,29 +111,29 @@ class Split:
 
 @drivers("postgres")
 def test_a_replica_that_one_node_finds_by_its_list_of_hosts_is_the_master_of_all(servers: Any) -> None:
+    database = servers.new_database()
     with ExitStack() as stack:
         old = stack.enter_context(Switch(servers.master))
         new = stack.enter_context(Switch(servers.replicas[0]))
         hosts = {
-            "DataSource": f"host={old.directory},{new.directory} port=5432,5432 user=mmnode dbname=test1"
+            "DataSource": f"host={old.directory},{new.directory} port=5432,5432 user=mmnode dbname={database}"
             " target_session_attrs=read-write connect_timeout=2",
             "DataSourceReplicas": [],
         }
-        cluster = stack.enter_context(Cluster(servers, config={"SqlSettings": hosts}))
-        assert cluster.database == "test1"
+        cluster = stack.enter_context(Cluster(servers, config={"SqlSettings": hosts}, database=database))
         Split(servers, cluster).run(lambda split: old.cut(split.pid(0)))
 
 
 @drivers("postgres", "mysql")
-def test_a_proxy_of_which_one_connection_leads_elsewhere_leads_all_there(servers: Any) -> None:
+def test_a_proxy_that_leads_one_process_elsewhere_leads_all_there(servers: Any) -> None:
+    database = servers.new_database()
     with ExitStack() as stack:
         proxy = stack.enter_context(Switch(servers.master))
-        way = {"DataSource": proxy.dsn("test1"), "DataSourceReplicas": []}
-        cluster = stack.enter_context(Cluster(servers, config={"SqlSettings": way}))
-        assert cluster.database == "test1"
+        way = {"DataSource": proxy.dsn(database), "DataSourceReplicas": []}
+        cluster = stack.enter_context(Cluster(servers, config={"SqlSettings": way}, database=database))
 
         def lead(split: Split) -> None:
             proxy.lead(split.heir)
-            proxy.cut_one(split.pid(0))
+            proxy.end(cluster.pid(0, "api0"))
 
         Split(servers, cluster).run(lead)

@@ -1,0 +1,74 @@
+"""Administrators without a database: who was one when the outbox was last polled may still operate the node (§6).
+
+The cache of sessions serves nothing that it cannot prove, and a master that is dead proves nothing. But reload and
+recycle are what such a time needs. So each api worker remembers the sessions of all administrators, reads them anew
+every few seconds while there is a master, and believes them for 10 minutes after that, except what was told to have
+changed since it was read. It is asked by what operates the node only, and only while the master is lost.
+"""
+
+import asyncio
+from contextlib import suppress
+
+from app.permissions import Actor, can
+from app.roles import ADMINISTRATOR
+from db import sessions, shards, users
+from db.board import boottime_ns
+from db.entities import Session, User
+from db.errors import DatabaseError
+from db.ids import UserId
+from db.pool import Database
+from db.shards import Tokens
+
+EVERY_S = 5.0
+PEOPLE_S = 60.0
+"""Who is an administrator is asked less often: it may take a look at every account."""
+BELIEVED_S = 600.0
+MOST = 500
+"""Sessions of administrators that are remembered, those used last."""
+
+
+class Administrators:
+    """`run` until cancelled."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self._known: dict[str, tuple[Session, User, Tokens]] = {}
+        self._people: list[UserId] = []
+        self._read_ns = self._asked_ns = 0
+
+    async def run(self) -> None:
+        """Read them again and again, while there is a master."""
+        while True:
+            if not self._db.board.master_lost():
+                with suppress(DatabaseError):
+                    await self.read()
+            await asyncio.sleep(EVERY_S)
+
+    async def read(self) -> None:
+        """Read them now. Raises DatabaseError."""
+        began_ns = boottime_ns()
+        if began_ns - self._asked_ns > PEOPLE_S * 1e9:
+            self._people = await users.find_ids_by_role(self._db, ADMINISTRATOR, MOST)
+            self._asked_ns = began_ns
+        before = {one: self._tokens(session, user) for one, (session, user, _) in self._known.items()}
+        found = await sessions.find_of_users(self._db, self._people, MOST)
+        self._known = {}
+        for session, user in found:
+            if not user.delete_at and can(Actor(session, user), "manage_system"):
+                tokens = before.get(session.token_hash) or self._tokens(session, user)
+                self._known[session.token_hash] = (session, user, tokens)
+        self._read_ns = began_ns
+
+    def find(self, token_hash: str, now_ms: int) -> Actor | None:
+        """Who bears this token, if that is an administrator and there is no master to ask."""
+        known = self._known.get(token_hash)
+        if known is None or not self._db.board.master_lost() or boottime_ns() - self._read_ns > BELIEVED_S * 1e9:
+            return None
+        session, user, tokens = known
+        if session.expires_at <= now_ms or self._tokens(session, user) != tokens:
+            return None
+        return Actor(session, user)
+
+    def _tokens(self, session: Session, user: User) -> Tokens:
+        """Without that of everything: it also changes when somebody could not say what changed."""
+        return self._db.stamps.take((shards.session(session.id), shards.user(user.id)))[1:]

@@ -8,6 +8,7 @@ changed since it was read. It is asked by what operates the node only, and only 
 
 import asyncio
 from contextlib import suppress
+from dataclasses import dataclass
 
 from app.permissions import Actor, can
 from app.roles import ADMINISTRATOR
@@ -27,14 +28,24 @@ MOST = 500
 """Sessions of administrators that are remembered, those used last."""
 
 
+@dataclass(frozen=True)
+class _Known:
+    """tokens: of the session and its user, when they were read. at_ns: when that was."""
+
+    session: Session
+    user: User
+    tokens: Tokens
+    at_ns: int
+
+
 class Administrators:
     """`run` until cancelled."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
-        self._known: dict[str, tuple[Session, User, Tokens]] = {}
+        self._known: dict[str, _Known] = {}
         self._people: list[UserId] = []
-        self._read_ns = self._asked_ns = 0
+        self._asked_ns = 0
 
     async def run(self) -> None:
         """Read them again and again, while there is a master."""
@@ -50,24 +61,30 @@ class Administrators:
         if began_ns - self._asked_ns > PEOPLE_S * 1e9:
             self._people = await users.find_ids_by_role(self._db, ADMINISTRATOR, MOST)
             self._asked_ns = began_ns
-        before = {one: self._tokens(session, user) for one, (session, user, _) in self._known.items()}
+        before = {hashed: self._tokens(known.session, known.user) for hashed, known in self._known.items()}
         found = await sessions.find_of_users(self._db, self._people, MOST)
         self._known = {}
         for session, user in found:
             if not user.delete_at and can(Actor(session, user), "manage_system"):
                 tokens = before.get(session.token_hash) or self._tokens(session, user)
-                self._known[session.token_hash] = (session, user, tokens)
-        self._read_ns = began_ns
+                self._known[session.token_hash] = _Known(session, user, tokens, began_ns)
+
+    def note(self, session: Session, user: User) -> None:
+        """This session is good by a copy that is proved, or by the master."""
+        if self._db.board.master_lost() or not can(Actor(session, user), "manage_system"):
+            return
+        self._known[session.token_hash] = _Known(session, user, self._tokens(session, user), boottime_ns())
+        if len(self._known) > 2 * MOST:
+            del self._known[next(iter(self._known))]
 
     def find(self, token_hash: str, now_ms: int) -> Actor | None:
         """Who bears this token, if that is an administrator and there is no master to ask."""
         known = self._known.get(token_hash)
-        if known is None or not self._db.board.master_lost() or boottime_ns() - self._read_ns > BELIEVED_S * 1e9:
+        if known is None or not self._db.board.master_lost() or boottime_ns() - known.at_ns > BELIEVED_S * 1e9:
             return None
-        session, user, tokens = known
-        if session.expires_at <= now_ms or self._tokens(session, user) != tokens:
+        if known.session.expires_at <= now_ms or self._tokens(known.session, known.user) != known.tokens:
             return None
-        return Actor(session, user)
+        return Actor(known.session, known.user)
 
     def _tokens(self, session: Session, user: User) -> Tokens:
         """Without that of everything: it also changes when somebody could not say what changed."""

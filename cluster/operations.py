@@ -26,7 +26,7 @@ from db import dsn
 log = logging.getLogger(__name__)
 
 ALL = ("relay", "ws", "api")
-OF_WORKERS = frozenset({"reload", "recycle", "purge", "cluster", "failover", "status", "database"})
+OF_WORKERS = frozenset({"reload", "recycle", "purge", "cluster"})
 """What administrators may ask by any worker, and other nodes by the relay."""
 OF_PEERS = frozenset({"switch"})
 """What the relay alone may ask: for another node, or because it follows one."""
@@ -144,7 +144,8 @@ class Operations:
         answer = await self._switch.take(step, arguments, self.config)
         if step == "follow" and answer["ok"] and arguments.get("store"):
             answer |= await self._store_sources()
-        return {key: answer[key] for key in ("ok", "error", "heads", "config") if key in answer}
+        answer["stored"] = answer.get("config", "")
+        return {key: answer[key] for key in ("ok", "error", "heads", "stored") if key in answer}
 
     async def _store_sources(self) -> Answer:
         """What is used is what the configuration says from now on."""

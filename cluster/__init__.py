@@ -54,7 +54,9 @@ spawn.py       starting children that never outlive us
 stamps.py      what has changed, for the caches of the node, in shared memory
 start.py       what a worker is told at its start
 supervisor.py  one loop: spawn, watch, reap, reload, drain
+switch.py      another master for all nodes: who leads, who takes part
 systemd.py     what a service manager wants to hear
+terms.py       sans-I/O: on which term of a master the nodes agree
 worker.py      a worker process: start, what the supervisor asks of it, end
 zap.py         who may connect to this node's sockets: CURVE and ZAP
 """

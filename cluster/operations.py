@@ -74,7 +74,7 @@ class Operations:
         self.announced = False
         """Whether all of the node has been up since its start."""
         self._pending_restart: list[str] = []
-        self._switch = MasterSwitch(servers, self._ask_peers)
+        self._switch = MasterSwitch(servers, self._ask_peers, redactor.learn_source)
 
     async def run(self, command: str, arguments: Answer, by: str) -> Answer:
         """The answer to a command: `ok`, and `error` where that is False. by: who asks."""

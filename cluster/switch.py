@@ -23,8 +23,8 @@ from db.place import Where, moved, where
 log = logging.getLogger(__name__)
 
 ALL = ("relay", "ws", "api")
-HELD_S = 20.0
-"""Who takes part lets go after so long without a word."""
+HELD_S = 40.0
+"""Who takes part lets go after so long without a word: longer than the leader may take."""
 HEADS = 5_000
 """Channels written to last, of which a node tells."""
 _STEP_S, _FOLLOW_S = 3.0, 20.0
@@ -32,11 +32,15 @@ AskPeers = Callable[[dict[str, object], float], Awaitable[dict[str, dict[str, An
 
 
 class MasterSwitch:
-    """One node's part. ask_peers: does a step on every other node; a result of each by its id, {} without others."""
+    """One node's part. ask_peers: does a step on every other node; a result of each by its id, {} without others.
 
-    def __init__(self, servers: DatabaseServers, ask_peers: AskPeers) -> None:
+    learn: (driver, connection string): what in it is secret.
+    """
+
+    def __init__(self, servers: DatabaseServers, ask_peers: AskPeers, learn: Callable[[str, str], None]) -> None:
         self._servers = servers
         self._ask_peers = ask_peers
+        self._learn = learn
         self._idle = asyncio.Event()
         self._idle.set()
         self._timer: asyncio.TimerHandle | None = None
@@ -147,6 +151,7 @@ class MasterSwitch:
             source = moved(driver, active.data_source, to) if pending else named.data_source
         except ValueError as error:
             return {"ok": False, "error": str(error)}
+        self._learn(driver, source)
         replicas = [one for one in named.data_source_replicas if where(driver, one) != to]
         wanted = msgspec.structs.replace(named, data_source=source, data_source_replicas=replicas)
         answer = await self._servers.go_over(config, wanted)

@@ -15,21 +15,20 @@ import asyncio
 import contextlib
 import logging
 import sys
-from collections.abc import AsyncIterator, Collection, Coroutine, Iterable
-from typing import Any, Protocol
-from weakref import WeakSet
+from collections.abc import AsyncIterator, Collection, Iterable
 
 from db import board as boards
-from db.board import Board, LocalBoard, Term, fence_open
-from db.drivers import Connection, Facts, Parameters, Row, pipeline
+from db.board import Board, LocalBoard, fence_open
+from db.drivers import Connection, Parameters, Row, pipeline
 from db.drivers.pipeline import PipelineConnection
-from db.errors import ConnectionLost, DatabaseError, Unavailable, Wrong
+from db.errors import ConnectionLost, DatabaseError, Unavailable
 from db.generation import Generation, verify
 from db.loader import Key, Loader, Lookup, PipelineLoads
+from db.masters import Masters
 from db.queryable import Commits, Nobody, RowShards, Transaction, at_most, of_all
-from db.settings import Dialect, PoolSettings
+from db.settings import PoolSettings
 from db.shards import UNKNOWN, Floors, LocalFloors, LocalStamps, Shard, Stamps
-from db.terms import HOLD_S, Terms
+from db.terms import HOLD_S
 
 log = logging.getLogger(__name__)
 
@@ -39,14 +38,7 @@ REPLICA_READ_S = 2.0
 _BEYOND_S = 5.0
 
 
-class Closable(Protocol):
-    """A connection beside the pool."""
-
-    def close(self) -> None:
-        """Close at once; what it does fails."""
-
-
-class Database:
+class Database(Masters):
     """The pool of one worker. `open()` it before use; every method may raise the errors of `db/errors.py`.
 
     size: connections to the master at most (None: all of the settings' budget); the loader's go past it. floors,
@@ -64,32 +56,14 @@ class Database:
         board: Board | None = None,
         commits: Commits | None = None,
     ) -> None:
+        reserved = settings.max_connections - (size or settings.max_connections)
+        super().__init__(settings, reserved, stamps or LocalStamps(), board or LocalBoard())
         self.floors: Floors = floors or LocalFloors()
-        self.stamps: Stamps = stamps or LocalStamps()
         self.commits: Commits = commits or Nobody()
-        self.board: Board = board or LocalBoard()
-        self.terms = Terms(self.board)
-        self._reserved = settings.max_connections - (size or settings.max_connections)
-        self.generation = self._build(settings)
-        self._term = Term()
-        """For which the generation was built; the lowest one before any master was met."""
-        self._beside: WeakSet[Closable] = WeakSet()
-        self._cluster_id = ""
         self._free = asyncio.Event()
         self._free.set()
-        self._tasks: set[asyncio.Task[None]] = set()
         self._unsettled: set[Shard] = set()
         self._loader: Loader | None = None
-
-    @property
-    def settings(self) -> PoolSettings:
-        """Of the connections in use now."""
-        return self.generation.settings
-
-    @property
-    def dialect(self) -> Dialect:
-        """See `Queryable`."""
-        return self.generation.settings.driver
 
     @property
     def _patience_s(self) -> float:
@@ -249,27 +223,6 @@ class Database:
             await self.commits.committed(changed, position, connection.term)
         await self.terms.acknowledge(connection.term)
 
-    @contextlib.asynccontextmanager
-    async def master(self) -> AsyncIterator[tuple[Generation, Connection]]:
-        """A connection to the master of the highest term known. Who uses it looks at its term again when it is done.
-
-        Who waits for one while the pool is recycled, or another master is met, gets it from the new one.
-        """
-        async with contextlib.AsyncExitStack() as stack:
-            while True:
-                generation = self.current()
-                try:
-                    connection = await stack.enter_async_context(generation.master.connection())
-                except Unavailable:
-                    if generation is self.current():
-                        raise
-                    continue
-                if connection.term >= self.board.term():
-                    break
-                connection.abandon()
-                await stack.aclose()
-            yield generation, connection
-
     async def writable(self) -> None:
         """Wait while writes are held, or nodes agree on a master. Raises Unavailable when that takes too long."""
         if not self._free.is_set():
@@ -338,11 +291,6 @@ class Database:
                 self.floors.settle(shards, await self.position())
                 self._unsettled -= shards
 
-    def _start(self, work: Coroutine[Any, Any, None]) -> None:
-        task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
     def replicas_fit(self) -> bool:
         """Whether every replica may be read now. True without any."""
         return self.generation.all_fit()
@@ -377,32 +325,11 @@ class Database:
             async with new.master.connection() as connection:
                 self.floors.raise_all(await new.driver.position(connection))
 
-    def current(self) -> Generation:
-        """The connections to use now: of the highest term that is known. All that is of an earlier one is ended."""
-        term = self.board.term()
-        if term > self._term:
-            before, self._term = self._term, term
-            if before != Term():
-                log.warning("all connections to the former master are ended", extra={"term": str(term)})
-                old = self._swap(self._build(self.settings))
-                self._end_beside()
-                self._start(old.close(at_once=True))
-        return self.generation
-
     def _swap(self, new: Generation) -> Generation:
-        old, self.generation = self.generation, new
+        old = super()._swap(new)
         if self._loader is not None:
             self._loader.renew()
-        self.stamps.write_all()  # what was asked of the old servers makes no copy any more
         return old
-
-    def _end_beside(self) -> None:
-        for one in list(self._beside):
-            one.close()
-
-    def attach(self, connection: Closable) -> None:
-        """A connection to the master beside the pool: it ends with its term."""
-        self._beside.add(connection)
 
     def hold(self) -> None:
         """Let no write begin, and acknowledge none that is under way, until `release`."""
@@ -424,22 +351,3 @@ class Database:
                 for server, served in zip(generation.replicas, generation.router.served, strict=True)
             ],
         }
-
-    def _build(self, settings: PoolSettings) -> Generation:
-        return Generation(settings, max(1, settings.max_connections - self._reserved), self.check, self.board)
-
-    def check(self, facts: Facts) -> None:
-        """Of every new connection to the master. One of a later term than any before is known to the node from here on:
-        before anything is written by it.
-        """
-        self._judge(facts)
-        self._cluster_id = self._cluster_id or facts.cluster_id
-        self.board.raise_term(facts.term)
-
-    def _judge(self, facts: Facts) -> None:
-        if not facts.writable:
-            raise ConnectionLost("the server takes no writes")
-        if self._cluster_id not in ("", facts.cluster_id):
-            raise Wrong("the database is not that of this installation")
-        if facts.term < self.board.term():
-            raise Wrong("this was the master once, and another one has taken its place")

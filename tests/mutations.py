@@ -865,8 +865,19 @@ MUTATIONS = (
         _BOTH,
     ),
     Mutation(
+        "what other nodes acknowledged is not asked before the master is changed",
+        "cluster/switch.py",
+        "for answer in (own, *peers.values())])",
+        "for answer in (own,)])",
+        (
+            "tests/stories/test_change_of_master.py"
+            "::test_a_target_that_lacks_what_any_node_acknowledged_is_refused_with_the_list",
+        ),
+        ("postgres",),
+    ),
+    Mutation(
         "a former master is written to",
-        "db/pool.py",
+        "db/masters.py",
         "        if facts.term < self.board.term():\n",
         "        if facts.term < self.board.term() and not facts.writable:\n",
         ("tests/stories/test_failover.py::test_an_old_master_that_returns_is_refused",),

@@ -23,6 +23,7 @@ digest.py      whether nodes have the same configuration, said without saying wh
 embedded.py    the embedded PostgreSQL as a child
 envelope.py    envelope <-> msgpack
 floors.py      what must be seen by every read of the node, in shared memory
+followed.py    where the master is while the configuration names another one, kept for the next start
 handover.py    connected sockets from one worker to another
 intake.py      sans-I/O: what comes from a peer, in its order and whole
 interlink.py   this node's part in the cluster: registry, sockets, clock around mesh.py

@@ -74,6 +74,7 @@ class Operations:
         self.announced = False
         """Whether all of the node has been up since its start."""
         self._pending_restart: list[str] = []
+        redactor.learn_source(servers.active.driver_name, servers.active.data_source)
         self._switch = MasterSwitch(servers, self._ask_peers, redactor.learn_source)
 
     async def run(self, command: str, arguments: Answer, by: str) -> Answer:
@@ -150,6 +151,7 @@ class Operations:
     async def _store_sources(self) -> Answer:
         """What is used is what the configuration says from now on."""
         self.config = msgspec.structs.replace(self.config, sql_settings=self.servers.active)
+        self.servers.keep(self.servers.active)
         await self._ask(ALL, "reload", {"config": to_json(self.config).decode()})
         return {"config": configfile.store_sources(self._config_path, self.servers.active)}
 

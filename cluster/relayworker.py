@@ -83,6 +83,7 @@ class RelayWorker(Worker):
         )
         self.follower = follower = Follower(database, relay.note_changes)
         self.condition = condition = Condition(self.config, self.page, database, self.prober, follower, relay)
+        self._look_at_config()
         holder = f"{self.start.paths.node_id}/{os.getpid()}/{self.start.incarnation}"
         self.journal = Journal(database, self.start.paths.node_id)
         every = (*jobs.JOBS, jobs.trim_audits(self._audit_limits))

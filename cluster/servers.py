@@ -7,10 +7,12 @@ whose probes let replicas be read, goes last: so no worker reads a replica while
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection, Mapping
+from pathlib import Path
 
 import msgspec
 
 from app.config import Config, SqlSettings, to_json
+from cluster import followed
 from db.place import place_of
 
 log = logging.getLogger(__name__)
@@ -21,10 +23,14 @@ AskWorkers = Callable[[Collection[str], str, dict[str, object]], Awaitable[dict[
 
 
 class DatabaseServers:
-    """embedded_dsn: of the node's own PostgreSQL, None when the database is outside. ask: some roles of workers."""
+    """embedded_dsn: of the node's own PostgreSQL, None when the database is outside. ask: some roles of workers.
 
-    def __init__(self, settings: SqlSettings, embedded_dsn: str | None, ask: AskWorkers) -> None:
-        self.active = settings
+    memory: a file, see `cluster/followed.py`.
+    """
+
+    def __init__(self, settings: SqlSettings, embedded_dsn: str | None, ask: AskWorkers, memory: Path) -> None:
+        self._memory = memory
+        self.active = followed.recall(memory, settings)
         """By what the connections in use were made."""
         self._embedded_dsn = embedded_dsn
         self.ask = ask
@@ -96,6 +102,10 @@ class DatabaseServers:
         """Close the present master for writing."""
         return (await self.ask(("relay",), "close", {})).get("relay", {"ok": False})
 
+    def keep(self, named: SqlSettings) -> None:
+        """The configuration names this: what is used instead is remembered for the next start."""
+        followed.keep(self._memory, named, self.active)
+
     async def go_over(self, config: Config, wanted: SqlSettings) -> Answer:
         """Go over to these sources. Refused as a whole when the new master cannot be verified."""
         changed = msgspec.structs.replace(config, sql_settings=wanted)
@@ -109,6 +119,7 @@ class DatabaseServers:
             answers |= await self.ask(("relay",), "recycle", body)
         if not _all_ok(answers):
             return _refused(answers) | {"workers": answers}
+        self.keep(config.sql_settings)
         log.info("database connections recycled", extra={"database": self.places()["master"]})
         return {"ok": True, "database": self.places(), "workers": answers}
 

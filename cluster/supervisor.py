@@ -20,7 +20,7 @@ from api import drain
 from app.config import Config, to_json
 from app.redaction import Redactor
 from app.version import VERSION
-from cluster import control, embedded, floors, handover, operations, page, paths, spawn, stamps, systemd
+from cluster import control, embedded, floors, followed, handover, operations, page, paths, spawn, stamps, systemd
 from cluster.channel import Channel, Message
 from cluster.children import Child, State
 from cluster.embedded import Embedded
@@ -133,7 +133,9 @@ class Supervisor:
                 log.warning("embedded PostgreSQL", extra={"note": note})
             self._places.append(Place(Child("postgres", watchdog_s=None), "postgres", 0))
         embedded_dsn = self._embedded.dsn if self._embedded is not None else None
-        servers = DatabaseServers(self._config.sql_settings, embedded_dsn, self._ask_workers)
+        servers = DatabaseServers(
+            self._config.sql_settings, embedded_dsn, self._ask_workers, self._paths.data / followed.NAME
+        )
         self._operations = Operations(
             self._options.config_path,
             self._config,

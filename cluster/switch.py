@@ -14,9 +14,8 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-import msgspec
-
 from app.config import Config, SqlSettings
+from cluster import followed
 from cluster.servers import Answer, DatabaseServers
 from db.place import Where, moved, where
 
@@ -152,8 +151,7 @@ class MasterSwitch:
         except ValueError as error:
             return {"ok": False, "error": str(error)}
         self._learn(driver, source)
-        replicas = [one for one in named.data_source_replicas if where(driver, one) != to]
-        wanted = msgspec.structs.replace(named, data_source=source, data_source_replicas=replicas)
+        wanted = followed.using(named, source, to)
         answer = await self._servers.go_over(config, wanted)
         if answer["ok"] and pending:
             log.warning(

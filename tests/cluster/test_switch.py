@@ -1,14 +1,16 @@
 """What nodes tell each other when an operator changes the master: places without credentials, what was acknowledged."""
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from app.config import Config, SqlSettings
+from cluster import followed
 from cluster.servers import DatabaseServers
 from cluster.switch import HEADS, MasterSwitch, packed, unpacked
-from db.place import Where
+from db.place import Where, where
 
 OLD = "postgres://mm:own%20secret@old:5433/chat?sslmode=require"
 NEW: dict[str, object] = {"host": "new", "port": "5434", "database": "chat"}
@@ -32,10 +34,14 @@ class Workers:
         return {role: {"ok": True, **heads} for role in roles}
 
 
-def _node(peers: Any) -> tuple[MasterSwitch, Workers, Config]:
+def _node(peers: Any, memory: Path = Path("/dev/null/none")) -> tuple[MasterSwitch, Workers, Config]:
     config = Config(sql_settings=SqlSettings(data_source=OLD, data_source_replicas=["host=new port=5434 dbname=chat"]))
     workers = Workers()
-    return MasterSwitch(DatabaseServers(config.sql_settings, None, workers), peers, lambda *_: None), workers, config
+    return (
+        MasterSwitch(DatabaseServers(config.sql_settings, None, workers, memory), peers, lambda *_: None),
+        workers,
+        config,
+    )
 
 
 async def _nobody(*_: object) -> dict[str, dict[str, Any]]:
@@ -121,3 +127,20 @@ async def test_an_old_master_that_the_leader_does_not_reach_is_closed_by_a_peer(
 
 def test_a_place_is_told_without_credentials() -> None:
     assert Where.of(Where("h", "1", "d").told()) == Where("h", "1", "d")
+
+
+async def test_a_node_that_followed_begins_there_until_its_configuration_says_something_else(tmp_path: Path) -> None:
+    memory = tmp_path / "master.json"
+    switch, _, config = _node(_nobody, memory)
+    await switch.take("follow", NEW, config)
+    assert "secret" not in memory.read_text()
+    began = followed.recall(memory, config.sql_settings)
+    assert where("postgres", began.data_source) == Where.of(NEW)
+    assert "own secret" in began.data_source
+    assert began.data_source_replicas == []
+    edited = SqlSettings(data_source="host=third dbname=chat")
+    assert followed.recall(memory, edited) == edited
+    memory.write_text("{")
+    assert followed.recall(memory, config.sql_settings) == config.sql_settings
+    followed.keep(memory, began, began)
+    assert not memory.exists()

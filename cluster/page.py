@@ -100,6 +100,7 @@ class Page:
             raise ValueError(f"{path} is not a node page of this version")
         processes = self._get(_PROCESSES_AT)
         self._terms = struct.Struct(f"={processes}Q")
+        self._highest = (0, Term())
         self._own_term_at = _TERMS_AT + process % processes * _FIELD.size
 
     def _get(self, offset: int) -> int:
@@ -193,7 +194,10 @@ class Page:
 
     def term(self) -> Term:
         """See `Board`."""
-        return _unpacked(max(self._terms.unpack_from(self._map, _TERMS_AT)))
+        packed = max(self._terms.unpack_from(self._map, _TERMS_AT))
+        if packed != self._highest[0]:
+            self._highest = (packed, _unpacked(packed))
+        return self._highest[1]
 
     def met(self) -> Term:
         """See `Board`."""

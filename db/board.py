@@ -7,7 +7,7 @@ CLOCK_BOOTTIME, taken when a probe began.
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 from zlib import crc32
 
 MAX_REPLICAS = 8
@@ -25,8 +25,7 @@ class Seen:
     probed_ns: int = 0
 
 
-@dataclass(frozen=True, order=True)
-class Term:
+class Term(NamedTuple):
     """The reign of one master: a later one is greater.
 
     number: counted in the database. timeline: by the server (PostgreSQL), else what tells servers apart. Both fit into

@@ -9,7 +9,7 @@ Order (api-v4 rules): cookie MMAUTHTOKEN, `Authorization: BEARER t` (any case), 
 
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from enum import Enum
 from functools import partial
 from urllib.parse import urlsplit
@@ -81,7 +81,16 @@ class Authenticator:
             raise errors.session_expired()
         return actor
 
-    async def optional(self, req: Request) -> Actor | None:
+    async def operator(self, req: Request) -> Actor:
+        """As `actor`, for what operates the node; also while there is no master. Raises 401."""
+        actor = await self.optional(req, sessions.authenticate_operator)
+        if actor is None:
+            raise errors.session_expired()
+        return actor
+
+    async def optional(
+        self, req: Request, authenticate: Callable[[Context, str], Awaitable[Actor]] = sessions.authenticate
+    ) -> Actor | None:
         """The session and user, or None when nobody (valid) asks.
 
         Raises 401 for a good cookie that fails CSRF, and 413 when there is a body that is too large.
@@ -91,7 +100,7 @@ class Authenticator:
             return None
         token, source = found
         try:
-            actor = await sessions.authenticate(self._ctx, token)
+            actor = await authenticate(self._ctx, token)
         except AppError:
             return None
         if req.method not in _SAFE_METHODS:
@@ -101,7 +110,7 @@ class Authenticator:
             await bodies.whole(req, self._ctx)
             if time.monotonic() - began > _LONG_S:
                 try:
-                    actor = await sessions.authenticate(self._ctx, token)
+                    actor = await authenticate(self._ctx, token)
                 except AppError:
                     return None
         return Actor(actor.session, actor.user, partial(self.origin, req))

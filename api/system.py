@@ -72,26 +72,30 @@ class System:
 
     async def on_get_config(self, req: Request, resp: Response) -> None:
         """GET /config: the configuration in use, without its secrets."""
-        replies.send(resp, system.view_config(self._ctx, await self._auth.actor(req)))
+        replies.send(resp, system.view_config(self._ctx, await self._auth.operator(req)))
 
     async def on_post_reload(self, req: Request, resp: Response) -> None:
         """POST /config/reload: read the configuration file again; this node, with ?cluster=true all of them."""
-        actor = await self._auth.actor(req)
+        actor = await self._auth.operator(req)
         replies.send(resp, await system.reload_config(self._ctx, actor, cluster=params.flag(req, "cluster")))
 
     async def on_post_recycle(self, req: Request, resp: Response) -> None:
-        """POST /database/recycle: new connections, to what the configuration names now; ?cluster=true: all nodes."""
-        actor = await self._auth.actor(req)
-        replies.send(resp, await system.recycle_database(self._ctx, actor, cluster=params.flag(req, "cluster")))
+        """POST /database/recycle: new connections, to what the configuration names now; ?cluster=true: all nodes.
+
+        Another master is one for all nodes, whichever is asked. ?force=true: although acknowledged posts are lost.
+        """
+        actor = await self._auth.operator(req)
+        cluster, force = params.flag(req, "cluster"), params.flag(req, "force")
+        replies.send(resp, await system.recycle_database(self._ctx, actor, cluster=cluster, force=force))
 
     async def on_post_purge(self, req: Request, resp: Response) -> None:
         """POST /caches/invalidate: forget all copies; ?cluster=true: all nodes."""
-        actor = await self._auth.actor(req)
+        actor = await self._auth.operator(req)
         replies.send(resp, await system.purge_caches(self._ctx, actor, cluster=params.flag(req, "cluster")))
 
     async def on_get_cluster_status(self, req: Request, resp: Response) -> None:
         """GET /cluster/status: one object for each member."""
-        replies.send(resp, await system.cluster_status(self._ctx, await self._auth.actor(req)))
+        replies.send(resp, await system.cluster_status(self._ctx, await self._auth.operator(req)))
 
     async def on_get_client_license(self, req: Request, resp: Response) -> None:
         """GET /license/client?format=old: there is no licence to have."""

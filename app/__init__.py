@@ -19,6 +19,7 @@ config.py       the sections of config.json, their defaults, what a reload may c
 configfile.py   reading config.json: environment overrides, validation
 context.py      everything a verb needs, built once per process
 edits.py        posts that change: edited, pinned, deleted
+emergency.py    administrators while there is no master
 errors.py       AppError: Mattermost's error ids, texts and statuses
 events.py       what clients are told, built once and encoded once
 filestore.py    where files lie

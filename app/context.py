@@ -9,6 +9,7 @@ from app.audit import Journal
 from app.caches import Caches
 from app.clientconfig import ClientConfig
 from app.config import Config
+from app.emergency import Administrators
 from app.passwords import Hasher
 from app.ports import Bus, NodeHealth, Operator
 from db.batch import PostWriter
@@ -39,10 +40,12 @@ class Context:
     client_config: ClientConfig = field(init=False)
     caches: Caches = field(init=False)
     audit: Journal = field(init=False)
+    administrators: Administrators = field(init=False)
 
     def __post_init__(self) -> None:
         self.client_config = ClientConfig(self.config)
         self.caches = Caches(self.db)
+        self.administrators = Administrators(self.db)
         self.audit = Journal(self.db, self.node_id)
 
     def reload(self, config: Config) -> None:

@@ -46,11 +46,14 @@ async def reload_config(ctx: Context, actor: Actor, *, cluster: bool = False) ->
     return await _operate(ctx, "reload", "api.config.reload.app_error", 400, cluster=cluster)
 
 
-@audited("databaseRecycle", "cluster", outside=True)
-async def recycle_database(ctx: Context, actor: Actor, *, cluster: bool = False) -> Json:
-    """Replace all database connections by new ones. Raises 403, and 503 when the old ones stay."""
+@audited("databaseRecycle", "cluster", "force", outside=True)
+async def recycle_database(ctx: Context, actor: Actor, *, cluster: bool = False, force: bool = False) -> Json:
+    """Replace all database connections by new ones; when the configuration names another master, on all nodes.
+
+    force: although the new master lacks what was acknowledged. Raises 403, and 503 when the old ones stay.
+    """
     require(can(actor, "manage_system"))
-    return await _operate(ctx, "recycle", "api.database.recycle.app_error", 503, cluster=cluster)
+    return await _operate(ctx, "recycle", "api.database.recycle.app_error", 503, cluster=cluster, force=force)
 
 
 @audited("invalidateCaches", "cluster", outside=True)
@@ -60,9 +63,12 @@ async def purge_caches(ctx: Context, actor: Actor, *, cluster: bool = False) -> 
     return await _operate(ctx, "purge", "api.caches.invalidate.app_error", 503, cluster=cluster)
 
 
-async def _operate(ctx: Context, command: str, error_id: str, status: int, *, cluster: bool) -> Json:
-    """The answer for the client; for all nodes it has a result for each, and fails only as a whole."""
-    answer = await ctx.operator.command(command, cluster=cluster)
+async def _operate(ctx: Context, command: str, error_id: str, status: int, **arguments: bool) -> Json:
+    """The answer for the client; for all nodes it has a result for each, and fails only as a whole.
+
+    Of a reload it says what was applied and what waits, as keys of the configuration.
+    """
+    answer = await ctx.operator.command(command, **arguments)
     if "nodes" in answer:
         nodes = {
             node_id: {"result": one["result"], **({"error": one["error"]} if one.get("error") else {})}
@@ -71,7 +77,8 @@ async def _operate(ctx: Context, command: str, error_id: str, status: int, *, cl
         return {"status": "OK" if answer["ok"] else "FAIL", "nodes": nodes}
     if not answer.get("ok"):
         raise AppError(error_id, status, Reason=answer.get("error", "a worker did not answer"))
-    return wire.OK
+    told: Json = {key: answer[key] for key in ("applied", "recycle_needed", "restart_needed") if key in answer}
+    return {**wire.OK, **told}
 
 
 async def cluster_status(ctx: Context, actor: Actor) -> list[Json]:

@@ -24,6 +24,7 @@ embedded.py    the embedded PostgreSQL as a child
 envelope.py    envelope <-> msgpack
 floors.py      what must be seen by every read of the node, in shared memory
 forkserver.py  a process that has imported what workers need, and forks them
+followed.py    where the master is while the configuration names another one, kept for the next start
 handover.py    connected sockets from one worker to another
 intake.py      sans-I/O: what comes from a peer, in its order and whole
 interlink.py   this node's part in the cluster: registry, sockets, clock around mesh.py
@@ -55,8 +56,10 @@ spawn.py       starting programs that never outlive us
 stamps.py      what has changed, for the caches of the node, in shared memory
 start.py       what a worker is told at its start
 supervisor.py  one loop: spawn, watch, reap, reload, drain
+switch.py      another master for all nodes: who leads, who takes part
 systemd.py     what a service manager wants to hear
 title.py       how this process is called in ps and top
+terms.py       sans-I/O: on which term of a master the nodes agree
 worker.py      a worker process: start, what the supervisor asks of it, end
 zap.py         who may connect to this node's sockets: CURVE and ZAP
 """

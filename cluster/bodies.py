@@ -20,7 +20,12 @@ class BadBody(Exception):
 
 
 class Beat(Struct, kw_only=True):
-    """What a node says of itself, twice a second. Ages and delays in ms; term: (number, timeline) of its master."""
+    """What a node says of itself, twice a second. Ages and delays in ms.
+
+    master: where it has the master of that term, as `db.place.Where.told`; {} while it has not.
+    term: (number, timeline), the highest that it knows. knows: peers that said to it what the envelope says: that they
+    know that one, too.
+    """
 
     state: _Text
     version: _Text = ""
@@ -35,8 +40,10 @@ class Beat(Struct, kw_only=True):
     reasons: Annotated[list[_Text], Meta(max_length=32)] = []
     term: tuple[_Number, _Number] = (0, 0)
     has_master: bool = True
+    master: Annotated[dict[str, Annotated[str, Meta(max_length=4096)]], Meta(max_length=8)] = {}
     clock_ms: _Number = 0
     lossy_tail: _Number = 0
+    knows: Annotated[list[_Text], Meta(max_length=256)] = []
     heard_ms: Annotated[dict[str, _Number], Meta(max_length=256)] = {}
 
 

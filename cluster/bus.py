@@ -18,6 +18,7 @@ from app.events import Admitted, Event, EverySessionClosed, Message, Presence, S
 from cluster.changes import Teller
 from cluster.envelope import MAX_BODY_BYTES, BadEnvelope, Class, Envelope, Kind, pack, unpack
 from cluster.sequence import Reader, Stamp, Verdict
+from db.board import Term
 from db.shards import Shard
 
 log = logging.getLogger(__name__)
@@ -92,7 +93,6 @@ class BusEnd:
         incarnation: int,
         on_messages: Callable[[Sequence[Message]], None],
         on_loss: Callable[[], None],
-        term: Callable[[], str] = str,
     ) -> None:
         self._node_id = node_id
         self._worker = worker
@@ -105,7 +105,7 @@ class BusEnd:
         self._reader = Reader()
         self._welcomed = False
         self._look_due = False
-        self.teller = Teller(self._tell, term)
+        self.teller = Teller(self._tell)
         self.dropped = 0
         self._loop = asyncio.get_running_loop()
         self._context = zmq.Context(io_threads=1)
@@ -154,10 +154,10 @@ class BusEnd:
         """See `db.queryable.Commits`."""
         return self.teller.wants_position
 
-    async def committed(self, changed: Collection[Shard], position: int) -> None:
+    async def committed(self, changed: Collection[Shard], position: int, term: Term) -> None:
         """See `db.queryable.Commits`."""
         self._flush()
-        await self.teller.committed(changed, position)
+        await self.teller.committed(changed, position, term)
 
     def _tell(self, body: bytes, db_gen: str, position: str) -> int:
         seq = self._stamp.next()

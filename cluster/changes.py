@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection
 from typing import Protocol
 
 from cluster.envelope import MAX_SHARDS, BadEnvelope, Class, Envelope, Kind, pack_shards, unpack_shards
-from db.board import Board
+from db.board import Board, Term
 from db.shards import UNKNOWN, Shard, Stamps
 
 log = logging.getLogger(__name__)
@@ -22,12 +22,11 @@ log = logging.getLogger(__name__)
 class Teller:
     """A worker's side: fulfils `db.queryable.Commits`.
 
-    send: (body, db_gen, position) to the relay; the number of the message. term: of the master, as the board has it.
+    send: (body, db_gen, position) to the relay; the number of the message.
     """
 
-    def __init__(self, send: Callable[[bytes, str, str], int], term: Callable[[], str]) -> None:
+    def __init__(self, send: Callable[[bytes, str, str], int]) -> None:
         self._send = send
-        self._term = term
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
         self.limit_s = 0.05
         self.misses = 0
@@ -37,14 +36,14 @@ class Teller:
         """See `db.queryable.Commits`. Nodes that have replicas ask for it themselves."""
         return False
 
-    async def committed(self, changed: Collection[Shard], position: int) -> None:
+    async def committed(self, changed: Collection[Shard], position: int, term: Term) -> None:
         """See `db.queryable.Commits`."""
         numbers = sorted(set(changed))
         known = 0 < position < UNKNOWN
         for at in range(0, len(numbers), MAX_SHARDS):
             seq = self._send(
                 pack_shards(numbers[at : at + MAX_SHARDS]),
-                self._term() if known else "",
+                str(term) if known else "",
                 str(position) if known else "",
             )
         if not self.limit_s or not numbers:

@@ -97,7 +97,9 @@ def _parser() -> argparse.ArgumentParser:
         help="failover: connection string of the new master, in a file or on standard input if it has a password",
     )
     database.add_argument(
-        "--force", action="store_true", help="failover: although the old master does not answer, or posts are lost"
+        "--force",
+        action="store_true",
+        help="failover, recycle: although the old master does not answer, or acknowledged posts are lost",
     )
     demo = commands.add_parser("demo", help="three nodes over PostgreSQL with two replicas", allow_abbrev=False)
     demo.add_argument(
@@ -254,7 +256,7 @@ def _status(options: argparse.Namespace) -> int:
 
 def _database(options: argparse.Namespace) -> int:
     if options.action == "recycle":
-        return _print_answer(_ask(options, "recycle", cluster=options.cluster))
+        return _print_answer(_ask(options, "recycle", cluster=options.cluster, force=options.force))
     if options.action == "status":
         return _print_answer(_ask(options, "database"))
     if options.action == "failover":

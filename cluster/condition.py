@@ -35,6 +35,8 @@ class Condition:
     ) -> None:
         self.config = config
         self.reasons: list[str] = []
+        self.config_pending = False
+        """The configuration names another master than the one that is used."""
         self._page = page
         self._database = database
         self._prober = prober
@@ -99,6 +101,7 @@ class Condition:
             workers_missing=self._relay.is_a_worker_missing(),
             crashing=self._page.crashing,
             stranger=self._forgotten_proxy(),
+            config_pending=self.config_pending,
             repairs=0 if link is None else link.repairs,
             drops=self._relay.dropped + (0 if link is None else link.dropped),
             late_turns=self._relay.late_turns,

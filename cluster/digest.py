@@ -5,8 +5,10 @@ secrets, whose equality shows elsewhere (registrations, the database). Keys at t
 that a version which knows more keys says the same.
 """
 
+import contextlib
 import hashlib
 import hmac
+import json
 import re
 from collections.abc import Mapping, Sequence
 
@@ -14,6 +16,7 @@ import msgspec
 
 from app.config import SECRET_KEYS, Config
 from cluster.roster import host_port
+from db import dsn as dsns
 
 _OWN = frozenset(
     {
@@ -88,13 +91,22 @@ def _sections(config: Config) -> dict[str, bytes]:
             if dotted in _SOURCES:
                 driver = config.sql_settings.driver_name
                 listed = value if isinstance(value, list) else [value]
-                value = sorted(without_password(driver, dsn) for dsn in listed)
+                value = sorted(_canonical(driver, dsn) for dsn in listed)
             elif dotted == "ClusterSettings.InterNodeUrls":
                 value = sorted(map(host_port, value))
             shared[one.encode_name] = value
         if shared:
             found[section.encode_name] = msgspec.json.encode(shared, order="deterministic")
     return found
+
+
+def _canonical(driver: str, text: str) -> str:
+    """The same for every way to write one connection string, but for its password."""
+    if driver != "mysql":
+        with contextlib.suppress(ValueError):
+            said = dsns.without_secrets(text)
+            return json.dumps(said, sort_keys=True)
+    return without_password(driver, text)
 
 
 def _default(field: msgspec.structs.FieldInfo) -> object:

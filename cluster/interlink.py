@@ -27,6 +27,7 @@ from cluster.mesh import BEAT_S, Answered, Asked, Broadcast, Deliver, Direct, Lo
 from cluster.quiet import Witness
 from cluster.requests import Requests
 from cluster.roster import Roster
+from cluster.terms import share
 from cluster.zap import Gate, KeyPair
 from db import nodes, systems
 from db.board import boottime_ns
@@ -374,6 +375,7 @@ class Interlink:
             return
         self._taking = True
         try:
+            share(self.mesh, self._database.board, now_s())
             self.mesh.acknowledge()
             while self.mesh.out:
                 self._obey(self.mesh.out.popleft())

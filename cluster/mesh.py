@@ -17,9 +17,11 @@ from cluster.barrier import Barrier
 from cluster.bodies import Answer, BadBody, Beat, Hole, Request
 from cluster.envelope import Class, Envelope, Kind, pack
 from cluster.intake import Intake
-from cluster.membership import DOWN_S, SUSPECT_S, Change, Liveness, Membership
+from cluster.membership import DOWN_S, SLEPT_S, SUSPECT_S, Change, Liveness, Membership
 from cluster.ring import Ring
 from cluster.sequence import Stamp
+from cluster.terms import WAKE_S, Terms
+from db.board import Term
 
 BEAT_S = 0.5
 HELLO_S = 0.3
@@ -157,11 +159,13 @@ class Mesh:
         self.draining = False
         self.ring = Ring()
         self.barrier = Barrier()
+        self.terms = Terms()
         self._stamp = Stamp()
         self._lossy = Stamp()
         self._began = now
         self._beat_due = now
         self._ticked = now
+        self._woke_at = float("-inf")
 
     # Ourselves -----------------------------------------------------------------------------------------------------
 
@@ -188,6 +192,7 @@ class Mesh:
         self.members.set_members(wanted, now)
         for gone in self.peers.keys() - wanted:
             del self.peers[gone]
+            self.terms.forget(gone)
         for new in sorted(wanted - self.peers.keys()):
             self.peers[new] = Peer()
         self._look_around(now)
@@ -257,6 +262,7 @@ class Mesh:
         """Say that we live."""
         self.about.state = self.state
         self.about.lossy_tail = self._lossy.last
+        self.about.knows = [peer for peer in self.peers if self.terms.said(peer) >= self.terms.known]
         self.about.heard_ms = {peer: max(0, round(age_s * 1000)) for peer, age_s in self.members.ages_s(now).items()}
         header = self._header(Kind.BEAT, Class.CONTROL, self._stamp.last)
         self.out.append(Broadcast(False, header, bodies.pack(self.about)))
@@ -278,7 +284,9 @@ class Mesh:
         if envelope.incarnation > peer.intake.incarnation:
             peer.intake.restart(envelope.incarnation)
             peer.hole = None
+            self.terms.forget(peer_id)
         self.members.sign_of_life(peer_id, now)
+        self.terms.hear(peer_id, Term.read(envelope.db_gen))
         if envelope.kind == Kind.BEAT:
             self._see_beat(peer_id, peer, envelope, body, now)
         elif envelope.kind == Kind.LEAVE:
@@ -295,6 +303,7 @@ class Mesh:
         if peer is None:
             return
         self.members.sign_of_life(peer_id, now)
+        self.terms.hear(peer_id, Term.read(envelope.db_gen))
         match envelope.kind:
             case Kind.HELLO:
                 peer.greeted = envelope.incarnation
@@ -331,6 +340,8 @@ class Mesh:
         if late_s > _LATE_S:
             self.members.excuse(late_s, now)
             self._ticked = now
+        if late_s >= SLEPT_S:
+            self._woke_at = now
 
     def _peer(self, peer_id: str, envelope: Envelope, now: float) -> Peer | None:
         """Who this is, unless it is from nobody we know, another cluster, or an earlier life of the peer."""
@@ -352,6 +363,10 @@ class Mesh:
             self.out.append(Refused(peer_id, f"a beat that cannot be read: {error}"))
             return
         peer.beat, peer.beat_at = beat, now
+        self.terms.hear(peer_id, Term.of(*beat.term))
+        for other in beat.knows:
+            if other in self.peers:
+                self.terms.hear(other, Term.read(envelope.db_gen))
         ages_s = {other: age_ms / 1000 for other, age_ms in beat.heard_ms.items()}
         self.members.heard(peer_id, beat.state, ages_s, now)
         peer.intake.see_tail(envelope.incarnation, envelope.seq)
@@ -419,6 +434,15 @@ class Mesh:
         except BadBody as error:
             self.out.append(Refused(peer_id, f"a {envelope.kind} that cannot be read: {error}"))
 
+    def may_serve_peers(self) -> list[str]:
+        """Peers that may be serving: all but those that are down or have left. One that is joining may have joined."""
+        return [one for one in self.peers if self.members.liveness(one) not in (Liveness.DOWN, Liveness.LEFT)]
+
+    def listens(self, now: float) -> bool:
+        """Whether we hear the peers, and have read what they said while we slept."""
+        self._wake(now)
+        return self.joined and now - self._woke_at >= WAKE_S
+
     # Who counts ----------------------------------------------------------------------------------------------------
 
     def _look_around(self, now: float) -> None:
@@ -469,7 +493,7 @@ class Mesh:
                 seq,
                 kind,
                 kind_class,
-                db_gen=db_gen,
+                db_gen=db_gen or str(self.terms.known),
                 position=position,
                 worker=worker,
                 request_id=request_id,

@@ -20,6 +20,7 @@ from cluster import logs
 from cluster.colours import colour_of
 from cluster.paths import Paths
 from cluster.servers import DatabaseServers
+from cluster.switch import MasterSwitch
 from db import dsn
 
 log = logging.getLogger(__name__)
@@ -27,6 +28,8 @@ log = logging.getLogger(__name__)
 ALL = ("relay", "ws", "api")
 OF_WORKERS = frozenset({"reload", "recycle", "purge", "cluster"})
 """What administrators may ask by any worker, and other nodes by the relay."""
+OF_PEERS = frozenset({"switch"})
+"""What the relay alone may ask: for another node, or because it follows one."""
 EVERYWHERE = frozenset({"reload", "recycle", "purge"})
 READS = frozenset({"status", "database", "diff", "cluster"})
 OF_ADMINISTRATOR = "administrator"
@@ -71,6 +74,8 @@ class Operations:
         self.announced = False
         """Whether all of the node has been up since its start."""
         self._pending_restart: list[str] = []
+        redactor.learn_source(servers.active.driver_name, servers.active.data_source)
+        self._switch = MasterSwitch(servers, self._ask_peers, redactor.learn_source)
 
     def _file(self) -> Path | None:
         """config.json: that of the start; where there was none, the one that has been written since."""
@@ -86,7 +91,7 @@ class Operations:
 
     async def _run(self, command: str, arguments: Answer) -> Answer:
         if arguments.get("cluster") and command in EVERYWHERE and self.config.cluster_settings.enable:
-            return await self._everywhere(command)
+            return await self._everywhere(command, {"force": arguments.get("force")})
         match command:
             case "status":
                 return await self._status()
@@ -95,7 +100,9 @@ class Operations:
             case "database":
                 return await self.servers.status()
             case "recycle":
-                return await self.servers.recycle(self.config)
+                return await self._recycle(force=bool(arguments.get("force")))
+            case "switch":
+                return await self._take_part(arguments)
             case "failover":
                 return await self._fail_over(str(arguments["to"]), force=bool(arguments.get("force")))
             case "diff":
@@ -112,6 +119,47 @@ class Operations:
                 return await self._ask_relay(command, {"node": arguments.get("node"), "begin": arguments.get("begin")})
         return {"ok": False, "error": f"unknown command {command!r}"}
 
+    async def _ask_peers(self, arguments: dict[str, object], limit_s: float) -> dict[str, Answer]:
+        """A step of a change of the master on every other node; a result of each."""
+        if not self.config.cluster_settings.enable:
+            return {}
+        body = {"command": "switch", "arguments": arguments, "limit_s": limit_s}
+        found: dict[str, Answer] = (await self._ask_relay("everywhere", body)).get("nodes", {})
+        return found
+
+    async def _recycle(self, *, force: bool) -> Answer:
+        """New connections to what the configuration names. Another master is a change for all nodes: who is asked first
+        leads it; who is asked later finds it done.
+        """
+        await self._switch.settled()
+        servers = self.servers
+        async with servers.one_at_a_time:
+            wanted = self.config.sql_settings
+            if bool(wanted.data_source) == servers.embedded:
+                return {"ok": False, "error": "from or to the embedded database only by a restart"}
+            later = not servers.embedded and await servers.is_later(self.config)
+            if isinstance(later, str):
+                return {"ok": False, "error": later}
+            if not later:
+                return await servers.go_over(self.config, wanted)
+            return await self._switch.lead(self.config, wanted, force=force, promote=False, store=False)
+
+    async def _take_part(self, arguments: Answer) -> Answer:
+        """What the node that leads a change of the master asks."""
+        step = str(arguments.get("step"))
+        answer = await self._switch.take(step, arguments, self.config)
+        if step == "follow" and answer["ok"] and arguments.get("store"):
+            answer |= await self._store_sources()
+        answer["stored"] = answer.get("config", "")
+        return {key: answer[key] for key in ("ok", "error", "heads", "stored") if key in answer}
+
+    async def _store_sources(self) -> Answer:
+        """What is used is what the configuration says from now on."""
+        self.config = msgspec.structs.replace(self.config, sql_settings=self.servers.active)
+        self.servers.keep(self.servers.active)
+        await self._ask(ALL, "reload", {"config": to_json(self.config).decode()})
+        return {"config": configfile.store_sources(self._file(), self.servers.active)}
+
     async def _audit(self, command: str, arguments: Answer, answer: Answer, by: str) -> None:
         """A line of the log at once; a row by the relay, which keeps it while there is no database."""
         if command == "unlock" and answer.get("ok"):
@@ -124,10 +172,10 @@ class Operations:
         if not (await self._ask_relay("audit", body)).get("ok"):
             log.info("audit", extra=body)
 
-    async def _everywhere(self, command: str) -> Answer:
+    async def _everywhere(self, command: str, arguments: Answer) -> Answer:
         """All nodes at once; a result for each."""
-        own = await self._run(command, {})
-        others = await self._ask_relay("everywhere", {"command": command})
+        own = await self._run(command, arguments)
+        others = await self._ask_relay("everywhere", {"command": command, "arguments": {}})
         nodes = {self._paths.node_id: own | {"result": "ok" if own.get("ok") else "error"}, **others.get("nodes", {})}
         failed = {node_id: str(one.get("error") or one["result"]) for node_id, one in nodes.items() if not one["ok"]}
         answer: Answer = {"ok": not failed, "nodes": nodes}
@@ -189,19 +237,23 @@ class Operations:
         }
 
     async def _fail_over(self, to: str, *, force: bool) -> Answer:
-        """Another master, now and in the configuration file."""
+        """Another master for all nodes, now and in their configuration files."""
         driver = self.config.sql_settings.driver_name
         self._redactor.learn_source(driver, to)
         try:
             dsn.judge(driver, to)
         except ValueError as error:
             return {"ok": False, "error": f"the connection string of the new master cannot be used: {error}"}
-        answer = await self.servers.failover(self.config, to, force=force)
-        if answer["ok"]:
-            self.config = msgspec.structs.replace(self.config, sql_settings=self.servers.active)
-            answer["config"] = configfile.store_sources(self._file(), self.servers.active)
-            await self._ask(ALL, "reload", {"config": to_json(self.config).decode()})
-        return answer
+        await self._switch.settled()
+        async with self.servers.one_at_a_time:
+            if self.servers.embedded:
+                return {"ok": False, "error": "the embedded database has no other server to go to"}
+            replicas = [one for one in self.servers.active.data_source_replicas if one != to]
+            sql = msgspec.structs.replace(self.config.sql_settings, data_source=to, data_source_replicas=replicas)
+            answer = await self._switch.lead(self.config, sql, force=force, promote=True, store=True)
+            if answer["ok"]:
+                answer |= await self._store_sources()
+            return answer
 
     async def _status(self) -> Answer:
         answers = await self._ask(ALL, "status", {})

@@ -1,4 +1,4 @@
-"""The node page: one small page of shared memory that the relay writes and every worker of the node reads.
+"""The node page: two small pages of shared memory that the relay writes and every worker of the node reads.
 
     offset 0  magic and layout version     8  incarnation of the relay
           16  head: messages the relay has handed out                  24  beat: when the relay's loop last turned, ns
@@ -6,10 +6,14 @@
           40  1 while the master does not answer              48  1 while the relay has not joined the cluster yet
           56  1 while reads go on without a master            64  1 while a child of the node crashes at each start
           72  address (16 bytes) that spoke like a proxy without being one of TrustedProxies, and when, ns
+          96  processes of the node                          104  the term on which the nodes agreed
+         112  when the relay last had heard all that peers told it, ns
 
         1024+  connections + 1 of each api worker, 0 while it does not serve
-        3072   the master's term: number * 2^32 + timeline         3080  which replicas the following is about
+        3072   the term of the master that the prober met: number * 2^32 + timeline
+        3080   which replicas the following is about
         3088+  of each replica: replayed position, lag in ms, time of the probe in ns
+        4096+  of each process of the node: the highest term that it met or was told of
 
 Every field is an aligned 8-byte integer with one writer at a time, so a read is never torn (but for the stranger, whom
 any api worker may write: of two at once it may show a mixture until the next one). Times are CLOCK_BOOTTIME, which goes
@@ -26,8 +30,8 @@ from pathlib import Path
 
 from db.board import MAX_REPLICAS, Seen, Term, boottime_ns
 
-SIZE = mmap.PAGESIZE
-_MAGIC = 0x6D6D6E6F64650002
+SIZE = 2 * mmap.PAGESIZE
+_MAGIC = 0x6D6D6E6F64650003
 _FIELD = struct.Struct("=Q")
 (
     _MAGIC_AT,
@@ -40,6 +44,9 @@ _FIELD = struct.Struct("=Q")
     _DEGRADED_AT,
     _CRASHING_AT,
     _STRANGER_AT,
+    _PROCESSES_AT,
+    _AGREED_AT,
+    _LISTENED_AT,
     _LOADS_AT,
 ) = (
     0,
@@ -52,9 +59,13 @@ _FIELD = struct.Struct("=Q")
     56,
     64,
     72,
+    96,
+    104,
+    112,
     1024,
 )
-_TERM_AT, _SERVERS_AT, _REPLICAS_AT = 3072, 3080, 3088
+_MET_AT, _SERVERS_AT, _REPLICAS_AT, _TERMS_AT = 3072, 3080, 3088, 4096
+MAX_PROCESSES = (SIZE - _TERMS_AT) // _FIELD.size
 _REPLICA_BYTES = 3 * _FIELD.size
 _RELAY_SILENT_S = 3.0
 _LOST_S = 2.0
@@ -63,10 +74,11 @@ STRANGER_S = 600.0
 """For so long a peer is told of that spoke like a proxy."""
 
 
-def create(path: Path) -> None:
-    """Make the file, with nobody's beat in it."""
+def create(path: Path, processes: int = 1) -> None:
+    """Make the file, with nobody's beat in it. processes: that will map it to write, at most MAX_PROCESSES."""
     data = bytearray(SIZE)
     _FIELD.pack_into(data, _MAGIC_AT, _MAGIC)
+    _FIELD.pack_into(data, _PROCESSES_AT, min(processes, MAX_PROCESSES))
     descriptor = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
     try:
         os.write(descriptor, data)
@@ -75,9 +87,9 @@ def create(path: Path) -> None:
 
 
 class Page:
-    """A mapping of the page."""
+    """A mapping of the page. process: the number of the one that writes, among those of the node."""
 
-    def __init__(self, path: Path, *, writable: bool = False) -> None:
+    def __init__(self, path: Path, *, writable: bool = False, process: int = 0) -> None:
         descriptor = os.open(path, os.O_RDWR if writable else os.O_RDONLY)
         try:
             access = mmap.ACCESS_WRITE if writable else mmap.ACCESS_READ
@@ -86,6 +98,10 @@ class Page:
             os.close(descriptor)
         if self._get(_MAGIC_AT) != _MAGIC:
             raise ValueError(f"{path} is not a node page of this version")
+        processes = self._get(_PROCESSES_AT)
+        self._terms = struct.Struct(f"={processes}Q")
+        self._highest = (0, Term())
+        self._own_term_at = _TERMS_AT + process % processes * _FIELD.size
 
     def _get(self, offset: int) -> int:
         return int(_FIELD.unpack_from(self._map, offset)[0])
@@ -178,8 +194,22 @@ class Page:
 
     def term(self) -> Term:
         """See `Board`."""
-        packed = self._get(_TERM_AT)
-        return Term(packed >> 32, packed & 0xFFFFFFFF)
+        packed = max(self._terms.unpack_from(self._map, _TERMS_AT))
+        if packed != self._highest[0]:
+            self._highest = (packed, _unpacked(packed))
+        return self._highest[1]
+
+    def met(self) -> Term:
+        """See `Board`."""
+        return _unpacked(self._get(_MET_AT))
+
+    def agreed(self) -> Term:
+        """See `Board`."""
+        return _unpacked(self._get(_AGREED_AT))
+
+    def listened_ns(self) -> int:
+        """See `Board`."""
+        return self._get(_LISTENED_AT)
 
     def servers(self) -> int:
         """See `Board`."""
@@ -206,9 +236,21 @@ class Page:
         """See `Board`."""
         self._set(_POLLED_AT, sent_ns)
 
+    def raise_term(self, term: Term) -> None:
+        """See `Board`."""
+        packed = _packed(term)
+        if packed > self._get(self._own_term_at):
+            self._set(self._own_term_at, packed)
+
     def set_term(self, term: Term) -> None:
         """See `Board`."""
-        self._set(_TERM_AT, term.number << 32 | term.timeline)
+        self.raise_term(term)
+        self._set(_MET_AT, _packed(term))
+
+    def set_agreement(self, agreed: Term, listened_ns: int) -> None:
+        """See `Board`."""
+        self._set(_AGREED_AT, _packed(agreed))
+        self._set(_LISTENED_AT, listened_ns)
 
     def set_servers(self, fingerprint: int) -> None:
         """See `Board`."""
@@ -228,6 +270,14 @@ class Page:
     def close(self) -> None:
         """Unmap."""
         self._map.close()
+
+
+def _packed(term: Term) -> int:
+    return term.number << 32 | term.timeline
+
+
+def _unpacked(packed: int) -> Term:
+    return Term(packed >> 32, packed & 0xFFFFFFFF)
 
 
 class RelayWatch:

@@ -26,6 +26,7 @@ class Facts:
     crashing: bool = False
     stranger: str = ""
     """Who speaks like a proxy and is not in TrustedProxies; '': nobody."""
+    config_pending: bool = False
     repairs: int = 0
     drops: int = 0
     late_turns: int = 0
@@ -73,6 +74,7 @@ class Reasons:
             "slow_loop": self._late_turns.see(facts.late_turns, now),
             "worker_restarting": facts.workers_missing or restarted,
             "files_error": facts.files_bad,
+            "config_pending": facts.config_pending,
             f"untrusted_proxy ({facts.stranger} is not in ServiceSettings.TrustedProxies)": bool(facts.stranger),
         }
         return [word for word, applies in found.items() if applies]

@@ -7,6 +7,8 @@ import socket
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+import msgspec
+
 from app import logins
 from app.audit import Entry, Journal, details
 from app.config import Config
@@ -18,22 +20,28 @@ from cluster.condition import Condition
 from cluster.interlink import UPGRADING, Interlink, Place
 from cluster.keyring import KeyRing
 from cluster.lease import LeaseRunner
-from cluster.operations import EVERYWHERE
+from cluster.operations import EVERYWHERE, OF_PEERS
 from cluster.page import Page
 from cluster.relay import Relay
+from cluster.requests import ANSWER_S
 from cluster.start import Start
 from cluster.worker import Fatal, Worker
 from cluster.zap import KeyPair
-from db import jobs, migrate, nodes, systems
+from db import failover, jobs, migrate, nodes, systems
+from db.board import Term
 from db.errors import DatabaseError, Unavailable
 from db.ids import new_id
 from db.outbox import Follower
+from db.place import Where, where
 from db.pool import Database
 from db.prober import Prober
 
 log = logging.getLogger(__name__)
 
 _RETRY_S = 0.5
+FOLLOW_S = 0.5
+"""For so long a node looks for the master where its configuration says, before it goes where its peers are."""
+_OF_STEPS = frozenset({"step", "store", "host", "port", "database"})
 
 
 class RelayWorker(Worker):
@@ -55,7 +63,7 @@ class RelayWorker(Worker):
         self.config = self.start.config
         await migrate.run(self.settings)
         self.schema_version = await migrate.version(self.settings)
-        self.page = Page(self.start.paths.page, writable=True)
+        self.page = self.start.page(self.name)
         self.page.set_joining(self.start.config.cluster_settings.enable)
         database = await self.open_database(self.page)
         await systems.claim(database, "cluster_id", new_id())
@@ -75,13 +83,14 @@ class RelayWorker(Worker):
         )
         self.follower = follower = Follower(database, relay.note_changes)
         self.condition = condition = Condition(self.config, self.page, database, self.prober, follower, relay)
+        self._look_at_config()
         holder = f"{self.start.paths.node_id}/{os.getpid()}/{self.start.incarnation}"
         self.journal = Journal(database, self.start.paths.node_id)
         every = (*jobs.JOBS, jobs.trim_audits(self._audit_limits))
         self.leader = LeaseRunner(database, lease.JOBS, holder, lambda fence: jobs.run_for_ever(database, fence, every))
         work = [self.prober.run(), self.follower.run(), self.relay.serve(), self.leader.run(), condition.run()]
         if self.start.config.cluster_settings.enable:
-            work.append(self._take_part(database))
+            work += [self._take_part(database), self._follow_for_ever()]
         ready()
         await self._run_until_stopped(work)
         superseded = self.interlink is not None and self.interlink.superseded
@@ -133,6 +142,36 @@ class RelayWorker(Worker):
         await self.journal.record(Entry("clusterJoin", details=details(address=place.advertise, version=VERSION)))
         await interlink.run()
 
+    async def _follow_for_ever(self) -> None:
+        """Go where the peers are whose master is the present one, when our configuration leads to none or a former."""
+        astray_s = 0.0
+        while True:
+            await asyncio.sleep(_RETRY_S / 2)
+            place = self._elsewhere()
+            astray_s = astray_s + _RETRY_S / 2 if place is not None else 0.0
+            if place is None or astray_s < FOLLOW_S:
+                continue
+            answer = await self.operator.command("switch", step="follow", **place.told())
+            if not answer.get("ok"):
+                log.warning("the master of the other nodes cannot be used", extra={"reason": answer.get("error", "")})
+                await asyncio.sleep(_RETRY_S * 4)
+
+    def _elsewhere(self) -> Where | None:
+        """Where a peer has the present master, if we have none and look for it elsewhere."""
+        page, link = self.page, self.interlink
+        if link is None or (self.condition.has_master and page.met() == page.term()):
+            return None
+        for peer in link.mesh.peers.values():
+            if peer.beat is None or not peer.beat.has_master or Term.of(*peer.beat.term) != page.term():
+                continue
+            place = Where.of(peer.beat.master)
+            if place is not None and place != self._place():
+                return place
+        return None
+
+    def _place(self) -> Where | None:
+        return where(self.settings.driver, self.start.data_source)
+
     def _about(self, place: Place) -> Beat:
         host, _, _ = place.advertise.rpartition(":")
         beat = Beat(
@@ -149,20 +188,32 @@ class RelayWorker(Worker):
 
     def _renew(self, beat: Beat) -> None:
         """What changes while the node runs."""
-        config = self.config
+        config = self._in_use()
         beat.sections = dict(digest.digests(config, _keyring(config).digest_keys[0]))
         beat.config_hash = digest.config_hash(config)
         term = self.page.term()
         beat.term = (term.number, term.timeline)
         beat.reasons = self.condition.reasons
         beat.has_master = self.condition.has_master
+        here = self._place()
+        beat.master = here.told() if here is not None and self.page.met() == term else {}
         if self.interlink is not None:
             link = self.interlink
             ready = link.mesh.may_serve(self.page.polled_ns() / 1e9)
             self.page.set_joining(link.removed or link.outsider or not ready)
 
-    async def _operate_for_a_peer(self, command: str, _arguments: Body) -> Body:
-        """What an administrator asked of all nodes, by one of them."""
+    def _in_use(self) -> Config:
+        """The configuration, with the servers that are used: what waits for a recycle is `config_pending`."""
+        sql = self.config.sql_settings
+        if not sql.data_source:
+            return self.config
+        used = {"data_source": self.start.data_source, "data_source_replicas": list(self.start.replicas)}
+        return msgspec.structs.replace(self.config, sql_settings=msgspec.structs.replace(sql, **used))
+
+    async def _operate_for_a_peer(self, command: str, arguments: Body) -> Body:
+        """What an administrator asked of all nodes, by one of them; or a step of a change of the master."""
+        if command in OF_PEERS:
+            return await self.operator.command(command, **{key: arguments[key] for key in _OF_STEPS & arguments.keys()})
         if command not in EVERYWHERE:
             return {"ok": False, "error": "no command of other nodes"}
         return await self.operator.command(command)
@@ -177,13 +228,17 @@ class RelayWorker(Worker):
             case "unlock":
                 found = await logins.unlock_by_name(self.database, self.journal, str(body["user"]))
                 return {"ok": True} if found else {"ok": False, "error": "there is no such user"}
+            case "survey":
+                return {"later": await failover.is_later(self.database, str(body["to"]))}
         if self.interlink is None:
             raise Unavailable("this node has not joined the cluster")
         match kind:
             case "cluster":
                 return {"members": self._members(self.interlink)}
             case "everywhere":
-                return {"nodes": await self.interlink.requests.ask_all(str(body["command"]), {})}
+                limit_s = float(body.get("limit_s") or ANSWER_S)
+                asked = self.interlink.requests.ask_all(str(body["command"]), body["arguments"], limit_s)
+                return {"nodes": await asked}
             case "remove":
                 removed = await nodes.remove(self.database, str(body["node"]))
                 return {"ok": removed} if removed else {"ok": False, "error": "there is no such node"}
@@ -207,6 +262,13 @@ class RelayWorker(Worker):
         await super().recycle(database, start)
         if self.prober is not None:
             self.prober.restart()
+            self._look_at_config()
+
+    def _look_at_config(self) -> None:
+        """Whether the configuration names another master than the one that is used."""
+        sql = self.config.sql_settings
+        named = where(sql.driver_name, sql.data_source) if sql.data_source else None
+        self.condition.config_pending = named is not None and named != self._place()
 
     def database_status(self) -> Body:
         """See `Worker`."""
@@ -219,6 +281,7 @@ class RelayWorker(Worker):
         self.config = config
         if self.relay is not None:
             self.condition.config = config
+            self._look_at_config()
             self.relay.set_away_after(config.team_settings.user_status_away_timeout)
         if self.interlink is not None:
             self.interlink.renew_secret(_keyring(config))

@@ -48,13 +48,14 @@ class ServingWorker(Worker):
     ) -> tuple[Context, BusEnd, RelayWatch]:
         """Wait for the schema, then build the context."""
         await migrate.wait(self.settings)
-        page = Page(self.start.paths.page)
+        page = self.start.page(self.name)
         database = await self.open_database(page, batch_connections + loader.CONNECTIONS)
-        bus = self.bus = self.bus_end(page, on_messages, on_loss)
+        bus = self.bus = self.bus_end(on_messages, on_loss)
         cluster = self.start.config.cluster_settings
         if cluster.enable:
             bus.teller.limit_s = cluster.write_barrier_ms / 1000
             database.commits = bus
+            database.terms.among_nodes = True
         watch = RelayWatch(page)
         self.ctx = Context(
             config=self.start.config,
@@ -137,6 +138,7 @@ class ApiWorker(ServingWorker):
             lambda change: balance.opened() if change > 0 else balance.closed(),
         )
         serving = asyncio.create_task(serve(self.server, listener, ctx, trust))
+        remembering = asyncio.create_task(ctx.administrators.run())
         ready()
         stopping = asyncio.create_task(self.stop_asked.wait())
         await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -145,6 +147,7 @@ class ApiWorker(ServingWorker):
         self.server.drain()
         self.server.stop(at_once=self.at_once)
         await serving
+        remembering.cancel()
         sockets.close()
         peers.close()
         await self.tear_down(bus)

@@ -6,11 +6,13 @@ whose probes let replicas be read, goes last: so no worker reads a replica while
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from pathlib import Path
 
 import msgspec
 
 from app.config import Config, SqlSettings, to_json
+from cluster import followed
 from db.place import place_of
 
 log = logging.getLogger(__name__)
@@ -21,14 +23,18 @@ AskWorkers = Callable[[Collection[str], str, dict[str, object]], Awaitable[dict[
 
 
 class DatabaseServers:
-    """embedded_dsn: of the node's own PostgreSQL, None when the database is outside. ask: some roles of workers."""
+    """embedded_dsn: of the node's own PostgreSQL, None when the database is outside. ask: some roles of workers.
 
-    def __init__(self, settings: SqlSettings, embedded_dsn: str | None, ask: AskWorkers) -> None:
-        self.active = settings
+    memory: a file, see `cluster/followed.py`.
+    """
+
+    def __init__(self, settings: SqlSettings, embedded_dsn: str | None, ask: AskWorkers, memory: Path) -> None:
+        self._memory = memory
+        self.active = followed.recall(memory, settings)
         """By what the connections in use were made."""
         self._embedded_dsn = embedded_dsn
-        self._ask = ask
-        self._one_at_a_time = asyncio.Lock()
+        self.ask = ask
+        self.one_at_a_time = asyncio.Lock()
 
     def sources(self) -> dict[str, object]:
         """The data sources in use, for the start of a worker."""
@@ -52,7 +58,7 @@ class DatabaseServers:
 
     async def status(self) -> Answer:
         """What the prober knows of each server, and how the workers use them."""
-        answers = await self._ask(_ALL, "database", {})
+        answers = await self.ask(_ALL, "database", {})
         relay = answers.pop("relay", {})
         return {"ok": bool(relay.get("ok")), **self.places(), **relay, "workers": answers}
 
@@ -64,54 +70,58 @@ class DatabaseServers:
             if getattr(wanted, one.name) != getattr(self.active, one.name)
         ]
 
-    async def recycle(self, config: Config) -> Answer:
-        """Go over to what the configuration names. Refused as a whole when the new master cannot be verified."""
-        async with self._one_at_a_time:
-            if bool(config.sql_settings.data_source) == (self._embedded_dsn is not None):
-                return {"ok": False, "error": "from or to the embedded database only by a restart"}
-            return await self._go_over(config)
+    @property
+    def embedded(self) -> bool:
+        """Whether the database is the node's own."""
+        return self._embedded_dsn is not None
 
-    async def _go_over(self, config: Config) -> Answer:
-        wanted = config.sql_settings
-        body = {"config": to_json(config).decode(), **self._sources_of(wanted)}
-        answers = await self._ask(("relay",), "verify", body)
+    async def is_later(self, config: Config) -> bool | str:
+        """Whether the configuration names another master than the present one; a text: why nobody knows."""
+        body: dict[str, object] = {"config": to_json(config).decode(), "to": config.sql_settings.data_source}
+        answer = (await self.ask(("relay",), "survey", body)).get("relay", {})
+        return bool(answer.get("later")) if answer.get("ok") else str(answer.get("error", "the relay does not answer"))
+
+    async def hand_over(
+        self, config: Config, to: str, heads: Mapping[str, int], *, force: bool, promote: bool, closed: bool = False
+    ) -> Answer:
+        """See `db.failover.hand_over`. `unreachable` in a refusal: another node may reach the old master."""
+        body: dict[str, object] = {
+            "to": to,
+            "force": force,
+            "promote": promote,
+            "closed": closed,
+            "heads": dict(heads),
+            "config": to_json(config).decode(),  # by which the relay knows what in `to` is secret
+        }
+        answers = await self.ask(("relay",), "failover", body)
+        if _all_ok(answers):
+            return {"ok": True}
+        return _refused(answers) | {"unreachable": any(answer.get("unreachable") for answer in answers.values())}
+
+    async def close_master(self) -> Answer:
+        """Close the present master for writing."""
+        return (await self.ask(("relay",), "close", {})).get("relay", {"ok": False})
+
+    def keep(self, named: SqlSettings) -> None:
+        """The configuration names this: what is used instead is remembered for the next start."""
+        followed.keep(self._memory, named, self.active)
+
+    async def go_over(self, config: Config, wanted: SqlSettings) -> Answer:
+        """Go over to these sources. Refused as a whole when the new master cannot be verified."""
+        changed = msgspec.structs.replace(config, sql_settings=wanted)
+        body = {"config": to_json(changed).decode(), **self._sources_of(wanted)}
+        answers = await self.ask(("relay",), "verify", body)
         if not _all_ok(answers):
             return _refused(answers)
         self.active = wanted  # a worker that starts from now on begins with it
-        answers = await self._ask(("api", "ws"), "recycle", body)
+        answers = await self.ask(("api", "ws"), "recycle", body)
         if _all_ok(answers):
-            answers |= await self._ask(("relay",), "recycle", body)
+            answers |= await self.ask(("relay",), "recycle", body)
         if not _all_ok(answers):
             return _refused(answers) | {"workers": answers}
+        self.keep(config.sql_settings)
         log.info("database connections recycled", extra={"database": self.places()["master"]})
         return {"ok": True, "database": self.places(), "workers": answers}
-
-    async def failover(self, config: Config, to: str, *, force: bool) -> Answer:
-        """Make the server of the connection string `to` the master, for all workers at once; writes are held."""
-        async with self._one_at_a_time:
-            if self._embedded_dsn is not None:
-                return {"ok": False, "error": "the embedded database has no other server to go to"}
-            heads: dict[str, int] = {}
-            for answer in (await self._ask(("api",), "heads", {})).values():
-                for channel_id, seq in dict(answer.get("heads") or {}).items():  # type: ignore[call-overload]
-                    heads[channel_id] = max(seq, heads.get(channel_id, 0))
-            await self._ask(_ALL, "hold", {})
-            try:
-                body: dict[str, object] = {
-                    "to": to,
-                    "force": force,
-                    "heads": heads,
-                    "config": to_json(config).decode(),  # by which the relay knows what in `to` is secret
-                }
-                answers = await self._ask(("relay",), "failover", body)
-                if not _all_ok(answers):
-                    return _refused(answers)
-                sql = self.active
-                replicas = [one for one in sql.data_source_replicas if one != to]
-                active = msgspec.structs.replace(config.sql_settings, data_source=to, data_source_replicas=replicas)
-                return await self._go_over(msgspec.structs.replace(config, sql_settings=active))
-            finally:
-                await self._ask(_ALL, "release", {})
 
 
 def _all_ok(answers: dict[str, dict[str, object]]) -> bool:

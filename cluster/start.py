@@ -6,6 +6,7 @@ from pathlib import Path
 from app.config import Config, from_json
 from cluster.channel import Body
 from cluster.floors import SharedFloors
+from cluster.page import Page
 from cluster.paths import Paths
 from cluster.stamps import SharedStamps
 from db import loader
@@ -66,6 +67,10 @@ class Start:
     def stamps(self, name: str) -> SharedStamps:
         """The stamps of the node, with the number of the worker of this name."""
         return SharedStamps(self.paths.stamps, self._number(name))
+
+    def page(self, name: str) -> Page:
+        """The node page, with the column of the worker of this name."""
+        return Page(self.paths.page, writable=True, process=self._number(name))
 
     def _number(self, name: str) -> int:
         """Tells the processes of the node apart."""

@@ -20,7 +20,7 @@ from api import drain
 from app.config import Config, to_json
 from app.redaction import Redactor
 from app.version import VERSION
-from cluster import control, embedded, floors, handover, operations, page, paths, spawn, stamps, systemd
+from cluster import control, embedded, floors, followed, handover, operations, page, paths, spawn, stamps, systemd
 from cluster.channel import Channel, Message
 from cluster.children import Child, State
 from cluster.embedded import Embedded
@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 _TICK_S = 0.05
 _ANSWER_S = 5.0
 _SLOW_ANSWER_S = 30.0
-_SLOW = frozenset({"verify", "recycle", "failover"})
+_SLOW = frozenset({"verify", "recycle", "failover", "survey", "close", "everywhere"})
 _LATE_S = 0.5
 _DUMP_S = 0.3
 _END_S = 1.0
@@ -109,8 +109,9 @@ class Supervisor:
         lock = paths.lock(self._options.data_dir)
         self._paths = paths.prepare(self._options.data_dir)
         log.info("node is starting", extra={"version": VERSION, "node": self._paths.node_id, "url": self._url})
-        page.create(self._paths.page)
-        floors.create(self._paths.floors, 1 + self._options.workers + self._options.ws_workers)
+        processes = 1 + self._options.workers + self._options.ws_workers
+        page.create(self._paths.page, processes)
+        floors.create(self._paths.floors, processes)
         stamps.create(self._paths.stamps)
         self._page = page.Page(self._paths.page, writable=True)
         self._make_places(listeners)
@@ -136,7 +137,9 @@ class Supervisor:
                 log.warning("embedded PostgreSQL", extra={"note": note})
             self._places.append(Place(Child("postgres", watchdog_s=None), "postgres", 0))
         embedded_dsn = self._embedded.dsn if self._embedded is not None else None
-        servers = DatabaseServers(self._config.sql_settings, embedded_dsn, self._ask_workers)
+        servers = DatabaseServers(
+            self._config.sql_settings, embedded_dsn, self._ask_workers, self._paths.data / followed.NAME
+        )
         self._operations = Operations(
             self._options.config_path,
             self._config,
@@ -295,7 +298,7 @@ class Supervisor:
         """A worker passes on what an administrator asked of the node."""
         command = str(message.body["command"])
         answer: control.Answer = {"ok": False, "error": "unknown command"}
-        if command in operations.OF_WORKERS:
+        if command in operations.OF_WORKERS or (role == "relay" and command in operations.OF_PEERS):
             by = "another node" if role == "relay" else operations.OF_ADMINISTRATOR
             answer = await self._operations.run(command, message.body, by)
         channel.send(Message("answer", message.id, answer))

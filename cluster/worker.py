@@ -20,16 +20,16 @@ from cluster.channel import Body, Channel, Message
 from cluster.operator import SupervisorLink
 from cluster.page import Page
 from cluster.start import Start
+from db import failover
 from db.errors import DatabaseError, Refused, Unavailable
-from db.failover import hand_over
 from db.pool import Database
 
 log = logging.getLogger(__name__)
 
 BEAT_S = 0.5
 _RETRY_S = 0.1
-_OF_DATABASE = frozenset({"verify", "recycle", "hold", "release", "failover"})
-_OF_RELAY = frozenset({"cluster", "everywhere", "remove", "upgrade", "audit", "unlock"})
+_OF_DATABASE = frozenset({"verify", "recycle", "hold", "release", "failover", "close"})
+_OF_RELAY = frozenset({"survey", "cluster", "everywhere", "remove", "upgrade", "audit", "unlock"})
 
 
 class Fatal(Exception):
@@ -112,7 +112,16 @@ class Worker(ABC):
             case "recycle":
                 await self.recycle(self.database, self._with(body))
             case "failover":
-                await hand_over(self.database, str(body["to"]), body["heads"], force=bool(body["force"]))
+                await failover.hand_over(
+                    self.database,
+                    str(body["to"]),
+                    body["heads"],
+                    force=bool(body["force"]),
+                    promote=bool(body["promote"]),
+                    closed=bool(body["closed"]),
+                )
+            case "close":
+                await failover.close(self.database)
 
     async def operate(self, kind: str, body: Body) -> Body:
         """Something that operators ask of the relay."""
@@ -131,9 +140,7 @@ class Worker(ABC):
             replicas=tuple(body["replicas"]),
         )
 
-    def bus_end(
-        self, page: Page, on_messages: Callable[[Sequence[BusMessage]], None], on_loss: Callable[[], None]
-    ) -> BusEnd:
+    def bus_end(self, on_messages: Callable[[Sequence[BusMessage]], None], on_loss: Callable[[], None]) -> BusEnd:
         """This worker's end of the bus."""
         return BusEnd(
             self.start.paths.bus,
@@ -142,7 +149,6 @@ class Worker(ABC):
             incarnation=self.start.incarnation,
             on_messages=on_messages,
             on_loss=on_loss,
-            term=lambda: str(page.term()),
         )
 
 
@@ -163,7 +169,7 @@ async def _run(role: str, index: int, end: socket.socket, inherited: list[socket
     worker.operator.connect(channel)
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, worker.stop_asked.set)
-    beating = asyncio.create_task(_beat(channel))
+    beating = asyncio.create_task(_beat(channel, worker))
     serving = asyncio.create_task(worker.serve(lambda: channel.send(Message("ready"))))
     listening = asyncio.create_task(_listen(channel, worker, redactor))
     try:
@@ -178,9 +184,11 @@ async def _run(role: str, index: int, end: socket.socket, inherited: list[socket
         listening.cancel()
 
 
-async def _beat(channel: Channel) -> None:
+async def _beat(channel: Channel, worker: Worker) -> None:
     while True:
         channel.send(Message("beat"))
+        if worker.database is not None:
+            worker.database.current()  # what is idle on a former master ends, too
         await asyncio.sleep(BEAT_S)
 
 
@@ -232,7 +240,7 @@ async def _act(channel: Channel, worker: Worker, message: Message) -> None:
         else:
             await worker.act(message.kind, message.body)
     except DatabaseError as error:
-        answer = {"ok": False, "error": str(error).strip()}
+        answer = {"ok": False, "error": str(error).strip(), "unreachable": isinstance(error, failover.Unreachable)}
     channel.send(Message("answer", message.id, answer))
 
 

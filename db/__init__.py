@@ -23,7 +23,7 @@ dsn.py          what may be said of a connection string
 edits.py        posts that change or go
 entities.py     the rows as typed structs
 errors.py       what can go wrong below, in a few kinds
-failover.py     a planned change of the master
+failover.py     a change of the master by an operator
 generation.py   the connections of one configuration; a recycle replaces all at once
 guards.py       changes that no row of the outbox tells of
 ids.py          26-character ids and random tokens
@@ -32,6 +32,7 @@ leases.py       leases with fencing tokens
 limits.py       every bound on what a request names and an answer holds
 loader.py       natural batching of reads by key: session and user, access to a channel, a user, a post
 locks.py        the locks that order writes, in the order in which they are taken
+masters.py      connections to the master of now, and the end of all others
 members.py      memberships of channels that end or change
 migrate.py      numbered SQL, run by exactly one of several nodes
 mysql/          what has to be said to MySQL and MariaDB in other statements
@@ -54,5 +55,6 @@ shards.py       names of what statements read or change, and their floors
 statuses.py     online, away, do not disturb, offline
 systems.py      node-independent facts of the installation
 teams.py        teams and their members
+terms.py        whether what was written under a term of a master may be acknowledged
 users.py        users
 """

@@ -13,11 +13,12 @@ While the other nodes are told of a batch the next one is under way; only the an
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from db import posts
+from db.board import Term
 from db.drivers import pipeline
 from db.drivers.pipeline import PipelineConnection
 from db.errors import Busy, DatabaseError, Deadlock, Duplicate, Unavailable
@@ -26,6 +27,7 @@ from db.ids import ChannelId
 from db.pool import Database
 from db.posts import NewPost, Written, changed
 from db.queryable import Nobody
+from db.shards import Shard
 
 log = logging.getLogger(__name__)
 
@@ -105,7 +107,10 @@ class BatchQueue:
 
 @dataclass(frozen=True)
 class Landed:
-    """What became of a batch that is committed. results: None for a refused row. told: awaited before an answer."""
+    """What became of a batch that is committed. results: None for a refused row.
+
+    told: awaited before an answer; raises Unavailable when nobody knows any more whether the commit counts.
+    """
 
     results: list[Written | None]
     told: Coroutine[Any, Any, None] | None = None
@@ -136,7 +141,7 @@ class PostgresBatchConnection:
     @property
     def closed(self) -> bool:
         """Whether a new one is needed: also once the pool was recycled."""
-        if self._database.generation is not self._generation:
+        if self._database.current() is not self._generation:
             self._connection.close()
         return self._connection.closed
 
@@ -146,25 +151,40 @@ class PostgresBatchConnection:
         then = posts.POSITION if self._database.wants_position else None
         results = await self._connection.run(posts.batch_calls(batch), then)
         position = int(results[-1][0][0] or 0) if then is not None else None
-        return landed(self._database, batch, posts.batch_results(results[1], len(batch)), position)
+        written = posts.batch_results(results[1], len(batch))
+        return landed(self._database, self._connection.term, batch, written, position)
 
     def close(self) -> None:
         """See `BatchConnection`."""
         self._connection.close()
 
 
-def landed(database: Database, batch: Sequence[NewPost], results: list[Written | None], position: int | None) -> Landed:
-    """After the commit of a batch: floors, stamps, and what tells the other nodes. position: None: nobody asked."""
+def landed(
+    database: Database, term: Term, batch: Sequence[NewPost], results: list[Written | None], position: int | None
+) -> Landed:
+    """After the commit of a batch: floors, stamps, and what tells the other nodes. position: None: nobody asked.
+
+    term: under which it was committed. Raises ConnectionLost when that is over.
+    """
     shards = changed(batch)
     position = database.landed(shards, position)
-    if isinstance(database.commits, Nobody):
+    if isinstance(database.commits, Nobody) and database.terms.at_once:
+        database.terms.check(term)
         return Landed(results)
-    return Landed(results, database.commits.committed(shards, position))
+    return Landed(results, _tell(database, term, shards, position))
+
+
+async def _tell(database: Database, term: Term, shards: Collection[Shard], position: int) -> None:
+    try:
+        await database.commits.committed(shards, position, term)
+    except Exception:  # the outbox tells of it; but whether it counts is another question
+        log.exception("the other nodes could not be told of a batch of posts")
+    await database.terms.acknowledge(term)
 
 
 async def connect(database: Database) -> BatchConnection:
     """Open a connection to the master of now that can write batches. A process loads only the driver it uses."""
-    generation = database.generation
+    generation = database.current()
     if database.dialect == "mysql":
         from db.mysql.batch import MySQLBatchConnection
 
@@ -172,6 +192,7 @@ async def connect(database: Database) -> BatchConnection:
     connection = await PipelineConnection.open(
         generation.settings, posts.STATEMENTS, database.check, options=pipeline.KEY_PLANS
     )
+    database.attach(connection)
     return PostgresBatchConnection(connection, database, generation)
 
 
@@ -291,16 +312,22 @@ class PostWriter:
 
     async def _answer_when_told(self, batch: list[Item], landed: Landed, before: asyncio.Task[None] | None) -> None:
         """Answers keep the order of the commits, so that the events of a channel are published in its order."""
+        over = False
         try:
             if landed.told is not None:
                 await landed.told
+        except Unavailable:  # its master is none any more: the one of now says whether it has the posts
+            over = True
         except Exception:  # it is committed, and the outbox tells of it
             log.exception("the other nodes could not be told of a batch of posts")
         if before is not None and not before.done():
             await asyncio.wait([before])
-        self._answer(batch, landed.results)
         if self._answering is asyncio.current_task():
             self._answering = None
+        if over:
+            await self._write_batch(batch)
+        else:
+            self._answer(batch, landed.results)
 
     def _answer(self, batch: list[Item], results: list[Written | None]) -> None:
         for item, written in zip(batch, results, strict=True):

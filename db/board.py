@@ -1,15 +1,17 @@
 """What the node's prober and follower found out about the servers, readable in every process of the node.
 
-One writer (the relay), many readers. Times are nanoseconds of CLOCK_BOOTTIME, taken when a probe began.
+One writer (the relay), many readers; but of terms each process says which it has met. Times are nanoseconds of
+CLOCK_BOOTTIME, taken when a probe began.
 """
 
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 from zlib import crc32
 
 MAX_REPLICAS = 8
+_LIMIT = 1 << 32
 FENCE_NS = 2_000_000_000
 """A copy counts only if the last applied poll of the outbox was sent less than this ago (design §6)."""
 
@@ -23,9 +25,12 @@ class Seen:
     probed_ns: int = 0
 
 
-@dataclass(frozen=True, order=True)
-class Term:
-    """The reign of one master: a later one is greater. number: counted in the database. timeline: by the server."""
+class Term(NamedTuple):
+    """The reign of one master: a later one is greater.
+
+    number: counted in the database. timeline: by the server (PostgreSQL), else what tells servers apart. Both fit into
+    32 bits.
+    """
 
     number: int = 0
     timeline: int = 0
@@ -33,12 +38,35 @@ class Term:
     def __str__(self) -> str:
         return f"{self.number}/{self.timeline}"
 
+    @classmethod
+    def read(cls, text: str) -> "Term":
+        """The inverse of `str`; of anything else the lowest term, which says nothing."""
+        number, _, timeline = text.partition("/")
+        try:
+            return cls.of(int(number), int(timeline))
+        except ValueError:
+            return cls()
+
+    @classmethod
+    def of(cls, number: int, timeline: int) -> "Term":
+        """What a peer says, or the lowest term when that can be none."""
+        return cls(number, timeline) if 0 <= number < _LIMIT and 0 <= timeline < _LIMIT else cls()
+
 
 class Board(Protocol):
     """See above."""
 
     def term(self) -> Term:
-        """The highest term that any process of the node has seen."""
+        """The highest term that any process of the node has met, or a peer told of."""
+
+    def met(self) -> Term:
+        """The term of the master that the prober met last: what replicas are compared with."""
+
+    def agreed(self) -> Term:
+        """The highest term that every node knows that may be serving."""
+
+    def listened_ns(self) -> int:
+        """When the relay last had heard all that peers told it; 0 while it has not."""
 
     def servers(self) -> int:
         """`fingerprint` of the replicas that the entries are about; 0: of none."""
@@ -61,8 +89,14 @@ class Board(Protocol):
     def set_polled(self, sent_ns: int) -> None:
         """Only the relay: floors and stamps of what that poll told of are written, or there was nothing to tell."""
 
+    def raise_term(self, term: Term) -> None:
+        """Any process: there is a master of this term. Lower ones change nothing."""
+
     def set_term(self, term: Term) -> None:
-        """Only the prober: another master."""
+        """Only the prober: it met this master."""
+
+    def set_agreement(self, agreed: Term, listened_ns: int) -> None:
+        """Only the relay."""
 
     def set_servers(self, fingerprint: int) -> None:
         """Only the prober: other replicas; their entries are empty."""
@@ -75,7 +109,8 @@ class LocalBoard:
     """A `Board` of one process alone."""
 
     def __init__(self) -> None:
-        self._term = Term()
+        self._term = self._met = self._agreed = Term()
+        self._listened_ns = 0
         self._servers = 0
         self._replicas = [Seen()] * MAX_REPLICAS
         self._polled_ns = 0
@@ -84,6 +119,18 @@ class LocalBoard:
     def term(self) -> Term:
         """See `Board`."""
         return self._term
+
+    def met(self) -> Term:
+        """See `Board`."""
+        return self._met
+
+    def agreed(self) -> Term:
+        """See `Board`."""
+        return self._agreed
+
+    def listened_ns(self) -> int:
+        """See `Board`."""
+        return self._listened_ns
 
     def polled_ns(self) -> int:
         """See `Board`."""
@@ -109,9 +156,18 @@ class LocalBoard:
         """See `Board`."""
         return self._replicas[index]
 
+    def raise_term(self, term: Term) -> None:
+        """See `Board`."""
+        self._term = max(self._term, term)
+
     def set_term(self, term: Term) -> None:
         """See `Board`."""
-        self._term = term
+        self._met = term
+        self.raise_term(term)
+
+    def set_agreement(self, agreed: Term, listened_ns: int) -> None:
+        """See `Board`."""
+        self._agreed, self._listened_ns = agreed, listened_ns
 
     def set_servers(self, fingerprint: int) -> None:
         """See `Board`."""

@@ -27,6 +27,11 @@ def judge(driver: str, dsn: str) -> None:
         postgres_dsn.parse(dsn)
 
 
+def without_secrets(dsn: str) -> dict[str, str]:
+    """What a connection string of PostgreSQL says, but for its passwords. Raises ValueError."""
+    return {key: value for key, value in postgres_dsn.read(dsn).items() if key not in _PASSWORD_KEYS}
+
+
 def in_the_clear(driver: str, dsn: str, environment: Mapping[str, str]) -> bool:
     """Whether the string leads to another machine and does not demand TLS with the server's certificate and name.
 

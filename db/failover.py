@@ -1,22 +1,27 @@
-"""A planned change of the master, by command (design §4, "failover by hand"): step 0 and the checks.
+"""A change of the master by an operator (design §4, "failover by hand"): step 0 and the checks.
 
 The old master is closed for writing and its sessions ended, the target replays all of it and is promoted. Whatever goes
 wrong before the promotion is undone. Nothing that was acknowledged is lost: a target that lacks some of it is refused.
+While this goes on no node writes or acknowledges (`cluster/switch.py`).
 """
 
 import asyncio
 import logging
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 
+from db.board import Term
 from db.drivers import Driver, Facts, Switch
-from db.errors import DatabaseError, Unavailable, Wrong
+from db.errors import DatabaseError, StatementFailed, Unavailable, Wrong
 from db.pool import Database
 from db.settings import PoolSettings
 
 log = logging.getLogger(__name__)
 
 CATCH_UP_S = 4.0
+CLOSE_S = 3.0
+"""A master that does not answer for so long is frozen, or cut off."""
 _POLL_S = 0.05
 _LISTED = 10
 
@@ -32,37 +37,92 @@ def _switch_of(database: Database) -> Switch:
     return postgres_failover
 
 
-async def hand_over(database: Database, to: str, heads: Mapping[str, int], *, force: bool) -> None:
+async def is_later(database: Database, dsn: str) -> bool:
+    """Whether the server of this connection string is another master than the present one, of a later term.
+
+    Raises Unavailable when it cannot be asked.
+    """
+    try:
+        facts = await database.generation.driver.ask(dsn, database.settings)
+    except StatementFailed:  # it has no table of ours: who verifies it says so
+        return False
+    except DatabaseError as error:
+        raise Unavailable(f"SqlSettings.DataSource: {error}") from error
+    return facts.writable and Term() < database.board.term() < facts.term
+
+
+async def hand_over(
+    database: Database, to: str, heads: Mapping[str, int], *, force: bool, promote: bool = True, closed: bool = False
+) -> None:
     """Make the server of the connection string `to` the master, and the present one none.
 
     heads: the newest sequence number known of each channel. force: go on though the old master does not answer, or the
-    target lacks something. Raises Unavailable, saying why, when nothing has changed.
+    target lacks something. promote: else the target must take writes already, and the old master need not answer.
+    closed: another node has closed it. Raises Unavailable, saying why, when nothing has changed.
     """
     settings, driver = database.settings, database.generation.driver
     switch = _switch_of(database)
     target = await _target(driver, to, settings)
-    closed: Facts | None = None
+    if not promote and not target.writable:
+        raise Unavailable("the server takes no writes")
+    old: Facts | None = None
+    if not closed:
+        try:
+            old = await _close(switch, driver, settings, target)
+        except Wrong:
+            raise
+        except Unavailable as error:
+            if not force and (promote or not isinstance(error, Unreachable)):
+                raise type(error)(
+                    f"the present master cannot be closed for writing (--force goes on): {error}"
+                ) from error
+            log.warning("the old master is not closed for writing", extra={"reason": str(error).strip()})
     try:
-        closed = await switch.close_for_writing(settings.dsn, settings)
-    except Unavailable as error:
-        if not force:
-            raise Unavailable(f"the present master cannot be closed for writing (--force goes on): {error}") from error
-        log.warning("the old master is not closed for writing", extra={"reason": str(error).strip()})
-    try:
-        if closed is not None and closed.server == target.server and closed.timeline == target.timeline != 0:
-            raise Wrong("the target is the present master")
-        if closed is not None and not target.writable:
-            await _catch_up(driver, to, settings, closed.position)
+        if old is not None and not target.writable:
+            await _catch_up(driver, to, settings, old.position)
         missing = await switch.missing(to, settings, heads)
         if missing and not force:
             listed = ", ".join(f"{channel} after {seq}" for channel, seq in missing[:_LISTED])
             raise Unavailable(f"the target lacks posts of {len(missing)} channels (--force goes on): {listed}")
-        await switch.promote(to, settings)
+        if promote:
+            await switch.promote(to, settings)
     except BaseException:
-        if closed is not None:
+        if old is not None and old.writable:
             with suppress(DatabaseError):
                 await switch.open_for_writing(settings.dsn, settings)
         raise
+
+
+class Unreachable(Unavailable):
+    """The old master does not answer."""
+
+
+async def close(database: Database) -> None:
+    """Close the present master for writing, for another node that does not reach it. Raises Unavailable."""
+    await _close(_switch_of(database), database.generation.driver, database.settings, None)
+
+
+async def _close(switch: Switch, driver: Driver, settings: PoolSettings, target: Facts | None) -> Facts:
+    """What it said of itself; `writable`: it was open before. It is left alone when it is the target."""
+    soon = replace(settings, connect_timeout_s=min(settings.connect_timeout_s, 2.0))
+
+    async def work() -> Facts:
+        try:
+            before = await driver.ask(settings.dsn, soon)
+        except DatabaseError as error:
+            raise Unreachable(str(error)) from error
+        if target is not None and before.who == target.who:
+            raise Wrong("the target is the present master")
+        if not before.writable and settings.driver != "mysql":
+            return before  # it is no master any more
+        return replace(await switch.close_for_writing(settings.dsn, soon), writable=True)
+
+    task = asyncio.ensure_future(work())
+    done, _ = await asyncio.wait({task}, timeout=CLOSE_S)
+    if not done:
+        task.cancel()  # and nobody waits for that: it may take as long as the server does
+        raise Unreachable("it does not answer")
+    return task.result()
 
 
 async def _target(driver: Driver, to: str, settings: PoolSettings) -> Facts:

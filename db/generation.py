@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
-from db.board import Board, Seen, Term, boottime_ns, fingerprint
+from db.board import Board, Seen, boottime_ns, fingerprint
 from db.drivers import Driver, Facts, Server
 from db.errors import ConnectionLost, DatabaseError, StatementFailed, Unavailable, Wrong
 from db.routing import Router
@@ -57,17 +57,18 @@ class Generation:
         for server in (self.master, *self.replicas):
             await server.open()
 
-    async def close(self) -> None:
-        """Close all pools; connections in use when their work is done."""
+    async def close(self, *, at_once: bool = False) -> None:
+        """Close all pools; connections in use when their work is done, or at once."""
         for server in (self.master, *self.replicas):
-            await server.close()
+            await server.close(at_once=at_once)
 
     def choose(self, floor: int) -> tuple[int, int] | None:
         """(index, position) of a replica that may serve a read with this floor; None: the master is to serve it.
 
-        None also while the board speaks of other replicas: the prober is not as far as this process, or further.
+        None also while the board speaks of other replicas, or of those of a former master: the prober is not as far as
+        this process, or further.
         """
-        if self._board.servers() != self._fingerprint:
+        if self._board.servers() != self._fingerprint or self._board.met() != self._board.term():
             return None
         seen = self._seen()
         index = self.router.choose(floor, seen, boottime_ns())
@@ -86,12 +87,6 @@ class Generation:
     def has_reached(self, index: int, position: int) -> bool:
         """Whether the board still says that a replica is so far. Connections are compared with the board when made."""
         return self._board.replica(index).replayed >= position
-
-
-def term_of(facts: Facts) -> Term:
-    """The reign that a master says it has: by the row in its database, and by the server itself."""
-    number = facts.marker.partition(" ")[0]
-    return Term(int(number) if number.isdigit() else 0, facts.timeline)
 
 
 async def verify(settings: PoolSettings, cluster_id: str, check: Callable[[Facts], None]) -> None:

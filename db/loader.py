@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, 
 from dataclasses import dataclass
 from typing import Protocol
 
+from db.board import Term
 from db.drivers import Row
 from db.drivers.pipeline import TEXT_ARRAY_OID, PipelineConnection, Statement, text_array
 from db.errors import Busy, ConnectionLost, DatabaseError, Unavailable
@@ -132,11 +133,19 @@ class PipelineLoads:
     """A `LoadConnection` on PostgreSQL: one send and one receive for each batch.
 
     retired: whether the pool uses other servers by now. A connection is replaced after `lifetime_s`, as the pool's are.
+    check: raises ConnectionLost for answers of a term that is over.
     """
 
-    def __init__(self, connection: PipelineConnection, retired: Callable[[], bool], lifetime_s: float) -> None:
+    def __init__(
+        self,
+        connection: PipelineConnection,
+        retired: Callable[[], bool],
+        lifetime_s: float,
+        check: Callable[[Term], None] = lambda _: None,
+    ) -> None:
         self._connection = connection
         self._retired = retired
+        self._check = check
         self._loop = asyncio.get_running_loop()
         self._until = self._loop.time() + lifetime_s
         self._prepared: set[Lookup] = set()
@@ -159,7 +168,9 @@ class PipelineLoads:
             for lookup, keys in wanted.items()
         ]
         found: Found = {}
-        for (lookup, keys), rows in zip(wanted.items(), await self._connection.query(calls), strict=True):
+        answers = await self._connection.query(calls)
+        self._check(self._connection.term)
+        for (lookup, keys), rows in zip(wanted.items(), answers, strict=True):
             for row in rows:
                 found[lookup, keys[row[0] - 1]] = row[1:]
         return found

@@ -114,8 +114,7 @@ class Outbox:
 
         None for the first, which sets the cursor, and when anything may have changed (`db/guards.py`).
         """
-        generation = self._database.generation
-        async with generation.master.connection() as connection:
+        async with self._database.master() as (generation, connection):
             with at_most(_TIMEOUT_S, connection):
                 facts = await generation.driver.facts(connection)
                 try:
@@ -128,6 +127,11 @@ class Outbox:
                     self.forget()
                     self._master = master
                 found = await self._cursor.poll(connection)
+            try:
+                self._database.terms.check(facts.term)
+            except DatabaseError:  # a later master has changes that this one does not know of
+                self.forget()
+                raise
         if found is None:
             return None
         position, changes, heads = found

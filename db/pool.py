@@ -5,41 +5,44 @@ SQL is written with `%s` placeholders; parameters are always bound. Rows are tup
     fetch(sql, …, on=shards) ──Router──> a replica that has what the floors of these shards demand, else the master
     load(lookup, key, …) ──────────────> the same; from PostgreSQL's master in batches with others (db/loader.py)
     execute / write / transaction ─────> the master; then its position becomes the floor of what was changed, which is
-                                         stamped (caches), and told to the other nodes
+                                         stamped (caches), told to the other nodes, and acknowledged if the term that
+                                         it ran under is still the highest (terms.py)
     recycle(settings) ─────────────────> a new generation is built and verified, one reference swapped, the old drained
+    a later term is known ─────────────> a new generation at once; all that was begun on the old one fails
 """
 
 import asyncio
 import contextlib
 import logging
 import sys
-from collections.abc import AsyncIterator, Collection, Coroutine, Iterable
+from collections.abc import AsyncIterator, Collection, Iterable
 from contextlib import AbstractAsyncContextManager
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from db import board as boards
 from db.board import Board, LocalBoard, fence_open
-from db.drivers import Connection, Facts, Parameters, Row, pipeline
+from db.drivers import Connection, Parameters, Row, pipeline
 from db.drivers.pipeline import PipelineConnection
-from db.errors import ConnectionLost, DatabaseError, Unavailable, Wrong
-from db.generation import Generation, term_of, verify
+from db.errors import ConnectionLost, DatabaseError, Unavailable
+from db.generation import Generation, verify
 from db.loader import Key, Loader, Lookup, PipelineLoads
+from db.masters import Masters
 from db.queryable import Commits, Nobody, RowShards, Transaction, Work, at_most, of_all
 from db.retries import retried
-from db.settings import Dialect, PoolSettings
+from db.settings import PoolSettings
 from db.shards import UNKNOWN, Floors, LocalFloors, LocalStamps, Shard, Stamps
+from db.terms import HOLD_S
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 _READ_ATTEMPTS = 3
 _SETTLE_S = 0.5
-HOLD_S = 5.0
 REPLICA_READ_S = 2.0
 _BEYOND_S = 5.0
 
 
-class Database:
+class Database(Masters):
     """The pool of one worker. `open()` it before use; every method may raise the errors of `db/errors.py`.
 
     size: connections to the master at most (None: all of the settings' budget); the loader's go past it. floors,
@@ -57,28 +60,14 @@ class Database:
         board: Board | None = None,
         commits: Commits | None = None,
     ) -> None:
+        reserved = settings.max_connections - (size or settings.max_connections)
+        super().__init__(settings, reserved, stamps or LocalStamps(), board or LocalBoard())
         self.floors: Floors = floors or LocalFloors()
-        self.stamps: Stamps = stamps or LocalStamps()
         self.commits: Commits = commits or Nobody()
-        self.board: Board = board or LocalBoard()
-        self._reserved = settings.max_connections - (size or settings.max_connections)
-        self.generation = self._build(settings)
-        self._cluster_id = ""
         self._free = asyncio.Event()
         self._free.set()
-        self._tasks: set[asyncio.Task[None]] = set()
         self._unsettled: set[Shard] = set()
         self._loader: Loader | None = None
-
-    @property
-    def settings(self) -> PoolSettings:
-        """Of the connections in use now."""
-        return self.generation.settings
-
-    @property
-    def dialect(self) -> Dialect:
-        """See `Queryable`."""
-        return self.generation.settings.driver
 
     @property
     def _patience_s(self) -> float:
@@ -122,7 +111,7 @@ class Database:
 
     async def load(self, lookup: Lookup, key: Key) -> Row | None:
         """The row of this key, or None when the master has none. What the master answers, it answers in batches."""
-        generation = self.generation
+        generation = self.current()
         if generation.replicas:
             on = lookup.on(key) if lookup.on is not None else ()
             rows = await self._from_replica(lookup.one, lookup.parameters_of(key), on, lookup.of)
@@ -136,9 +125,12 @@ class Database:
         return await self._loader.load(lookup, key)
 
     async def _connect_loads(self) -> PipelineLoads:
-        generation = self.generation
+        generation = self.current()
         connection = await PipelineConnection.open(generation.settings, {}, self.check, options=pipeline.KEY_PLANS)
-        return PipelineLoads(connection, lambda: self.generation is not generation, generation.settings.max_lifetime_s)
+        self.attach(connection)
+        return PipelineLoads(
+            connection, lambda: self.current() is not generation, generation.settings.max_lifetime_s, self.terms.check
+        )
 
     async def _from_replica(
         self, sql: str, parameters: Parameters, on: Collection[Shard], of: RowShards | None
@@ -173,9 +165,11 @@ class Database:
     async def _from_master(self, sql: str, parameters: Parameters) -> list[Row]:
         for attempt in range(_READ_ATTEMPTS):
             try:
-                async with self._master() as (_, connection):
+                async with self.master() as (_, connection):
                     with at_most(self._patience_s, connection):
-                        return await connection.fetch(sql, parameters)
+                        rows = await connection.fetch(sql, parameters)
+                    self.terms.check(connection.term)
+                    return rows
             except ConnectionLost:
                 if attempt == _READ_ATTEMPTS - 1:
                     raise
@@ -232,13 +226,14 @@ class Database:
                 await bounds.__aexit__(None, None, None)
             position = await self._committed(generation, connection, transaction.changes)
         if transaction.changes:
-            await self.commits.committed(transaction.changes, position)
+            await self.commits.committed(transaction.changes, position, connection.term)
+        await self.terms.acknowledge(connection.term)
 
     @contextlib.asynccontextmanager
     async def _begun(self) -> AsyncIterator[tuple[Generation, Connection, AbstractAsyncContextManager[None]]]:
         """A connection to the master after BEGIN, which changes nothing: another one does when the first was lost."""
         for attempt in range(_READ_ATTEMPTS):
-            async with self._master() as (generation, connection):
+            async with self.master() as (generation, connection):
                 bounds = connection.transaction()
                 try:
                     with at_most(self._patience_s, connection):
@@ -254,36 +249,23 @@ class Database:
     async def _writing(self) -> AsyncIterator[tuple[Connection, set[Shard]]]:
         await self.writable()
         changed: set[Shard] = set()
-        async with self._master() as (generation, connection):
+        async with self.master() as (generation, connection):
             with at_most(self._patience_s, connection):
                 yield connection, changed
             position = await self._committed(generation, connection, changed)
         if changed:
-            await self.commits.committed(changed, position)
-
-    @contextlib.asynccontextmanager
-    async def _master(self) -> AsyncIterator[tuple[Generation, Connection]]:
-        """A connection to the master. Who waits for one while the pool is recycled gets it from the new one."""
-        async with contextlib.AsyncExitStack() as stack:
-            while True:
-                generation = self.generation
-                try:
-                    connection = await stack.enter_async_context(generation.master.connection())
-                    break
-                except Unavailable:
-                    if generation is self.generation:
-                        raise
-            yield generation, connection
+            await self.commits.committed(changed, position, connection.term)
+        await self.terms.acknowledge(connection.term)
 
     async def writable(self) -> None:
-        """Wait while writes are held. Raises Unavailable when that takes too long."""
-        if self._free.is_set():
-            return
-        try:
-            async with asyncio.timeout(HOLD_S):
-                await self._free.wait()
-        except TimeoutError as error:
-            raise Unavailable("writes are held while the database changes its master") from error
+        """Wait while writes are held, or nodes agree on a master. Raises Unavailable when that takes too long."""
+        if not self._free.is_set():
+            try:
+                async with asyncio.timeout(HOLD_S):
+                    await self._free.wait()
+            except TimeoutError as error:
+                raise Unavailable("writes are held while the database changes its master") from error
+        await self.terms.ready()
 
     @property
     def wants_position(self) -> bool:
@@ -320,10 +302,11 @@ class Database:
 
     async def position(self) -> int:
         """How far the master's log is. Raises DatabaseError."""
-        generation = self.generation
-        async with generation.master.connection() as connection:
+        async with self.master() as (generation, connection):
             with at_most(self._patience_s, connection):
-                return await generation.driver.position(connection)
+                position = await generation.driver.position(connection)
+            self.terms.check(connection.term)
+            return position
 
     def unknown(self, changed: Iterable[Shard]) -> None:
         """Something was committed and nobody knows how far the log is: the master answers until that is known."""
@@ -342,11 +325,6 @@ class Database:
                 self.floors.settle(shards, await self.position())
                 self._unsettled -= shards
 
-    def _start(self, work: Coroutine[Any, Any, None]) -> None:
-        task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
     def replicas_fit(self) -> bool:
         """Whether every replica may be read now. True without any."""
         return self.generation.all_fit()
@@ -355,7 +333,7 @@ class Database:
 
     async def verify(self, settings: PoolSettings) -> None:
         """Whether a recycle to these settings is possible. Raises Unavailable, saying what is wrong."""
-        await verify(settings, self._cluster_id, self.check)
+        await verify(settings, self._cluster_id, self._judge)
 
     async def recycle(self, settings: PoolSettings) -> None:
         """Go over to new connections by these settings; work under way ends on the old ones.
@@ -372,21 +350,29 @@ class Database:
         except BaseException:
             await new.close()
             raise
-        old, self.generation = self.generation, new
-        if self._loader is not None:
-            self._loader.renew()
-        self.stamps.write_all()  # what was asked of the old servers makes no copy any more
-        await old.close()
+        later, self._term = self.board.term() > self._term, self.board.term()
+        old = self._swap(new)
+        if later:
+            self._end_beside()
+        await old.close(at_once=later)
         if new.replicas:  # what this process committed before may have raised no floor
             async with new.master.connection() as connection:
                 self.floors.raise_all(await new.driver.position(connection))
 
+    def _swap(self, new: Generation) -> Generation:
+        old = super()._swap(new)
+        if self._loader is not None:
+            self._loader.renew()
+        return old
+
     def hold(self) -> None:
-        """Let no write begin until `release`."""
+        """Let no write begin, and acknowledge none that is under way, until `release`."""
         self._free.clear()
+        self.terms.held = True
 
     def release(self) -> None:
         """Let writes go on."""
+        self.terms.held = False
         self._free.set()
 
     def usage(self) -> dict[str, object]:
@@ -399,14 +385,3 @@ class Database:
                 for server, served in zip(generation.replicas, generation.router.served, strict=True)
             ],
         }
-
-    def _build(self, settings: PoolSettings) -> Generation:
-        return Generation(settings, max(1, settings.max_connections - self._reserved), self.check, self.board)
-
-    def check(self, facts: Facts) -> None:
-        """Of every new connection to the master."""
-        if not facts.writable:
-            raise ConnectionLost("the server takes no writes")
-        if term_of(facts) < self.board.term():
-            raise Wrong("this was the master once, and another one has taken its place")
-        self._cluster_id = self._cluster_id or facts.cluster_id

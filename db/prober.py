@@ -15,9 +15,9 @@ from db import systems
 from db.board import Board, Seen, boottime_ns, fingerprint
 from db.drivers import Facts, Server
 from db.errors import DatabaseError
-from db.generation import driver_of, term_of
+from db.generation import driver_of
 from db.pool import Database
-from db.queryable import at_most
+from db.queryable import Transaction, at_most
 from db.routing import LagClock
 
 log = logging.getLogger(__name__)
@@ -94,10 +94,10 @@ class Prober:
             began = asyncio.get_running_loop().time()
             self._tell_lost_in(_LOST_S)
             try:
-                async with self._database.generation.master.connection() as connection:
+                async with self._database.master() as (generation, connection):
                     with at_most(_TIMEOUT_S, connection):
-                        facts = await self._database.generation.driver.facts(connection)
-                await self._meet(facts)
+                        facts = await generation.driver.facts(connection)
+                    facts = await self._meet(facts, Transaction(connection, self._database.dialect, _TIMEOUT_S))
                 self._clock.master(facts.position, asyncio.get_running_loop().time())
                 self.master = facts
                 self._board.set_master_lost(False)
@@ -123,23 +123,27 @@ class Prober:
 
         self._lost = loop.call_at(due, tell)
 
-    async def _meet(self, facts: Facts) -> None:
-        """A master that is not the one whose mark is in the database begins a new term."""
-        number, _, who = facts.marker.partition(" ")
-        here = f"{facts.server}/{facts.timeline}"
-        if who != here:
-            mark = f"{int(number or 0) + 1} {here}"
-            if not await systems.replace(self._database, MARKER, facts.marker, mark):
-                return  # another node was faster: the next probe sees its mark
-            (log.warning if number else log.info)("this database is the master from now on", extra={"term": mark})
-            facts = Facts(facts.server, facts.timeline, facts.writable, facts.position, mark, facts.cluster_id)
+    async def _meet(self, facts: Facts, connection: Transaction) -> Facts:
+        """A master that is not the one whose mark is in the database begins a new term. The facts with its mark in it.
+
+        The mark goes by the connection that the facts came by: another one may lead to another server. Whoever is
+        faster, the node knows of the term before anything is written.
+        """
+        self._database.check(facts)
+        if facts.marker.partition(" ")[2] != facts.who:
+            mark = f"{facts.term.number} {facts.who}"
+            if not await systems.replace(connection, MARKER, facts.marker, mark):
+                return facts  # another node was faster: the next probe sees its mark
+            level = logging.WARNING if facts.marker else logging.INFO
+            log.log(level, "this database is the master from now on", extra={"term": mark})
+            facts = replace(facts, marker=mark)
         if facts.marker != self._mark:
             self._mark = facts.marker
             self._clock.clear()
             self._database.floors.raise_all(facts.position)
-        term = term_of(facts)
-        if term > self._board.term():
-            self._board.set_term(term)
+        if facts.term != self._board.met():
+            self._board.set_term(facts.term)
+        return facts
 
     async def _watch_replica(self, index: int, server: Server) -> None:
         await server.open()

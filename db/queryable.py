@@ -5,6 +5,7 @@ import contextlib
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator
 from typing import Protocol, TypeVar
 
+from db.board import Term
 from db.drivers import Connection, Parameters, Row
 from db.errors import ConnectionLost, Unavailable
 from db.loader import Key, Lookup
@@ -22,10 +23,11 @@ class Commits(Protocol):
     def wants_position(self) -> bool:
         """Whether the position of each commit is to be asked for, even where there are no replicas."""
 
-    async def committed(self, changed: Collection[Shard], position: int) -> None:
+    async def committed(self, changed: Collection[Shard], position: int, term: Term) -> None:
         """Tell of it; returns when the others have it, or after WriteBarrierMs. Called before a write is answered.
 
-        position: of the commit; 0 when nobody asked for it, `db.shards.UNKNOWN` when nobody could.
+        position: of the commit; 0 when nobody asked for it, `db.shards.UNKNOWN` when nobody could. term: of the master
+        that it was committed on; positions mean something under one only.
         """
 
 
@@ -34,7 +36,7 @@ class Nobody:
 
     wants_position = False
 
-    async def committed(self, changed: Collection[Shard], position: int) -> None:
+    async def committed(self, changed: Collection[Shard], position: int, term: Term) -> None:
         """See `Commits`."""
 
 

@@ -1,5 +1,7 @@
 """Sessions, looked up by the hash of their token: SQL of the table `sessions`."""
 
+from collections.abc import Sequence
+
 from msgspec.structs import astuple
 
 from db import limits, shards
@@ -44,6 +46,18 @@ async def find_by_token_hash(db: Queryable, token_hash: str) -> tuple[Session, U
 async def find(db: Queryable, session_id: SessionId) -> tuple[Session, User] | None:
     """The session of this id and its user; expired ones and deactivated users included."""
     return _pair(await db.load(_BY_ID, (session_id,)))
+
+
+async def find_of_users(db: Queryable, user_ids: Sequence[UserId], limit: int) -> list[tuple[Session, User]]:
+    """Sessions of these users with them, those used last first; expired ones and deactivated users included."""
+    if not user_ids:
+        return []
+    rows = await db.fetch(
+        f"SELECT {_COLUMNS_WITH_USER} FROM {_SOURCE} WHERE s.user_id = ANY(%s)"  # noqa: S608
+        " ORDER BY s.last_activity_at DESC LIMIT %s",
+        (list(user_ids), limit),
+    )
+    return [(Session(*row[:_SESSION_WIDTH]), User(*row[_SESSION_WIDTH:])) for row in rows]
 
 
 def _pair(row: tuple[object, ...] | None) -> tuple[Session, User] | None:

@@ -140,3 +140,12 @@ async def lock_administrators(tx: Transaction, role: str, user_id: UserId) -> se
         (user_id, f"%{role}%"),
     )
     return {row[0] for row in rows if not row[2] and role in row[1].split()}
+
+
+async def find_ids_by_role(db: Queryable, role: str, limit: int) -> list[UserId]:
+    """Active users who have a role (a word of `users.roles`), ordered by id."""
+    rows = await db.fetch(
+        "SELECT id FROM users WHERE delete_at = 0 AND concat(' ', roles, ' ') LIKE %s ORDER BY id LIMIT %s",
+        (f"% {role} %", limit),
+    )
+    return [UserId(row[0]) for row in rows]

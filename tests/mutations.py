@@ -933,12 +933,40 @@ MUTATIONS = (
         _BOTH,
     ),
     Mutation(
+        "what other nodes acknowledged is not asked before the master is changed",
+        "cluster/switch.py",
+        "for answer in (own, *peers.values())])",
+        "for answer in (own,)])",
+        (
+            "tests/stories/test_change_of_master.py"
+            "::test_a_target_that_lacks_what_any_node_acknowledged_is_refused_with_the_list",
+        ),
+        ("postgres",),
+    ),
+    Mutation(
         "a former master is written to",
-        "db/pool.py",
-        "        if term_of(facts) < self.board.term():\n",
-        "        if term_of(facts) < self.board.term() and not facts.writable:\n",
+        "db/masters.py",
+        "        if facts.term < self.board.term():\n",
+        "        if facts.term < self.board.term() and not facts.writable:\n",
         ("tests/stories/test_failover.py::test_an_old_master_that_returns_is_refused",),
         ("postgres",),
+    ),
+    Mutation(
+        "a commit on a former master is acknowledged",
+        "db/terms.py",
+        "        self.check(term)\n        if not self._agreed():\n",
+        "        if not self._agreed():\n",
+        (
+            "tests/cluster/test_terms.py::test_no_master_acknowledges_after_a_later_one_did",
+            "tests/db/test_terms.py",
+        ),
+    ),
+    Mutation(
+        "messages between nodes do not name the term",
+        "cluster/mesh.py",
+        "db_gen=db_gen or str(self.terms.known),",
+        "db_gen=db_gen,",
+        ("tests/cluster/test_terms.py::test_no_master_acknowledges_after_a_later_one_did",),
     ),
     # Strangers and proxies: what bounds them -------------------------------------------------------------------------
     Mutation(

@@ -18,7 +18,9 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
+from zlib import crc32
 
+from db.board import Term
 from db.settings import PoolSettings
 
 Row = tuple[Any, ...]
@@ -42,6 +44,22 @@ class Facts:
     marker: str
     cluster_id: str
 
+    @property
+    def who(self) -> str:
+        """As the mark of a term names the server."""
+        return f"{self.server}/{self.timeline}"
+
+    @property
+    def term(self) -> Term:
+        """The reign under which it takes writes; without meaning for a replica.
+
+        A mark that names another server is a copy of its predecessor's: what it writes is of the next term, which the
+        mark will have that the prober is about to write (decision 0020).
+        """
+        number, _, who = self.marker.partition(" ")
+        counted = int(number) if number.isdigit() else 0
+        return Term(counted + (who != self.who), self.timeline or crc32(self.server.encode()))
+
 
 @dataclass(frozen=True)
 class Migration:
@@ -54,6 +72,10 @@ class Migration:
 
 class Connection(Protocol):
     """One connection, checked out. Methods raise the errors of `db/errors.py` only."""
+
+    @property
+    def term(self) -> Term:
+        """Of the master that it leads to, as it was when the connection was made; the lowest one of a replica."""
 
     async def fetch(self, sql: str, parameters: Parameters = ()) -> list[Row]:
         """Run a statement; its rows."""
@@ -74,8 +96,11 @@ class Server(Protocol):
     async def open(self) -> None:
         """Start; connections are made behind it and on demand."""
 
-    async def close(self) -> None:
-        """Close idle connections now, those in use when they are given back, after 10 s at the latest."""
+    async def close(self, *, at_once: bool = False) -> None:
+        """Close idle connections now, those in use when they are given back, after 10 s at the latest.
+
+        at_once: those in use now, too: what they do fails with ConnectionLost.
+        """
 
     def connection(self) -> AbstractAsyncContextManager[Connection]:
         """Check one out. Raises Unavailable when none is to be had in time."""

@@ -53,9 +53,11 @@ class MySQLServer:
     async def open(self) -> None:
         """See `Server`."""
 
-    async def close(self) -> None:
+    async def close(self, *, at_once: bool = False) -> None:
         """See `Server`."""
         self._closed = True
+        if at_once:
+            self._abandon_all()
         while self._idle:
             self._drop(self._idle.popleft())
         for waiter in self._waiting:
@@ -137,7 +139,9 @@ class MySQLServer:
         connection = await MySQLConnection.open(read_dsn(self._text), self._settings)
         try:
             if self._check is not None:
-                self._check(await DRIVER.facts(connection))
+                facts = await DRIVER.facts(connection)
+                self._check(facts)
+                connection.met(facts)
         except BaseException:
             connection.close()
             raise

@@ -17,7 +17,8 @@ from typing import Any
 from mysql.connector import aio, errors
 from mysql.connector.constants import ClientFlag, FieldType
 
-from db.drivers import Parameters, Row
+from db.board import Term
+from db.drivers import Facts, Parameters, Row
 from db.drivers.mysql_dsn import Dsn
 from db.drivers.mysql_text import format_sql, is_of_the_server, literal, translate
 from db.errors import ConnectionLost, DatabaseError, Unavailable
@@ -118,6 +119,8 @@ class MySQLConnection:
         self.lost = False
         """The server went away, is silent or no master any more: its other connections are of no use either."""
         self.born = self.idle_since = time.monotonic()
+        self.term = Term()
+        """See `Connection`."""
 
     @classmethod
     async def open(cls, dsn: Dsn, settings: PoolSettings, *, multi_statements: bool = False) -> "MySQLConnection":
@@ -144,6 +147,11 @@ class MySQLConnection:
             _abort(raw)
             raise
         return self
+
+    def met(self, facts: Facts) -> None:
+        """What the server says of itself."""
+        if facts.writable:
+            self.term = facts.term
 
     async def fetch(self, sql: str, parameters: Parameters = ()) -> list[Row]:
         """See `Connection`. A list stands only in `= ANY(%s)` and `<> ALL(%s)`."""

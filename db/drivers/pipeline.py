@@ -14,6 +14,7 @@ import psycopg
 from psycopg import pq
 from psycopg.adapt import Transformer
 
+from db.board import Term
 from db.drivers import Facts, Row
 from db.drivers.postgres import RawConnection, connect, error_from_sqlstate, is_read_only, translate
 from db.errors import ConnectionLost, DatabaseError, Unavailable
@@ -136,6 +137,11 @@ class PipelineConnection:
             self.close()
             raise
         return self
+
+    @property
+    def term(self) -> Term:
+        """See `Connection`."""
+        return self._connection.term
 
     @property
     def is_read_only(self) -> bool:

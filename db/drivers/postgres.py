@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
+from db.board import Term
 from db.drivers import Connection, Facts, Migration, Parameters, Row, postgres_dsn, postgres_schema, postgres_session
 from db.errors import (
     BadValue,
@@ -33,10 +34,11 @@ if TYPE_CHECKING:
 class RawConnection(psycopg.AsyncConnection[tuple[Any, ...]]):
     """began_read_only: whether the server took no writes when the connection was made. idle_since: by the loop's clock.
 
-    mark: by which we know that a session is that of this connection (`postgres_session.py`).
+    term: see `Connection`. mark: by which we know that a session is that of this connection (`postgres_session.py`).
     """
 
     began_read_only = False
+    term = Term()
     mark = ""
     idle_since = 0.0
 
@@ -135,7 +137,10 @@ async def connect(dsn: str, settings: PoolSettings, check: Callable[[Facts], Non
                 try:
                     await postgres_session.begin(raw, wanted, arguments)
                     if check is not None:
-                        check(await DRIVER.facts(PostgresConnection(raw)))
+                        facts = await DRIVER.facts(PostgresConnection(raw))
+                        check(facts)
+                        if facts.writable:
+                            raw.term = facts.term
                 except BaseException:
                     await raw.close()
                     raise
@@ -153,6 +158,11 @@ class PostgresConnection:
 
     def __init__(self, raw: RawConnection) -> None:
         self.raw = raw
+
+    @property
+    def term(self) -> Term:
+        """See `Connection`."""
+        return self.raw.term
 
     async def fetch(self, sql: str, parameters: Parameters = ()) -> list[Row]:
         """See `Connection`."""
@@ -193,6 +203,7 @@ class PostgresServer:
         self._in_use: set[PostgresConnection] = set()
         self._lost_at = 0.0
         """When one was lost last: of a server or a network that dies the idle ones may still look alive."""
+        self._opened = False
 
         class Connecting(RawConnection):
             """How psycopg's pool gets its connections."""
@@ -213,10 +224,13 @@ class PostgresServer:
 
     async def open(self) -> None:
         """See `Server`."""
+        self._opened = True
         await self._pool.open(wait=False)
 
-    async def close(self) -> None:
+    async def close(self, *, at_once: bool = False) -> None:
         """See `Server`."""
+        if at_once:
+            self._abandon_all()
         await self._pool.close()
         if self._in_use:
             asyncio.get_running_loop().call_later(DRAIN_S, self._abandon_all)
@@ -244,6 +258,8 @@ class PostgresServer:
     async def _get(self) -> RawConnection:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._timeout_s
+        if not self._opened:
+            await self.open()
         while True:
             try:
                 connection = await self._pool.getconn(timeout=_ASK_AGAIN_S)

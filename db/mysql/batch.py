@@ -57,20 +57,24 @@ class MySQLBatchConnection:
     @classmethod
     async def open(cls, database: Database) -> "MySQLBatchConnection":
         """Connect to the master of now. Raises Unavailable when it must not be used."""
-        generation = database.generation
+        generation = database.current()
         settings = generation.settings
         connection = await MySQLConnection.open(read_dsn(settings.dsn), settings, multi_statements=True)
         try:
-            database.check(await generation.driver.facts(connection))
+            facts = await generation.driver.facts(connection)
+            database.check(facts)
+            connection.met(facts)
         except BaseException:
             connection.close()
             raise
-        return cls(connection, database, generation)
+        self = cls(connection, database, generation)
+        database.attach(self)
+        return self
 
     @property
     def closed(self) -> bool:
         """See `BatchConnection`: also once the pool was recycled, or the server has closed an idle connection."""
-        if self._database.generation is self._generation and self._connection.is_alive():
+        if self._database.current() is self._generation and self._connection.is_alive():
             return False
         self._connection.close()
         return True
@@ -88,7 +92,8 @@ class MySQLBatchConnection:
         except BaseException:
             await self._connection.roll_back()
             raise
-        return landed(self._database, batch, results, position_of(answers[-1][0]) if then else None)
+        position = position_of(answers[-1][0]) if then else None
+        return landed(self._database, self._connection.term, batch, results, position)
 
     def close(self) -> None:
         """See `BatchConnection`."""

@@ -6,6 +6,7 @@ import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
+from db.board import Term
 from db.drivers import Connection, Facts, Migration, Parameters, Row
 from db.errors import ConnectionLost, DatabaseError, Unavailable
 from db.settings import PoolSettings
@@ -164,6 +165,7 @@ class SimConnection:
         self._life = servers.lives[name]
         self._wait = wait
         self._abandoned = False
+        self.term = Term()
 
     async def trip(self) -> None:
         """Half of a round trip. Raises ConnectionLost."""
@@ -215,7 +217,7 @@ class SimServer:
     async def open(self) -> None:
         """See `Server`."""
 
-    async def close(self) -> None:
+    async def close(self, *, at_once: bool = False) -> None:
         """See `Server`."""
 
     @contextlib.asynccontextmanager
@@ -236,6 +238,7 @@ class SimServer:
             facts = driver.servers.facts(self._name, tell_term=driver.tell_term)
             if self._check is not None:
                 self._check(facts)
+                connection.term = facts.term if facts.writable else Term()
         except DatabaseError as error:
             await asyncio.sleep(0.05)
             raise Unavailable(str(error)) from error

@@ -52,6 +52,8 @@ class SimNode:
 
     mesh: Mesh
     frozen_until: float = 0.0
+    per_tick: int = 1 << 30
+    """How much of what waits it reads in a turn, when it wakes."""
     inbox: list[Callable[[], None]] = field(default_factory=list)
 
     def take(self, output: Output, now: float) -> None:
@@ -59,6 +61,9 @@ class SimNode:
 
     def renew(self, now: float) -> None:
         """Before every tick: see `RelayWorker._renew`."""
+
+    def exchange(self, now: float) -> None:
+        """Before anything is sent: see `cluster.terms.share`."""
 
 
 @dataclass
@@ -159,6 +164,7 @@ class Network(Generic[N]):
     def settle(self, node_id: str) -> None:
         """Do what the mesh wants done, as `Interlink` does."""
         node = self.nodes[node_id]
+        node.exchange(self.now)
         node.mesh.acknowledge()
         while node.mesh.out:
             match output := node.mesh.out.popleft():
@@ -176,7 +182,7 @@ class Network(Generic[N]):
         node = self.nodes.get(node_id)
         if node is None or node.frozen_until > self.now:
             return
-        waiting, node.inbox = node.inbox, []
+        waiting, node.inbox = node.inbox[: node.per_tick], node.inbox[node.per_tick :]
         for one in waiting:
             one()
         node.renew(self.now)
@@ -202,7 +208,7 @@ class Network(Generic[N]):
             if node is None or node is not life:
                 return
             hear = node.mesh.told if lane == "direct" else node.mesh.heard
-            if node.frozen_until > self.now:
+            if node.frozen_until > self.now or node.inbox:
                 node.inbox.append(lambda: hear(sender, unpack(header), body, self.now))
                 return
             hear(sender, unpack(header), body, self.now)

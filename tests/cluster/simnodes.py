@@ -8,7 +8,8 @@ from typing import Any, Protocol
 from cluster.changes import Learner, Teller
 from cluster.envelope import Class, Kind
 from cluster.mesh import Deliver, Lost, Mesh, Output, Through
-from db.board import fence_open
+from cluster.terms import share
+from db.board import Term, fence_open
 from db.cache import Cache, Registry
 from db.errors import DatabaseError, Unavailable
 from db.outbox import Cursor, Follower, Outbox
@@ -110,6 +111,10 @@ class Member(SimNode):
         """See `SimNode`."""
         self.mesh.may_serve(self._node.polled_at)
 
+    def exchange(self, now: float) -> None:
+        """See `SimNode`."""
+        share(self.mesh, self._node.shared.board, now)
+
     def take(self, output: Output, now: float) -> None:
         """See `SimNode`."""
         relay = self._node.relay
@@ -179,7 +184,7 @@ class Worker(Process, Commits):
         super().__init__(world, node, number)
         self.name = f"api{number}"
         self.life = life
-        self.teller = Teller(self._tell, lambda: str(node.shared.board.term()))
+        self.teller = Teller(self._tell)
         if "barrier" in world.without:
             self.teller.limit_s = 0
         self.database.commits = self
@@ -282,11 +287,11 @@ class Worker(Process, Commits):
         """See `Commits`."""
         return self.teller.wants_position
 
-    async def committed(self, changed: Collection[Shard], position: int) -> None:
+    async def committed(self, changed: Collection[Shard], position: int, term: Term) -> None:
         """See `Commits`."""
         if self.world.chance.random() < 0.05:
             raise Killed
-        await self.teller.committed(changed, position)
+        await self.teller.committed(changed, position, term)
 
     def _tell(self, body: bytes, db_gen: str, position: str) -> int:
         self._seq += 1

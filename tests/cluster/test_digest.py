@@ -127,3 +127,11 @@ def test_who_does_not_know_the_secret_cannot_tell_equal_sections() -> None:
 def test_no_secret_is_hashed() -> None:
     """A secret in a digest could be guessed at by whoever sees it, and would differ while it is replaced."""
     assert set(MAY_DIFFER) | {"SqlSettings.DataSource", "SqlSettings.DataSourceReplicas"} >= SECRET_KEYS
+
+
+def test_the_same_source_written_in_another_way_is_no_difference() -> None:
+    url = "postgres://mm:pw@db:5432/mm?sslmode=verify-full"
+    pairs = "dbname=mm user='mm' sslmode=verify-full host=db port=5432 password=another"
+    assert config_hash(config(SqlSettings_DataSource=url)) == config_hash(config(SqlSettings_DataSource=pairs))
+    elsewhere = pairs.replace("host=db", "host=other")
+    assert config_hash(config(SqlSettings_DataSource=url)) != config_hash(config(SqlSettings_DataSource=elsewhere))

@@ -135,3 +135,18 @@ def test_who_spoke_like_a_proxy_is_told_of_for_ten_minutes(tmp_path: Path, monke
     late_ns = boottime_ns() + int(page.STRANGER_S * 1e9) + 1
     monkeypatch.setattr(page, "boottime_ns", lambda: late_ns)
     assert shared.stranger() == ""
+
+
+def test_each_process_says_which_term_it_met_and_the_highest_counts_in_all(tmp_path: Path) -> None:
+    path = tmp_path / "page"
+    page.create(path, processes=3)
+    relay, api, ws = (Page(path, writable=True, process=number) for number in range(3))
+    api.raise_term(Term(2, 7))
+    ws.raise_term(Term(2, 6))
+    api.raise_term(Term(1, 9))
+    assert {one.term() for one in (relay, api, ws)} == {Term(2, 7)}
+    assert relay.met() == Term()
+    relay.set_term(Term(2, 6))
+    assert (api.term(), api.met()) == (Term(2, 7), Term(2, 6))
+    relay.set_agreement(Term(2, 7), 5)
+    assert (ws.agreed(), ws.listened_ns()) == (Term(2, 7), 5)

@@ -27,6 +27,7 @@ def test_all_is_well() -> None:
         ),
         (Facts(workers_missing=True), ["worker_restarting"]),
         (Facts(crashing=True), ["worker_crashing"]),
+        (Facts(config_pending=True), ["config_pending"]),
     ],
 )
 def test_each_has_its_word(facts: Facts, words: list[str]) -> None:
@@ -35,7 +36,15 @@ def test_each_has_its_word(facts: Facts, words: list[str]) -> None:
 
 def test_a_crashing_worker_is_red_and_a_restarted_one_is_not() -> None:
     assert "worker_crashing" in RED
-    assert not RED & {"worker_restarting", "slow_loop", "repair_rate", "hwm_drop", "replica_lag", "files_error"}
+    assert not RED & {
+        "worker_restarting",
+        "slow_loop",
+        "repair_rate",
+        "hwm_drop",
+        "replica_lag",
+        "files_error",
+        "config_pending",
+    }
 
 
 @pytest.mark.parametrize(

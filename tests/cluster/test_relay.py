@@ -11,6 +11,7 @@ from cluster.envelope import Envelope
 from cluster.interlink import Interlink
 from cluster.page import Page
 from cluster.relay import Relay
+from db.board import Term
 from db.pool import Database
 
 
@@ -44,7 +45,7 @@ async def test_what_the_nodes_know_of_a_workers_earlier_life_lets_no_write_of_it
     serving = asyncio.create_task(relay.serve())
     bus = BusEnd(address, node_id="n", worker="api0", incarnation=2, on_messages=_ignore, on_loss=_ignore)
     bus.teller.limit_s = 10.0
-    writing = asyncio.create_task(bus.committed([1], 0))
+    writing = asyncio.create_task(bus.committed([1], 0, Term()))
     ticket = (await asyncio.wait_for(peers.told.get(), 5)).seq
     relay.through("api0/1", ticket + 1000)
     await asyncio.sleep(0.1)

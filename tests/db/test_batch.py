@@ -334,3 +334,25 @@ async def test_posts_are_answered_though_nobody_could_be_told(caplog: pytest.Log
     assert await writer.write(_post()) is not None
     assert "could not be told" in caplog.text
     await writer.close()
+
+
+async def test_a_batch_whose_master_is_none_any_more_is_written_again_where_the_master_is() -> None:
+    database = FakeDatabase()
+    database.telling = asyncio.Event()
+    told = 0
+
+    async def a_later_term_is_known(batch: Sequence[NewPost]) -> None:
+        nonlocal told
+        told += 1
+        if told == 1:
+            database.rows.clear()
+            database.by_key.clear()
+            raise ConnectionLost("another database has become the master meanwhile")
+
+    database.tell = a_later_term_is_known  # type: ignore[method-assign]
+    writer = PostWriter(database.connect)
+    written = await writer.write(_post(pending="ann:1"))
+    assert written is not None
+    assert written.id in database.rows
+    assert told == 2
+    await writer.close()

@@ -203,3 +203,39 @@ def test_who_is_told_that_nothing_ensures_encryption(
     kind: str, text: str, environment: dict[str, str], expected: bool
 ) -> None:
     assert dsn.in_the_clear(kind, text, environment) is expected
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "to", "expected"),
+    [
+        ("postgres", "postgres://mm:p%40w@a:1/db?sslmode=verify-full", place.Where("b,c", "2,3", "db"),
+         "user='mm' password='p@w' host='b,c' port='2,3' dbname='db' sslmode='verify-full'"),
+        ("postgres", "hostaddr=10.0.0.1 user=mm password='it\\'s \\\\ so' dbname=db", place.Where("/run/pg", "5432", "other"),
+         "user='mm' password='it\\'s \\\\ so' dbname='other' host='/run/pg' port='5432'"),
+        ("mysql", "mm:p@/w:x@tcp(a:1)/db?tls=true", place.Where("::1", "3307", "db"), "mm:p@/w:x@tcp([::1]:3307)/db?tls=true"),
+        ("mysql", "mm:pw@tcp(a:1)/db", place.Where("/run/my.sock", "", "db"), "mm:pw@unix(/run/my.sock)/db"),
+    ],
+)  # fmt: skip
+def test_a_string_is_moved_to_other_servers_with_its_own_credentials(
+    kind: str, text: str, to: place.Where, expected: str
+) -> None:
+    changed = place.moved(kind, text, to)
+    assert place.where(kind, changed) == to
+    if kind == "postgres":
+        assert postgres_dsn.read(changed) == postgres_dsn.read(expected)
+    else:
+        assert changed == expected
+
+
+@pytest.mark.parametrize("host", ["a' user='root", "a) user=x", "a)/evil?x=(", "h b"])
+@pytest.mark.parametrize(
+    ("kind", "text"), [("postgres", "host=a user=mm password=pw dbname=db"), ("mysql", "mm:pw@tcp(a:1)/db")]
+)
+def test_a_place_that_a_peer_tells_changes_nothing_but_the_place(kind: str, text: str, host: str) -> None:
+    try:
+        changed = place.moved(kind, text, place.Where(host, "5", "db"))
+    except ValueError:
+        return
+    assert kind == "postgres"
+    said = postgres_dsn.read(changed)
+    assert (said["user"], said["password"], said["host"]) == ("mm", "pw", host)

@@ -27,6 +27,7 @@ class FakeServer:
         self._world = world
         self._check = check
         self.closed = False
+        self.term = Term()
         self.fault: Exception | None = None
         self.begin_faults: list[Exception] = []
         self.reads = 0
@@ -36,8 +37,10 @@ class FakeServer:
     async def open(self) -> None:
         self.closed = False
 
-    async def close(self) -> None:
+    async def close(self, *, at_once: bool = False) -> None:
         self.closed = True
+        if at_once:
+            self.abandon()
 
     def usage(self) -> dict[str, int]:
         return {}
@@ -48,6 +51,7 @@ class FakeServer:
             raise Unavailable("the pool is closed")
         if self._check is not None:
             self._check(self._world.facts[self.name])
+            self.term = self._world.facts[self.name].term
         yield self
 
     @contextlib.asynccontextmanager
@@ -122,6 +126,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
 @pytest.fixture
 def database(world: World) -> Database:
     database = Database(SETTINGS)
+    database.board.set_term(Term(1, 1))
     database.board.set_servers(fingerprint(SETTINGS.replicas))
     database.board.set_polled(boottime_ns())
     _probe(database, 100)
@@ -150,7 +155,7 @@ class Listener:
         self._database = database
         self.told: list[tuple[set[int], int]] = []
 
-    async def committed(self, changed: Collection[int], position: int) -> None:
+    async def committed(self, changed: Collection[int], position: int, _term: Term) -> None:
         assert not self._database.stamps.hold([ONE], (0, 0)), "it is not stamped yet"
         self.told.append((set(changed), position))
 
@@ -415,3 +420,51 @@ async def test_a_transaction_that_is_lost_after_its_begin_is_not_begun_again(wor
     with pytest.raises(ConnectionLost):
         await work()
     assert begun == 1
+
+
+async def test_what_was_written_while_a_later_master_was_met_is_acknowledged_by_nobody(
+    world: World, database: Database
+) -> None:
+    await database.execute("write")
+    server = world.servers["master"]
+    server.open_gate.clear()
+    writing = asyncio.create_task(database.execute("write"))
+    reading = asyncio.create_task(database.fetch("something"))
+    await asyncio.sleep(0)
+    database.board.raise_term(Term(2, 2))
+    world.facts["master"] = Facts("server", 2, True, 1, "1 server/1", "ours")  # where the same name leads by now
+    server.open_gate.set()
+    with pytest.raises(ConnectionLost):
+        await writing
+    assert await reading == [("master",)]
+    assert world.servers["master"] is not server, "connections to the former master are still used"
+    assert database.board.term() == Term(2, 2)
+
+
+async def test_a_later_term_ends_what_is_open_on_the_former_master(world: World, database: Database) -> None:
+    class Beside:
+        closed = False
+
+        def close(self) -> None:
+            self.closed = True
+
+    beside = Beside()
+    database.attach(beside)
+    await database.execute("write")
+    before, tokens = database.generation, database.stamps.take([ONE])
+    assert database.current() is before
+    database.board.raise_term(Term(2, 2))
+    assert database.current() is not before
+    assert beside.closed
+    assert not database.stamps.hold([ONE], tokens), "copies of what the former master said are kept"
+    await asyncio.sleep(0)
+    assert world.servers["master"].closed is False
+
+
+async def test_a_database_of_another_installation_is_no_later_master(world: World, database: Database) -> None:
+    await database.execute("write")
+    world.facts["master"] = world.facts["foreign"]
+    database.generation.master.closed = False  # type: ignore[attr-defined]
+    with pytest.raises(Wrong, match="installation"):
+        await database.execute("write")
+    assert database.board.term() == Term(1, 1)

@@ -9,6 +9,7 @@ import pytest
 
 from db import batch, changes, channels, posts, shards
 from db.batch import PostWriter
+from db.board import Term
 from db.drivers.pipeline import PipelineConnection
 from db.entities import Channel
 from db.errors import BadValue, Unavailable
@@ -331,7 +332,7 @@ class Listener:
         self._tokens = database.stamps.take(watched)
         self.told: list[tuple[set[int], int]] = []
 
-    async def committed(self, changed: Collection[int], position: int) -> None:
+    async def committed(self, changed: Collection[int], position: int, _term: Term) -> None:
         for one, token in zip(self._watched, self._tokens[1:], strict=True):
             assert not self._database.stamps.hold([one], (self._tokens[0], token))
         self.told.append((set(changed), position))

@@ -1,6 +1,7 @@
 """What tests are made of.
 
 at_once.py     what one node acknowledged holds on every other at once, or within 2 s where one missed the barrier
+at_once.py what one node acknowledged holds on every other at once
 backends.py the databases of the axis: PostgreSQL, MariaDB, replicas that are late
 balancer.py nginx and haproxy by the samples in etc/
 cluster.py several nodes over one database, to be broken, and restored
@@ -25,6 +26,7 @@ rest.py    a small REST client
 scale.py   how much to prove, and seeds
 socket.py  a small WebSocket client that checks sequence numbers
 sql.py     statements on a database of either kind
+switch.py  ways to database servers whose end changes while they are used
 virtual.py an event loop without a real clock
 wait.py    waiting for a condition
 """

@@ -34,7 +34,7 @@ Sections = Mapping[str, Mapping[str, Any]]
 
 
 class Cluster:
-    """Nodes on a new database of `servers`. Use as a context manager: it starts them all at once.
+    """Nodes on a new database of `servers`, or on an empty one of theirs. Use as a context manager: it starts them all at once.
 
     enable: ClusterSettings.Enable; the start ends when all are green then, else when all are ready. spare: places for
     nodes that are added later. config, environment: of every node. admin: the first user, logged in on node 0.
@@ -51,9 +51,10 @@ class Cluster:
         enable: bool = True,
         config: Sections | None = None,
         environment: Mapping[str, str] | None = None,
+        database: str = "",
     ) -> None:
         self.servers = servers
-        self.database = servers.new_database()
+        self.database = database or servers.new_database()
         self.config = config or {}
         self.enable = enable
         self._environment = dict(environment or {})

@@ -157,6 +157,11 @@ class MariaDB:
         """For clients in other network namespaces."""
         return f"{USER}:{PASSWORD}@unix({self.data}/s.sock)/{name}?charset=utf8mb4,utf8"
 
+    @property
+    def socket_path(self) -> str:
+        """Where it listens for clients in other network namespaces."""
+        return f"{self.data}/s.sock"
+
     def follow(self, master: "MariaDB") -> None:
         """Become a replica of it."""
         self._read_only = 1

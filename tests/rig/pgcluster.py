@@ -163,6 +163,11 @@ class PgServer:
         """For clients in other network namespaces."""
         return f"host={self.data} port={self.port} user=mmnode dbname={database}"
 
+    @property
+    def socket_path(self) -> str:
+        """Where it listens for clients in other network namespaces."""
+        return f"{self.data}/.s.PGSQL.{self.port}"
+
     def follow(self, master: "PgServer") -> None:
         """Become a replica of it: before the start, or while running."""
         conninfo = f"host=127.0.0.1 port={master.port} user=rig application_name={self.name}"

@@ -22,7 +22,7 @@ def test_a_planned_failover_under_load_loses_nothing(tier: Tier) -> None:
         load.expect_more(100)
     assert_exactly_once(lambda query: tier.sql(query, heir), load)
     until(lambda: tier.databases()["replica_states"][0]["state"] == "up", 10, "the other to follow the new master")
-    assert tier.databases()["term"] == "2/0"
+    assert tier.databases()["term"].startswith("2/")
 
 
 def test_a_killed_master_costs_no_acknowledged_post(tier: Tier) -> None:
@@ -54,7 +54,7 @@ def test_a_master_that_returns_after_another_took_its_place_is_refused(tier: Tie
     answer = tier.node.ask("recycle")
     assert answer["ok"], answer
     new_team(ann)
-    until(lambda: tier.databases()["term"] == "2/0", 10, "the new term")
+    until(lambda: tier.databases()["term"].startswith("2/"), 10, "the new term")
     master.start()
     tier.configure(master.dsn(tier.name))
     assert tier.node.ask("reload")["ok"]

@@ -1,0 +1,104 @@
+"""Administrators while there is no master (`app/emergency.py`): who is believed, and for how long."""
+
+from dataclasses import dataclass
+
+import msgspec
+import pytest
+
+from app import emergency
+from app.emergency import BELIEVED_S, Administrators
+from db import sessions, shards, users
+from db.board import boottime_ns
+from db.entities import Session, User
+from db.ids import SessionId, new_id
+from db.pool import Database
+from tests.db.people import user
+from tests.plugins.drivers import drivers
+
+pytestmark = drivers("postgres", "mysql")
+NEVER_MS = 1 << 50
+
+
+@dataclass
+class World:
+    """An administrator with a session, and somebody else with one; known to `administrators`."""
+
+    database: Database
+    administrators: Administrators
+    session: Session
+    other: Session
+    user: User
+
+    def known(self, session: Session, now_ms: int = 0) -> bool:
+        return self.administrators.find(session.token_hash, now_ms) is not None
+
+
+async def _session(database: Database, who: User) -> Session:
+    made = Session(SessionId(new_id()), new_id(), who.id, 1, NEVER_MS, 1, "", "csrf")
+    await sessions.insert(database, made)
+    return made
+
+
+@pytest.fixture
+async def world(database: Database) -> World:
+    admin = msgspec.structs.replace(user("admin"), roles="system_user system_admin")
+    other = msgspec.structs.replace(user("other"), roles="system_user system_administrator_of_nothing")
+    for one in (admin, other):
+        await users.insert(database, one)
+    world = World(
+        database, Administrators(database), await _session(database, admin), await _session(database, other), admin
+    )
+    await world.administrators.read()
+    return world
+
+
+async def test_an_administrator_is_believed_only_while_there_is_no_master(world: World) -> None:
+    assert not world.known(world.session)
+    world.database.board.set_master_lost(True)
+    assert world.known(world.session)
+    assert not world.known(world.other)
+    assert not world.known(world.session, now_ms=NEVER_MS)
+
+
+async def test_what_was_told_to_have_changed_is_believed_no_more(world: World) -> None:
+    world.database.board.set_master_lost(True)
+    world.database.stamps.write_all()  # nobody knows what: not that it was this
+    assert world.known(world.session)
+    world.database.stamps.write([shards.session(world.session.id)])
+    assert not world.known(world.session)
+
+
+async def test_a_change_of_the_account_counts_too_and_another_read_settles_it(world: World) -> None:
+    world.database.stamps.write([shards.user(world.user.id)])
+    world.database.board.set_master_lost(True)
+    assert not world.known(world.session)
+    world.database.board.set_master_lost(False)
+    await world.administrators.read()
+    world.database.board.set_master_lost(True)
+    assert world.known(world.session)
+
+
+async def test_ten_minutes_are_the_most(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.database.board.set_master_lost(True)
+    now = boottime_ns()
+    monkeypatch.setattr(emergency, "boottime_ns", lambda: now + int((BELIEVED_S - 1) * 1e9))
+    assert world.known(world.session)
+    monkeypatch.setattr(emergency, "boottime_ns", lambda: now + int((BELIEVED_S + 1) * 1e9))
+    assert not world.known(world.session)
+
+
+async def test_who_has_just_logged_in_is_noted_while_there_is_a_master_and_not_after(world: World) -> None:
+    fresh = await _session(world.database, world.user)
+    late = await _session(world.database, world.user)
+    world.administrators.note(fresh, world.user)
+    world.database.board.set_master_lost(True)
+    world.administrators.note(late, world.user)
+    assert world.known(fresh)
+    assert not world.known(late)
+
+
+async def test_a_session_that_has_ended_is_forgotten_with_the_next_read(world: World) -> None:
+    await sessions.delete(world.database, world.session.id)
+    await world.administrators.read()
+    world.database.board.set_master_lost(True)
+    assert not world.known(world.session)

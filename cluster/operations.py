@@ -43,6 +43,7 @@ ACTIONS = {
     "upgrade": "clusterUpgrade",
     "unlock": "resetPasswordFailedAttempts",
     "drain": "drain",
+    "switch": "databaseFollow",
 }
 """By command, of those that change something: what the audit log calls it."""
 Answer = dict[str, Any]
@@ -85,7 +86,8 @@ class Operations:
     async def run(self, command: str, arguments: Answer, by: str) -> Answer:
         """The answer to a command: `ok`, and `error` where that is False. by: who asks."""
         answer = await self._run(command, arguments)
-        if command in ACTIONS and by != OF_ADMINISTRATOR:
+        took_part = command in OF_PEERS
+        if command in ACTIONS and by != OF_ADMINISTRATOR and (not took_part or answer.get("changed")):
             await self._audit(command, arguments, answer, by)
         return answer
 
@@ -151,7 +153,7 @@ class Operations:
         if step == "follow" and answer["ok"] and arguments.get("store"):
             answer |= await self._store_sources()
         answer["stored"] = answer.get("config", "")
-        return {key: answer[key] for key in ("ok", "error", "heads", "stored") if key in answer}
+        return {key: answer[key] for key in ("ok", "error", "heads", "stored", "changed") if key in answer}
 
     async def _store_sources(self) -> Answer:
         """What is used is what the configuration says from now on."""

@@ -158,7 +158,7 @@ class MasterSwitch:
                 "this node follows the other nodes to another master than its configuration names",
                 extra={"database": self._servers.places()["master"]},
             )
-        return answer
+        return answer | {"changed": answer["ok"]}
 
 
 def packed(heads: Mapping[str, int]) -> str:

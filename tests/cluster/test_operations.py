@@ -19,6 +19,7 @@ class Still(DatabaseServers):
 
     def __init__(self) -> None:
         self.config = Config()
+        self.active = self.config.sql_settings
 
     def pending(self, _wanted: object) -> list[str]:
         return []

@@ -191,8 +191,14 @@ async def test_other_errors_end_it_at_once(error: Exception) -> None:
     assert tries == 1
 
 
-_BY_HAND = {"db/pool.py", "db/outbox.py", "db/drivers/postgres.py", "db/drivers/postgres_schema.py"}
-"""What makes transactions of tries; reads a snapshot; begins; migrates under a lock of its own."""
+_BY_HAND = {
+    "db/pool.py",
+    "db/outbox.py",
+    "db/drivers/postgres.py",
+    "db/drivers/postgres_schema.py",
+    "db/drivers/postgres_session.py",
+}
+"""What makes transactions of tries; reads a snapshot; begins; migrates under a lock of its own; looks for a pooler."""
 
 
 def _calls(path: Path) -> Iterator[str]:

@@ -220,6 +220,8 @@ class Connection(HttpToolsProtocol):
         if not self._has_host and version == "1.1":
             raise Refused("host")
         upgrade = self.parser.should_upgrade()
+        if upgrade and self._has_body:  # of whatever protocol: the parser leaves the body to that
+            raise Refused("upgrade")
         if version == "1.0":
             self.expect_100_continue = False  # it has no 1xx (RFC 9110, 10.1.1)
         self._fill_scope(version)
@@ -349,7 +351,7 @@ class Connection(HttpToolsProtocol):
 
     def _upgrade(self, tail: bytes) -> None:
         """Hand the connection over to the upgrader, with nothing of it left here."""
-        if self._came_ahead or self._has_body or len(tail) > MAX_TAIL_BYTES or self.flow.write_paused:
+        if self._came_ahead or len(tail) > MAX_TAIL_BYTES or self.flow.write_paused:
             self._refuse_as_bad()
             return
         throttle = self._worker.throttle

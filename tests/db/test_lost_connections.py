@@ -91,7 +91,7 @@ def test_all_work_after_the_server_closed_what_was_idle_is_done(world: World) ->
 @pytest.mark.parametrize("fault", FAULTS)
 def test_work_under_way_is_done_once_or_is_unavailable(world: World, fault: str) -> None:
     """Each in the middle of its transaction, or of its statement."""
-    sleep = "SELECT sleep(%s)" if world.driver == "mysql" else "SELECT pg_sleep(%s)"
+    sleep = "SELECT sleep({})" if world.driver == "mysql" else "SELECT pg_sleep({})"
 
     async def work() -> None:
         async with Work(world) as ours:
@@ -105,10 +105,10 @@ def test_work_under_way_is_done_once_or_is_unavailable(world: World, fault: str)
                     await tx.fetch("SELECT 1")
 
             async def read() -> None:
-                assert len(await ours.database.fetch(sleep, (0.7,))) == 1
+                assert len(await ours.database.fetch(sleep.format(0.7))) == 1
 
             async def write() -> None:
-                await ours.database.write(sleep, (5,))  # a slow machine does not come to its end before the fault
+                await ours.database.write(sleep.format(5))  # a slow machine does not come to its end before the fault
 
             world.proxy.set(latency_s=0.1)  # so that a batch is under way, too
             tasks = [asyncio.create_task(one) for one in (transaction(), read(), write(), ours.post(fault))]

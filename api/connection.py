@@ -225,7 +225,9 @@ class Connection(HttpToolsProtocol):
         if version == "1.0":
             self.expect_100_continue = False  # it has no 1xx (RFC 9110, 10.1.1)
         self._fill_scope(version)
-        self._is_upgrade = upgrade and version == "1.1" and self._should_upgrade()  # RFC 9110 §7.8
+        # Of HTTP/1.0, too, against RFC 9110 §7.8: nginx sends it so without `proxy_http_version 1.1`, as in the sample
+        # of Mattermost's document, and Mattermost takes it.
+        self._is_upgrade = upgrade and self._should_upgrade()
         if self._is_forwarded:
             self._worker.trust.note(self.peer)
         if self._is_upgrade:

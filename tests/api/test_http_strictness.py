@@ -233,14 +233,11 @@ def test_an_upgrade_behind_an_answered_request_is_made(node: Node) -> None:
         assert raw.read().status == 101
 
 
-@pytest.mark.parametrize(("path", "status"), [(b"websocket", 400), (b"system/ping", 200), (b"nothing", 404)])
-def test_http_1_0_has_no_upgrade(node: Node, path: bytes, status: int) -> None:
-    """RFC 9110 §7.8: the header is ignored; RFC 6455 §4.2.1: a handshake is HTTP/1.1 or higher."""
+def test_an_upgrade_by_http_1_0_is_made(node: Node) -> None:
+    """As nginx passes it on by the sample of Mattermost's document, which names no `proxy_http_version`."""
     with Raw(node.url) as raw:
-        raw.send(UPGRADE.replace(b"HTTP/1.1", b"HTTP/1.0").replace(b"websocket HTTP", path + b" HTTP") + b"\r\n")
-        reply = raw.read()
-        assert reply.status == status
-        raw.seconds_until_closed()
+        raw.send(UPGRADE.replace(b"HTTP/1.1", b"HTTP/1.0") + b"\r\n")
+        assert raw.read().status == 101
 
 
 @pytest.mark.parametrize("target", [b"http://node", b"http://node?a=b", b"http://node:8065/"])

@@ -80,11 +80,14 @@ def _attack(kind: str, url: str, seed: int, seconds: int) -> None:
 
 
 def _megabytes(node: Node) -> float:
-    """What the processes of a node hold that they do not share."""
+    """What the processes of a node hold of memory that is no file's.
+
+    Not the proportional set size: workers are forked, and what they touch of their common heap becomes their own for good.
+    """
     total = 0
     for child in node.children().values():
         text = Path(f"/proc/{child['pid']}/smaps_rollup").read_text()
-        total += int(next(line for line in text.splitlines() if line.startswith("Pss:")).split()[1])
+        total += int(next(line for line in text.splitlines() if line.startswith("Anonymous:")).split()[1])
     return total / 1024
 
 

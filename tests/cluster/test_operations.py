@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 from collections.abc import Collection
 from pathlib import Path
 
@@ -12,6 +13,12 @@ from app.redaction import Redactor
 from cluster.operations import Answer, Operations
 from cluster.paths import Paths
 from cluster.servers import DatabaseServers
+
+
+@pytest.fixture(autouse=True)
+def _no_overrides(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("MM_")]:
+        monkeypatch.delenv(name)
 
 
 class Still(DatabaseServers):

@@ -4,6 +4,7 @@ Whichever way a request comes (control socket, a worker's administrator, another
 With `cluster: true` the other nodes do it, too, and the answer has a result for each by its id.
 """
 
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Collection
 from pathlib import Path
@@ -158,9 +159,11 @@ class Operations:
     async def _store_sources(self) -> Answer:
         """What is used is what the configuration says from now on."""
         self.config = msgspec.structs.replace(self.config, sql_settings=self.servers.active)
-        self.servers.keep(self.servers.active)
         await self._ask(ALL, "reload", {"config": to_json(self.config).decode()})
-        return {"config": configfile.store_sources(self._file(), self.servers.active)}
+        stored = configfile.store_sources(self._file(), self.servers.active)
+        with contextlib.suppress(configfile.ConfigError):  # what the environment says goes before the file
+            self.servers.keep(configfile.load(self._file()).config.sql_settings)
+        return {"config": stored}
 
     async def _audit(self, command: str, arguments: Answer, answer: Answer, by: str) -> None:
         """A line of the log at once; a row by the relay, which keeps it while there is no database."""

@@ -150,3 +150,15 @@ def test_each_process_says_which_term_it_met_and_the_highest_counts_in_all(tmp_p
     assert (api.term(), api.met()) == (Term(2, 7), Term(2, 6))
     relay.set_agreement(Term(2, 7), 5)
     assert (ws.agreed(), ws.listened_ns()) == (Term(2, 7), 5)
+
+
+def test_a_process_that_says_a_term_late_takes_back_no_other_ones_word(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "page"
+    page.create(path, processes=2)
+    relay, api = (Page(path, writable=True, process=number) for number in range(2))
+    monkeypatch.setattr(api, "_get", lambda _: 0)  # it looked before the other one wrote
+    relay.raise_term(Term(3, 1))
+    api.raise_term(Term(2, 8))
+    assert relay.term() == Term(3, 1)

@@ -23,9 +23,12 @@ class Workers:
         self.asked: list[str] = []
         self.sources: list[str] = []
         self.refuse = ""
+        self.heads: dict[str, int] = {}
+        """By which the target was judged last."""
 
     async def __call__(self, roles: Any, kind: str, body: dict[str, Any]) -> dict[str, dict[str, Any]]:
         self.asked.append(kind)
+        self.heads = body.get("heads", self.heads)
         if kind == "recycle" and "relay" in roles:
             self.sources.append(body["data_source"])
         if kind == self.refuse:
@@ -124,6 +127,7 @@ async def test_an_old_master_that_the_leader_does_not_reach_is_closed_by_a_peer(
     wanted = SqlSettings(data_source="host=new port=5434 dbname=chat")
     assert (await switch.lead(config, wanted, force=False, promote=True, store=False))["ok"]
     assert steps == ["hold", "close", "follow", "release"]
+    assert workers.heads == {"channel": 9}, "what any node acknowledged is asked of the target"
 
 
 def test_a_place_is_told_without_credentials() -> None:

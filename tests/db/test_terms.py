@@ -76,3 +76,22 @@ async def test_who_has_not_heard_its_peers_for_2_s_acknowledges_nothing(monkeypa
         await judge.acknowledge(Term())
     board.set_agreement(Term(), boottime_ns())
     await judge.acknowledge(Term())
+
+
+async def test_nothing_is_acknowledged_while_writes_are_held() -> None:
+    board = LocalBoard()
+    board.raise_term(Term(1, 1))
+    judge = Terms(board)
+    judge.held = True
+    kept = asyncio.create_task(judge.acknowledge(Term(1, 1)))
+    await asyncio.sleep(0.02)
+    assert not kept.done()
+    judge.held = False
+    await kept
+    judge.held = True
+    over = asyncio.create_task(judge.acknowledge(Term(1, 1)))
+    await asyncio.sleep(0)
+    board.raise_term(Term(2, 2))
+    judge.held = False
+    with pytest.raises(ConnectionLost):
+        await over

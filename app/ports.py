@@ -19,6 +19,9 @@ class Bus(Protocol):
         False: it is too large.
         """
 
+    def ask_elsewhere(self, message: Message) -> None:
+        """Send to one ws worker of another node that says it has a master; it may be lost."""
+
 
 class NodeHealth(Protocol):
     """What a worker can tell of its node without asking anybody."""

@@ -33,6 +33,7 @@ listen.py      the listening sockets, held by the supervisor
 loads.py       evenly loaded api workers
 logs.py        one event a line
 logwriter.py   where lines go out, and nobody waits for them
+masters.py     sans-I/O: who has a master, by the beats
 membership.py  sans-I/O: who lives
 mesh.py        sans-I/O: the protocol between nodes
 offers.py      sans-I/O: whom a socket is offered to, and how long is waited

@@ -35,6 +35,8 @@ class Beat(Struct, kw_only=True):
     reasons: Annotated[list[_Text], Meta(max_length=32)] = []
     term: tuple[_Number, _Number] = (0, 0)
     has_master: bool = True
+    master_ms: _Number = 0
+    """How long ago its master answered last."""
     clock_ms: _Number = 0
     lossy_tail: _Number = 0
     heard_ms: Annotated[dict[str, _Number], Meta(max_length=256)] = {}

@@ -8,6 +8,7 @@ import logging
 from api.proxies import Trust
 from app.config import Config
 from app.filestore import writable
+from cluster import masters
 from cluster.interlink import Interlink, now_s
 from cluster.page import Page
 from cluster.quiet import Quiet
@@ -23,6 +24,7 @@ log = logging.getLogger(__name__)
 LOOK_S = 0.25
 FILES_S = 10.0
 _NEVER = float("-inf")
+_LONG_MS = 1 << 40
 
 
 class Condition:
@@ -51,6 +53,11 @@ class Condition:
         """Whether the master answered the last probe."""
         return self._prober.master is not None and not self._page.master_lost()
 
+    @property
+    def master_silent_ms(self) -> int:
+        """How long ago the master answered last."""
+        return min(_LONG_MS, (boottime_ns() - self._prober.heard_ns) // 1_000_000)
+
     async def run(self) -> None:
         """Look four times a second until cancelled."""
         while True:
@@ -65,6 +72,8 @@ class Condition:
     def _look_at_master(self, now: float) -> None:
         """While no member can commit anything, what is kept stays true: as good as a poll that found nothing."""
         link = self.interlink
+        heard_at = self._prober.heard_ns / 1e9
+        self._page.set_master_elsewhere(link is not None and masters.is_elsewhere(link.mesh, heard_at, now))
         quiet = self._quiet.look(
             now,
             lost=not self.has_master and self._follower.polls > 0 and self._follower.trusted,

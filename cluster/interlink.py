@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 import zmq
 
-from cluster import addresses
+from cluster import addresses, masters
 from cluster.bodies import Beat
 from cluster.colours import Seen
 from cluster.envelope import Envelope, Kind
@@ -68,6 +68,9 @@ class Sink(Protocol):
     def asked(self, command: str, arguments: dict[str, Any]) -> Awaitable[dict[str, Any]]:
         """A peer wants this node to do something."""
 
+    def tell_who_has_no_master(self) -> None:
+        """A peer has lost its master, or polls of ours have found something that such a one cannot find."""
+
 
 @dataclass(frozen=True)
 class Place:
@@ -118,6 +121,7 @@ class Interlink:
         """When each node last wrote to the registry."""
         self._knocked = asyncio.Event()
         self._taking = False
+        self._turn = 0
         self._said_joined = False
         self._reseal = False
         self.outsider = False
@@ -308,6 +312,14 @@ class Interlink:
             self._settle()
         return peer is not None
 
+    def ask_elsewhere(self, body: bytes) -> None:
+        """To a ws worker of a peer that has a master, of each such in its turn: of the highest term."""
+        peers = masters.with_one(self.mesh, now_s())
+        if peers:
+            self._turn = (self._turn + 1) % len(peers)
+            self.mesh.tell(peers[self._turn], Kind.TO_ELSEWHERE, body, "")
+            self._settle()
+
     def is_heir_of(self, node_id: str) -> bool:
         """Whether this node does what is left to do of one that is gone: the first of those that live does."""
         members = self.mesh.members
@@ -421,7 +433,10 @@ class Interlink:
     # In ------------------------------------------------------------------------------------------------------------
 
     def _heard(self, peer: str, envelope: Envelope, body: bytes) -> None:
+        before = masters.is_lost_by_a_peer(self.mesh)
         self.mesh.heard(peer, envelope, body, now_s())
+        if envelope.kind == Kind.BEAT and not before and masters.is_lost_by_a_peer(self.mesh):
+            self._sink.tell_who_has_no_master()
         if envelope.kind == Kind.BEAT and (known := self.mesh.peers.get(peer)) is not None and known.beat is not None:
             known.skew_ms = known.beat.clock_ms - time.time_ns() // 1_000_000
 

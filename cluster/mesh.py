@@ -320,7 +320,7 @@ class Mesh:
                 pass
             case Kind.REQUEST | Kind.ANSWER:
                 self._converse(peer_id, envelope, body)
-            case Kind.TO_WORKER:
+            case Kind.TO_WORKER | Kind.TO_ELSEWHERE:
                 self.out.append(Deliver(envelope, body))
             case _ if envelope.seq:
                 self._take(peer_id, peer, envelope, body, now)

@@ -6,6 +6,7 @@
           40  1 while the master does not answer              48  1 while the relay has not joined the cluster yet
           56  1 while reads go on without a master            64  1 while a child of the node crashes at each start
           72  address (16 bytes) that spoke like a proxy without being one of TrustedProxies, and when, ns
+         128  1 while the master is silent here, and that of another node is not
 
         1024+  connections + 1 of each api worker, 0 while it does not serve
         3072   the master's term: number * 2^32 + timeline         3080  which replicas the following is about
@@ -40,6 +41,7 @@ _FIELD = struct.Struct("=Q")
     _DEGRADED_AT,
     _CRASHING_AT,
     _STRANGER_AT,
+    _ELSEWHERE_AT,
     _LOADS_AT,
 ) = (
     0,
@@ -52,6 +54,7 @@ _FIELD = struct.Struct("=Q")
     56,
     64,
     72,
+    128,
     1024,
 )
 _TERM_AT, _SERVERS_AT, _REPLICAS_AT = 3072, 3080, 3088
@@ -201,6 +204,14 @@ class Page:
     def set_master_lost(self, lost: bool) -> None:
         """See `Board`."""
         self._set(_LOST_AT, int(lost))
+
+    def master_elsewhere(self) -> bool:
+        """See `Board`."""
+        return self._get(_ELSEWHERE_AT) != 0
+
+    def set_master_elsewhere(self, elsewhere: bool) -> None:
+        """See `Board`."""
+        self._set(_ELSEWHERE_AT, int(elsewhere))
 
     def set_polled(self, sent_ns: int) -> None:
         """See `Board`."""

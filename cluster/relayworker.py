@@ -156,6 +156,7 @@ class RelayWorker(Worker):
         beat.term = (term.number, term.timeline)
         beat.reasons = self.condition.reasons
         beat.has_master = self.condition.has_master
+        beat.master_ms = self.condition.master_silent_ms
         if self.interlink is not None:
             link = self.interlink
             ready = link.mesh.may_serve(self.page.polled_ns() / 1e9)

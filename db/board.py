@@ -55,8 +55,14 @@ class Board(Protocol):
     def master_lost(self) -> bool:
         """Whether the master did not answer the last probe."""
 
+    def master_elsewhere(self) -> bool:
+        """Whether the master has been silent here while another node of the cluster heard its own."""
+
     def set_master_lost(self, lost: bool) -> None:
         """Only the prober."""
+
+    def set_master_elsewhere(self, elsewhere: bool) -> None:
+        """Only the relay."""
 
     def set_polled(self, sent_ns: int) -> None:
         """Only the relay: floors and stamps of what that poll told of are written, or there was nothing to tell."""
@@ -80,6 +86,7 @@ class LocalBoard:
         self._replicas = [Seen()] * MAX_REPLICAS
         self._polled_ns = 0
         self._master_lost = False
+        self._master_elsewhere = False
 
     def term(self) -> Term:
         """See `Board`."""
@@ -96,6 +103,14 @@ class LocalBoard:
     def set_master_lost(self, lost: bool) -> None:
         """See `Board`."""
         self._master_lost = lost
+
+    def master_elsewhere(self) -> bool:
+        """See `Board`."""
+        return self._master_elsewhere
+
+    def set_master_elsewhere(self, elsewhere: bool) -> None:
+        """See `Board`."""
+        self._master_elsewhere = elsewhere
 
     def set_polled(self, sent_ns: int) -> None:
         """See `Board`."""

@@ -39,6 +39,8 @@ class Prober:
         self._state: dict[int, str] = {}
         self.master: Facts | None = None
         """What the master last said; None while it does not answer."""
+        self.heard_ns = 0
+        """When it last answered."""
         self._tasks: list[asyncio.Task[None]] = []
 
     async def run(self) -> None:
@@ -100,6 +102,7 @@ class Prober:
                 await self._meet(facts)
                 self._clock.master(facts.position, asyncio.get_running_loop().time())
                 self.master = facts
+                self.heard_ns = boottime_ns()
                 self._board.set_master_lost(False)
             except DatabaseError as error:
                 if self.master is not None:

@@ -67,6 +67,15 @@ class Mutation:
 
 
 MUTATIONS = (
+    # one source, no deadline -----------------------------------------------------------------------------------------
+    Mutation(
+        "a socket waits for its master alone, however long",
+        "ws/patience.py",
+        "return self._board.master_elsewhere()",
+        "return False",
+        ("tests/stories/test_database_links.py::test_whom_no_peer_tells_is_sent_to_one_and_goes_on_there",),
+        ("postgres",),
+    ),
     # app: who may do what, and what is told ------------------------------------------------------------------------
     Mutation(
         "private channels are read by the whole team",

@@ -96,7 +96,7 @@ class Entry:
         """Go on as the connection that is here, if that is possible; True as well when the socket is over."""
         client, server = self._client, self._server
         try:
-            actor = await sessions.recheck(server.ctx, session_id)
+            actor = await server.repairs.patience.bounded(sessions.recheck(server.ctx, session_id))
         except (AppError, DatabaseError):
             client.abort()
             return True
@@ -165,7 +165,7 @@ class Entry:
             ctx.db.landed({shards.posts(ChannelId(one)) for one in hub.unheard(memberships[0])}, None)
             if known is not None:
                 refetch = await self._too_far_back(known, memberships[0])
-            actor: Actor = await sessions.recheck(ctx, session_id)
+            actor: Actor = await server.repairs.patience.bounded(sessions.recheck(ctx, session_id))
             if client.is_over():
                 return None
             if not self._has_room(user_id):

@@ -43,6 +43,7 @@ class Condition:
         self._follower = follower
         self._relay = relay
         self._quiet = Quiet()
+        self._doubted: tuple[str, ...] = ()
         self._found = Reasons()
         self._trust = Trust(lambda: self.config)
         self._files_good = True
@@ -88,6 +89,14 @@ class Condition:
         if (quiet is not None) != self._page.degraded:
             self._page.set_degraded(quiet is not None)
             log.warning("reads go on without a master" if quiet is not None else "reads need a master again")
+        if self._quiet.doubted != self._doubted:
+            self._doubted = self._quiet.doubted
+            if self._doubted:
+                log.warning(
+                    "these nodes may be writing where nobody hears them, so nothing is read without a master:"
+                    " start them, or, if they will not come back, say mmnode cluster remove NODE",
+                    extra={"nodes": " ".join(self._doubted)},
+                )
 
     def _forgotten_proxy(self) -> str:
         address = self._page.stranger()

@@ -24,7 +24,7 @@ from cluster.keyring import KeyRing, Registration
 from cluster.links import Links
 from cluster.membership import DOWN_S, SUSPECT_S, Change, Liveness
 from cluster.mesh import BEAT_S, Answered, Asked, Broadcast, Deliver, Direct, Lost, Mesh, Met, Moved, Refused, Through
-from cluster.quiet import Witness
+from cluster.quiet import Witness, witnesses
 from cluster.requests import Requests
 from cluster.roster import Roster
 from cluster.zap import Gate, KeyPair
@@ -345,12 +345,8 @@ class Interlink:
         )
 
     def witnesses(self) -> list[Witness]:
-        """What each peer last said of its master."""
-        mesh = self.mesh
-        return [
-            Witness(mesh.members.liveness(node_id), peer.beat is None or peer.beat.has_master, peer.beat_at)
-            for node_id, peer in mesh.peers.items()
-        ]
+        """What each node last said of its master."""
+        return witnesses(self.mesh, self._roster.view.registered_ids)
 
     @property
     def repairs(self) -> int:

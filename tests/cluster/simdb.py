@@ -81,13 +81,17 @@ class Servers:
         self.replayed = [0, 0]
         self.lives = dict.fromkeys((MASTER, *REPLICAS), 1)
         self._number = 0
+        self.untold: dict[str, dict[int, float]] = {key: {} for key in keys}
+        """When what was committed that no node told of: by hand, or by a process that died or heard no answer."""
 
     def commit(self, key: str) -> int:
         """Write; the place in the truth."""
         self._number += 1
         self.position += self.chance.randint(1, 5)
         self.log.append((self.position, (key, self._number)))
-        return self.truth[key].become((key, self._number))
+        place = self.truth[key].become((key, self._number))
+        self.untold[key][place] = now_s()
+        return place
 
     def value(self, key: str, position: int) -> Value:
         """As a server says that has replayed this much."""

@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
+import requests
 
 from db.ids import new_id
 from tests.plugins.resources import uses
@@ -111,3 +112,44 @@ def test_while_nobody_has_a_master_sockets_stay(cluster: Cluster) -> None:
     socket.expect_post("after")
     assert _said(socket) == ["unheard", "after"]
     socket.close()
+
+
+def _reason(client: Rest) -> str:
+    answer = client.call("GET", "/system/ping")
+    return f"{answer.status_code} {answer.json().get('reason', '')}"
+
+
+def _is_served(client: Rest) -> bool:
+    """Whether a session is good by what is kept; else the answer waits for a master that does not answer."""
+    try:
+        return client.call("GET", "/users/me", timeout=1).status_code == 200
+    except requests.ReadTimeout:
+        return False
+
+
+def test_reads_without_a_master_end_while_a_node_that_left_may_be_where_the_master_is(cluster: Cluster) -> None:
+    ann = new_user(cluster.nodes[0].url)
+    here = cluster.client(ann, 0)
+    cluster.nodes[2].stop()
+    until(lambda: set(cluster.members()) == {0, 1}, 10, "node 2 to have left")
+
+    def lose_the_master() -> None:
+        assert here.get("/users/me")["id"] == ann.id
+        for place in (0, 1):
+            cluster.cut_database(place)
+            cluster.cut(place, 2)
+
+    lose_the_master()
+    until(lambda: _reason(here) == "503 db_master_lost", 10, "the node to leave the rotation")
+    assert not _is_served(here)
+    assert f"nodes={cluster.node_id(2)}" in cluster.nodes[0].log
+    cluster.heal()
+    until(lambda: _reason(here) == "200 ", 20, "a master")
+    assert cluster.nodes[0].ask("remove", node=cluster.node_id(2))["ok"]
+    time.sleep(3)  # both read the registry every 2 s
+    lose_the_master()
+    until(lambda: _reason(here) == "200 degraded_reads", 10, "reads without a master: nobody is left who could write")
+    assert here.get("/users/me")["id"] == ann.id
+    cluster.heal()
+    cluster.nodes[2].start()
+    cluster.until_green()

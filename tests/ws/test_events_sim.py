@@ -150,6 +150,7 @@ class World:
         """Whether this node reaches the database."""
         self.changed_at = [_now() - 100, _now() - 100]
         """When `up` and `linked` last changed."""
+        self.cut_at = _now() - 100
         self.polled_ns = int(_now() * 1e9)
         self.peers = chance.random() < 0.8
         self.cut_off = chance.random() < 0.5
@@ -337,7 +338,7 @@ class World:
     async def _unlink(self) -> None:
         """The way to the database is cut, for this node alone."""
         self.linked = False
-        self.changed_at[1] = _now()
+        self.changed_at[1] = self.cut_at = _now()
         if not self.peers:
             self.outages.append([_now(), float("inf")])
         await asyncio.sleep(self.chance.choice([self.chance.uniform(0.1, 3.0), self.chance.uniform(3.0, 12.0)]))
@@ -506,7 +507,7 @@ class Client:
         _apply(self.pictures[channel_id], whole["event"], data["ref"], data["text"], data["reacted"])
 
     def _is_late(self, at: float) -> bool:
-        cut_at = self.world.changed_at[1]
+        cut_at = self.world.cut_at
         if 0 <= cut_at - at < LATE_S:  # lost before the way was cut, which is a second fault
             at = cut_at
         excused = any(began - LATE_S <= at <= ended for began, ended in self.world.outages)

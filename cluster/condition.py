@@ -102,6 +102,12 @@ class Condition:
         address = self._page.stranger()
         return "" if self._trust.trusts(address) else address  # it has been named since
 
+    def _is_unsynchronous(self) -> bool:
+        """Whether commits are to wait for a copy of the master and do not."""
+        master = self._prober.master
+        needed = self._database.settings.require_synchronous
+        return master is not None and (master.synchronous is False or (needed and not master.synchronous))
+
     def _needs_interlink(self) -> bool:
         return self.config.cluster_settings.enable
 
@@ -111,6 +117,7 @@ class Condition:
             master_lost=not self.has_master,
             degraded=self._page.degraded,
             outbox_stale=not fence_open(self._page.polled_ns(), boottime_ns()),
+            unsynchronous=self._is_unsynchronous(),
             replicas_out=not self._database.replicas_fit(),
             isolated=link is not None and link.is_isolated(),
             files_bad=not self._files_good,

@@ -7,6 +7,7 @@
           56  1 while reads go on without a master            64  1 while a child of the node crashes at each start
           72  address (16 bytes) that spoke like a proxy without being one of TrustedProxies, and when, ns
          128  1 while the master is silent here, and that of another node is not
+         136  1 while commits on the master wait for a copy of it
 
         1024+  connections + 1 of each api worker, 0 while it does not serve
         3072   the master's term: number * 2^32 + timeline         3080  which replicas the following is about
@@ -42,6 +43,7 @@ _FIELD = struct.Struct("=Q")
     _CRASHING_AT,
     _STRANGER_AT,
     _ELSEWHERE_AT,
+    _SYNCHRONOUS_AT,
     _LOADS_AT,
 ) = (
     0,
@@ -55,6 +57,7 @@ _FIELD = struct.Struct("=Q")
     64,
     72,
     128,
+    136,
     1024,
 )
 _TERM_AT, _SERVERS_AT, _REPLICAS_AT = 3072, 3080, 3088
@@ -212,6 +215,14 @@ class Page:
     def set_master_elsewhere(self, elsewhere: bool) -> None:
         """See `Board`."""
         self._set(_ELSEWHERE_AT, int(elsewhere))
+
+    def synchronous(self) -> bool:
+        """See `Board`."""
+        return self._get(_SYNCHRONOUS_AT) != 0
+
+    def set_synchronous(self, synchronous: bool) -> None:
+        """See `Board`."""
+        self._set(_SYNCHRONOUS_AT, int(synchronous))
 
     def set_polled(self, sent_ns: int) -> None:
         """See `Board`."""

@@ -20,6 +20,7 @@ class Facts:
     degraded: bool = False
     outbox_stale: bool = False
     replicas_out: bool = False
+    unsynchronous: bool = False
     isolated: bool = False
     files_bad: bool = False
     workers_missing: bool = False
@@ -68,6 +69,7 @@ class Reasons:
             "bus_isolated": facts.isolated,
             "worker_crashing": facts.crashing,
             "replica_lag": facts.replicas_out and not facts.master_lost,
+            "replication_not_synchronous": facts.unsynchronous,
             "repair_rate": self._repairs.see(facts.repairs, now),
             "hwm_drop": self._drops.see(facts.drops, now),
             "slow_loop": self._late_turns.see(facts.late_turns, now),

@@ -64,6 +64,12 @@ class Board(Protocol):
     def set_master_elsewhere(self, elsewhere: bool) -> None:
         """Only the relay."""
 
+    def synchronous(self) -> bool:
+        """Whether commits on the master wait for a copy of it."""
+
+    def set_synchronous(self, synchronous: bool) -> None:
+        """Only the prober."""
+
     def set_polled(self, sent_ns: int) -> None:
         """Only the relay: floors and stamps of what that poll told of are written, or there was nothing to tell."""
 
@@ -87,6 +93,7 @@ class LocalBoard:
         self._polled_ns = 0
         self._master_lost = False
         self._master_elsewhere = False
+        self._synchronous = False
 
     def term(self) -> Term:
         """See `Board`."""
@@ -111,6 +118,14 @@ class LocalBoard:
     def set_master_elsewhere(self, elsewhere: bool) -> None:
         """See `Board`."""
         self._master_elsewhere = elsewhere
+
+    def synchronous(self) -> bool:
+        """See `Board`."""
+        return self._synchronous
+
+    def set_synchronous(self, synchronous: bool) -> None:
+        """See `Board`."""
+        self._synchronous = synchronous
 
     def set_polled(self, sent_ns: int) -> None:
         """See `Board`."""

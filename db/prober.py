@@ -98,11 +98,15 @@ class Prober:
             try:
                 async with self._database.generation.master.connection() as connection:
                     with at_most(_TIMEOUT_S, connection):
-                        facts = await self._database.generation.driver.facts(connection)
+                        driver = self._database.generation.driver
+                        facts = await driver.facts(connection)
+                        if self._database.settings.require_synchronous and facts.synchronous is False:
+                            await driver.nudge(connection)
                 await self._meet(facts)
                 self._clock.master(facts.position, asyncio.get_running_loop().time())
                 self.master = facts
                 self.heard_ns = boottime_ns()
+                self._board.set_synchronous(bool(facts.synchronous))
                 self._board.set_master_lost(False)
             except DatabaseError as error:
                 if self.master is not None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import os
 import select
 import socket
@@ -18,11 +19,32 @@ from db.settings import PoolSettings
 if TYPE_CHECKING:
     from psycopg.pq.abc import PGconn
 
+log = logging.getLogger(__name__)
+
 
 class RawConnection(psycopg.AsyncConnection[tuple[Any, ...]]):
-    """began_read_only: whether the server took no writes when the connection was made."""
+    """began_read_only: whether the server took no writes when the connection was made.
+
+    unconfirmed: a commit did not wait until the synchronous standby had it, because somebody cancelled that wait.
+    """
 
     began_read_only = False
+    unconfirmed = False
+
+    def note(self, notice: psycopg.errors.Diagnostic) -> None:
+        """What the server says beside its answers. A commit that is on no standby says so by a warning only."""
+        source = notice.source_file
+        if notice.severity_nonlocalized == "WARNING" and (
+            source.endswith("syncrep.c") if source else notice.sqlstate == "01000"
+        ):
+            self.unconfirmed = True
+
+    def confirm(self) -> None:
+        """Raises ConnectionLost for such a commit: its outcome is unknown, because a failover may lose it."""
+        if self.unconfirmed:
+            self.unconfirmed = False
+            log.warning("a commit was not confirmed by the synchronous standby: it counts as unknown until it is")
+            raise ConnectionLost("the commit was not confirmed by the synchronous standby")
 
 
 DEADLOCK_SQLSTATES = frozenset({"40P01", "40001"})
@@ -111,6 +133,7 @@ async def connect(dsn: str, settings: PoolSettings, check: Callable[[Facts], Non
             with translated():
                 raw = await RawConnection.connect(**arguments)
                 raw.began_read_only = is_read_only(raw.pgconn)
+                raw.add_notice_handler(raw.note)
                 try:
                     if check is not None:
                         check(await DRIVER.facts(PostgresConnection(raw)))
@@ -136,12 +159,14 @@ class PostgresConnection:
         """See `Connection`."""
         with translated():
             cursor = await self.raw.execute(sql, parameters)
+            self.raw.confirm()
             return await cursor.fetchall()
 
     async def execute(self, sql: str, parameters: Parameters = ()) -> int:
         """See `Connection`."""
         with translated():
             cursor = await self.raw.execute(sql, parameters)
+            self.raw.confirm()
             return cursor.rowcount
 
     @contextlib.asynccontextmanager
@@ -150,6 +175,7 @@ class PostgresConnection:
         with translated():
             async with self.raw.transaction():
                 yield
+            self.raw.confirm()
 
     def abandon(self) -> None:
         """See `Connection`. Not by cancelling: psycopg would wait for the server to confirm that."""
@@ -258,7 +284,12 @@ SELECT (SELECT system_identifier FROM pg_control_system())::text,
     NOT pg_is_in_recovery() AND current_setting('transaction_read_only') = 'off',
     (CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END - '0/0')::bigint,
     coalesce((SELECT value FROM systems WHERE name = 'db_generation'), ''),
-    coalesce((SELECT value FROM systems WHERE name = 'cluster_id'), '')
+    coalesce((SELECT value FROM systems WHERE name = 'cluster_id'), ''),
+    CASE WHEN pg_is_in_recovery() OR current_setting('synchronous_standby_names') = '' THEN NULL
+         WHEN current_setting('synchronous_commit') IN ('off', 'local') THEN FALSE
+         WHEN pg_has_role('pg_read_all_stats', 'USAGE')
+         THEN EXISTS (SELECT FROM pg_stat_replication WHERE sync_state IN ('sync', 'quorum'))
+         ELSE TRUE END
 """
 
 
@@ -290,6 +321,12 @@ class PostgresDriver:
         """See `Driver`."""
         rows = await connection.fetch(POSITION_SQL)
         return int(rows[0][0])
+
+    async def confirm(self, connection: Connection) -> None:
+        """See `Driver`. Its commits wait, and say so when they did not."""
+
+    async def nudge(self, connection: Connection) -> None:
+        """See `Driver`. It never ceases to wait."""
 
     async def migrate(self, settings: PoolSettings, migrations: Sequence[Migration]) -> list[str]:
         """See `Driver`."""

@@ -276,6 +276,12 @@ class SimDriver:
         await connection.trip()
         return self.servers.position_of(connection.name)
 
+    async def confirm(self, connection: Connection) -> None:
+        """See `Driver`."""
+
+    async def nudge(self, connection: Connection) -> None:
+        """See `Driver`."""
+
     async def migrate(self, settings: PoolSettings, migrations: Sequence[Migration]) -> list[str]:
         """See `Driver`."""
         raise NotImplementedError

@@ -29,6 +29,9 @@ class NodeHealth(Protocol):
     def broken(self) -> str | None:
         """Why this node should get no traffic, in one word; None while all is well."""
 
+    def waits_for(self) -> str:
+        """What a node that is joining waits for, in words; '' when for nothing."""
+
     def degraded(self) -> bool:
         """Whether reads of copies go on although there is no master, because nothing can be written anywhere."""
 

@@ -44,6 +44,7 @@ class Condition:
         self._relay = relay
         self._quiet = Quiet()
         self._doubted: tuple[str, ...] = ()
+        self._waits_for = page.waits_for()
         self._found = Reasons()
         self._trust = Trust(lambda: self.config)
         self._files_good = True
@@ -59,6 +60,11 @@ class Condition:
         """How long ago the master answered last."""
         return min(_LONG_MS, (boottime_ns() - self._prober.heard_ns) // 1_000_000)
 
+    def wait_for(self, what: str) -> None:
+        """This is what the node waits for before it takes traffic; '': nothing."""
+        self._waits_for = what
+        self._page.set_waits_for(what)
+
     async def run(self) -> None:
         """Look four times a second until cancelled."""
         while True:
@@ -67,7 +73,8 @@ class Condition:
             if now - self._files_at >= FILES_S:
                 self._files_at = now
                 self._files_good = await asyncio.to_thread(writable, self.config.file_settings)
-            self.reasons = self._found.find(self._facts(), now)
+            waits = [f"waits_for ({self._waits_for[:200]})"] if self._waits_for else []
+            self.reasons = self._found.find(self._facts(), now) + waits
             await asyncio.sleep(LOOK_S)
 
     def _look_at_master(self, now: float) -> None:

@@ -26,10 +26,11 @@ from cluster.membership import DOWN_S, SUSPECT_S, Change, Liveness
 from cluster.mesh import BEAT_S, Answered, Asked, Broadcast, Deliver, Direct, Lost, Mesh, Met, Moved, Refused, Through
 from cluster.quiet import Witness, witnesses
 from cluster.requests import Requests
-from cluster.roster import Roster
+from cluster.roster import Removal, Roster
 from cluster.zap import Gate, KeyPair
 from db import nodes, systems
 from db.board import boottime_ns
+from db.entities import ClusterNode
 from db.errors import DatabaseError
 from db.pool import Database
 
@@ -41,6 +42,8 @@ KNOCK_S = 0.2
 UPGRADING = "rolling_upgrade"
 _DISTURBED_S = 10.0
 _FRESH_MS = 10_000
+_RUNS_MS = 5_000
+"""Twice what a node that runs lets pass between two looks at the registry."""
 _GONE = (Liveness.DOWN, Liveness.LEFT)
 
 
@@ -123,6 +126,8 @@ class Interlink:
         self._taking = False
         self._turn = 0
         self._said_joined = False
+        self._leavers: list[Seen] = []
+        """Who was taken out and still writes to the registry."""
         self._reseal = False
         self.outsider = False
         """Others live, and none of them holds our secret."""
@@ -262,12 +267,20 @@ class Interlink:
         fresh = [row for row in rows if row.node_id in view.refused and row.age_ms < _FRESH_MS]
         self.outsider = bool(fresh) and set(view.members) <= {self._place.node_id}
         self._gate.allow(view.keys)
+        self._leavers = [
+            _still_there(row)
+            for row in rows
+            if view.removed.get(row.node_id, Removal.LEFT) is not Removal.LEFT
+            and row.node_id != self._place.node_id
+            and row.age_ms < _RUNS_MS
+        ]
         others = {node_id: member for node_id, member in view.members.items() if node_id != self._place.node_id}
         gone = [peer for peer in self._links.peers() if peer not in others]
         for peer in gone:
             self._links.disconnect(peer)
             why = view.removed.get(peer)
-            log.warning("a node is no member any more", extra={"node": peer, "reason": why.value if why else "no row"})
+            said = {"node": peer, "reason": why.value if why else "no row"}
+            log.info("a node is no member any more", extra=said)
         self.mesh.set_members(others, now_s())
         for node_id, member in others.items():
             host, _, port = member.address.rpartition(":")
@@ -363,6 +376,7 @@ class Interlink:
         now, mesh = now_s(), self.mesh
         mesh.about.heard_ms = {peer: max(0, round(age_s * 1000)) for peer, age_s in mesh.members.ages_s(now).items()}
         own = Liveness.DRAINING if mesh.draining else Liveness.UP if mesh.ready else Liveness.JOINING
+        own = Liveness.REMOVED if self.removed else own
         seen = [Seen(mesh.node_id, own, mesh.about)]
         for node_id, peer in mesh.peers.items():
             seen.append(
@@ -374,7 +388,17 @@ class Interlink:
                     peer.skew_ms,
                 )
             )
-        return seen
+        return seen + self._leavers
+
+    def waits_for(self) -> str:
+        """Why this node takes no traffic yet; '' when it does, as far as others are concerned."""
+        if self.removed:
+            why = self._roster.view.removed.get(self._place.node_id)
+            listed = "InterNodeUrls of the others, and its own, to list it"
+            return listed if why is Removal.NOT_LISTED else "its next start, as an operator removed it"
+        if self.outsider:
+            return "the ClusterSettings.Secret of the others: it has another one"
+        return "" if self.mesh.joined else "the nodes that live to hear it: " + " ".join(self.mesh.unmet())
 
     def _settle(self) -> None:
         """Do what the protocol wants done, once for all that was read in a turn."""
@@ -408,17 +432,7 @@ class Interlink:
             case Through():
                 self._sink.through(output.worker, output.ticket)
             case Moved():
-                change = output.change
-                log.warning(
-                    "a node is in another state",
-                    extra={
-                        "node": change.node_id,
-                        "before": change.before.value,
-                        "after": change.after.value,
-                        "reason": change.reason,
-                    },
-                )
-                self._sink.moved(change)
+                self._sink.moved(output.change)
             case Asked():
                 self.requests.asked(output)
             case Answered():
@@ -438,3 +452,10 @@ class Interlink:
 
     def _told(self, peer: str, envelope: Envelope, body: bytes) -> None:
         self.mesh.told(peer, envelope, body, now_s())
+
+
+def _still_there(row: ClusterNode) -> Seen:
+    """A node that was taken out, as its row has it: so it is the same to whoever looks."""
+    host = row.address.rpartition(":")[0].strip("[]")
+    beat = Beat(state="removed", version=row.version, hostname=row.hostname, address=host, url=f"http://{row.address}")
+    return Seen(row.node_id, Liveness.REMOVED, beat, row.age_ms / 1000)

@@ -428,6 +428,10 @@ class Mesh:
             self.joined_at = self._beat_due = now
         self._release(now)
 
+    def unmet(self) -> list[str]:
+        """Whom this node waits for before it has joined."""
+        return [one for one in self.peers if not self._is_met(one)]
+
     def _is_met(self, node_id: str) -> bool:
         """Whether we hear all that this peer says from now on, and it hears us; or it is not there."""
         peer = self.peers[node_id]

@@ -8,6 +8,7 @@
           72  address (16 bytes) that spoke like a proxy without being one of TrustedProxies, and when, ns
          128  1 while the master is silent here, and that of another node is not
          136  1 while commits on the master wait for a copy of it
+         256  what the node waits for before it takes traffic: length in bytes, then UTF-8
 
         1024+  connections + 1 of each api worker, 0 while it does not serve
         3072   the master's term: number * 2^32 + timeline         3080  which replicas the following is about
@@ -44,6 +45,7 @@ _FIELD = struct.Struct("=Q")
     _STRANGER_AT,
     _ELSEWHERE_AT,
     _SYNCHRONOUS_AT,
+    _WAITS_AT,
     _LOADS_AT,
 ) = (
     0,
@@ -58,6 +60,7 @@ _FIELD = struct.Struct("=Q")
     72,
     128,
     136,
+    256,
     1024,
 )
 _TERM_AT, _SERVERS_AT, _REPLICAS_AT = 3072, 3080, 3088
@@ -65,6 +68,7 @@ _REPLICA_BYTES = 3 * _FIELD.size
 _RELAY_SILENT_S = 3.0
 _LOST_S = 2.0
 _WAKE_S = 1.0
+_WAITS_BYTES = 512
 STRANGER_S = 600.0
 """For so long a peer is told of that spoke like a proxy."""
 
@@ -136,6 +140,20 @@ class Page:
     def set_joining(self, joining: bool) -> None:
         """By the relay."""
         self._set(_JOINING_AT, int(joining))
+
+    def waits_for(self) -> str:
+        """What the node waits for before it takes traffic; '' when for nothing."""
+        length = min(self._get(_WAITS_AT), _WAITS_BYTES)
+        at = _WAITS_AT + _FIELD.size
+        return self._map[at : at + length].decode("utf-8", "replace")
+
+    def set_waits_for(self, what: str) -> None:
+        """By the relay."""
+        data = what.encode()[:_WAITS_BYTES]
+        at = _WAITS_AT + _FIELD.size
+        self._set(_WAITS_AT, 0)
+        self._map[at : at + len(data)] = data
+        self._set(_WAITS_AT, len(data))
 
     @property
     def degraded(self) -> bool:
@@ -265,6 +283,10 @@ class RelayWatch:
     def degraded(self) -> bool:
         """See `app.ports.NodeHealth`."""
         return self._page.degraded
+
+    def waits_for(self) -> str:
+        """See `app.ports.NodeHealth`."""
+        return self._page.waits_for()
 
     def broken(self) -> str | None:
         """See `app.ports.NodeHealth`.

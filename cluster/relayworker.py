@@ -18,6 +18,7 @@ from cluster.condition import Condition
 from cluster.interlink import UPGRADING, Interlink, Place
 from cluster.keyring import KeyRing
 from cluster.lease import LeaseRunner
+from cluster.news import News
 from cluster.operations import EVERYWHERE
 from cluster.page import Page
 from cluster.relay import Relay
@@ -34,6 +35,8 @@ from db.prober import Prober
 log = logging.getLogger(__name__)
 
 _RETRY_S = 0.5
+_NEWS_S = 0.5
+_A_POLL = "a poll of the outbox, for what was committed before the others heard it"
 
 
 class RelayWorker(Worker):
@@ -57,6 +60,7 @@ class RelayWorker(Worker):
         self.schema_version = await migrate.version(self.settings)
         self.page = Page(self.start.paths.page, writable=True)
         self.page.set_joining(self.start.config.cluster_settings.enable)
+        self.page.set_waits_for("the database, to register there" if self.start.config.cluster_settings.enable else "")
         database = await self.open_database(self.page)
         await systems.claim(database, "cluster_id", new_id())
         self.prober = Prober(database, self.page)
@@ -131,7 +135,19 @@ class RelayWorker(Worker):
                 await asyncio.sleep(_RETRY_S)
         self.interlink = self.relay.interlink = self.condition.interlink = interlink
         await self.journal.record(Entry("clusterJoin", details=details(address=place.advertise, version=VERSION)))
-        await interlink.run()
+        telling = asyncio.create_task(self._tell_news(interlink))
+        try:
+            await interlink.run()
+        finally:
+            telling.cancel()
+
+    async def _tell_news(self, interlink: Interlink) -> None:
+        """Each change of a node's state is one line of the log."""
+        news = News()
+        while True:
+            for line in news.look(self._members(interlink)):
+                log.log(line.level, "a node is in another state", extra=dict(line.fields))
+            await asyncio.sleep(_NEWS_S)
 
     def _about(self, place: Place) -> Beat:
         host, _, _ = place.advertise.rpartition(":")
@@ -160,7 +176,9 @@ class RelayWorker(Worker):
         if self.interlink is not None:
             link = self.interlink
             ready = link.mesh.may_serve(self.page.polled_ns() / 1e9)
-            self.page.set_joining(link.removed or link.outsider or not ready)
+            joining = link.removed or link.outsider or not ready
+            self.condition.wait_for((link.waits_for() or _A_POLL) if joining else "")
+            self.page.set_joining(joining)
 
     async def _operate_for_a_peer(self, command: str, _arguments: Body) -> Body:
         """What an administrator asked of all nodes, by one of them."""

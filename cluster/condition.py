@@ -15,6 +15,7 @@ from cluster.quiet import Quiet
 from cluster.reasons import Facts, Reasons
 from cluster.relay import Relay
 from db.board import boottime_ns, fence_open
+from db.hosts import Hosts
 from db.outbox import Follower
 from db.pool import Database
 from db.prober import Prober
@@ -31,6 +32,9 @@ class Condition:
     """`run` until cancelled. interlink: None while this node takes no part in a cluster."""
 
     interlink: Interlink | None = None
+    hosts: Hosts | None = None
+    schema_newer = 0
+    """The version of the schema if this program does not know it."""
 
     def __init__(
         self, config: Config, page: Page, database: Database, prober: Prober, follower: Follower, relay: Relay
@@ -125,6 +129,9 @@ class Condition:
             degraded=self._page.degraded,
             outbox_stale=not fence_open(self._page.polled_ns(), boottime_ns()),
             unsynchronous=self._is_unsynchronous(),
+            hosts_lost=", ".join(self.hosts.lost) if self.hosts is not None else "",
+            indistinct=", ".join(self._prober.indistinct()),
+            schema_newer=self.schema_newer,
             replicas_out=not self._database.replicas_fit(),
             isolated=link is not None and link.is_isolated(),
             files_bad=not self._files_good,

@@ -1,6 +1,7 @@
 """The relay's process: schema, prober, outbox, post office, and the node's part in the cluster."""
 
 import asyncio
+import contextlib
 import logging
 import os
 import socket
@@ -27,6 +28,7 @@ from cluster.worker import Fatal, Worker
 from cluster.zap import KeyPair
 from db import jobs, migrate, nodes, systems
 from db.errors import DatabaseError, Unavailable
+from db.hosts import Hosts
 from db.ids import new_id
 from db.outbox import Follower
 from db.pool import Database
@@ -36,6 +38,7 @@ log = logging.getLogger(__name__)
 
 _RETRY_S = 0.5
 _NEWS_S = 0.5
+_SCHEMA_S = 10.0
 _A_POLL = "a poll of the outbox, for what was committed before the others heard it"
 
 
@@ -45,6 +48,7 @@ class RelayWorker(Worker):
     relay: Relay | None = None
     prober: Prober | None = None
     follower: Follower | None = None
+    hosts: Hosts | None = None
     interlink: Interlink | None = None
     leader: LeaseRunner | None = None
     journal: Journal
@@ -83,7 +87,10 @@ class RelayWorker(Worker):
         self.journal = Journal(database, self.start.paths.node_id)
         every = (*jobs.JOBS, jobs.trim_audits(self._audit_limits))
         self.leader = LeaseRunner(database, lease.JOBS, holder, lambda fence: jobs.run_for_ever(database, fence, every))
+        self.hosts = Hosts(database)
+        condition.hosts = self.hosts
         work = [self.prober.run(), self.follower.run(), self.relay.serve(), self.leader.run(), condition.run()]
+        work += [self.hosts.run(), self._watch_schema(database)]
         if self.start.config.cluster_settings.enable:
             work.append(self._take_part(database))
         ready()
@@ -95,6 +102,13 @@ class RelayWorker(Worker):
         await database.close()
         if superseded:
             raise Fatal("another process runs as this node")
+
+    async def _watch_schema(self, database: Database) -> None:
+        """Others may bring the schema to a later version while this node runs. Raises Fatal as `look_at_schema`."""
+        while True:
+            with contextlib.suppress(DatabaseError):
+                self.condition.schema_newer = await self.look_at_schema(database)
+            await asyncio.sleep(_SCHEMA_S)
 
     async def _run_until_stopped(self, work: list[Coroutine[Any, Any, None]]) -> None:
         """Until told to stop, or one of them ends: then its error, if it has one, is raised."""
@@ -229,7 +243,7 @@ class RelayWorker(Worker):
 
     def database_status(self) -> Body:
         """See `Worker`."""
-        parts = [part.status() for part in (self.prober, self.follower) if part is not None]
+        parts = [part.status() for part in (self.prober, self.follower, self.hosts) if part is not None]
         schema = {"schema_version": self.schema_version, "schema_needed": migrate.newest(self.settings.driver)}
         return super().database_status() | schema | {key: value for part in parts for key, value in part.items()}
 

@@ -25,6 +25,7 @@ entities.py     the rows as typed structs
 errors.py       what can go wrong below, in a few kinds
 failover.py     a planned change of the master
 generation.py   the connections of one configuration; a recycle replaces all at once
+hosts.py        whether every host of a connection string answers
 ids.py          26-character ids and random tokens
 jobs.py         what one node at a time does for all, guarded by a lease
 leases.py       leases with fencing tokens

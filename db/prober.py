@@ -39,6 +39,8 @@ class Prober:
         self._state: dict[int, str] = {}
         self.master: Facts | None = None
         """What the master last said; None while it does not answer."""
+        self._instances: dict[int, str] = {}
+        """Of the replicas that are up: which servers they are."""
         self.heard_ns = 0
         """When it last answered."""
         self._tasks: list[asyncio.Task[None]] = []
@@ -54,6 +56,7 @@ class Prober:
     def restart(self) -> None:
         """Begin anew with the servers that the database has now."""
         self._stop()
+        self._instances.clear()
         settings = self._database.settings
         self._clock.clear()
         self._board.set_servers(fingerprint(settings.replicas))
@@ -85,6 +88,17 @@ class Prober:
             "position": self.master.position if self.master is not None else None,
             "replica_states": replicas,
         }
+
+    def indistinct(self) -> list[str]:
+        """Replicas that are no redundancy: entries that reach the master, or the server of an earlier entry."""
+        seen = {self.master.instance: "the master"} if self.master is not None else {}
+        found = []
+        for index, instance in sorted(self._instances.items()):
+            name = f"DataSourceReplicas[{index}]"
+            if instance and instance in seen:
+                found.append(f"{name} is {seen[instance]}")
+            seen.setdefault(instance, name)
+        return found
 
     def _stop(self) -> None:
         for task in self._tasks:
@@ -160,6 +174,7 @@ class Prober:
                     reason = self._unfit(facts)
                 except DatabaseError as error:
                     reason = str(error).strip() or "it does not answer"
+                self._instances[index] = facts.instance if reason is None else ""
                 if reason is None:
                     lag_ms = self._clock.lag_ms(facts.position, asyncio.get_running_loop().time())
                     self._board.set_replica(index, Seen(facts.position, lag_ms, began))

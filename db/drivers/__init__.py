@@ -32,7 +32,7 @@ class Facts:
     each promotion where the server counts them, else 0. writable: it takes writes. position: a number that grows with
     its log: how far it has written (master) or replayed (replica). marker: the row `db_generation` of `systems`, ''
     when there is none. cluster_id: the row `cluster_id`, ''. synchronous: a commit waits for a copy of the server, None
-    when it is not set up so; False: it is, and does not.
+    when it is not set up so; False: it is, and does not. instance: tells running servers apart, whatever they hold.
     """
 
     server: str
@@ -42,6 +42,7 @@ class Facts:
     marker: str
     cluster_id: str
     synchronous: bool | None = None
+    instance: str = ""
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,9 @@ class Driver(Protocol):
 
     async def ask(self, dsn: str, settings: PoolSettings, check: Callable[[Facts], None] | None = None) -> Facts:
         """Facts by a connection of its own, which is closed again. Raises Unavailable with the server's words."""
+
+    def hosts(self, dsn: str) -> list[tuple[str, str]]:
+        """(name, connection string) of each host of a string that names several; [] for any other."""
 
     async def facts(self, connection: Connection) -> Facts:
         """What the server says of itself."""

@@ -228,6 +228,11 @@ class MySQLDriver:
         finally:
             connection.close()
 
+    def hosts(self, dsn: str) -> list[tuple[str, str]]:
+        """See `Driver`. Its strings name one."""
+        del dsn
+        return []
+
     async def facts(self, connection: Connection) -> Facts:
         """See `Driver`. Without GTIDs the position is 0, and the log says so."""
         assert isinstance(connection, MySQLConnection)
@@ -248,7 +253,7 @@ class MySQLDriver:
             )
         marker, cluster_id, semi_sync = rest
         synchronous = None if semi_sync is None or not writable else not _is_off(semi_sync)
-        return Facts(server, 0, writable, position, marker, cluster_id, synchronous)
+        return Facts(server, 0, writable, position, marker, cluster_id, synchronous, server)
 
     async def position(self, connection: Connection) -> int:
         """See `Driver`. UNKNOWN when the server counts no transactions: then no replica is ever read."""

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import psycopg
+from psycopg.conninfo import make_conninfo
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from db.drivers import Connection, Facts, Migration, Parameters, Row, postgres_dsn, postgres_schema
@@ -289,7 +290,8 @@ SELECT (SELECT system_identifier FROM pg_control_system())::text,
          WHEN current_setting('synchronous_commit') IN ('off', 'local') THEN FALSE
          WHEN pg_has_role('pg_read_all_stats', 'USAGE')
          THEN EXISTS (SELECT FROM pg_stat_replication WHERE sync_state IN ('sync', 'quorum'))
-         ELSE TRUE END
+         ELSE TRUE END,
+    (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint::text
 """
 
 
@@ -311,6 +313,17 @@ class PostgresDriver:
         """See `Driver`."""
         async with await connect(dsn, settings, check) as raw:
             return await self.facts(PostgresConnection(raw))
+
+    def hosts(self, dsn: str) -> list[tuple[str, str]]:
+        """See `Driver`."""
+        said = {key: value for key, value in postgres_dsn.parse(dsn).items() if key != "target_session_attrs"}
+        single = list(_per_host(said))
+        if len(single) < 2:
+            return []
+        return [
+            (f"{one.get('host') or one.get('hostaddr')}:{one.get('port', '5432')}", make_conninfo("", **one))
+            for one in single
+        ]
 
     async def facts(self, connection: Connection) -> Facts:
         """See `Driver`."""

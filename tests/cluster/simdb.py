@@ -264,6 +264,10 @@ class SimDriver:
         """See `Driver`."""
         raise NotImplementedError
 
+    def hosts(self, dsn: str) -> list[tuple[str, str]]:
+        """See `Driver`."""
+        raise NotImplementedError
+
     async def facts(self, connection: Connection) -> Facts:
         """See `Driver`."""
         assert isinstance(connection, SimConnection)

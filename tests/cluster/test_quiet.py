@@ -53,11 +53,11 @@ def test_who_ever_registered_is_a_witness_and_is_named_when_nobody_hears_it() ->
     mesh.peers["b"].beat, mesh.peers["b"].beat_at = Beat(state="up", has_master=False), 2.9
     quiet = _awake()
     assert _look(quiet, 3.0, *witnesses(mesh, ["a", "b"])) == 2.9
-    assert quiet.doubted == ()
+    assert not quiet.doubted
     assert _look(quiet, 3.0, *witnesses(mesh, ["a", "b", "left"])) is None
-    assert quiet.doubted == ("left",)
+    assert list(quiet.doubted) == ["left"]
     assert _look(quiet, 3.0, *witnesses(mesh, ["a", "left"]), lost=False) is None
-    assert quiet.doubted == ()
+    assert not list(quiet.doubted)
 
 
 def test_a_stranger_may_have_enrolled_where_the_database_is() -> None:

@@ -162,7 +162,7 @@ class World:
         self._jobs: list[asyncio.Task[None]] = []
         self.repairs = Repairs(cast(Context, self))
         if "deadline" in without:
-            self.repairs._send_away = lambda _: None  # type: ignore[method-assign]
+            self.repairs._send_away = lambda channel_id: None  # type: ignore[method-assign]  # noqa: ARG005
         self.clients: list[Client] = []
         self.told: dict[str, int] = {}
         """What the last poll saw; nothing of another master."""

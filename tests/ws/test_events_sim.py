@@ -285,7 +285,8 @@ class World:
 
     async def write(self) -> None:
         while True:
-            await asyncio.sleep(self.chance.choice([0.001, 0.02, 0.3, 1.0]))
+            pauses = [0.001, 0.02, 0.3, 1.0] if self.linked else [0.02, 0.3, 4.0]
+            await asyncio.sleep(self.chance.choice(pauses))
             if not self.up:
                 continue
             channel_id = self.chance.choice(CHANNELS)
@@ -382,10 +383,11 @@ class World:
         listener = hub.begin_loading(client.user_id)
         read = None
         try:
-            await self._query()
+            await self.repairs.patience.bounded(self._query())
             read = {one: (1, self.truth[one].head) for one in client.member_of}
             client.pictures = {one: self.truth[one].picture(head) for one, (_, head) in read.items()}
-            await self._query()
+            await self.repairs.patience.bounded(self._query())
+            client.entered_at = _now()
             hub.join(listener, client)
         except Unavailable:
             client.ended = True
@@ -476,6 +478,7 @@ class Client:
         self.starts: dict[str, int] = {}
         self.pictures: dict[str, Picture] = {}
         self.joined_at: dict[str, float] = {}
+        self.entered_at = 0.0
         self.got: dict[str, list[int]] = {one: [] for one in CHANNELS}
         self.ended = False
 
@@ -499,7 +502,7 @@ class Client:
             self._wrong(f"got {channel_id}/{seq} after {last}")
         elif missed:
             self._wrong(f"got {channel_id}/{seq} and not {sorted(missed)}")
-        elif row is not None and self._is_late(max(row.at, self.joined_at.get(channel_id, 0.0))):
+        elif row is not None and self._is_late(max(row.at, self.entered_at, self.joined_at.get(channel_id, 0.0))):
             self._wrong(f"got {channel_id}/{seq} too late")
         elif data.get("delete_by", False) != (self.administrator and whole["event"] == "post_deleted"):
             self._wrong(f"got the wrong copy of {channel_id}/{seq}")
@@ -544,7 +547,9 @@ class Client:
                 if row.seq <= last:
                     break
                 gone = truth.gone() if gone is None else gone
-                if row.seq not in gone and self._is_late(max(row.at, self.joined_at.get(channel_id, 0.0))):
+                if row.seq not in gone and self._is_late(
+                    max(row.at, self.entered_at, self.joined_at.get(channel_id, 0.0))
+                ):
                     self._wrong(f"has not got {channel_id}/{row.seq}")
 
     def check_all(self) -> None:

@@ -1,7 +1,8 @@
 """What operators are told of the nodes: each change of a state is one line of the log. Pure, but for what it remembers.
 
 The line says which node, what it is now and why, and what is to be done. Red is an error, yellow a warning; coming,
-going and being well again are neither.
+going and being well again are neither, whatever a node that is still joining lacks: when that takes long, it is a
+warning. What passes within a second is not told. Times: seconds of any clock that goes on.
 """
 
 import logging
@@ -9,8 +10,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-LIFE = frozenset({"joining", "draining", "left"})
+JOINING = "joining"
+LIFE = frozenset({JOINING, "draining", "left"})
 """Reasons that pass by themselves."""
+SETTLED_S = 1.0
+LONG_S = 30.0
 _ELSE = "see docs/operations.md"
 DO = {
     "down": "start it, or, if it will not come back, say mmnode cluster remove NODE",
@@ -37,6 +41,10 @@ DO = {
 }
 
 
+_State = tuple[str, tuple[str, ...]]
+"""Colour and reasons."""
+
+
 @dataclass(frozen=True)
 class Line:
     """For the log. level: of `logging`."""
@@ -49,25 +57,38 @@ class News:
     """`look` whenever the states may have changed."""
 
     def __init__(self) -> None:
-        self._told: dict[str, tuple[str, tuple[str, ...]]] = {}
+        self._seen: dict[str, tuple[_State, float]] = {}
+        """What each node is, and since when."""
+        self._told: dict[str, tuple[_State, bool]] = {}
+        """What was told of each, and whether as something that takes long."""
 
-    def look(self, members: Sequence[Mapping[str, Any]]) -> list[Line]:
+    def look(self, members: Sequence[Mapping[str, Any]], now: float) -> list[Line]:
         """members: of `colours.status`."""
         lines = []
         for one in members:
-            state = (str(one["state"]), tuple(one["reasons"]))
-            before = self._told.get(one["id"])
-            if state != before and (before is not None or state != ("green", ())):
-                lines.append(_line(one, before[0] if before is not None else "new", *state))
-            self._told[one["id"]] = state
-        for gone in self._told.keys() - {one["id"] for one in members}:
-            del self._told[gone]
+            node_id, state = str(one["id"]), (str(one["state"]), tuple(one["reasons"]))
+            if self._seen.get(node_id, (None, 0.0))[0] != state:
+                self._seen[node_id] = (state, now)
+            since = self._seen[node_id][1]
+            long = JOINING in state[1] and now - since >= LONG_S
+            told = self._told.get(node_id)
+            if now - since < SETTLED_S or told == (state, long):
+                continue
+            self._told[node_id] = (state, long)
+            if told is not None or state != ("green", ()):
+                lines.append(_line(one, told[0][0] if told is not None else "new", *state, long=long))
+        for gone in self._seen.keys() - {str(one["id"]) for one in members}:
+            del self._seen[gone]
+            self._told.pop(gone, None)
         return lines
 
 
-def _line(member: Mapping[str, Any], before: str, state: str, reasons: tuple[str, ...]) -> Line:
+def _line(member: Mapping[str, Any], before: str, state: str, reasons: tuple[str, ...], *, long: bool) -> Line:
     grave = [one for one in reasons if one not in LIFE]
-    level = logging.ERROR if state == "red" else logging.WARNING if grave else logging.INFO
+    if JOINING in reasons:
+        level = logging.WARNING if long else logging.INFO
+    else:
+        level = logging.ERROR if state == "red" else logging.WARNING if grave else logging.INFO
     fields = {"node": str(member["id"]), "host": str(member["hostname"]), "before": before, "now": state}
     if reasons:
         fields["reasons"] = " ".join(reasons)

@@ -159,7 +159,7 @@ class RelayWorker(Worker):
         """Each change of a node's state is one line of the log."""
         news = News()
         while True:
-            for line in news.look(self._members(interlink)):
+            for line in news.look(self._members(interlink), asyncio.get_running_loop().time()):
                 log.log(line.level, "a node is in another state", extra=dict(line.fields))
             await asyncio.sleep(_NEWS_S)
 

@@ -140,6 +140,7 @@ def test_replicas_are_added_and_removed_while_the_node_runs(tier: Tier) -> None:
             until(lambda: uncached(next(turns)) and min(tier.replica_reads()) > 0, what="reads by replicas")
 
 
+@drivers("postgres")
 def test_redundancy_that_is_none_is_yellow(tier: Tier) -> None:
     """Two entries that reach one server; a dead member of a connection string with several hosts."""
     replica, other = tier.cluster.replicas

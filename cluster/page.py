@@ -7,7 +7,7 @@
           56  1 while reads go on without a master            64  1 while a child of the node crashes at each start
           72  address (16 bytes) that spoke like a proxy without being one of TrustedProxies, and when, ns
          128  1 while the master is silent here, and that of another node is not
-         136  1 while commits on the master wait for a copy of it
+         136  1 while commits on the master wait for no copy of it
          256  what the node waits for before it takes traffic: length in bytes, then UTF-8
 
         1024+  connections + 1 of each api worker, 0 while it does not serve
@@ -236,11 +236,11 @@ class Page:
 
     def synchronous(self) -> bool:
         """See `Board`."""
-        return self._get(_SYNCHRONOUS_AT) != 0
+        return self._get(_SYNCHRONOUS_AT) == 0
 
     def set_synchronous(self, synchronous: bool) -> None:
         """See `Board`."""
-        self._set(_SYNCHRONOUS_AT, int(synchronous))
+        self._set(_SYNCHRONOUS_AT, int(not synchronous))
 
     def set_polled(self, sent_ns: int) -> None:
         """See `Board`."""

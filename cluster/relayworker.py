@@ -66,7 +66,8 @@ class RelayWorker(Worker):
         self.page.set_joining(self.start.config.cluster_settings.enable)
         self.page.set_waits_for("the database, to register there" if self.start.config.cluster_settings.enable else "")
         database = await self.open_database(self.page)
-        await systems.claim(database, "cluster_id", new_id())
+        if await systems.find(database, "cluster_id") is None:  # a write may have to wait for what the prober finds out
+            await systems.claim(database, "cluster_id", new_id())
         self.prober = Prober(database, self.page)
         self.relay = relay = Relay(
             self.start.paths.bus,

@@ -65,7 +65,7 @@ class Board(Protocol):
         """Only the relay."""
 
     def synchronous(self) -> bool:
-        """Whether commits on the master wait for a copy of it."""
+        """Whether commits on the master wait for a copy of it; True until that is known."""
 
     def set_synchronous(self, synchronous: bool) -> None:
         """Only the prober."""
@@ -93,7 +93,7 @@ class LocalBoard:
         self._polled_ns = 0
         self._master_lost = False
         self._master_elsewhere = False
-        self._synchronous = False
+        self._synchronous = True
 
     def term(self) -> Term:
         """See `Board`."""

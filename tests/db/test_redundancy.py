@@ -1,5 +1,6 @@
 """Redundancy that is gone is seen: dead hosts, entries that reach one server, a schema that left this program behind."""
 
+import asyncio
 from typing import Any, cast
 
 import pytest
@@ -10,6 +11,7 @@ from db.drivers import Facts
 from db.drivers.mysql import DRIVER as MYSQL
 from db.drivers.postgres import DRIVER as POSTGRES
 from db.drivers.postgres import connect_arguments
+from db.errors import Unavailable
 from db.migrate import TooOld
 from db.pool import Database
 from db.prober import Prober
@@ -78,3 +80,19 @@ async def test_a_program_works_with_a_later_schema_down_to_the_contract_version_
     else:
         assert await migrate.later_version(schema) == (known + expected if expected else 0)
     assert systems is not None
+
+
+async def test_where_it_is_required_writes_wait_while_no_copy_confirms_them_and_go_on_when_one_does(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("db.pool.HOLD_S", 0.3)
+    board = LocalBoard()
+    required = Database(PoolSettings("host=nowhere", require_synchronous=True), board=board)
+    await required.writable()  # nothing is known yet: a node that starts is to get as far as to find out
+    board.set_synchronous(False)
+    with pytest.raises(Unavailable, match="RequireSynchronous"):
+        await required.writable()
+    asyncio.get_running_loop().call_later(0.1, board.set_synchronous, True)
+    await required.writable()
+    board.set_synchronous(False)
+    await Database(PoolSettings("host=nowhere"), board=board).writable()

@@ -36,7 +36,7 @@ class System:
         body = {"status": "OK" if reason is None else "UNHEALTHY", **_APP_VERSIONS}
         status = 200
         if reason is not None:
-            body["reason"] = reason
+            body |= self._why(reason)
             status = 503
         elif self._ctx.health.degraded():
             body["reason"] = "degraded_reads"
@@ -48,12 +48,17 @@ class System:
                 status = 500
         replies.send(resp, body, status)
 
+    def _why(self, reason: str) -> dict[str, str]:
+        """Why this node should get no traffic; of one that is joining, also what it waits for."""
+        waits_for = self._ctx.health.waits_for() if reason == "joining" else ""
+        return {"reason": reason} | ({"waits_for": waits_for} if waits_for else {})
+
     async def on_get_ping_v3(self, _req: Request, resp: Response) -> None:
         """GET /api/v3/general/ping: the health check of the HA document, as server 3.9 answered it (requirement 45)."""
         reason = self._ctx.health.broken()
         body = {"server_time": str(self._ctx.now_ms()), "version": MATTERMOST_VERSION}
         if reason is not None:
-            body["reason"] = reason
+            body |= self._why(reason)
         replies.send(resp, body, 200 if reason is None else 503)
 
     on_head_ping = on_get_ping

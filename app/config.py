@@ -100,6 +100,7 @@ class SqlSettings(Section, frozen=True):
     query_timeout: Positive = 30
     read_from_master: bool = False
     replica_lag_max_ms: Positive = 5000
+    require_synchronous: bool = False
 
 
 class ClusterSettings(Section, frozen=True):

@@ -160,6 +160,29 @@ class Given(msgspec.Struct, array_like=True, frozen=True, tag="given"):
     positions: dict[str, int] = {}
 
 
+class Lack(msgspec.Struct, array_like=True, frozen=True, tag="lack"):
+    """A ws worker cannot read from its master what a channel has beyond a number: a worker of another node is to.
+
+    id: of this question. reply_to: the address of who asks.
+    """
+
+    id: str
+    reply_to: str
+    channel_id: str
+    after: int
+
+
+class Lent(msgspec.Struct, array_like=True, frozen=True, tag="lent"):
+    """The answer to a lack: `app.replay.Found`."""
+
+    id: str
+    upto: int
+    end: int
+    events: tuple[Event, ...] = ()
+    trimmed: bool = False
+    lost: bool = False
+
+
 Message = (
     Event
     | ChannelMembership
@@ -172,6 +195,8 @@ Message = (
     | Admitted
     | Claim
     | Given
+    | Lack
+    | Lent
 )
 
 _encoder = msgspec.msgpack.Encoder()

@@ -19,12 +19,18 @@ class Bus(Protocol):
         False: it is too large.
         """
 
+    def ask_elsewhere(self, message: Message) -> None:
+        """Send to one ws worker of another node that says it has a master; it may be lost."""
+
 
 class NodeHealth(Protocol):
     """What a worker can tell of its node without asking anybody."""
 
     def broken(self) -> str | None:
         """Why this node should get no traffic, in one word; None while all is well."""
+
+    def waits_for(self) -> str:
+        """What a node that is joining waits for, in words; '' when for nothing."""
 
     def degraded(self) -> bool:
         """Whether reads of copies go on although there is no master, because nothing can be written anywhere."""

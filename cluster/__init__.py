@@ -35,8 +35,10 @@ listen.py      the listening sockets, held by the supervisor
 loads.py       evenly loaded api workers
 logs.py        one event a line
 logwriter.py   where lines go out, and nobody waits for them
+masters.py     sans-I/O: who has a master, by the beats
 membership.py  sans-I/O: who lives
 mesh.py        sans-I/O: the protocol between nodes
+news.py        each change of a node's state in one line of the log
 offers.py      sans-I/O: whom a socket is offered to, and how long is waited
 operations.py  what operators ask of a node, or by it of all
 operator.py    from a worker to the supervisor: what an administrator asks of the node

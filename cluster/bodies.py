@@ -41,6 +41,8 @@ class Beat(Struct, kw_only=True):
     term: tuple[_Number, _Number] = (0, 0)
     has_master: bool = True
     master: Annotated[dict[str, Annotated[str, Meta(max_length=4096)]], Meta(max_length=8)] = {}
+    master_ms: _Number = 0
+    """How long ago its master answered last."""
     clock_ms: _Number = 0
     lossy_tail: _Number = 0
     knows: Annotated[list[_Text], Meta(max_length=256)] = []

@@ -149,6 +149,11 @@ class BusEnd:
         self._send(Kind.TO_WORKER, Class.RELIABLE, self._stamp.next(), body, 1, request_id=address)
         return True
 
+    def ask_elsewhere(self, message: Message) -> None:
+        """See `app.ports.Bus`."""
+        body = events.bundle([events.encode(message)])
+        self._send(Kind.TO_ELSEWHERE, Class.RELIABLE, self._stamp.next(), body, 1)
+
     @property
     def wants_position(self) -> bool:
         """See `db.queryable.Commits`."""

@@ -6,7 +6,7 @@ the software does (`membership.py`).
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from cluster.bodies import Beat
@@ -26,7 +26,9 @@ RED = frozenset(
     }
 )
 """All other reasons are yellow."""
-_AWAY = (Liveness.DOWN, Liveness.LEFT)
+_AWAY = (Liveness.DOWN, Liveness.LEFT, Liveness.REMOVED)
+_TELLING = (Liveness.JOINING, Liveness.DRAINING, Liveness.LEFT, Liveness.REMOVED)
+"""States that are their own reason."""
 PATIENT_S = 15.0
 SKEW_SHOWN_MS, SKEW_RED_MS = 500, 2000
 
@@ -63,6 +65,7 @@ def mismatches(values: Mapping[str, Mapping[str, str]]) -> dict[str, list[str]]:
 
 def judge(members: Sequence[Seen], *, patient: bool, upgrading: bool) -> dict[str, tuple[str, list[str], list[str]]]:
     """(colour, reasons, sections of the configuration that differ) of each member."""
+    members = [_as_shown(one, patient=patient) for one in members]
     live = {one.node_id: one.beat for one in members if one.beat is not None and one.liveness not in _AWAY}
     same = len({beat.config_hash for beat in live.values()}) == 1  # also while nodes hold different secrets
     sections = {} if same else mismatches({node_id: beat.sections for node_id, beat in live.items()})
@@ -70,25 +73,32 @@ def judge(members: Sequence[Seen], *, patient: bool, upgrading: bool) -> dict[st
     judged = {}
     for one in members:
         reasons = list(one.beat.reasons) if one.beat is not None and one.liveness not in _AWAY else []
-        if one.liveness is Liveness.DOWN and (not patient or one.silent_s >= PATIENT_S):
-            reasons.append("down")
+        if one.liveness is Liveness.DOWN or (patient and one.liveness is Liveness.SUSPECT):
+            reasons.append(one.liveness.value)
         if sections.get(one.node_id):
             reasons.append("config_mismatch")
         if versions.get(one.node_id):
             reasons.append("rolling_upgrade" if upgrading else "version_mismatch")
         if abs(one.skew_ms) >= SKEW_RED_MS:
             reasons.append("clock_skew")
-        if one.liveness in (Liveness.JOINING, Liveness.DRAINING, Liveness.LEFT):
+        if one.liveness in _TELLING:
             reasons.append(one.liveness.value)
         judged[one.node_id] = (colour_of(reasons), sorted(set(reasons)), sections.get(one.node_id, []))
     return judged
+
+
+def _as_shown(member: Seen, *, patient: bool) -> Seen:
+    """By the patient policy a silent node is suspected, and asked again, until it was silent for 15 s."""
+    early = patient and member.liveness is Liveness.DOWN and member.silent_s < PATIENT_S
+    return replace(member, liveness=Liveness.SUSPECT) if early else member
 
 
 def status(members: Sequence[Seen], *, patient: bool, upgrading: bool) -> list[dict[str, Any]]:
     """Mattermost's array of the cluster's status, with our keys beside its own."""
     judged = judge(members, patient=patient, upgrading=upgrading)
     answer = []
-    for one in sorted(members, key=lambda seen: seen.node_id):
+    shown = [_as_shown(one, patient=patient) for one in members]
+    for one in sorted(shown, key=lambda seen: seen.node_id):
         colour, reasons, sections = judged[one.node_id]
         beat = one.beat or Beat(state="down")
         answer.append(

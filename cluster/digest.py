@@ -1,6 +1,6 @@
 """Whether nodes have the same configuration, said without saying what it is: a keyed digest of each section.
 
-What legally differs is left out: where a node listens and is reached, its names, directories and log files; and
+What legally differs is left out: where a node listens and is reached, its names, directories, log files and levels; and
 secrets, whose equality shows elsewhere (registrations, the database). Keys at their defaults are left out as well, so
 that a version which knows more keys says the same.
 """
@@ -29,6 +29,8 @@ _OWN = frozenset(
         "ClusterSettings.SecretFile",
         "FileSettings.Directory",
         "LogSettings.FileLocation",
+        "LogSettings.ConsoleLevel",
+        "LogSettings.FileLevel",
     }
 )
 _SOURCES = frozenset({"SqlSettings.DataSource", "SqlSettings.DataSourceReplicas"})

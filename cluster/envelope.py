@@ -54,6 +54,8 @@ class Kind(StrEnum):
     """as MESSAGE, for the other api workers."""
     TO_WORKER = "to_worker"
     """as MESSAGE, for the one ws worker whose address is the request id; may be lost, or come back to its sender."""
+    TO_ELSEWHERE = "to_elsewhere"
+    """as MESSAGE, for any one ws worker of a node that has a master; may be lost."""
 
 
 class Class(StrEnum):

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 import zmq
 
-from cluster import addresses
+from cluster import addresses, masters
 from cluster.bodies import Beat
 from cluster.colours import Seen
 from cluster.envelope import Envelope, Kind
@@ -24,13 +24,14 @@ from cluster.keyring import KeyRing, Registration
 from cluster.links import Links
 from cluster.membership import DOWN_S, SUSPECT_S, Change, Liveness
 from cluster.mesh import BEAT_S, Answered, Asked, Broadcast, Deliver, Direct, Lost, Mesh, Met, Moved, Refused, Through
-from cluster.quiet import Witness
+from cluster.quiet import Witness, witnesses
 from cluster.requests import Requests
-from cluster.roster import Roster
+from cluster.roster import Removal, Roster
 from cluster.terms import share
 from cluster.zap import Gate, KeyPair
 from db import nodes, systems
 from db.board import boottime_ns
+from db.entities import ClusterNode
 from db.errors import DatabaseError
 from db.pool import Database
 
@@ -42,6 +43,8 @@ KNOCK_S = 0.2
 UPGRADING = "rolling_upgrade"
 _DISTURBED_S = 10.0
 _FRESH_MS = 10_000
+_RUNS_MS = 5_000
+"""Twice what a node that runs lets pass between two looks at the registry."""
 _GONE = (Liveness.DOWN, Liveness.LEFT)
 
 
@@ -68,6 +71,9 @@ class Sink(Protocol):
 
     def asked(self, command: str, arguments: dict[str, Any]) -> Awaitable[dict[str, Any]]:
         """A peer wants this node to do something."""
+
+    def tell_who_has_no_master(self) -> None:
+        """A peer has lost its master, or polls of ours have found something that such a one cannot find."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +125,10 @@ class Interlink:
         """When each node last wrote to the registry."""
         self._knocked = asyncio.Event()
         self._taking = False
+        self._turn = 0
         self._said_joined = False
+        self._leavers: list[Seen] = []
+        """Who was taken out and still writes to the registry."""
         self._reseal = False
         self.outsider = False
         """Others live, and none of them holds our secret."""
@@ -259,12 +268,20 @@ class Interlink:
         fresh = [row for row in rows if row.node_id in view.refused and row.age_ms < _FRESH_MS]
         self.outsider = bool(fresh) and set(view.members) <= {self._place.node_id}
         self._gate.allow(view.keys)
+        self._leavers = [
+            _still_there(row)
+            for row in rows
+            if view.removed.get(row.node_id, Removal.LEFT) is not Removal.LEFT
+            and row.node_id != self._place.node_id
+            and row.age_ms < _RUNS_MS
+        ]
         others = {node_id: member for node_id, member in view.members.items() if node_id != self._place.node_id}
         gone = [peer for peer in self._links.peers() if peer not in others]
         for peer in gone:
             self._links.disconnect(peer)
             why = view.removed.get(peer)
-            log.warning("a node is no member any more", extra={"node": peer, "reason": why.value if why else "no row"})
+            said = {"node": peer, "reason": why.value if why else "no row"}
+            log.info("a node is no member any more", extra=said)
         self.mesh.set_members(others, now_s())
         for node_id, member in others.items():
             host, _, port = member.address.rpartition(":")
@@ -309,6 +326,14 @@ class Interlink:
             self._settle()
         return peer is not None
 
+    def ask_elsewhere(self, body: bytes) -> None:
+        """To a ws worker of a peer that has a master, of each such in its turn: of the highest term."""
+        peers = masters.with_one(self.mesh, now_s())
+        if peers:
+            self._turn = (self._turn + 1) % len(peers)
+            self.mesh.tell(peers[self._turn], Kind.TO_ELSEWHERE, body, "")
+            self._settle()
+
     def is_heir_of(self, node_id: str) -> bool:
         """Whether this node does what is left to do of one that is gone: the first of those that live does."""
         members = self.mesh.members
@@ -334,12 +359,8 @@ class Interlink:
         )
 
     def witnesses(self) -> list[Witness]:
-        """What each peer last said of its master."""
-        mesh = self.mesh
-        return [
-            Witness(mesh.members.liveness(node_id), peer.beat is None or peer.beat.has_master, peer.beat_at)
-            for node_id, peer in mesh.peers.items()
-        ]
+        """What each node last said of its master."""
+        return witnesses(self.mesh, self._roster.view.registered_ids)
 
     @property
     def repairs(self) -> int:
@@ -356,6 +377,7 @@ class Interlink:
         now, mesh = now_s(), self.mesh
         mesh.about.heard_ms = {peer: max(0, round(age_s * 1000)) for peer, age_s in mesh.members.ages_s(now).items()}
         own = Liveness.DRAINING if mesh.draining else Liveness.UP if mesh.ready else Liveness.JOINING
+        own = Liveness.REMOVED if self.removed else own
         seen = [Seen(mesh.node_id, own, mesh.about)]
         for node_id, peer in mesh.peers.items():
             seen.append(
@@ -367,7 +389,17 @@ class Interlink:
                     peer.skew_ms,
                 )
             )
-        return seen
+        return seen + self._leavers
+
+    def waits_for(self) -> str:
+        """Why this node takes no traffic yet; '' when it does, as far as others are concerned."""
+        if self.removed:
+            why = self._roster.view.removed.get(self._place.node_id)
+            listed = "InterNodeUrls of the others, and its own, to list it"
+            return listed if why is Removal.NOT_LISTED else "its next start, as an operator removed it"
+        if self.outsider:
+            return "the ClusterSettings.Secret of the others: it has another one"
+        return "" if self.mesh.joined else "the nodes that live to hear it: " + " ".join(self.mesh.unmet())
 
     def _settle(self) -> None:
         """Do what the protocol wants done, once for all that was read in a turn."""
@@ -402,17 +434,7 @@ class Interlink:
             case Through():
                 self._sink.through(output.worker, output.ticket)
             case Moved():
-                change = output.change
-                log.warning(
-                    "a node is in another state",
-                    extra={
-                        "node": change.node_id,
-                        "before": change.before.value,
-                        "after": change.after.value,
-                        "reason": change.reason,
-                    },
-                )
-                self._sink.moved(change)
+                self._sink.moved(output.change)
             case Asked():
                 self.requests.asked(output)
             case Answered():
@@ -423,9 +445,19 @@ class Interlink:
     # In ------------------------------------------------------------------------------------------------------------
 
     def _heard(self, peer: str, envelope: Envelope, body: bytes) -> None:
+        before = masters.is_lost_by_a_peer(self.mesh)
         self.mesh.heard(peer, envelope, body, now_s())
+        if envelope.kind == Kind.BEAT and not before and masters.is_lost_by_a_peer(self.mesh):
+            self._sink.tell_who_has_no_master()
         if envelope.kind == Kind.BEAT and (known := self.mesh.peers.get(peer)) is not None and known.beat is not None:
             known.skew_ms = known.beat.clock_ms - time.time_ns() // 1_000_000
 
     def _told(self, peer: str, envelope: Envelope, body: bytes) -> None:
         self.mesh.told(peer, envelope, body, now_s())
+
+
+def _still_there(row: ClusterNode) -> Seen:
+    """A node that was taken out, as its row has it: so it is the same to whoever looks."""
+    host = row.address.rpartition(":")[0].strip("[]")
+    beat = Beat(state="removed", version=row.version, hostname=row.hostname, address=host, url=f"http://{row.address}")
+    return Seen(row.node_id, Liveness.REMOVED, beat, row.age_ms / 1000)

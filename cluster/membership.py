@@ -27,6 +27,8 @@ class Liveness(StrEnum):
     DOWN = "down"
     DRAINING = "draining"
     LEFT = "left"
+    REMOVED = "removed"
+    """It was taken out, and still runs."""
 
 
 _SAYS = {"joining": Liveness.JOINING, "up": Liveness.UP, "draining": Liveness.DRAINING, "left": Liveness.LEFT}

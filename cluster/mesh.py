@@ -329,7 +329,7 @@ class Mesh:
                 pass
             case Kind.REQUEST | Kind.ANSWER:
                 self._converse(peer_id, envelope, body)
-            case Kind.TO_WORKER:
+            case Kind.TO_WORKER | Kind.TO_ELSEWHERE:
                 self.out.append(Deliver(envelope, body))
             case _ if envelope.seq:
                 self._take(peer_id, peer, envelope, body, now)
@@ -451,6 +451,10 @@ class Mesh:
             self.joined = True
             self.joined_at = self._beat_due = now
         self._release(now)
+
+    def unmet(self) -> list[str]:
+        """Whom this node waits for before it has joined."""
+        return [one for one in self.peers if not self._is_met(one)]
 
     def _is_met(self, node_id: str) -> bool:
         """Whether we hear all that this peer says from now on, and it hears us; or it is not there."""

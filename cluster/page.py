@@ -8,6 +8,9 @@
           72  address (16 bytes) that spoke like a proxy without being one of TrustedProxies, and when, ns
           96  processes of the node                          104  the term on which the nodes agreed
          112  when the relay last had heard all that peers told it, ns
+         128  1 while the master is silent here, and that of another node is not
+         136  1 while commits on the master wait for no copy of it
+         256  what the node waits for before it takes traffic: length in bytes, then UTF-8
 
         1024+  connections + 1 of each api worker, 0 while it does not serve
         3072   the term of the master that the prober met: number * 2^32 + timeline
@@ -47,6 +50,9 @@ _FIELD = struct.Struct("=Q")
     _PROCESSES_AT,
     _AGREED_AT,
     _LISTENED_AT,
+    _ELSEWHERE_AT,
+    _SYNCHRONOUS_AT,
+    _WAITS_AT,
     _LOADS_AT,
 ) = (
     0,
@@ -62,6 +68,9 @@ _FIELD = struct.Struct("=Q")
     96,
     104,
     112,
+    128,
+    136,
+    256,
     1024,
 )
 _MET_AT, _SERVERS_AT, _REPLICAS_AT, _TERMS_AT = 3072, 3080, 3088, 4096
@@ -70,6 +79,7 @@ _REPLICA_BYTES = 3 * _FIELD.size
 _RELAY_SILENT_S = 3.0
 _LOST_S = 2.0
 _WAKE_S = 1.0
+_WAITS_BYTES = 512
 STRANGER_S = 600.0
 """For so long a peer is told of that spoke like a proxy."""
 
@@ -146,6 +156,20 @@ class Page:
     def set_joining(self, joining: bool) -> None:
         """By the relay."""
         self._set(_JOINING_AT, int(joining))
+
+    def waits_for(self) -> str:
+        """What the node waits for before it takes traffic; '' when for nothing."""
+        length = min(self._get(_WAITS_AT), _WAITS_BYTES)
+        at = _WAITS_AT + _FIELD.size
+        return self._map[at : at + length].decode("utf-8", "replace")
+
+    def set_waits_for(self, what: str) -> None:
+        """By the relay."""
+        data = what.encode()[:_WAITS_BYTES]
+        at = _WAITS_AT + _FIELD.size
+        self._set(_WAITS_AT, 0)
+        self._map[at : at + len(data)] = data
+        self._set(_WAITS_AT, len(data))
 
     @property
     def degraded(self) -> bool:
@@ -232,6 +256,22 @@ class Page:
         """See `Board`."""
         self._set(_LOST_AT, int(lost))
 
+    def master_elsewhere(self) -> bool:
+        """See `Board`."""
+        return self._get(_ELSEWHERE_AT) != 0
+
+    def set_master_elsewhere(self, elsewhere: bool) -> None:
+        """See `Board`."""
+        self._set(_ELSEWHERE_AT, int(elsewhere))
+
+    def synchronous(self) -> bool:
+        """See `Board`."""
+        return self._get(_SYNCHRONOUS_AT) == 0
+
+    def set_synchronous(self, synchronous: bool) -> None:
+        """See `Board`."""
+        self._set(_SYNCHRONOUS_AT, int(not synchronous))
+
     def set_polled(self, sent_ns: int) -> None:
         """See `Board`."""
         self._set(_POLLED_AT, sent_ns)
@@ -293,6 +333,10 @@ class RelayWatch:
     def degraded(self) -> bool:
         """See `app.ports.NodeHealth`."""
         return self._page.degraded
+
+    def waits_for(self) -> str:
+        """See `app.ports.NodeHealth`."""
+        return self._page.waits_for()
 
     def broken(self) -> str | None:
         """See `app.ports.NodeHealth`.

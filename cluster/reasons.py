@@ -20,6 +20,12 @@ class Facts:
     degraded: bool = False
     outbox_stale: bool = False
     replicas_out: bool = False
+    unsynchronous: bool = False
+    hosts_lost: str = ""
+    """Hosts of a connection string with several that do not answer."""
+    indistinct: str = ""
+    """Entries of DataSourceReplicas that reach a server which another entry, or DataSource, reaches as well."""
+    schema_newer: int = 0
     isolated: bool = False
     files_bad: bool = False
     workers_missing: bool = False
@@ -69,6 +75,10 @@ class Reasons:
             "bus_isolated": facts.isolated,
             "worker_crashing": facts.crashing,
             "replica_lag": facts.replicas_out and not facts.master_lost,
+            "replication_not_synchronous": facts.unsynchronous,
+            f"db_host_lost ({facts.hosts_lost[:200]})": bool(facts.hosts_lost) and not facts.master_lost,
+            f"replicas_not_distinct ({facts.indistinct[:200]})": bool(facts.indistinct),
+            f"schema_newer (version {facts.schema_newer})": facts.schema_newer > 0,
             "repair_rate": self._repairs.see(facts.repairs, now),
             "hwm_drop": self._drops.see(facts.drops, now),
             "slow_loop": self._late_turns.see(facts.late_turns, now),

@@ -18,7 +18,7 @@ import zmq
 from app import events
 from app.events import Message, Presence
 from app.presence import OFFLINE, PresenceTracker
-from cluster import addresses
+from cluster import addresses, masters
 from cluster.bus import BEAT_S, class_of, kind_of, send
 from cluster.changes import Learner
 from cluster.envelope import BadEnvelope, Class, Envelope, Kind, pack, unpack
@@ -47,6 +47,8 @@ _LATE_S = 1.0
 _START_S = 5.0
 _PRESENCE_BATCH = 500
 _PAIRS = 1000
+_TOLD_S = 5.0
+"""Longer than a node takes to know and to tell that it has no master: so nothing is left out that it did not poll."""
 _READERS: dict[str, str] = {Kind.MESSAGE: "ws", Kind.API_MESSAGE: "api"}
 """Which workers get the bundles of a kind."""
 Operate = Callable[[str, dict[str, Any]], Awaitable[dict[str, Any]]]
@@ -110,6 +112,9 @@ class Relay:
         """What came while workers were still finding this relay: they get it when they do."""
         self._early_until = self._loop.time() + _EARLY_S
         self._drain_due = False
+        self._turn = 0
+        self._moved: deque[tuple[float, tuple[tuple[str, int], ...]]] = deque()
+        """What the last polls found of heads: for nodes that cannot poll."""
         self._context = zmq.Context(io_threads=1)
         self._socket = self._context.socket(zmq.ROUTER)
         self._socket.set(zmq.ROUTER_MANDATORY, 1)
@@ -184,6 +189,9 @@ class Relay:
                 self.interlink.publish(Kind(envelope.kind), envelope.kind_class, body)
         elif envelope.kind == Kind.TO_WORKER:
             self._pass_on(envelope.request_id, body, sender=envelope.worker)
+        elif envelope.kind == Kind.TO_ELSEWHERE:
+            if self.interlink is not None:
+                self.interlink.ask_elsewhere(body)
         elif envelope.kind == Kind.CHANGED:
             if self.interlink is not None:
                 self.interlink.changed(envelope, body)
@@ -232,6 +240,14 @@ class Relay:
         if link is not None:
             self._send(name, link, Kind.TO_WORKER, Class.RELIABLE, link.stamp.next(), body)
 
+    def _hand_to_one(self, body: bytes) -> None:
+        """To one of the ws workers here, to each in its turn."""
+        workers = sorted(worker for worker in self._links if worker.startswith("ws"))
+        if workers:
+            self._turn = (self._turn + 1) % len(workers)
+            link = self._links[workers[self._turn]]
+            self._send(workers[self._turn], link, Kind.TO_WORKER, Class.RELIABLE, link.stamp.next(), body)
+
     def _keep_early(self, body: bytes, kind_class: str) -> None:
         if self._loop.time() >= self._early_until:
             self._early.clear()
@@ -267,6 +283,8 @@ class Relay:
                 self._note_presence(f"{envelope.origin}/{envelope.worker}", body)
             case Kind.TO_WORKER:
                 self._pass_on(envelope.request_id, body)
+            case Kind.TO_ELSEWHERE:
+                self._hand_to_one(body)
             case _:
                 self._learner.take(envelope, body)
 
@@ -286,12 +304,28 @@ class Relay:
             return
         for at in range(0, len(poll.heads), _PAIRS):
             self._publish(events.Moved(tuple(poll.heads[at : at + _PAIRS])))
+        self._moved.append((self._loop.time(), tuple(poll.heads)))
+        self.tell_who_has_no_master()
         pairs = [change for change in poll.changes if change[0] in events.OF_SOCKETS]
         for at in range(0, len(pairs), _PAIRS):
             self._publish(events.Changed(tuple(pairs[at : at + _PAIRS])))
         users = [UserId(key) for namespace, key in poll.changes if namespace == "status"]
         if users and self.interlink is not None and self.interlink.is_disturbed():
             self._presence.restate([user_id for user_id in users if self._is_held_here(user_id)])
+
+    def tell_who_has_no_master(self) -> None:
+        """See `Sink`. Nobody else tells them of a channel's last event, if that is what they lack."""
+        while self._moved and self._loop.time() - self._moved[0][0] > _TOLD_S:
+            self._moved.popleft()
+        if self.interlink is None or not masters.is_lost_by_a_peer(self.interlink.mesh):
+            return
+        heads: dict[str, int] = {}
+        for _, found in self._moved:
+            heads.update(found)
+        pairs = list(heads.items())
+        for at in range(0, len(pairs), _PAIRS):
+            body = events.bundle([events.encode(events.Moved(tuple(pairs[at : at + _PAIRS])))])
+            self.interlink.publish(Kind.MESSAGE, Class.RELIABLE, body)
 
     def _is_held_here(self, user_id: UserId) -> bool:
         return any("/" not in worker for worker in self._presence.workers_of(user_id))

@@ -1,6 +1,7 @@
 """The relay's process: schema, prober, outbox, post office, and the node's part in the cluster."""
 
 import asyncio
+import contextlib
 import logging
 import os
 import socket
@@ -20,6 +21,7 @@ from cluster.condition import Condition
 from cluster.interlink import UPGRADING, Interlink, Place
 from cluster.keyring import KeyRing
 from cluster.lease import LeaseRunner
+from cluster.news import News
 from cluster.operations import EVERYWHERE, OF_PEERS
 from cluster.page import Page
 from cluster.relay import Relay
@@ -30,6 +32,7 @@ from cluster.zap import KeyPair
 from db import failover, jobs, migrate, nodes, systems
 from db.board import Term
 from db.errors import DatabaseError, Unavailable
+from db.hosts import Hosts
 from db.ids import new_id
 from db.outbox import Follower
 from db.place import Where, where
@@ -42,6 +45,9 @@ _RETRY_S = 0.5
 FOLLOW_S = 0.5
 """For so long a node looks for the master where its configuration says, before it goes where its peers are."""
 _OF_STEPS = frozenset({"step", "store", "host", "port", "database"})
+_NEWS_S = 0.5
+_SCHEMA_S = 10.0
+_A_POLL = "a poll of the outbox, for what was committed before the others heard it"
 
 
 class RelayWorker(Worker):
@@ -50,6 +56,7 @@ class RelayWorker(Worker):
     relay: Relay | None = None
     prober: Prober | None = None
     follower: Follower | None = None
+    hosts: Hosts | None = None
     interlink: Interlink | None = None
     leader: LeaseRunner | None = None
     journal: Journal
@@ -65,8 +72,10 @@ class RelayWorker(Worker):
         self.schema_version = await migrate.version(self.settings)
         self.page = self.start.page(self.name)
         self.page.set_joining(self.start.config.cluster_settings.enable)
+        self.page.set_waits_for("the database, to register there" if self.start.config.cluster_settings.enable else "")
         database = await self.open_database(self.page)
-        await systems.claim(database, "cluster_id", new_id())
+        if await systems.find(database, "cluster_id") is None:  # a write may have to wait for what the prober finds out
+            await systems.claim(database, "cluster_id", new_id())
         self.prober = Prober(database, self.page)
         self.relay = relay = Relay(
             self.start.paths.bus,
@@ -88,7 +97,10 @@ class RelayWorker(Worker):
         self.journal = Journal(database, self.start.paths.node_id)
         every = (*jobs.JOBS, jobs.trim_audits(self._audit_limits))
         self.leader = LeaseRunner(database, lease.JOBS, holder, lambda fence: jobs.run_for_ever(database, fence, every))
+        self.hosts = Hosts(database)
+        condition.hosts = self.hosts
         work = [self.prober.run(), self.follower.run(), self.relay.serve(), self.leader.run(), condition.run()]
+        work += [self.hosts.run(), self._watch_schema(database)]
         if self.start.config.cluster_settings.enable:
             work += [self._take_part(database), self._follow_for_ever()]
         ready()
@@ -100,6 +112,13 @@ class RelayWorker(Worker):
         await database.close()
         if superseded:
             raise Fatal("another process runs as this node")
+
+    async def _watch_schema(self, database: Database) -> None:
+        """Others may bring the schema to a later version while this node runs. Raises Fatal as `look_at_schema`."""
+        while True:
+            with contextlib.suppress(DatabaseError):
+                self.condition.schema_newer = await self.look_at_schema(database)
+            await asyncio.sleep(_SCHEMA_S)
 
     async def _run_until_stopped(self, work: list[Coroutine[Any, Any, None]]) -> None:
         """Until told to stop, or one of them ends: then its error, if it has one, is raised."""
@@ -140,7 +159,19 @@ class RelayWorker(Worker):
                 await asyncio.sleep(_RETRY_S)
         self.interlink = self.relay.interlink = self.condition.interlink = interlink
         await self.journal.record(Entry("clusterJoin", details=details(address=place.advertise, version=VERSION)))
-        await interlink.run()
+        telling = asyncio.create_task(self._tell_news(interlink))
+        try:
+            await interlink.run()
+        finally:
+            telling.cancel()
+
+    async def _tell_news(self, interlink: Interlink) -> None:
+        """Each change of a node's state is one line of the log."""
+        news = News()
+        while True:
+            for line in news.look(self._members(interlink), asyncio.get_running_loop().time()):
+                log.log(line.level, "a node is in another state", extra=dict(line.fields))
+            await asyncio.sleep(_NEWS_S)
 
     async def _follow_for_ever(self) -> None:
         """Go where the peers are whose master is the present one, when our configuration leads to none or a former."""
@@ -197,10 +228,13 @@ class RelayWorker(Worker):
         beat.has_master = self.condition.has_master
         here = self._place()
         beat.master = here.told() if here is not None and self.page.met() == term else {}
+        beat.master_ms = self.condition.master_silent_ms
         if self.interlink is not None:
             link = self.interlink
             ready = link.mesh.may_serve(self.page.polled_ns() / 1e9)
-            self.page.set_joining(link.removed or link.outsider or not ready)
+            joining = link.removed or link.outsider or not ready
+            self.condition.wait_for((link.waits_for() or _A_POLL) if joining else "")
+            self.page.set_joining(joining)
 
     def _in_use(self) -> Config:
         """The configuration, with the servers that are used: what waits for a recycle is `config_pending`."""
@@ -272,7 +306,7 @@ class RelayWorker(Worker):
 
     def database_status(self) -> Body:
         """See `Worker`."""
-        parts = [part.status() for part in (self.prober, self.follower) if part is not None]
+        parts = [part.status() for part in (self.prober, self.follower, self.hosts) if part is not None]
         schema = {"schema_version": self.schema_version, "schema_needed": migrate.newest(self.settings.driver)}
         return super().database_status() | schema | {key: value for part in parts for key, value in part.items()}
 

@@ -49,14 +49,16 @@ class Member:
 class View:
     """The cluster as the rows have it. All by node id.
 
-    registered: this node's own row is the one it wrote; if not, it is to enrol again, above the incarnation it has.
-    superseded: a later start, of another process, holds this node's id: this one must stop. unknown: entries of this
-    node's InterNodeUrls that no member claims. news: what to tell operators, each once.
+    registered_ids: all that ever registered, also those that left; not those that an operator took out, by command or
+    by the lists. registered: this node's own row is the one it wrote; if not, it is to enrol again, above the
+    incarnation it has. superseded: a later start, of another process, holds this node's id: this one must stop.
+    unknown: entries of this node's InterNodeUrls that no member claims. news: what to tell operators, each once.
     """
 
     members: Mapping[str, Member] = field(default_factory=dict)
     removed: Mapping[str, Removal] = field(default_factory=dict)
     refused: Mapping[str, Refusal] = field(default_factory=dict)
+    registered_ids: frozenset[str] = frozenset()
     unknown: Sequence[str] = ()
     registered: bool = False
     superseded: bool = False
@@ -121,7 +123,10 @@ class Roster:
             if row.incarnation >= self._highest.get(row.node_id, 0) and (row.removed_at or row.left_at):
                 removed[row.node_id] = Removal.REMOVED if row.removed_at else Removal.LEFT
         candidates = {node_id: member for node_id, member in self._good.items() if node_id not in removed}
-        for node_id in self._not_listed(candidates, lists):
+        known = {one: member for one, member in self._good.items() if removed.get(one) is not Removal.REMOVED}
+        not_listed = self._not_listed(candidates, known, lists)
+        taken_out = {*not_listed, *(one for one, why in removed.items() if why is Removal.REMOVED)}
+        for node_id in not_listed & candidates.keys():
             removed[node_id] = Removal.NOT_LISTED
         members = {node_id: member for node_id, member in candidates.items() if node_id not in removed}
         own = next((row for row in rows if row.node_id == self._node_id and row.node_id not in refused), None)
@@ -129,6 +134,7 @@ class Roster:
             members=members,
             removed=removed,
             refused=refused,
+            registered_ids=frozenset(there - taken_out),
             unknown=[entry for entry in urls if self._owner(host_port(entry), candidates) is None],
             registered=own is not None and own.incarnation == self.incarnation,
             superseded=own is not None
@@ -153,22 +159,29 @@ class Roster:
         )
         return None
 
-    def _not_listed(self, candidates: Mapping[str, Member], lists: Mapping[str, Sequence[str]] | None) -> list[str]:
-        """Those whom every live member has taken off its list.
+    def _not_listed(
+        self,
+        candidates: Mapping[str, Member],
+        known: Mapping[str, Member],
+        lists: Mapping[str, Sequence[str]] | None,
+    ) -> set[str]:
+        """Those of `known` whom every live member has taken off its list. candidates: whose lists count.
 
-        A list that is empty, or that holds an entry of which nobody knows whose it is, may mean anybody.
+        A list that is empty, or that holds an entry of which nobody knows whose it is, may mean anybody. Where a node
+        lists itself, that says nothing, if it lists others with it and these do not: so it does not matter whether one
+        that was taken off still runs, and is heard.
         """
-        listed: set[str] = set()
+        listed: dict[str, set[str]] = {}
         if not lists or self._node_id not in lists:
-            return []
+            return set()
         for node_id, entries in lists.items():
             if node_id not in candidates:
                 continue
-            owners = [self._owner(host_port(entry), candidates) for entry in entries]
+            owners = {self._owner(host_port(entry), known) for entry in entries}
             if not owners or None in owners:
-                return []
-            listed.update(owner for owner in owners if owner is not None)
-        return [node_id for node_id in candidates if node_id not in listed]
+                return set()
+            listed[node_id] = {owner for owner in owners if owner is not None}
+        return {one for one in known if not _belongs(one, listed)}
 
     def _owner(self, entry: str, candidates: Mapping[str, Member]) -> str | None:
         """Whose entry it is: by what answered there, by its address, by its host name."""
@@ -179,6 +192,14 @@ class Roster:
             if entry in (member.address.lower(), f"{member.hostname.lower()}:{port}"):
                 return node_id
         return None
+
+
+def _belongs(node_id: str, listed: Mapping[str, set[str]]) -> bool:
+    """Whether a live member lists the node: another one, or, if it is alone on its own list, itself."""
+    if any(node_id in owners for by, owners in listed.items() if by != node_id):
+        return True
+    own = listed.get(node_id, set())
+    return node_id in own and not any(one in listed for one in own - {node_id})
 
 
 def host_port(entry: str) -> str:

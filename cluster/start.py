@@ -92,4 +92,5 @@ def settings_of(config: Config) -> PoolSettings:
         replicas=tuple(sql.data_source_replicas),
         lag_max_ms=sql.replica_lag_max_ms,
         read_from_master=sql.read_from_master,
+        require_synchronous=sql.require_synchronous,
     )

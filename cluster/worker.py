@@ -20,7 +20,7 @@ from cluster.channel import Body, Channel, Message
 from cluster.operator import SupervisorLink
 from cluster.page import Page
 from cluster.start import Start
-from db import failover
+from db import failover, migrate
 from db.errors import DatabaseError, Refused, Unavailable
 from db.pool import Database
 
@@ -80,10 +80,19 @@ class Worker(ABC):
         await self.database.open()
         while True:
             try:
+                await self.look_at_schema(self.database)
                 await self.database.take_floor()
                 return self.database
             except Unavailable:
                 await asyncio.sleep(_RETRY_S)
+
+    async def look_at_schema(self, database: Database) -> int:
+        """The version of a schema that is later than this program, else 0. Raises Fatal when that cannot work."""
+        try:
+            return await migrate.later_version(database)
+        except migrate.TooOld as error:
+            log.error("the node stops: it is too old for its database", extra={"reason": str(error)})
+            raise Fatal(str(error)) from error
 
     def database_status(self) -> Body:
         """Figures for `mmnode db status`."""

@@ -28,6 +28,8 @@ DOMAIN = b"cluster"
 HANDSHAKE_MS = 1000
 _ADDRESS = "inproc://zeromq.zap.01"
 _SAY_SO_EVERY_S = 10.0
+_NEW_S = 5.0
+_MAX_UNKNOWN = 1000
 _MAX_PER_TURN = 64
 _KEY_BYTES = 32
 # RFC 27: a request of CURVE has 6 frames and the key; behind ROUTER's routing id and the empty delimiter.
@@ -66,6 +68,8 @@ class Gate:
         self._loop = asyncio.get_running_loop()
         self._said_at = -_SAY_SO_EVERY_S
         self._unsaid = 0
+        self._unknown_since: dict[str, float] = {}
+        """When each unknown key first came. One that has just registered is known a moment later."""
         self.admitted = 0
         self.refused = 0
         self._socket = context.socket(zmq.ROUTER)
@@ -82,6 +86,8 @@ class Gate:
     def allow(self, node_of_key: Mapping[str, str]) -> None:
         """From now on admit exactly these public keys (Z85), each as the node of this id."""
         self._node_of = dict(node_of_key)
+        for key in node_of_key:
+            self._unknown_since.pop(key, None)
 
     def close(self) -> None:
         """Answer no more; sockets of the context admit nobody then."""
@@ -122,9 +128,13 @@ class Gate:
         self.refused += 1
         self._unsaid += 1
         now = self._loop.time()
-        if now - self._said_at >= _SAY_SO_EVERY_S:
+        since = self._unknown_since.setdefault(key, now) if key else float("-inf")
+        if len(self._unknown_since) > _MAX_UNKNOWN:
+            del self._unknown_since[next(iter(self._unknown_since))]
+        if now - since >= _NEW_S and now - self._said_at >= _SAY_SO_EVERY_S:
             log.warning(
-                "a connection to the cluster's port was refused",
+                "a connection to the cluster's port is refused: no registered member has this key, so it is a node that"
+                " was taken out, that others do not list, or that has another ClusterSettings.Secret, or somebody else",
                 extra={
                     "address": address.decode("ascii", "replace"),
                     "mechanism": mechanism.decode("ascii", "replace"),

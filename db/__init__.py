@@ -26,6 +26,7 @@ errors.py       what can go wrong below, in a few kinds
 failover.py     a change of the master by an operator
 generation.py   the connections of one configuration; a recycle replaces all at once
 guards.py       changes that no row of the outbox tells of
+hosts.py        whether every host of a connection string answers
 ids.py          26-character ids and random tokens
 jobs.py         what one node at a time does for all, guarded by a lease
 leases.py       leases with fencing tokens

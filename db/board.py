@@ -83,7 +83,19 @@ class Board(Protocol):
     def master_lost(self) -> bool:
         """Whether the master did not answer the last probe."""
 
+    def master_elsewhere(self) -> bool:
+        """Whether the master has been silent here while another node of the cluster heard its own."""
+
     def set_master_lost(self, lost: bool) -> None:
+        """Only the prober."""
+
+    def set_master_elsewhere(self, elsewhere: bool) -> None:
+        """Only the relay."""
+
+    def synchronous(self) -> bool:
+        """Whether commits on the master wait for a copy of it; True until that is known."""
+
+    def set_synchronous(self, synchronous: bool) -> None:
         """Only the prober."""
 
     def set_polled(self, sent_ns: int) -> None:
@@ -115,6 +127,8 @@ class LocalBoard:
         self._replicas = [Seen()] * MAX_REPLICAS
         self._polled_ns = 0
         self._master_lost = False
+        self._master_elsewhere = False
+        self._synchronous = True
 
     def term(self) -> Term:
         """See `Board`."""
@@ -143,6 +157,22 @@ class LocalBoard:
     def set_master_lost(self, lost: bool) -> None:
         """See `Board`."""
         self._master_lost = lost
+
+    def master_elsewhere(self) -> bool:
+        """See `Board`."""
+        return self._master_elsewhere
+
+    def set_master_elsewhere(self, elsewhere: bool) -> None:
+        """See `Board`."""
+        self._master_elsewhere = elsewhere
+
+    def synchronous(self) -> bool:
+        """See `Board`."""
+        return self._synchronous
+
+    def set_synchronous(self, synchronous: bool) -> None:
+        """See `Board`."""
+        self._synchronous = synchronous
 
     def set_polled(self, sent_ns: int) -> None:
         """See `Board`."""

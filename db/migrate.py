@@ -4,6 +4,9 @@
                                                  └───> MySQL: GET_LOCK, a record of each statement, as DDL commits
 
 A runner that is killed leaves nothing half done that the next one would not finish.
+
+Migrations add; one that takes away what earlier versions of the program need says so, in the row `schema_contract` of
+`systems`: the newest migration that a program must know to work with the schema. Older programs refuse.
 """
 
 import asyncio
@@ -12,14 +15,17 @@ from collections.abc import Awaitable, Callable
 from importlib.resources import files
 from typing import TypeVar
 
+from db import systems
 from db.drivers import Migration
 from db.errors import Deadlock, Refused, Unavailable
 from db.generation import driver_of
+from db.queryable import Queryable
 from db.settings import PoolSettings
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
+CONTRACT = "schema_contract"
 _RETRY_S = 0.1
 _SAY_SO_EVERY_S = 5.0
 
@@ -45,6 +51,27 @@ async def run(settings: PoolSettings) -> list[str]:
     """
     migrations = available(settings.driver)
     return await _until_reachable(lambda: driver_of(settings).migrate(settings, migrations))
+
+
+class TooOld(Exception):
+    """This version of the program is too old for the schema; the text says so to operators."""
+
+
+async def later_version(db: Queryable) -> int:
+    """The schema version of the database if it is later than this program's, which works with it all the same; else 0.
+
+    Raises TooOld when it does not, DatabaseError.
+    """
+    known = newest(db.dialect)
+    row = await db.fetch_one("SELECT coalesce(max(version), 0) FROM schema_migrations")
+    there = int(row[0]) if row is not None else 0
+    contract = int(await systems.find(db, CONTRACT) or 0)
+    if known < contract:
+        raise TooOld(
+            f"this program knows the schema up to version {known}, and the database, at version {there}, works with"
+            f" programs only that know version {contract}: install a newer version of mmnode"
+        )
+    return there if there > known else 0
 
 
 async def wait(settings: PoolSettings) -> None:

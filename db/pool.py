@@ -38,6 +38,7 @@ log = logging.getLogger(__name__)
 
 _READ_ATTEMPTS = 3
 _SETTLE_S = 0.5
+_SAFE_S = 0.1
 REPLICA_READ_S = 2.0
 _BEYOND_S = 5.0
 
@@ -258,14 +259,21 @@ class Database(Masters):
         await self.terms.acknowledge(connection.term)
 
     async def writable(self) -> None:
-        """Wait while writes are held, or nodes agree on a master. Raises Unavailable when that takes too long."""
-        if not self._free.is_set():
+        """Wait while writes are held, no copy would get them, or nodes agree on a master. Raises Unavailable."""
+        if not (self._free.is_set() and self._is_safe()):
             try:
                 async with asyncio.timeout(HOLD_S):
                     await self._free.wait()
+                    while not self._is_safe():
+                        await asyncio.sleep(_SAFE_S)
             except TimeoutError as error:
-                raise Unavailable("writes are held while the database changes its master") from error
+                held = "writes are held while the database changes its master"
+                unsafe = "no replica confirms what is written, and SqlSettings.RequireSynchronous is set"
+                raise Unavailable(unsafe if self._free.is_set() else held) from error
         await self.terms.ready()
+
+    def _is_safe(self) -> bool:
+        return self.board.synchronous() or not self.settings.require_synchronous
 
     @property
     def wants_position(self) -> bool:
@@ -273,7 +281,8 @@ class Database(Masters):
         return bool(self.generation.replicas) or self.commits.wants_position
 
     async def _committed(self, generation: Generation, connection: Connection, changed: set[Shard]) -> int:
-        """Ask for the position of a commit that changed this, if anybody wants it; `landed`."""
+        """Ask for the position of a commit that changed this, if anybody wants it; `landed`. Raises as `confirm`."""
+        await self.confirm(connection)
         if not changed:
             return 0
         position: int | None = None
@@ -282,6 +291,12 @@ class Database(Masters):
             with contextlib.suppress(DatabaseError), at_most(self._patience_s, connection):
                 position = await generation.driver.position(connection)
         return self.landed(changed, position)
+
+    async def confirm(self, connection: Connection) -> None:
+        """Make sure that a copy has what was committed, where that is wanted. Raises Unavailable: it is unknown."""
+        if self.settings.require_synchronous:
+            with at_most(self._patience_s, connection):
+                await self.generation.driver.confirm(connection)
 
     def landed(self, changed: Collection[Shard], position: int | None) -> int:
         """Nobody of this node reads what is older than a commit that changed this any more.

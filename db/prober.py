@@ -39,6 +39,10 @@ class Prober:
         self._state: dict[int, str] = {}
         self.master: Facts | None = None
         """What the master last said; None while it does not answer."""
+        self._instances: dict[int, str] = {}
+        """Of the replicas that are up: which servers they are."""
+        self.heard_ns = 0
+        """When it last answered."""
         self._tasks: list[asyncio.Task[None]] = []
 
     async def run(self) -> None:
@@ -52,6 +56,7 @@ class Prober:
     def restart(self) -> None:
         """Begin anew with the servers that the database has now."""
         self._stop()
+        self._instances.clear()
         settings = self._database.settings
         self._clock.clear()
         self._board.set_servers(fingerprint(settings.replicas))
@@ -84,6 +89,17 @@ class Prober:
             "replica_states": replicas,
         }
 
+    def indistinct(self) -> list[str]:
+        """Replicas that are no redundancy: entries that reach the master, or the server of an earlier entry."""
+        seen = {self.master.instance: "the master"} if self.master is not None else {}
+        found = []
+        for index, instance in sorted(self._instances.items()):
+            name = f"DataSourceReplicas[{index}]"
+            if instance and instance in seen:
+                found.append(f"{name} is {seen[instance]}")
+            seen.setdefault(instance, name)
+        return found
+
     def _stop(self) -> None:
         for task in self._tasks:
             task.cancel()
@@ -97,9 +113,13 @@ class Prober:
                 async with self._database.master() as (generation, connection):
                     with at_most(_TIMEOUT_S, connection):
                         facts = await generation.driver.facts(connection)
+                        if self._database.settings.require_synchronous and facts.synchronous is False:
+                            await generation.driver.nudge(connection)
                     facts = await self._meet(facts, Transaction(connection, self._database.dialect, _TIMEOUT_S))
                 self._clock.master(facts.position, asyncio.get_running_loop().time())
                 self.master = facts
+                self.heard_ns = boottime_ns()
+                self._board.set_synchronous(bool(facts.synchronous))
                 self._board.set_master_lost(False)
             except DatabaseError as error:
                 if self.master is not None:
@@ -157,6 +177,7 @@ class Prober:
                     reason = self._unfit(facts)
                 except DatabaseError as error:
                     reason = str(error).strip() or "it does not answer"
+                self._instances[index] = facts.instance if reason is None else ""
                 if reason is None:
                     lag_ms = self._clock.lag_ms(facts.position, asyncio.get_running_loop().time())
                     self._board.set_replica(index, Seen(facts.position, lag_ms, began))

@@ -18,6 +18,7 @@ class PoolSettings:
     connect_timeout_s: how long a caller waits for a connection before `Unavailable`.
     lag_max_ms: a replica that is further behind serves no reads.
     read_from_master: the master takes its share of the reads that replicas could serve.
+    require_synchronous: nothing is written that no copy of the master confirms.
     """
 
     dsn: str = field(repr=False)
@@ -31,3 +32,4 @@ class PoolSettings:
     replicas: tuple[str, ...] = field(default=(), repr=False)
     lag_max_ms: int = 5000
     read_from_master: bool = False
+    require_synchronous: bool = False

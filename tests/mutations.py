@@ -67,6 +67,26 @@ class Mutation:
 
 
 MUTATIONS = (
+    # one source, no deadline -----------------------------------------------------------------------------------------
+    Mutation(
+        "a socket waits for its master alone, however long",
+        "ws/patience.py",
+        "return self._board.master_elsewhere()",
+        "return False",
+        ("tests/stories/test_database_links.py::test_whom_no_peer_tells_is_sent_to_one_and_goes_on_there",),
+        ("postgres",),
+    ),
+    Mutation(
+        "warnings of a commit are read by nobody",
+        "db/drivers/postgres.py",
+        "                raw.add_notice_handler(raw.note)\n",
+        "",
+        (
+            "tests/stories/test_synchronous.py::"
+            "test_a_commit_whose_wait_for_the_standby_is_cancelled_is_acknowledged_when_a_standby_has_it",
+        ),
+        ("postgres",),
+    ),
     # app: who may do what, and what is told ------------------------------------------------------------------------
     Mutation(
         "private channels are read by the whole team",
@@ -852,8 +872,15 @@ MUTATIONS = (
     Mutation(
         "a member that is not heard is taken for quiet",
         "cluster/quiet.py",
-        "or now - peer.said_at > HEARD_S:",
-        "or now - peer.said_at > 10 * HEARD_S:",
+        "or now - peer.said_at > HEARD_S",
+        "or now - peer.said_at > 10 * HEARD_S",
+        ("tests/cluster/test_quiet.py",),
+    ),
+    Mutation(
+        "who left cleanly can write nowhere",
+        "cluster/quiet.py",
+        "_UNHEARD = (Liveness.DOWN, Liveness.LEFT)",
+        "_UNHEARD = (Liveness.DOWN,)",
         ("tests/cluster/test_quiet.py",),
     ),
     Mutation(

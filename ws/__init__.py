@@ -18,9 +18,11 @@ frames.py    sans-I/O: frames of clients, whole texts by a short path
 heads.py     sans-I/O: every event of a channel once and in its order
 hub.py       who hears what
 index.py     sans-I/O: members of rooms, both ways, in little memory
+lenders.py   what this worker cannot read is read by one of another node
 lookout.py   polls the outbox while the relay does not
+patience.py  how long is waited for what cannot be read
 protocol.py  sans-I/O: handshake, frames, requests, limits
-repairs.py   reads from the database what did not come
+repairs.py   reads what did not come
 server.py    all sockets of a worker
 serving.py   what a socket needs of its worker
 strangers.py sans-I/O: sockets of which nobody knows yet whose they are

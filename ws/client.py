@@ -339,7 +339,8 @@ class Client(asyncio.BufferedProtocol):
         if not self.connection_id:
             return
         try:
-            self._judge(await sessions.recheck(self._server.ctx, SessionId(self.session_id)))
+            recheck = sessions.recheck(self._server.ctx, SessionId(self.session_id))
+            self._judge(await self._server.repairs.patience.bounded(recheck))
         except AppError:
             self.close(Close.SESSION_ENDED)
         except DatabaseError:
@@ -434,6 +435,12 @@ class Client(asyncio.BufferedProtocol):
         self.final = True
         self._enqueue(self._connection.close(code))
         self._finish()
+
+    def send_away(self) -> None:
+        """Close with 1012 and keep the connection, so that the client goes on with it on another node."""
+        if self.attached and not self.is_over():
+            self._enqueue(self._connection.close(Close.SERVICE_RESTART))
+            self._finish()
 
     def _drop_slow(self, reason: str) -> None:
         log.info("slow client closed", extra={"connection": self.connection_id, "reason": reason})

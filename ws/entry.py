@@ -98,7 +98,7 @@ class Entry:
         client.session_id, client.user_id = session_id, user_id
         server.hub.watch_session(client)  # before it is looked at: its end may be told meanwhile
         try:
-            actor = await sessions.recheck(server.ctx, session_id)
+            actor = await server.repairs.patience.bounded(sessions.recheck(server.ctx, session_id))
         except (AppError, DatabaseError):
             client.abort()
             return True
@@ -166,7 +166,7 @@ class Entry:
             ctx.db.landed({shards.posts(ChannelId(one)) for one in hub.unheard(memberships[0])}, None)
             if known is not None:
                 refetch = await self._too_far_back(known, memberships[0])
-            actor: Actor = await sessions.recheck(ctx, session_id)
+            actor: Actor = await server.repairs.patience.bounded(sessions.recheck(ctx, session_id))
             if client.is_over():
                 return None
             if not self._has_room(user_id):

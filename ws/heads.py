@@ -87,6 +87,10 @@ class Heads:
         """Up to where everything was delivered. Raises KeyError for a channel that nobody hears."""
         return self._channels[channel_id].head
 
+    def known(self, channel_id: str) -> int:
+        """The highest number of which is known that there is an event. Raises KeyError, as `head`."""
+        return self._channels[channel_id].known
+
     def channel_ids(self) -> list[str]:
         """All that are served."""
         return list(self._channels)

@@ -48,6 +48,9 @@ class Client(Protocol):
     def close(self, code: Close) -> None:
         """Close the socket."""
 
+    def send_away(self) -> None:
+        """Close the socket with 1012 and keep the connection: its client goes on with it on another node."""
+
 
 class Listener(Member):
     """A user with clients in this worker, and where they belong: `rooms` are their channels."""
@@ -86,6 +89,10 @@ class Hub:
     def users(self) -> list[str]:
         """Everybody with a client here."""
         return [user_id for user_id, listener in self._listeners.items() if listener.clients]
+
+    def clients(self) -> list[Client]:
+        """All of them."""
+        return list(self._by_connection.values())
 
     def attached(self, user_id: str) -> int:
         """How many clients of the user have a socket here."""

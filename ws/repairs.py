@@ -1,8 +1,12 @@
-"""Reads from the database what did not come by the bus: the shell around `heads.py`."""
+"""Reads what did not come by the bus: the shell around `heads.py`.
+
+gap ──50 ms──> the master ──silent, and not for others──> a peer ──nor does it say──> the clients go there (1012)
+"""
 
 import asyncio
 import logging
 from collections.abc import Coroutine, Iterable
+from contextlib import AsyncExitStack
 from typing import Any
 
 from app import replay
@@ -15,6 +19,8 @@ from ws.close import Close
 from ws.fanout import Copies
 from ws.heads import Heads
 from ws.hub import Client, Hub
+from ws.lenders import Lenders
+from ws.patience import Patience
 
 log = logging.getLogger(__name__)
 
@@ -23,14 +29,16 @@ READS = 4
 CATCH_UPS = 2
 """Of these for single clients, so that they never take all from the gaps of channels."""
 _RETRY_S = 0.2
+ANSWER_S = 0.4
+"""Of a peer."""
 _ROOM_S = 0.05
 _CHANNELS = 1000
 
 
 class Repairs:
-    """`look` after anything that may have left a gap."""
+    """`look` after anything that may have left a gap. address: of this worker."""
 
-    def __init__(self, ctx: Context) -> None:
+    def __init__(self, ctx: Context, address: str = "") -> None:
         self._ctx = ctx
         self._loop = asyncio.get_running_loop()
         self.heads = Heads()
@@ -39,6 +47,10 @@ class Repairs:
         self._catch_ups = asyncio.Semaphore(CATCH_UPS)
         self._timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self.patience = Patience(ctx.db.board)
+        self.lenders = Lenders(ctx.bus, address, self._of_database)
+        self._asked: dict[tuple[str, int], asyncio.Task[replay.Found | None]] = {}
+        """What the master has not answered yet, by channel and number."""
 
     def learn(self, moved: Moved) -> None:
         """How far channels have come, by the database."""
@@ -63,6 +75,8 @@ class Repairs:
         found = await self._read(channel_id, head)
         if found is None:
             self.heads.failed(channel_id, self._loop.time())
+            if self.patience.over:
+                self._send_away(channel_id)
         elif found.lost:
             self._begin_anew(channel_id, found.end)
         else:
@@ -73,15 +87,54 @@ class Repairs:
                 self.hub.deliver(event)
         self.look()
 
-    async def _read(self, channel_id: str, after: int) -> replay.Found | None:
-        """None: the database does not answer, and some time has passed."""
-        async with self._reads:
+    async def _read(self, channel_id: str, after: int, *, for_one: bool = False) -> replay.Found | None:
+        """By the master, or by a peer while only peers have one. None: by neither, and some time has passed.
+
+        for_one: it is for a single client.
+        """
+        if not self.patience.elsewhere:
+            key = (channel_id, after)
+            task = self._asked.get(key)
+            if task is None:
+                task = self._asked[key] = self._loop.create_task(self._of_master(channel_id, after, for_one=for_one))
+                task.add_done_callback(lambda _: self._asked.pop(key))
+            found = await self.patience.of_master(task)
+            if found is not None:
+                return found
+        if self.patience.elsewhere:
+            return await self.lenders.ask(channel_id, after, ANSWER_S)
+        await asyncio.sleep(_RETRY_S)
+        return None
+
+    async def _of_master(self, channel_id: str, after: int, *, for_one: bool) -> replay.Found | None:
+        """None: it does not answer."""
+        async with AsyncExitStack() as places:
+            for one in (self._catch_ups, self._reads) if for_one else (self._reads,):
+                await places.enter_async_context(one)
             try:
-                return await replay.read(self._ctx, ChannelId(channel_id), after)
+                return await self._of_database(channel_id, after)
             except DatabaseError as error:
                 log.warning("missed events cannot be read", extra={"reason": str(error).strip()})
-                await asyncio.sleep(_RETRY_S)
                 return None
+
+    async def _of_database(self, channel_id: str, after: int) -> replay.Found:
+        return await replay.read(self._ctx, ChannelId(channel_id), after)
+
+    def _send_away(self, channel_id: str) -> None:
+        """Who lacks what neither the master nor a peer tells here goes where there is a master."""
+        lacking = [one for one in self.hub.clients_in(channel_id) if one.attached and self._lacks(one, channel_id)]
+        if lacking:
+            log.warning(
+                "clients are sent to another node: their events cannot be read here",
+                extra={"channel": channel_id, "clients": len(lacking)},
+            )
+        for client in lacking:
+            client.send_away()
+
+    def _lacks(self, client: Client, channel_id: str) -> bool:
+        """Whether what is missing in a channel is missing for this client, too."""
+        ahead = client.cursors.ahead(channel_id) if client.cursors is not None else None
+        return ahead is None or ahead < self.heads.known(channel_id)
 
     def _begin_anew(self, channel_id: str, head: int) -> None:
         """What clients know of a channel cannot be mended by events: they are to connect and fetch anew."""
@@ -110,8 +163,10 @@ class Repairs:
             if not client.has_room():
                 await asyncio.sleep(_ROOM_S)
                 continue
-            async with self._catch_ups:
-                found = await self._read(channel_id, cursor)
+            found = await self._read(channel_id, cursor, for_one=True)
+            if found is None and self.patience.over:
+                client.send_away()
+                return
             if found is None or channel_id not in self.heads:
                 continue
             if found.trimmed or found.lost:

@@ -11,7 +11,19 @@ from typing import cast
 
 from app import events
 from app.context import Context
-from app.events import Changed, Claim, Event, EverySessionClosed, Frame, Given, Message, Moved, SessionClosed
+from app.events import (
+    Changed,
+    Claim,
+    Event,
+    EverySessionClosed,
+    Frame,
+    Given,
+    Lack,
+    Lent,
+    Message,
+    Moved,
+    SessionClosed,
+)
 from app.ports import Upgrade
 from db import channels, teams
 from db.errors import DatabaseError
@@ -22,6 +34,7 @@ from ws.client import Client
 from ws.close import Close
 from ws.detached import Detached
 from ws.fanout import Fanout
+from ws.hub import Client as HubClient
 from ws.hub import Positions
 from ws.repairs import Repairs
 from ws.strangers import Strangers
@@ -43,7 +56,7 @@ TURN_S = 0.05
 """Of messages of the bus, before others have their turn."""
 MAX_BEHIND = 1000
 """Messages that wait for their turn; beyond, nobody is told who types."""
-_AT_ONCE = (SessionClosed, EverySessionClosed, Claim, Given)
+_AT_ONCE = (SessionClosed, EverySessionClosed, Claim, Given, Lack, Lent)
 """What waits for nothing that is behind already: it is urgent, and true at any moment."""
 _UNSENT_BYTES = 65_536
 """In the kernel, of one socket; by itself it takes 2.6 MB before it tells us that a client does not read."""
@@ -55,7 +68,7 @@ class WebSocketServer:
     def __init__(self, ctx: Context, address: str) -> None:
         """address: of this worker, in the ids of its connections."""
         self.ctx = ctx
-        self.repairs = Repairs(ctx)
+        self.repairs = Repairs(ctx, address)
         self.hub = self.repairs.hub
         self.fanout = Fanout()
         self.loop = asyncio.get_running_loop()
@@ -103,6 +116,8 @@ class WebSocketServer:
             self.repairs.learn(message)
         elif isinstance(message, Claim | Given):
             self.claims.handle(message)
+        elif isinstance(message, Lack | Lent):
+            self.repairs.lenders.handle(message)
         else:
             self.hub.handle(message, alone=alone)
             self.repairs.look()
@@ -187,16 +202,24 @@ class WebSocketServer:
     async def _reload(self) -> None:
         """Where everybody belongs, whether their sessions live, how far their channels are."""
         for user_id in self.hub.users():
-            await self._until_read(user_id)
+            await self._until_read(user_id, of_all=True)
         for client in (*self.clients, *self.detached):
             await client.recheck()
         while True:
             try:
-                return await self.repairs.compare()
+                return await self.repairs.patience.bounded(self.repairs.compare())
             except DatabaseError:
+                self._send_away(self.hub.clients())
                 await asyncio.sleep(_RETRY_S)
 
-    async def _until_read(self, user_id: str) -> None:
+    def _send_away(self, clients: "list[HubClient]") -> None:
+        """What they are to hear cannot be known here; they go to another node if it is known there."""
+        if self.repairs.patience.over:
+            for client in clients:
+                client.send_away()
+
+    async def _until_read(self, user_id: str, *, of_all: bool = False) -> None:
+        """of_all: what everybody is to hear is not known before."""
         listener = self.hub.begin_loading(user_id)
         memberships = None
         try:
@@ -204,6 +227,7 @@ class WebSocketServer:
                 try:
                     memberships = await self.read_memberships(user_id)
                 except DatabaseError:
+                    self._send_away(self.hub.clients() if of_all else self.hub.of_user(user_id))
                     await asyncio.sleep(_RETRY_S)
         finally:
             self.hub.end_loading(listener, memberships)
@@ -211,6 +235,9 @@ class WebSocketServer:
 
     async def read_memberships(self, user_id: str) -> tuple[Positions, list[TeamId]]:
         """Where a user belongs, and how far those channels are. Raises DatabaseError."""
+        return await self.repairs.patience.bounded(self._read_memberships(user_id))
+
+    async def _read_memberships(self, user_id: str) -> tuple[Positions, list[TeamId]]:
         db = self.ctx.db
         return (
             cast(Positions, await channels.find_positions(db, UserId(user_id))),

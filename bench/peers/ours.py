@@ -12,6 +12,7 @@ from app.context import Context
 from app.events import Audience, Event
 from app.ports import Upgrade
 from bench.peers.wire import BODY, serve_lines
+from db.board import LocalBoard
 from db.ids import new_id
 from ws.server import WebSocketServer
 
@@ -23,7 +24,9 @@ class Worker:
 
     def __init__(self) -> None:
         bus = SimpleNamespace(publish=lambda _message: None)
-        self.server = WebSocketServer(cast(Context, SimpleNamespace(bus=bus)), "bench000")
+        self.server = WebSocketServer(
+            cast(Context, SimpleNamespace(bus=bus, db=SimpleNamespace(board=LocalBoard()))), "bench000"
+        )
         self._seq = 0
 
     async def accept_for_ever(self, listener: socket.socket) -> None:

@@ -34,7 +34,8 @@ class Facts:
     server: tells physical servers (MySQL) or clusters (PostgreSQL: the system identifier) apart. timeline: grows with
     each promotion where the server counts them, else 0. writable: it takes writes. position: a number that grows with
     its log: how far it has written (master) or replayed (replica). marker: the row `db_generation` of `systems`, ''
-    when there is none. cluster_id: the row `cluster_id`, ''.
+    when there is none. cluster_id: the row `cluster_id`, ''. synchronous: a commit waits for a copy of the server, None
+    when it is not set up so; False: it is, and does not. instance: tells running servers apart, whatever they hold.
     """
 
     server: str
@@ -43,6 +44,8 @@ class Facts:
     position: int
     marker: str
     cluster_id: str
+    synchronous: bool | None = None
+    instance: str = ""
 
     @property
     def who(self) -> str:
@@ -122,11 +125,23 @@ class Driver(Protocol):
     async def ask(self, dsn: str, settings: PoolSettings, check: Callable[[Facts], None] | None = None) -> Facts:
         """Facts by a connection of its own, which is closed again. Raises Unavailable with the server's words."""
 
+    def hosts(self, dsn: str) -> list[tuple[str, str]]:
+        """(name, connection string) of each host of a string that names several; [] for any other."""
+
     async def facts(self, connection: Connection) -> Facts:
         """What the server says of itself."""
 
     async def position(self, connection: Connection) -> int:
         """How far the master's log is written: at least as far as what this connection committed."""
+
+    async def confirm(self, connection: Connection) -> None:
+        """Make sure that a copy of the server has what this connection committed (SqlSettings.RequireSynchronous).
+
+        Raises ConnectionLost when none has: the outcome is unknown, because a failover may lose it.
+        """
+
+    async def nudge(self, connection: Connection) -> None:
+        """Commit something: a server that has ceased to wait for replicas learns by that only that one is back."""
 
     async def migrate(self, settings: PoolSettings, migrations: Sequence[Migration]) -> list[str]:
         """Apply, in order, those that the database has not; their names. Waits while another node does so."""

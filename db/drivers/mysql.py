@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from db.drivers import Connection, Facts, Migration, Row, mysql_schema
 from db.drivers.mysql_connection import MySQLConnection
 from db.drivers.mysql_dsn import Dsn, parse
-from db.errors import Unavailable
+from db.errors import ConnectionLost, Unavailable
 from db.settings import PoolSettings
 from db.shards import UNKNOWN
 
@@ -182,15 +182,28 @@ _OF_SYSTEMS = """
     coalesce((SELECT value FROM systems WHERE name = 'db_generation'), ''),
     coalesce((SELECT value FROM systems WHERE name = 'cluster_id'), '')
 """
+# ON: a replica has all that was committed. OFF: none was heard within the server's time-out, and commits wait no more.
+_MARIADB_SEMI_SYNC = (
+    "SELECT variable_value FROM information_schema.global_status WHERE variable_name = 'RPL_SEMI_SYNC_MASTER_STATUS'"
+)
+_MYSQL_SEMI_SYNC = (
+    "SELECT max(variable_value) FROM performance_schema.global_status"
+    " WHERE variable_name IN ('Rpl_semi_sync_source_status', 'Rpl_semi_sync_master_status')"
+)
+_NUDGE = "INSERT INTO systems (name, value) VALUES ('semi_sync', uuid()) ON DUPLICATE KEY UPDATE value = VALUES(value)"
 # What replicas have replayed is gtid_slave_pos: their own log may be ahead of what their readers see.
 _MARIADB_FACTS = f"""
 SELECT @@server_id, @@gtid_domain_id, @@GLOBAL.read_only, @@innodb_read_only,
-    @@gtid_binlog_pos, @@gtid_slave_pos, @@gtid_current_pos, {_OF_SYSTEMS}
+    @@gtid_binlog_pos, @@gtid_slave_pos, @@gtid_current_pos, {_OF_SYSTEMS},
+    IF(@@rpl_semi_sync_master_enabled, ({_MARIADB_SEMI_SYNC}), NULL)
 """
 _MYSQL_FACTS = f"""
 SELECT @@server_uuid, @@GLOBAL.read_only OR @@GLOBAL.super_read_only OR @@innodb_read_only, @@GLOBAL.gtid_executed,
-    {_OF_SYSTEMS}
-"""
+    {_OF_SYSTEMS},
+    IF(EXISTS (SELECT 1 FROM performance_schema.global_variables WHERE variable_value = 'ON'
+        AND variable_name IN ('rpl_semi_sync_source_enabled', 'rpl_semi_sync_master_enabled')),
+        ({_MYSQL_SEMI_SYNC}), NULL)
+"""  # noqa: S608 (constants)
 
 
 class MySQLDriver:
@@ -219,17 +232,22 @@ class MySQLDriver:
         finally:
             connection.close()
 
+    def hosts(self, dsn: str) -> list[tuple[str, str]]:
+        """See `Driver`. Its strings name one."""
+        del dsn
+        return []
+
     async def facts(self, connection: Connection) -> Facts:
         """See `Driver`. Without GTIDs the position is 0, and the log says so."""
         assert isinstance(connection, MySQLConnection)
         if connection.mariadb:
             rows = await connection.fetch(_MARIADB_FACTS)
-            server_id, domain, read_only, engine_read_only, written, replayed, current, marker, cluster_id = rows[0]
+            server_id, domain, read_only, engine_read_only, written, replayed, current, *rest = rows[0]
             writable = _is_off(read_only) and _is_off(engine_read_only)
             position = mariadb_position(written if writable else replayed or current, int(domain))
             server = f"{domain}-{server_id}"
         else:
-            server, read_only, executed, marker, cluster_id = (await connection.fetch(_MYSQL_FACTS))[0]
+            server, read_only, executed, *rest = (await connection.fetch(_MYSQL_FACTS))[0]
             writable = _is_off(read_only)
             position = mysql_position(executed)
         if not position and server not in self._without_position:
@@ -237,12 +255,25 @@ class MySQLDriver:
             log.warning(
                 "a database server counts no transactions (GTID): replicas cannot be used", extra={"server": server}
             )
-        return Facts(server, 0, writable, position, marker, cluster_id)
+        marker, cluster_id, semi_sync = rest
+        synchronous = None if semi_sync is None or not writable else not _is_off(semi_sync)
+        return Facts(server, 0, writable, position, marker, cluster_id, synchronous, server)
 
     async def position(self, connection: Connection) -> int:
         """See `Driver`. UNKNOWN when the server counts no transactions: then no replica is ever read."""
         assert isinstance(connection, MySQLConnection)
         return position_of((await connection.fetch(position_sql(connection)))[0])
+
+    async def confirm(self, connection: Connection) -> None:
+        """See `Driver`. After a time-out the server commits without a replica, and says so in its status only."""
+        assert isinstance(connection, MySQLConnection)
+        rows = await connection.fetch(_MARIADB_SEMI_SYNC if connection.mariadb else _MYSQL_SEMI_SYNC)
+        if not rows or rows[0][0] is None or _is_off(rows[0][0]):
+            raise ConnectionLost("the commit was not confirmed by a replica")
+
+    async def nudge(self, connection: Connection) -> None:
+        """See `Driver`."""
+        await connection.execute(_NUDGE)
 
     async def migrate(self, settings: PoolSettings, migrations: Sequence[Migration]) -> list[str]:
         """See `Driver`."""

@@ -242,6 +242,7 @@ class PipelineConnection:
                 waiter.exception()  # seen: it was raised above, or nobody waits any more
         if self._error is not None:
             raise self._error
+        self._connection.confirm()
         return self._results
 
     def _time_out(self) -> None:

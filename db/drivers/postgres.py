@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import os
 import select
 import socket
@@ -10,6 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import psycopg
+from psycopg.conninfo import make_conninfo
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from db.board import Term
@@ -30,17 +32,36 @@ from db.settings import PoolSettings
 if TYPE_CHECKING:
     from psycopg.pq.abc import PGconn
 
+log = logging.getLogger(__name__)
+
 
 class RawConnection(psycopg.AsyncConnection[tuple[Any, ...]]):
     """began_read_only: whether the server took no writes when the connection was made. idle_since: by the loop's clock.
 
     term: see `Connection`. mark: by which we know that a session is that of this connection (`postgres_session.py`).
+    unconfirmed: a commit did not wait until the synchronous standby had it, because somebody cancelled that wait.
     """
 
     began_read_only = False
     term = Term()
     mark = ""
     idle_since = 0.0
+    unconfirmed = False
+
+    def note(self, notice: psycopg.errors.Diagnostic) -> None:
+        """What the server says beside its answers. A commit that is on no standby says so by a warning only."""
+        source = notice.source_file
+        if notice.severity_nonlocalized == "WARNING" and (
+            source.endswith("syncrep.c") if source else notice.sqlstate == "01000"
+        ):
+            self.unconfirmed = True
+
+    def confirm(self) -> None:
+        """Raises ConnectionLost for such a commit: its outcome is unknown, because a failover may lose it."""
+        if self.unconfirmed:
+            self.unconfirmed = False
+            log.warning("a commit was not confirmed by the synchronous standby: it counts as unknown until it is")
+            raise ConnectionLost("the commit was not confirmed by the synchronous standby")
 
 
 DEADLOCK_SQLSTATES = frozenset({"40P01", "40001"})
@@ -134,6 +155,7 @@ async def connect(dsn: str, settings: PoolSettings, check: Callable[[Facts], Non
                 raw = await RawConnection.connect(**arguments)
                 raw.began_read_only = is_read_only(raw.pgconn)
                 raw.idle_since = asyncio.get_running_loop().time()
+                raw.add_notice_handler(raw.note)
                 try:
                     await postgres_session.begin(raw, wanted, arguments)
                     if check is not None:
@@ -168,12 +190,14 @@ class PostgresConnection:
         """See `Connection`."""
         with translated():
             cursor = await self.raw.execute(sql, parameters)
+            self.raw.confirm()
             return await cursor.fetchall()
 
     async def execute(self, sql: str, parameters: Parameters = ()) -> int:
         """See `Connection`."""
         with translated():
             cursor = await self.raw.execute(sql, parameters)
+            self.raw.confirm()
             return cursor.rowcount
 
     @contextlib.asynccontextmanager
@@ -182,6 +206,7 @@ class PostgresConnection:
         with translated():
             async with self.raw.transaction():
                 yield
+            self.raw.confirm()
 
     def abandon(self) -> None:
         """See `Connection`. Not by cancelling: psycopg would wait for the server to confirm that."""
@@ -303,7 +328,13 @@ SELECT coalesce(current_setting('mmnode.session', true), ''),
     NOT pg_is_in_recovery() AND current_setting('transaction_read_only') = 'off',
     (CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END - '0/0')::bigint,
     coalesce((SELECT value FROM systems WHERE name = 'db_generation'), ''),
-    coalesce((SELECT value FROM systems WHERE name = 'cluster_id'), '')
+    coalesce((SELECT value FROM systems WHERE name = 'cluster_id'), ''),
+    CASE WHEN pg_is_in_recovery() OR current_setting('synchronous_standby_names') = '' THEN NULL
+         WHEN current_setting('synchronous_commit') IN ('off', 'local') THEN FALSE
+         WHEN pg_has_role('pg_read_all_stats', 'USAGE')
+         THEN EXISTS (SELECT FROM pg_stat_replication WHERE sync_state IN ('sync', 'quorum'))
+         ELSE TRUE END,
+    (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint::text
 """
 
 
@@ -326,6 +357,17 @@ class PostgresDriver:
         async with await connect(dsn, settings, check) as raw:
             return await self.facts(PostgresConnection(raw))
 
+    def hosts(self, dsn: str) -> list[tuple[str, str]]:
+        """See `Driver`."""
+        said = {key: value for key, value in postgres_dsn.parse(dsn).items() if key != "target_session_attrs"}
+        single = list(_per_host(said))
+        if len(single) < 2:
+            return []
+        return [
+            (f"{one.get('host') or one.get('hostaddr')}:{one.get('port', '5432')}", make_conninfo("", **one))
+            for one in single
+        ]
+
     async def facts(self, connection: Connection) -> Facts:
         """See `Driver`."""
         assert isinstance(connection, PostgresConnection)
@@ -337,6 +379,12 @@ class PostgresDriver:
         """See `Driver`."""
         rows = await connection.fetch(POSITION_SQL)
         return int(rows[0][0])
+
+    async def confirm(self, connection: Connection) -> None:
+        """See `Driver`. Its commits wait, and say so when they did not."""
+
+    async def nudge(self, connection: Connection) -> None:
+        """See `Driver`. It never ceases to wait."""
 
     async def migrate(self, settings: PoolSettings, migrations: Sequence[Migration]) -> list[str]:
         """See `Driver`."""

@@ -89,6 +89,7 @@ class MySQLBatchConnection:
             heads, open_channels, members, known, clock, *roots = answers[len(begin) :]
             plan, results = _place(batch, heads, open_channels, members, known, clock[0][0], *roots)
             answers = await self._connection.run_all([*_changes(plan), "COMMIT", *self._connection.end, *then])
+            await self._database.confirm(self._connection)
         except BaseException:
             await self._connection.roll_back()
             raise

@@ -84,13 +84,17 @@ class Servers:
         self.untold: set[int] = set()
         """Places in the log that no row of the outbox tells of."""
         self._number = 0
+        self.unheard: dict[str, dict[int, float]] = {key: {} for key in keys}
+        """When what was committed that no node told of: by hand, or by a process that died or heard no answer."""
 
     def commit(self, key: str) -> int:
         """Write; the place in the truth."""
         self._number += 1
         self.position += self.chance.randint(1, 5)
         self.log.append((self.position, (key, self._number)))
-        return self.truth[key].become((key, self._number))
+        place = self.truth[key].become((key, self._number))
+        self.unheard[key][place] = now_s()
+        return place
 
     def commit_untold(self, key: str) -> None:
         """Somebody truncates, or restores with the triggers disabled."""
@@ -271,6 +275,10 @@ class SimDriver:
         """See `Driver`."""
         raise NotImplementedError
 
+    def hosts(self, dsn: str) -> list[tuple[str, str]]:
+        """See `Driver`."""
+        raise NotImplementedError
+
     async def facts(self, connection: Connection) -> Facts:
         """See `Driver`."""
         assert isinstance(connection, SimConnection)
@@ -282,6 +290,12 @@ class SimDriver:
         assert isinstance(connection, SimConnection)
         await connection.trip()
         return self.servers.position_of(connection.name)
+
+    async def confirm(self, connection: Connection) -> None:
+        """See `Driver`."""
+
+    async def nudge(self, connection: Connection) -> None:
+        """See `Driver`."""
 
     async def migrate(self, settings: PoolSettings, migrations: Sequence[Migration]) -> list[str]:
         """See `Driver`."""

@@ -7,7 +7,9 @@ from typing import Any, Protocol
 
 from cluster.changes import Learner, Teller
 from cluster.envelope import Class, Kind
+from cluster.membership import Liveness
 from cluster.mesh import Deliver, Lost, Mesh, Output, Through
+from cluster.quiet import Quiet, Witness, witnesses
 from cluster.terms import share
 from db.board import Term, fence_open
 from db.cache import Cache, Registry
@@ -17,11 +19,23 @@ from db.pool import Database
 from db.prober import Prober
 from db.queryable import Commits, RowShards
 from db.shards import Shard, shard
-from tests.cluster.simdb import MASTER, REPLICAS, Servers, SimCursor, SimDriver, SimSettings, Value, now_ns, now_s
+from tests.cluster.simdb import (
+    BOUND_S,
+    MASTER,
+    REPLICAS,
+    Servers,
+    SimCursor,
+    SimDriver,
+    SimSettings,
+    Value,
+    now_ns,
+    now_s,
+)
 from tests.cluster.simguards import HastyFollower, Shared
 from tests.cluster.simnet import Network, SimNode
 
 IPC_S = 0.0002
+_LOOK_S = 0.25
 _RETRY_S = 0.5
 
 
@@ -36,6 +50,8 @@ class World(Protocol):
     servers: Servers
     network: Network["Member"]
     without: frozenset[str]
+    severed: set[str]
+    """Nodes that do not reach the servers."""
     promised: dict[str, int]
     nodes: list["Node"]
 
@@ -65,6 +81,9 @@ class Process:
 
     async def trip(self) -> None:
         """Half of a round trip; then the process must be running to go on. Raises Unavailable."""
+        if self.node.node_id in self.world.severed:
+            await asyncio.sleep(0.05)
+            raise Unavailable("no way")
         kind = self.world.chance.random()
         await asyncio.sleep(0.001 if kind < 0.97 else self.world.chance.uniform(0.0, 1.5))
         if not self.runs.is_set():
@@ -110,6 +129,8 @@ class Member(SimNode):
     def renew(self, now: float) -> None:
         """See `SimNode`."""
         self.mesh.may_serve(self._node.polled_at)
+        relay = self._node.relay
+        self.mesh.about.has_master = relay is not None and relay.has_master
 
     def exchange(self, now: float) -> None:
         """See `SimNode`."""
@@ -143,11 +164,15 @@ class Relay(Process):
         log.forget()
         self.follower._outbox = log
         self.learner = Learner(self.database, self.follower.distrust)
+        self.degraded_at = float("-inf")
+        """When reads last went on without a master."""
         self.start(self._serve())
 
     async def _serve(self) -> None:
         await self.open()
-        self.start(Prober(self.database, self.node.shared.board).run())
+        self._prober = Prober(self.database, self.node.shared.board)
+        self.start(self._prober.run())
+        self.start(self._look())
         self.start(self.follower.run())
         while True:
             try:
@@ -156,6 +181,51 @@ class Relay(Process):
             except DatabaseError:
                 await asyncio.sleep(_RETRY_S)
         self.world.network.start(self.node.node_id)
+
+    @property
+    def has_master(self) -> bool:
+        """See `Condition`."""
+        return self._prober.master is not None and not self.node.shared.board.master_lost()
+
+    async def _look(self) -> None:
+        """As `Condition`."""
+        quiet, board = Quiet(), self.node.shared.board
+        while True:
+            await asyncio.sleep(_LOOK_S)
+            if not self.runs.is_set():
+                await self.runs.wait()
+            member = self.world.network.nodes.get(self.node.node_id)
+            if member is None or not member.mesh.joined:
+                continue
+            since = quiet.look(
+                now_s(),
+                lost=not self.has_master and self.follower.polls > 0 and self.follower.trusted,
+                peers=self._witnesses(member.mesh),
+                stranger_at=float("-inf"),
+                most_s=600.0,
+            )
+            if since is not None:
+                board.set_polled(max(board.polled_ns(), int(since * 1e9)))
+                self.degraded_at = now_s()
+
+    def may_lack(self, key: str) -> bool:
+        """Whether reads that go on without a master may lack what nobody told of before the master was lost."""
+        if now_s() - self.degraded_at > BOUND_S:
+            return False
+        return any(at >= self.follower._applied_ns / 1e9 for at in self.world.servers.unheard[key].values())
+
+    def _witnesses(self, mesh: Mesh) -> list[Witness]:
+        found = witnesses(mesh, ())
+        if "left" in self.world.without:
+            found = [one for one in found if one.liveness is not Liveness.LEFT]
+        return [one for one in found if one.liveness is not Liveness.DOWN] if "quiet" in self.world.without else found
+
+    def leave(self) -> None:
+        """Say good-bye."""
+        member = self.world.network.nodes.get(self.node.node_id)
+        if member is not None:
+            member.mesh.leave()
+            self.world.network.settle(self.node.node_id)
 
     def kill(self) -> None:
         """See `Process`."""
@@ -231,13 +301,14 @@ class Worker(Process, Commits):
         node, world = self.node, self.world
         asked, own = now_s(), node.acknowledged[key]
         anywhere = world.promised[key] if node.serves else 0
+        may_lack = node.relay is not None and node.relay.may_lack(key)
         try:
             value = await world.chance.choice(self.caches).get(key)
         except DatabaseError:
             return
         assert value is not None
         try:
-            bounded = self._late.get(key, 0.0) < asked
+            bounded = self._late.get(key, 0.0) < asked and not may_lack
             world.servers.truth[key].check(value, asked, own, anywhere, bounded=bounded)
         except Exception as error:
             error.add_note(f"read on {node.node_id}, asked at {asked:.3f}, answered at {now_s():.3f}")
@@ -278,6 +349,7 @@ class Worker(Process, Commits):
         if not self.runs.is_set():
             await self.runs.wait()
         node.acknowledged[key] = max(node.acknowledged[key], place)
+        world.servers.unheard[key].pop(place, None)
         if well and world.calm() and node.serves and self.teller.misses == misses:
             world.promised[key] = max(world.promised[key], place)
         return True

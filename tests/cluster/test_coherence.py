@@ -3,7 +3,8 @@
 Three nodes of a relay and one or two workers, a master, two replicas that lag, one virtual clock. Faults: lost messages,
 cut links (one way or both), nodes, relays, workers and replicas that start anew, frozen relays, workers and nodes,
 writers killed between commit and telling, slow queries, a database that is out, failovers that lose the last commits,
-changes that no row of the outbox tells of.
+changes that no row of the outbox tells of, a node that dies or leaves and starts again on the database's side of a
+network that is split.
 Leaving out one of the guards must make seeds fail.
 
 1. No read is older than the bound, nor than what its own node acknowledged.
@@ -55,6 +56,7 @@ class Cluster:
         self.without = without
         self.servers = Servers(chance, KEYS)
         self.promised = dict.fromkeys(KEYS, 0)
+        self.severed: set[str] = set()
         self.nodes = [Node(self, node_id, chance.randint(1, 2)) for node_id in NODES]
         self._by_id = {node.node_id: node for node in self.nodes}
         drop = chance.choice([0.0, 0.01, 0.1, 0.3])
@@ -114,6 +116,7 @@ class Cluster:
             self._restart_worker,
             self._restart_node,
             self._restart_node,
+            self._split,
         ]
         while True:
             await asyncio.sleep(chance.choice([chance.uniform(0.2, 3.0), chance.uniform(3.0, 12.0)]))
@@ -159,6 +162,28 @@ class Cluster:
 
     async def _lose_database(self, _: Node) -> None:
         await self._trouble(self.servers.go_out())
+
+    async def _split(self, node: Node) -> None:
+        await self._trouble(self._split_and_heal(node))
+
+    async def _split_and_heal(self, node: Node) -> None:
+        """A node goes; the others lose it and the database; it comes again where the database is."""
+        chance = self.chance
+        if node.relay is not None and chance.random() < 0.7:
+            node.relay.leave()
+            await asyncio.sleep(0.1)
+        node.kill()
+        await asyncio.sleep(chance.uniform(0.0, 6.0))
+        for other in NODES:
+            if other != node.node_id:
+                self.severed.add(other)
+                self.network.cut(node.node_id, other)
+                self.network.cut(other, node.node_id)
+        await asyncio.sleep(chance.uniform(0.0, 3.0))
+        node.start()
+        await asyncio.sleep(chance.uniform(5.0, 30.0))
+        self.severed.clear()
+        self.network.heal()
 
     async def _fail_over(self, _: Node) -> None:
         await self._trouble(self.servers.fail_over())

@@ -59,13 +59,25 @@ def test_another_version_is_red_unless_an_upgrade_was_declared() -> None:
 def test_a_dead_node_is_red_at_once_or_after_15_s_by_the_patient_policy() -> None:
     dead = _seen("b", liveness=Liveness.DOWN, silent_s=4)
     assert _judged(_seen("a"), dead)["b"] == ("red", ["down"])
-    assert _judged(_seen("a"), dead, patient=True)["b"] == ("green", [])
+    assert _judged(_seen("a"), dead, patient=True)["b"] == ("yellow", ["suspect"])
+    early, late = (
+        status([_seen("b", liveness=Liveness.DOWN, silent_s=silent_s)], patient=True, upgrading=False)[0]
+        for silent_s in (14, 16)
+    )
+    assert (early["state"], early["liveness"], early["is_alive"]) == ("yellow", "suspect", True)
+    assert (late["state"], late["liveness"], late["is_alive"]) == ("red", "down", False)
     assert _judged(_seen("a"), _seen("b", liveness=Liveness.DOWN, silent_s=16), patient=True)["b"][0] == "red"
 
 
 def test_a_dead_node_does_not_take_part_in_the_comparison() -> None:
     gone = _seen("b", _beat(sections={"x": "2"}), Liveness.DOWN, 4)
     assert _judged(_seen("a", _beat(sections={"x": "1"})), gone)["a"] == ("green", [])
+
+
+def test_a_removed_node_that_still_runs_is_compared_with_nobody() -> None:
+    gone = _seen("b", _beat(sections={"x": "2"}), Liveness.REMOVED)
+    found = _judged(_seen("a", _beat(sections={"x": "1"})), gone)
+    assert found == {"a": ("green", []), "b": ("yellow", ["removed"])}
 
 
 def test_what_a_node_says_of_itself_and_its_clock() -> None:

@@ -28,6 +28,8 @@ MAY_DIFFER = {
     "ClusterSettings.SecretFile": "/other",
     "FileSettings.Directory": "/other",
     "LogSettings.FileLocation": "/other",
+    "LogSettings.ConsoleLevel": "DEBUG",
+    "LogSettings.FileLevel": "DEBUG",
 }
 
 

@@ -1,7 +1,9 @@
 """Reads without a master: only while every member says that it has none either."""
 
+from cluster.bodies import Beat
 from cluster.membership import Liveness
-from cluster.quiet import HEARD_S, STRANGER_S, WAKE_S, Quiet, Witness
+from cluster.mesh import Mesh
+from cluster.quiet import HEARD_S, STRANGER_S, WAKE_S, Quiet, Witness, witnesses
 
 NEVER = float("-inf")
 
@@ -39,10 +41,23 @@ def test_one_member_with_a_master_may_commit() -> None:
     assert _look(_awake(), 3.0, _says(False, 2.9), lost=False) is None
 
 
-def test_who_is_not_heard_may_commit_and_who_said_good_bye_does_not() -> None:
+def test_who_is_not_heard_may_commit_also_who_said_good_bye() -> None:
     assert _look(_awake(), 3.0, _says(False, 3.0 - HEARD_S - 0.01)) is None
     assert _look(_awake(), 3.0, _says(False, 2.9, Liveness.DOWN)) is None
-    assert _look(_awake(), 3.0, _says(True, 0.0, Liveness.LEFT)) == 3.0
+    assert _look(_awake(), 3.0, _says(False, 2.9, Liveness.LEFT)) is None
+
+
+def test_who_ever_registered_is_a_witness_and_is_named_when_nobody_hears_it() -> None:
+    mesh = Mesh("a", "c", 1, 0.0)
+    mesh.set_members(["b"], 2.0)
+    mesh.peers["b"].beat, mesh.peers["b"].beat_at = Beat(state="up", has_master=False), 2.9
+    quiet = _awake()
+    assert _look(quiet, 3.0, *witnesses(mesh, ["a", "b"])) == 2.9
+    assert not quiet.doubted
+    assert _look(quiet, 3.0, *witnesses(mesh, ["a", "b", "left"])) is None
+    assert list(quiet.doubted) == ["left"]
+    assert _look(quiet, 3.0, *witnesses(mesh, ["a", "left"]), lost=False) is None
+    assert not list(quiet.doubted)
 
 
 def test_a_stranger_may_have_enrolled_where_the_database_is() -> None:

@@ -159,7 +159,8 @@ ALL = ["http://10.0.0.1:8075", "10.0.0.2:8075", "10.0.0.3:8075"]
         ({"node1": ALL[:2], "node2": ALL}, True),  # one still lists it
         ({"node1": ALL[:2], "node2": []}, True),  # an empty list says nothing
         ({"node1": ALL[:2], "node2": [*ALL[:2], "other:8075"]}, True),  # whose is that?
-        ({"node1": ALL[:2], "node2": ALL[:2], "node3": ALL}, True),  # alive, and lists itself
+        ({"node1": ALL[:2], "node2": ALL[:2], "node3": ALL}, False),  # alive, and the only one that lists it
+        ({"node1": ALL[:2], "node2": ALL[:2], "node3": ALL[2:]}, True),  # it never said that it belongs to the others
         ({"node1": ALL[:2], "node2": ALL[:2], "node3": ALL[:2]}, False),
         ({"node2": ALL[:2]}, True),  # without this node's own word nothing is known
         (None, True),
@@ -171,6 +172,22 @@ def test_a_node_is_removed_when_every_live_member_took_it_off_its_list(
     view = roster.judge([row(1), row(2), row(3)], ALL[:2], lists)
     assert ("node3" in view.members) == stays
     assert view.removed == ({} if stays else {"node3": Removal.NOT_LISTED})
+
+
+def test_whoever_looks_the_same_nodes_are_removed_heard_or_not() -> None:
+    """The one that was taken off, too: what it says of itself keeps it in nobody's list."""
+    lists = {"node1": ALL[:2], "node2": ALL[:2], "node3": ALL}
+    for number in (1, 2, 3):
+        viewer = Roster("installation", f"node{number}", 1, RING, row(number).public_key)
+        for heard in (lists, {one: entries for one, entries in lists.items() if one != "node3" or number == 3}):
+            assert viewer.judge([row(1), row(2), row(3)], [], heard).removed == {"node3": Removal.NOT_LISTED}
+
+
+def test_all_that_ever_registered_may_come_back_but_for_those_that_an_operator_took_out(roster: Roster) -> None:
+    rows = [row(1), row(2), row(3, left_at=5), row(4, removed_at=5), row(5, ring=KeyRing("x" * 32))]
+    assert roster.judge(rows, []).registered_ids == {"node1", "node2", "node3", "node5"}
+    lists = {"node1": ALL[:2], "node2": ALL[:2]}
+    assert roster.judge(rows, [], lists).registered_ids == {"node1", "node2", "node5"}
 
 
 def test_the_list_of_a_removed_node_does_not_count(roster: Roster) -> None:

@@ -93,8 +93,9 @@ async def test_a_members_key_is_admitted_and_its_messages_carry_its_id(world: Wo
 
 
 async def test_an_unknown_key_is_refused_named_once_and_asked_about(
-    world: World, caplog: pytest.LogCaptureFixture
+    world: World, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(zap, "_NEW_S", 0.0)
     world.gate.allow({KeyPair.fresh().public: "node2"})
     strangers = [KeyPair.fresh() for _ in range(3)]
     with caplog.at_level(logging.WARNING):
@@ -109,13 +110,16 @@ async def test_an_unknown_key_is_refused_named_once_and_asked_about(
     assert await world.serves()
 
 
-async def test_a_node_that_was_here_before_its_row_was_read_gets_in_when_it_was(world: World) -> None:
+async def test_a_node_that_was_here_before_its_row_was_read_gets_in_when_it_was_and_nobody_is_warned(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
     keys = KeyPair.fresh()
     world.member(keys)
     while not world.asked:
         await asyncio.sleep(0.01)
     world.gate.allow({keys.public: "node2"})
     assert await world.receive(10_000) is not None
+    assert caplog.records == []
 
 
 async def test_a_key_that_is_taken_back_is_refused_at_the_next_connection(world: World) -> None:

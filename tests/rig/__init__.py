@@ -1,10 +1,10 @@
 """What tests are made of.
 
 at_once.py     what one node acknowledged holds on every other at once, or within 2 s where one missed the barrier
-at_once.py what one node acknowledged holds on every other at once
 backends.py the databases of the axis: PostgreSQL, MariaDB, replicas that are late
 balancer.py nginx and haproxy by the samples in etc/
 cluster.py several nodes over one database, to be broken, and restored
+dblinks.py the ways of nodes to a database server, to be cut
 directories.py where servers keep their files: in memory
 faultproxy.py a TCP proxy that is late, cuts, ends halves and resets
 follower.py a client that follows channels through whatever happens

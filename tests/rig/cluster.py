@@ -16,8 +16,9 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from tests.rig.dblinks import DatabaseLinks
 from tests.rig.mariadb import MariaCluster
-from tests.rig.network import network
+from tests.rig.network import Namespaces, Unavailable, network
 from tests.rig.node import Node
 from tests.rig.people import new_user
 from tests.rig.pgcluster import PgCluster
@@ -37,7 +38,8 @@ class Cluster:
     """Nodes on a new database of `servers`, or on an empty one of theirs. Use as a context manager: it starts them all at once.
 
     enable: ClusterSettings.Enable; the start ends when all are green then, else when all are ready. spare: places for
-    nodes that are added later. config, environment: of every node. admin: the first user, logged in on node 0.
+    nodes that are added later. config, environment: of every node. linked: each reaches the master by a way of its own
+    that can be cut (`cut_database`). admin: the first user, logged in on node 0.
     """
 
     def __init__(
@@ -52,8 +54,11 @@ class Cluster:
         config: Sections | None = None,
         environment: Mapping[str, str] | None = None,
         database: str = "",
+        linked: bool = False,
     ) -> None:
         self.servers = servers
+        self.links: DatabaseLinks | None = None
+        self._linked = linked
         self.database = database or servers.new_database()
         self.config = config or {}
         self.enable = enable
@@ -90,7 +95,7 @@ class Cluster:
         base: dict[str, dict[str, Any]] = {
             "SqlSettings": {
                 "DriverName": self.servers.driver,
-                "DataSource": self.servers.master.socket_dsn(self.database),
+                "DataSource": self._dsn(),
                 "DataSourceReplicas": [one.socket_dsn(self.database) for one in self.servers.replicas],
                 "MaxOpenConns": 16,
             },
@@ -103,8 +108,16 @@ class Cluster:
             base[section] = base.get(section, {}) | dict(keys)
         node.write_config(base)
 
+    def _dsn(self) -> str:
+        master = self.servers.master
+        return master.dsn(self.database) if self._linked else master.socket_dsn(self.database)
+
     def __enter__(self) -> "Cluster":
         try:
+            if self._linked:
+                if not isinstance(self.network, Namespaces):
+                    raise Unavailable("only in a namespace of its own has a node a way of its own to the database")
+                self.links = DatabaseLinks(self.network.names, self.servers.master.port).__enter__()
             for node in self.nodes:
                 node.launch()
             for node in self.nodes:
@@ -118,13 +131,15 @@ class Cluster:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.network.heal()
+        self.heal()
         for place, node in enumerate(self.nodes):
             self.cont(place)
             if node.process is not None and node.process.poll() is None:
                 node.process.send_signal(signal.SIGTERM)
         for node in self.nodes:
             node.__exit__()
+        if self.links is not None:
+            self.links.__exit__()
         self.network.close()
 
     # Looking ---------------------------------------------------------------------------------------------------------
@@ -203,9 +218,16 @@ class Cluster:
             self.network.slow(place, other, ms / 1000, jitter_ms / 1000)
             self.network.slow(other, place, ms / 1000, jitter_ms / 1000)
 
+    def cut_database(self, place: int) -> None:
+        """No byte goes between a node and the master any more, and nobody is told. For `linked` clusters."""
+        assert self.links is not None
+        self.links.cut(place)
+
     def heal(self) -> None:
         """All ways are open and fast again."""
         self.network.heal()
+        if self.links is not None:
+            self.links.heal()
 
     def _others(self, place: int) -> list[int]:
         return [one for one in range(len(self.nodes)) if one != place]

@@ -169,10 +169,11 @@ _Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 class FaultProxy:
-    """Listens on 127.0.0.1:`port` and connects each client to `host`:`port_to`. Use as a context manager."""
+    """Listens on 127.0.0.1:`port`, or by `listener`, and connects each client to `host`:`port_to`. A context manager."""
 
-    def __init__(self, host: str, port_to: int) -> None:
+    def __init__(self, host: str, port_to: int, *, listener: socket.socket | None = None) -> None:
         self._to = (host, port_to)
+        self._listener = listener
         self.port = 0
         self.accepted = 0
         self._faults = {UP: Faults(), DOWN: Faults()}
@@ -188,7 +189,8 @@ class FaultProxy:
         return self
 
     async def _open(self) -> None:
-        self._server = await asyncio.start_server(self._on_client, "127.0.0.1", 0)
+        listener = self._listener or socket.create_server(("127.0.0.1", 0))
+        self._server = await asyncio.start_server(self._on_client, sock=listener)
         self.port = int(self._server.sockets[0].getsockname()[1])
 
     def __exit__(self, *_: object) -> None:

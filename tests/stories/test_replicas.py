@@ -138,3 +138,28 @@ def test_replicas_are_added_and_removed_while_the_node_runs(tier: Tier) -> None:
             assert next(turns).get(f"/channels/{channel['id']}/posts?per_page=1")["order"] == [post["id"]]
         if replicas:
             until(lambda: uncached(next(turns)) and min(tier.replica_reads()) > 0, what="reads by replicas")
+
+
+@drivers("postgres")
+def test_redundancy_that_is_none_is_yellow(tier: Tier) -> None:
+    """Two entries that reach one server; a dead member of a connection string with several hosts."""
+    replica, other = tier.cluster.replicas
+    tier.configure(tier.cluster.multihost(tier.name), replica.dsn(tier.name), replica.dsn(tier.name))
+    for command in ("reload", "recycle"):
+        answer = tier.node.ask(command)
+        assert answer["ok"], answer
+
+    def reasons() -> str:
+        return " ".join(tier.node.status()["reasons"])
+
+    indistinct = "replicas_not_distinct (DataSourceReplicas[1] is DataSourceReplicas[0])"
+    until(lambda: reasons() == indistinct, 10, "the entries to be told of")
+    assert tier.node.status()["colour"] == "yellow"
+    tier.configure(tier.cluster.multihost(tier.name), replica.dsn(tier.name))
+    for command in ("reload", "recycle"):
+        assert tier.node.ask(command)["ok"]
+    until(lambda: not reasons(), 10, "all to be well")
+    other.stop()
+    until(lambda: reasons() == f"db_host_lost (127.0.0.1:{other.port})", 30, "the dead host to be told of")
+    other.start()
+    until(lambda: not reasons(), 15, "all to be well")

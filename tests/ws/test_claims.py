@@ -26,6 +26,9 @@ class Workers:
             def send_to(self, to: str, message: Message) -> bool:
                 return workers.send(address, to, message)
 
+            def ask_elsewhere(self, message: Message) -> None:
+                raise AssertionError("a claim is for one worker")
+
         def give(claim: Claim) -> Given | None:
             if claim.connection_id not in workers.held[address]:
                 return None

@@ -19,6 +19,7 @@ from app import events
 from app.context import Context
 from app.events import Audience, Event
 from app.ports import Upgrade
+from db.board import LocalBoard
 from db.ids import new_id
 from tests.rig.scale import for_each_seed, scale
 from ws.client import Client
@@ -68,7 +69,9 @@ class _Worker:
 
     def __init__(self) -> None:
         bus = SimpleNamespace(publish=lambda _message: None)
-        self.server = WebSocketServer(cast(Context, SimpleNamespace(bus=bus)), "test0000")
+        self.server = WebSocketServer(
+            cast(Context, SimpleNamespace(bus=bus, db=SimpleNamespace(board=LocalBoard()))), "test0000"
+        )
         self.seq = 0
 
     @asynccontextmanager

@@ -47,6 +47,9 @@ class FakeClient:
     def close(self, code: Close) -> None:
         self.closed = code
 
+    def send_away(self) -> None:
+        raise AssertionError("nobody is elsewhere")
+
 
 def _hub() -> Hub:
     return Hub(Heads(), lambda: 0.0, lambda *_: None)

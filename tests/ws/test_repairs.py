@@ -1,6 +1,7 @@
 """What is read from the database for a connection alone."""
 
 import asyncio
+from types import SimpleNamespace
 from typing import cast
 
 import pytest
@@ -9,6 +10,7 @@ from app import replay
 from app.context import Context
 from app.events import Audience, ChannelMembership, Event
 from app.replay import Found
+from db.board import LocalBoard
 from tests.rig import virtual
 from tests.ws.test_hub import FakeClient
 from ws.repairs import Repairs
@@ -25,7 +27,7 @@ def test_who_catches_up_alone_gets_their_own_copy(
         return Found(2, 2, (event,))
 
     async def live() -> None:
-        repairs = Repairs(cast(Context, None))
+        repairs = Repairs(cast(Context, SimpleNamespace(db=SimpleNamespace(board=LocalBoard()), bus=None)))
         ann, bob = FakeClient("ann", "a"), FakeClient("bob", "b")
         bob.administrator = administrator
         for client, channels in ((ann, {"c": (1, 2)}), (bob, {})):

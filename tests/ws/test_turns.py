@@ -17,6 +17,7 @@ from app import sessions
 from app.context import Context
 from app.events import Audience, Event, Message, SessionClosed
 from app.ports import Upgrade
+from db.board import LocalBoard
 from db.ids import new_id
 from tests.ws.autobahn_cases import BINARY, CONTINUATION, PING, PONG, TEXT, frame
 from ws.client import LINGER_BYTES, Client
@@ -37,7 +38,7 @@ FLOODS = {
 
 def _server() -> WebSocketServer:
     bus = SimpleNamespace(publish=lambda _message: None)
-    return WebSocketServer(cast(Context, SimpleNamespace(bus=bus)), "test0000")
+    return WebSocketServer(cast(Context, SimpleNamespace(bus=bus, db=SimpleNamespace(board=LocalBoard()))), "test0000")
 
 
 class _Turns:

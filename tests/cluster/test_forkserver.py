@@ -56,8 +56,8 @@ def _alive(pid: int) -> bool:
 async def test_a_worker_is_a_child_of_who_asked_and_outlives_the_fork_server(server: ForkServer) -> None:
     worker, ours = await _fork(server)
     assert _parent(worker.pid) == os.getpid()
-    assert os.getsid(worker.pid) == worker.pid
     until(lambda: _names(worker.pid) == ("relay", "mmnode worker relay 0"), 5, "its names")
+    assert os.getsid(worker.pid) == worker.pid  # before it took them
     assert server.pid is not None
     os.kill(server.pid, signal.SIGKILL)
     until(lambda: not server.ready(), 5, "the supervisor to see it")

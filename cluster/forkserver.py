@@ -13,7 +13,6 @@ they live on when the fork server dies, and the next one is started when it is n
 
 import asyncio
 import contextlib
-import ctypes
 import gc
 import importlib
 import json
@@ -22,7 +21,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Sequence
 
@@ -31,7 +29,6 @@ from cluster.children import Child, State
 
 log = logging.getLogger(__name__)
 
-_PR_SET_CHILD_SUBREAPER = 36
 _READY = b"ready"
 _REQUEST_BYTES = 4096
 _MOST_DESCRIPTORS = 16
@@ -125,7 +122,7 @@ class ForkServer:
             raise Unanswered(str(error) or type(error).__name__) from error
 
     def _start(self) -> None:
-        adopt_orphans()
+        spawn.adopt_orphans()
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._socket.setblocking(False)
         with theirs:
@@ -141,12 +138,6 @@ class ForkServer:
         if self._socket is not None:
             self._socket.close()
         self._process = self._socket = None
-
-
-def adopt_orphans() -> None:
-    """From now on we are the parent of all descendants whose parents end."""
-    if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
-        raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER)")
 
 
 def reap_orphans(ours: set[int]) -> None:
@@ -222,7 +213,5 @@ def _be_worker(role: str, index: int, descriptors: list[int]) -> int:
     from cluster import worker
 
     os.setsid()
-    name = role if role == "relay" else f"{role}{index}"
-    title.name_process(name, f"mmnode worker {role} {index}")
-    sys.argv[1:] = ["worker", role, str(index)]
+    title.name_process(spawn.name_of(role, index), f"mmnode worker {role} {index}")
     return worker.main(role, index, descriptors)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 log = logging.getLogger(__name__)
 
-_PR_SET_PDEATHSIG = 1
+_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 _LIBC = ctypes.CDLL(None, use_errno=True)
 PARENT_VARIABLE = "MMNODE_SUPERVISOR_PID"
 ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": "1048576"}
@@ -47,6 +47,17 @@ def die_with_parent(parent: int, with_signal: int = signal.SIGKILL) -> None:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG)")
     if os.getppid() != parent:
         os._exit(1)
+
+
+def adopt_orphans() -> None:
+    """From now on we are the parent of all descendants whose parents end."""
+    if _LIBC.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER)")
+
+
+def name_of(role: str, index: int) -> str:
+    """What a worker is called in logs, in the status and in `ps`; a node has one relay."""
+    return role if role == "relay" else f"{role}{index}"
 
 
 def start_python(arguments: Sequence[str], descriptors: Sequence[int]) -> subprocess.Popen[bytes]:

@@ -157,8 +157,9 @@ class Supervisor:
             self._add("api", index, [handover.listen(self._paths.handover(f"api{index}")), listener])
 
     def _add(self, role: str, index: int, inherited: list[socket.socket]) -> None:
-        name = role if role == "relay" else f"{role}{index}"
-        self._places.append(Place(Child(name, watchdog_s=_WATCHDOG_S[role]), role, index, inherited))
+        self._places.append(
+            Place(Child(spawn.name_of(role, index), watchdog_s=_WATCHDOG_S[role]), role, index, inherited)
+        )
 
     async def _watch(self) -> None:
         """Turn every 50 ms: start what is due, see what is ready or hangs, do what signals asked for."""

@@ -168,7 +168,7 @@ async def _run(role: str, index: int, end: socket.socket, inherited: list[socket
     if first is None:
         return
     start = Start.of(first.body)
-    name = role if role == "relay" else f"{role}{index}"
+    name = spawn.name_of(role, index)
     redactor = Redactor()
     _learn(redactor, first.body)
     logs.set_up(start.config.log_settings, name, redactor)

@@ -893,7 +893,7 @@ MUTATIONS = (
     Mutation(
         "workers are the fork server's children, and nobody sees how they end",
         "cluster/forkserver.py",
-        "        adopt_orphans()\n",
+        "        spawn.adopt_orphans()\n",
         "",
         ("tests/cluster/test_forkserver.py",),
     ),

@@ -139,10 +139,7 @@ class Connection:
         try:
             upgrade.receive_data(head)
             request = next(upgrade.events(), None)
-        except (
-            RemoteProtocolError,
-            UnicodeError,
-        ) as error:  # the latter: headers that are not ASCII, or no name of a host
+        except (RemoteProtocolError, UnicodeError) as error:  # the latter: not ASCII, or no name of a host
             self._reject(outputs, getattr(error, "event_hint", None))
             return b""
         if isinstance(request, Request):

@@ -15,6 +15,7 @@ import pytest
 
 from cluster import forkserver, roles, spawn
 from cluster.forkserver import Forked, ForkServer, Unanswered
+from tests.rig.cluster import is_alive
 from tests.rig.wait import until
 
 
@@ -46,18 +47,11 @@ def _names(pid: int) -> tuple[str, str]:
     return Path(f"/proc/{pid}/comm").read_text().strip(), command.rstrip(b"\0").decode()
 
 
-def _alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
-
-
 async def test_a_worker_is_a_child_of_who_asked_and_outlives_the_fork_server(server: ForkServer) -> None:
     worker, ours = await _fork(server)
     assert _parent(worker.pid) == os.getpid()
-    assert os.getsid(worker.pid) == worker.pid
     until(lambda: _names(worker.pid) == ("relay", "mmnode worker relay 0"), 5, "its names")
+    assert os.getsid(worker.pid) == worker.pid  # before it took them
     assert server.pid is not None
     os.kill(server.pid, signal.SIGKILL)
     until(lambda: not server.ready(), 5, "the supervisor to see it")
@@ -133,7 +127,7 @@ def _modules(node: ast.ImportFrom) -> list[str]:
 def test_who_was_left_to_us_is_let_go_and_who_is_watched_is_not() -> None:
     """As the children of a PostgreSQL that was killed."""
     code = (
-        "import os, subprocess, sys, time; from cluster.forkserver import adopt_orphans, reap_orphans; adopt_orphans();"
+        "import os, subprocess, sys, time; from cluster.forkserver import reap_orphans; from cluster.spawn import adopt_orphans; adopt_orphans();"
         "left = subprocess.run(['sh', '-c', 'sleep 0.2 & echo $!'], capture_output=True, text=True);"
         "pid = int(left.stdout); ours = subprocess.Popen(['true']); time.sleep(0.5);"
         "reap_orphans({ours.pid}); print(os.path.exists(f'/proc/{ours.pid}'));"
@@ -156,7 +150,7 @@ def test_workers_end_with_the_supervisor_whatever_has_become_of_the_fork_server(
         assert process.stdout is not None
         children = [int(one) for one in process.stdout.readline().split()]
         process.kill()
-    until(lambda: not any(_alive(pid) for pid in children), 5, "the end of both")
+    until(lambda: not any(is_alive(pid) for pid in children), 5, "the end of both")
 
 
 async def test_a_crashing_fork_server_is_started_ever_more_rarely(monkeypatch: pytest.MonkeyPatch) -> None:

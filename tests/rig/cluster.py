@@ -317,6 +317,14 @@ def family(pid: int) -> list[int]:
     return found
 
 
+def is_alive(pid: int) -> bool:
+    """Whether there is such a process that has not ended; a zombie has."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
 def _settled(member: dict[str, Any]) -> dict[str, Any]:
     reasons = [word for word in member["reasons"] if word not in PASSING]
     state = "green" if member["state"] == "yellow" and not reasons else member["state"]

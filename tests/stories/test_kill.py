@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.plugins.resources import uses
+from tests.rig.cluster import is_alive
 from tests.rig.directories import processes_of
 from tests.rig.kept import Kept
 from tests.rig.lateness import within
@@ -63,7 +64,7 @@ def test_workers_are_started_anew_when_the_fork_server_has_died_too(own_node: No
             own_node.wait_replaced(name, own_node.kill(name))
         own_node.wait_up()
         load.expect_more(50)
-    until(lambda: all(_alive(pid) for pid in _children(supervisor)), 5, "no zombies")
+    until(lambda: all(is_alive(pid) for pid in _children(supervisor)), 5, "no zombies")
     assert "the fork server has ended" in own_node.log
     assert_exactly_once(own_node.sql, load)
 
@@ -76,7 +77,7 @@ def test_killing_the_supervisor_leaves_no_orphan(own_node: Node) -> None:
         load.expect_more(20)
         os.kill(own_node.process.pid, signal.SIGKILL)
         own_node.process.wait()
-        until(lambda: not any(_alive(pid) for pid in children), 2.0, "the end of all children")
+        until(lambda: not any(is_alive(pid) for pid in children), 2.0, "the end of all children")
         load.stop()
     until(lambda: not processes_of(own_node.directory), 2.0, "no process of the node")
     own_node.start()
@@ -124,11 +125,3 @@ def _children(pid: int) -> list[int]:
 
 def _name(pid: int) -> str:
     return Path(f"/proc/{pid}/comm").read_text().strip()
-
-
-def _alive(pid: int) -> bool:
-    try:
-        with open(f"/proc/{pid}/stat") as stat:
-            return stat.read().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False

@@ -236,6 +236,8 @@ def _inline(text: str, parts: list[str]) -> None:
                     begin = _scheme_begin(text, begin)
                 if begin < kept or (begin and text[begin - 1].isalnum()):
                     continue
+                if text[at : at + 1] in _PUNCTUATION:  # no host begins so: what follows is prose, links of its own too
+                    continue
                 address = _ADDRESS.match(text, at)
                 assert address is not None
                 end = at + len(address[0].rstrip("?!.,:*_~'\""))

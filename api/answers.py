@@ -15,7 +15,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from api import replies
-from app.config import Config
+from app.config.settings import Config
 from app.errors import AppError
 
 if TYPE_CHECKING:

@@ -20,8 +20,8 @@ from api.users import Users
 from app import errors
 from app.context import Context
 from app.errors import AppError
-from db.errors import BadValue, Busy, DatabaseError, Deadlock, Unavailable
-from db.ids import new_id
+from db.model.errors import BadValue, Busy, DatabaseError, Deadlock, Unavailable
+from db.model.ids import new_id
 
 log = logging.getLogger(__name__)
 

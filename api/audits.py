@@ -3,8 +3,9 @@
 from falcon.asgi import Request, Response
 
 from api import auth, params, replies
-from app import audits, wire
+from app import audits
 from app.context import Context
+from app.events import wire
 
 
 class Audits:

@@ -19,12 +19,12 @@ from falcon.asgi import Request, Response
 from api import bodies, params
 from api.proxies import Proxies, is_https
 from app import errors, sessions
-from app.config import Config
+from app.config.settings import Config
 from app.context import Context
 from app.errors import AppError
 from app.origin import Origin
 from app.permissions import Actor
-from db.entities import Session
+from db.model.entities import Session
 
 COOKIE_TOKEN, COOKIE_USER, COOKIE_CSRF = "MMAUTHTOKEN", "MMUSERID", "MMCSRF"
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})

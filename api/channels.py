@@ -3,12 +3,13 @@
 from falcon.asgi import Request, Response
 
 from api import auth, bodies, params, replies
-from app import channels, errors, postlists, posts, users, wire
+from app import channels, errors, postlists, posts, users
 from app.caches import PageKey
 from app.context import Context
+from app.events import wire
 from app.permissions import viewer
 from app.version import MATTERMOST_VERSION
-from db.ids import UserId, is_id
+from db.model.ids import UserId, is_id
 
 
 class Channels:

@@ -14,7 +14,7 @@ from falcon.asgi import Request
 
 from api.proxies import Trust, is_https
 from app import origins
-from app.config import Config
+from app.config.settings import Config
 
 log = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ import ctypes
 import socket
 import struct
 
-from app.config import Config
+from app.config.settings import Config
 
 _SO_ATTACH_FILTER = 26
 _TCP_FLAGS_AT, _SYN = 13, 0x02

@@ -8,7 +8,7 @@ from falcon.asgi import Request
 from app import errors, validate
 from app.permissions import Actor
 from app.postlists import Threads
-from db.ids import ChannelId, PostId, TeamId, UserId, is_id
+from db.model.ids import ChannelId, PostId, TeamId, UserId, is_id
 
 DEFAULT_PAGE_SIZE = 60
 MAX_PAGE_SIZE = 200

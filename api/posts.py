@@ -7,7 +7,7 @@ from app import edits, errors, postlists, posts
 from app.context import Context
 from app.postlists import Cursor
 from app.version import MATTERMOST_VERSION
-from db import limits
+from db.model import limits
 
 
 class Posts:

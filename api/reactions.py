@@ -3,8 +3,9 @@
 from falcon.asgi import Request, Response
 
 from api import auth, bodies, params, replies
-from app import reactions, wire
+from app import reactions
 from app.context import Context
+from app.events import wire
 
 
 class Reactions:

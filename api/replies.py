@@ -6,9 +6,9 @@ from http import HTTPStatus
 import falcon
 from falcon.asgi import Request, Response
 
-from app import wire
 from app.errors import AppError
-from db.ids import new_id
+from app.events import wire
+from db.model.ids import new_id
 
 JSON = "application/json"
 

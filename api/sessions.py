@@ -3,10 +3,11 @@
 from falcon.asgi import Request, Response
 
 from api import auth, bodies, params, replies
-from app import errors, logins, sessions, statuses, users, wire
+from app import errors, logins, sessions, statuses, users
 from app.context import Context
-from db import limits
-from db.ids import UserId, is_id
+from app.events import wire
+from db.model import limits
+from db.model.ids import UserId, is_id
 
 
 class Sessions:

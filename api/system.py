@@ -3,9 +3,10 @@
 from falcon.asgi import Request, Response
 
 from api import auth, params, replies
-from app import system, wire
+from app import system
 from app.context import Context
 from app.errors import AppError
+from app.events import wire
 from app.version import MATTERMOST_VERSION
 
 _APP_VERSIONS = {

@@ -3,9 +3,10 @@
 from falcon.asgi import Request, Response
 
 from api import auth, bodies, params, replies
-from app import channels, errors, teams, wire
+from app import channels, errors, teams
 from app.context import Context
-from db.ids import UserId
+from app.events import wire
+from db.model.ids import UserId
 
 
 class Teams:

@@ -22,11 +22,11 @@ from falcon.asgi import Request
 
 from api import auth, params, replies
 from api.proxies import Trust
-from app import events
 from app.context import Context
 from app.errors import AppError
+from app.events import messages as events
 from app.ratelimit import RateLimiter, Verdict
-from db.ids import new_id
+from db.model.ids import new_id
 
 if TYPE_CHECKING:
     from uvicorn._types import ASGI3Application, ASGIReceiveCallable, ASGISendCallable, ASGISendEvent, HTTPScope

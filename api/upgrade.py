@@ -19,7 +19,7 @@ from app import errors, origins, sessions
 from app.context import Context
 from app.errors import AppError
 from app.ports import Handover, Upgrade
-from db.errors import DatabaseError
+from db.model.errors import DatabaseError
 
 log = logging.getLogger(__name__)
 

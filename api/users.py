@@ -4,12 +4,13 @@ from falcon.asgi import Request, Response
 
 from api import auth, bodies, params, replies
 from app import channels as channel_rules
-from app import errors, logins, postlists, posts, sessions, teams, users, wire
+from app import errors, logins, postlists, posts, sessions, teams, users
 from app.context import Context
+from app.events import wire
 from app.permissions import viewer
 from app.version import MATTERMOST_VERSION
-from db import limits
-from db.ids import ChannelId, UserId, is_id
+from db.model import limits
+from db.model.ids import ChannelId, UserId, is_id
 
 
 class Users:

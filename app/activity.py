@@ -4,7 +4,7 @@ And how often it is told that they type: each time goes to everybody in the chan
 all the time would keep every ws worker busy. Clients say it every 5 s, for each channel.
 """
 
-from db.ids import SessionId, UserId
+from db.model.ids import SessionId, UserId
 
 EVERY_MS = 1_000
 MAX_REMEMBERED = 10_000

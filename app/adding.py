@@ -1,15 +1,15 @@
 """Who may become a member, and of what. Everything in app/ that stores a membership asks here.
 
-With a transaction it is asked again under the locks of `db/locks.py`.
+With a transaction it is asked again under the locks of `db/sql/locks.py`.
 """
 
 from typing import Literal
 
 from app.errors import AppError
-from db import teams, users
-from db.entities import Team, User
-from db.ids import TeamId, UserId
-from db.queryable import Queryable
+from db.model.entities import Team, User
+from db.model.ids import TeamId, UserId
+from db.pool.queryable import Queryable
+from db.sql import teams, users
 
 
 async def require_addable(db: Queryable, user_id: UserId, to: Literal["channel", "team"]) -> User:

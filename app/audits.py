@@ -3,9 +3,9 @@
 from app import users
 from app.context import Context
 from app.permissions import Actor, can, require
-from db import audits
-from db.audits import Audit
-from db.ids import UserId
+from db.model.ids import UserId
+from db.sql import audits
+from db.sql.audits import Audit
 
 
 async def of_everybody(ctx: Context, actor: Actor, *, page: int, per_page: int) -> list[Audit]:

@@ -6,14 +6,16 @@ Not here: how far members have read and what they are mentioned in (every post c
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from app import postlists, wire
+from app import postlists
+from app.events import wire
 from app.postlists import Threads
-from db import channels, sessions, shards, statuses, teams, users
-from db.cache import Cache, Registry
-from db.channels import Access
-from db.entities import ChannelInfo, Head, Session, Status, Team, TeamMember, User
-from db.ids import ChannelId, SessionId, TeamId, UserId
-from db.pool import Database
+from db.model import shards
+from db.model.entities import ChannelInfo, Head, Session, Status, Team, TeamMember, User
+from db.model.ids import ChannelId, SessionId, TeamId, UserId
+from db.pool.cache import Cache, Registry
+from db.pool.pool import Database
+from db.sql import channels, sessions, statuses, teams, users
+from db.sql.channels import Access
 
 _CHANNEL_BYTES = 1000
 """About what a copy of a channel takes."""

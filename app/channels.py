@@ -3,21 +3,22 @@
 import msgspec
 from msgspec.structs import replace
 
-from app import errors, events, posts, validate
+from app import errors, posts, validate
 from app.adding import living_team, require_addable
 from app.audit import audited
 from app.context import Context
 from app.errors import AppError
+from app.events import messages as events
 from app.permissions import Actor, can, can_in_channel, can_in_team, can_read_channel, require
-from db import changes, channels, clock, locks, teams, users
-from db import members as members_db
-from db.changes import Place
-from db.channels import Access
-from db.entities import Channel, ChannelInfo, ChannelMember, ChannelType, TeamMember, User
-from db.errors import Duplicate
-from db.ids import ChannelId, TeamId, UserId, is_id, new_id
-from db.locks import Scope
-from db.queryable import Queryable, Transaction
+from db.model.entities import Channel, ChannelInfo, ChannelMember, ChannelType, TeamMember, User
+from db.model.errors import Duplicate
+from db.model.ids import ChannelId, TeamId, UserId, is_id, new_id
+from db.pool.queryable import Queryable, Transaction
+from db.sql import changes, channels, clock, locks, teams, users
+from db.sql import members as members_db
+from db.sql.changes import Place
+from db.sql.channels import Access
+from db.sql.locks import Scope
 
 NOTIFY_PROPS = (
     '{"desktop":"default","email":"default","ignore_channel_mentions":"default","mark_unread":"all","push":"default"}'

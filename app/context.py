@@ -5,15 +5,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from app.activity import Activity, Touched, Typing
-from app.audit import Journal
 from app.caches import Caches
-from app.clientconfig import ClientConfig
-from app.config import Config
+from app.config.client import ClientConfig
+from app.config.settings import Config
 from app.emergency import Administrators
+from app.journal import Journal
 from app.passwords import Hasher
 from app.ports import Bus, NodeHealth, Operator
-from db.batch import PostWriter
-from db.pool import Database
+from db.pool.pool import Database
+from db.writer.batch import PostWriter
 
 
 def wall_clock_ms() -> int:

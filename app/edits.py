@@ -4,17 +4,19 @@ import msgspec
 from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
-from app import errors, events, posts, props, validate, wire
+from app import errors, posts, props, validate
 from app.context import Context
 from app.errors import AppError
-from app.events import Event
+from app.events import messages as events
+from app.events import wire
+from app.events.messages import Event
 from app.permissions import Actor
 from app.postrules import PostRule
 from app.props import Props
-from db import changes, edits, reactions
-from db.entities import Post
-from db.ids import PostId
-from db.queryable import Transaction
+from db.model.entities import Post
+from db.model.ids import PostId
+from db.pool.queryable import Transaction
+from db.sql import changes, edits, reactions
 
 _UPDATE = PostRule(
     "edit_post",

@@ -12,13 +12,14 @@ from dataclasses import dataclass
 
 from app.permissions import Actor, can
 from app.roles import ADMINISTRATOR
-from db import sessions, shards, users
-from db.board import boottime_ns
-from db.entities import Session, User
-from db.errors import DatabaseError
-from db.ids import UserId
-from db.pool import Database
-from db.shards import Tokens
+from db.model import shards
+from db.model.board import boottime_ns
+from db.model.entities import Session, User
+from db.model.errors import DatabaseError
+from db.model.ids import UserId
+from db.model.shards import Tokens
+from db.pool.pool import Database
+from db.sql import sessions, users
 
 EVERY_S = 5.0
 PEOPLE_S = 60.0

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from app.config import FileSettings
+from app.config.settings import FileSettings
 
 
 def writable(settings: FileSettings) -> bool:

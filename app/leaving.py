@@ -1,16 +1,17 @@
 """Leaving channels and teams, by oneself or because somebody removes one; and what members are."""
 
-from app import channels, events, posts
+from app import channels, posts
 from app.audit import audited
 from app.context import Context
 from app.errors import AppError
+from app.events import messages as events
 from app.permissions import Actor, can_in_channel, can_in_team, require
 from app.roles import Chosen, Scheme, chosen
-from db import channels as channels_db
-from db import clock, locks, members, teams, users
-from db.entities import ChannelInfo, ChannelMember, ChannelType, TeamMember, User
-from db.ids import ChannelId, TeamId, UserId
-from db.queryable import Queryable, Transaction
+from db.model.entities import ChannelInfo, ChannelMember, ChannelType, TeamMember, User
+from db.model.ids import ChannelId, TeamId, UserId
+from db.pool.queryable import Queryable, Transaction
+from db.sql import channels as channels_db
+from db.sql import clock, locks, members, teams, users
 
 
 @audited("removeChannelMember", "channel_id", "user_id")

@@ -13,16 +13,17 @@ from collections.abc import Sequence
 from msgspec.structs import replace
 
 from app import sessions
-from app.audit import Entry, Journal, audited, details
+from app.audit import audited
 from app.context import Context
 from app.errors import AppError
 from app.guard import Guard, Key, State, keys
+from app.journal import Entry, Journal, details
 from app.origin import Origin
 from app.permissions import Actor, can, require
-from db import attempts, users
-from db.entities import Session, User
-from db.ids import SessionId, UserId
-from db.queryable import Queryable, Transaction
+from db.model.entities import Session, User
+from db.model.ids import SessionId, UserId
+from db.pool.queryable import Queryable, Transaction
+from db.sql import attempts, users
 
 _NOBODY_DIGITS = 5
 """Of the hash of a name that nobody has: what was typed stays unknown, and rows are few."""

@@ -6,7 +6,7 @@ where a proxy rewrites Host, as in Mattermost.
 
 from urllib.parse import urlsplit
 
-from app.config import Config
+from app.config.settings import Config
 
 _PORTS = {"http": 80, "https": 443}
 Origin = tuple[str, str, int]

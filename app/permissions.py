@@ -8,12 +8,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from app import errors
-from app.config import PrivacySettings
+from app.config.settings import PrivacySettings
 from app.origin import Origin
 from app.roles import granted
-from db.channels import Access
-from db.entities import Membership, Session, TeamMember, User
-from db.ids import UserId
+from db.model.entities import Membership, Session, TeamMember, User
+from db.model.ids import UserId
+from db.sql.channels import Access
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Actor:
 
 @dataclass(frozen=True)
 class Viewer:
-    """Whom something is shown: what `app/wire.py` leaves out depends on this and on nothing else.
+    """Whom something is shown: what `app/events/wire.py` leaves out depends on this and on nothing else.
 
     user_id: '' for all users who are neither the one it is about nor administrators. administrator: of the system.
     """

@@ -4,7 +4,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from app.events import Message
+from app.events.messages import Message
 
 
 class Bus(Protocol):

@@ -5,12 +5,14 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from app import errors, wire
+from app import errors
 from app.errors import AppError
-from db import channels, limits, posts, reactions
-from db.entities import Post
-from db.ids import ChannelId, PostId, UserId, is_id
-from db.queryable import Queryable
+from app.events import wire
+from db.model import limits
+from db.model.entities import Post
+from db.model.ids import ChannelId, PostId, UserId, is_id
+from db.pool.queryable import Queryable
+from db.sql import channels, posts, reactions
 
 
 @dataclass(frozen=True)

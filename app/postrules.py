@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 from app.errors import AppError
 from app.permissions import Actor, can_in_channel, require
-from db import changes, channels, edits
-from db.changes import Place
-from db.channels import Access
-from db.entities import Post
-from db.queryable import Transaction
+from db.model.entities import Post
+from db.pool.queryable import Transaction
+from db.sql import changes, channels, edits
+from db.sql.changes import Place
+from db.sql.channels import Access
 
 
 @dataclass(frozen=True)

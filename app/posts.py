@@ -2,17 +2,19 @@
 
 import msgspec
 
-from app import errors, events, mentions, postlists, props, validate, wire
+from app import errors, mentions, postlists, props, validate
 from app.context import Context
 from app.errors import AppError
+from app.events import messages as events
+from app.events import wire
 from app.permissions import Actor, can, can_in_channel, can_in_team, can_read_channel, require
 from app.postlists import PostList
 from app.props import Props
-from db import channels, posts, reactions, users
-from db.channels import Access
-from db.entities import ChannelInfo, ChannelType, Post, User
-from db.ids import ChannelId, PostId, UserId, is_id, new_id
-from db.posts import NewPost, Written
+from db.model.entities import ChannelInfo, ChannelType, Post, User
+from db.model.ids import ChannelId, PostId, UserId, is_id, new_id
+from db.sql import channels, posts, reactions, users
+from db.sql.channels import Access
+from db.sql.posts import NewPost, Written
 
 MAX_PENDING_ID = 64
 _UNCOUNTED = frozenset(

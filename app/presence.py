@@ -10,7 +10,7 @@ last connection has been gone for the grace time (so that a reconnect does not f
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from db.ids import UserId
+from db.model.ids import UserId
 
 ONLINE, AWAY, OFFLINE = "online", "away", "offline"
 

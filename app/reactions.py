@@ -5,17 +5,20 @@ from collections.abc import Sequence
 
 import msgspec
 
-from app import errors, events, posts, validate, wire
+from app import errors, posts, validate
 from app.context import Context
 from app.errors import AppError
-from app.events import Event
+from app.events import messages as events
+from app.events import wire
+from app.events.messages import Event
 from app.permissions import Actor, can, can_in_channel, require
 from app.postrules import PostRule
-from db import changes, limits, reactions
-from db import posts as posts_db
-from db.entities import Reaction
-from db.ids import PostId, UserId, is_id
-from db.queryable import Transaction
+from db.model import limits
+from db.model.entities import Reaction
+from db.model.ids import PostId, UserId, is_id
+from db.pool.queryable import Transaction
+from db.sql import changes, reactions
+from db.sql import posts as posts_db
 
 _ADD = PostRule("add_reaction", "add_reaction", lambda: AppError("api.reaction.save.archived_channel.app_error", 403))
 _REMOVE = PostRule(
@@ -126,7 +129,7 @@ async def of_posts(ctx: Context, actor: Actor, ids: Sequence[str]) -> dict[str, 
 
 
 def _payload(reaction: Reaction) -> str:
-    """What `app/replay.py` makes the event of, beside the post's id."""
+    """What `app/events/replay.py` makes the event of, beside the post's id."""
     return wire.encode(
         {"user_id": reaction.user_id, "emoji_name": reaction.emoji_name, "create_at": reaction.create_at}
     ).decode()

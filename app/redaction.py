@@ -1,15 +1,15 @@
 """No secret of the configuration in what a process says: its log, its answers to operators.
 
-Texts are made so that they hold none (`db/dsn.py`); this is what stands behind that, at the doors through which every
-text leaves: the formatting of a log record, standard error, and the supervisor's answers.
+Texts are made so that they hold none (`db/pool/dsn.py`); this is what stands behind that, at the doors through which
+every text leaves: the formatting of a log record, standard error, and the supervisor's answers.
 """
 
 from typing import Any
 
 import msgspec
 
-from app.config import MASK, SECRET_KEYS, Config
-from db.dsn import forms, secrets_of
+from app.config.settings import MASK, SECRET_KEYS, Config
+from db.pool.dsn import forms, secrets_of
 
 
 class Redactor:

@@ -11,7 +11,7 @@ import msgspec
 
 from app import errors
 from app.errors import AppError
-from db.entities import Membership, TeamMember
+from db.model.entities import Membership, TeamMember
 
 Scope = Literal["channel", "team", "system"]
 

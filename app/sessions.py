@@ -2,17 +2,18 @@
 
 from collections.abc import Iterable
 
-from app import errors, events
+from app import errors
 from app.audit import audited
 from app.context import Context
 from app.errors import AppError
+from app.events import messages as events
 from app.permissions import Actor, can, require
 from app.roles import ADMINISTRATOR
-from db import clock, sessions
-from db.entities import Session, User
-from db.errors import Unavailable
-from db.ids import SessionId, UserId, new_id, new_token, token_hash
-from db.queryable import Transaction
+from db.model.entities import Session, User
+from db.model.errors import Unavailable
+from db.model.ids import SessionId, UserId, new_id, new_token, token_hash
+from db.pool.queryable import Transaction
+from db.sql import clock, sessions
 
 _DAY_MS = 86_400_000
 

@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 
-from app import events
 from app.context import Context
-from db import clock, limits, locks, statuses, users
-from db.entities import Status
-from db.ids import UserId
-from db.queryable import Transaction
+from app.events import messages as events
+from db.model import limits
+from db.model.entities import Status
+from db.model.ids import UserId
+from db.pool.queryable import Transaction
+from db.sql import clock, locks, statuses, users
 
 CHOICES = frozenset({"online", "away", "dnd", "offline"})
 

@@ -4,15 +4,16 @@ import asyncio
 
 import msgspec
 
-from app import filestore, wire
+from app import filestore
 from app.audit import audited
-from app.config import MASK, SECRET_KEYS
+from app.config.settings import MASK, SECRET_KEYS
 from app.context import Context
 from app.errors import AppError
+from app.events import wire
+from app.events.wire import Json
 from app.permissions import Actor, can, require
-from app.wire import Json
-from db import systems
-from db.errors import DatabaseError
+from db.model.errors import DatabaseError
+from db.pool import systems
 
 _HEALTHY, _UNHEALTHY = "OK", "UNHEALTHY"
 _DATABASE_TIMEOUT_S = 2.0

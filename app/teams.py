@@ -5,19 +5,21 @@ from collections.abc import Awaitable, Callable
 import msgspec
 from msgspec.structs import replace
 
-from app import channels, errors, events, validate, wire
+from app import channels, errors, validate
 from app.adding import living_team, require_addable
 from app.audit import audited
 from app.context import Context
 from app.errors import AppError
+from app.events import messages as events
+from app.events import wire
 from app.permissions import Actor, can, can_in_team, require
-from db import channels as channels_db
-from db import clock, locks, teams
-from db.entities import Channel, ChannelMember, ChannelType, Team, TeamMember, User
-from db.errors import Duplicate
-from db.ids import TeamId, UserId, is_id, new_id
-from db.locks import TeamAlone
-from db.queryable import Queryable, Transaction
+from db.model.entities import Channel, ChannelMember, ChannelType, Team, TeamMember, User
+from db.model.errors import Duplicate
+from db.model.ids import TeamId, UserId, is_id, new_id
+from db.pool.queryable import Queryable, Transaction
+from db.sql import channels as channels_db
+from db.sql import clock, locks, teams
+from db.sql.locks import TeamAlone
 
 
 class NewTeam(msgspec.Struct, kw_only=True):

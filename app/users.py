@@ -3,20 +3,23 @@
 import msgspec
 from msgspec.structs import replace
 
-from app import events, sessions, teams, validate, wire
+from app import sessions, teams, validate
 from app.audit import audited
 from app.context import Context
 from app.errors import AppError
+from app.events import messages as events
+from app.events import wire
 from app.origin import Origin
 from app.permissions import Actor, Viewer, can, require, viewer
 from app.roles import ADMINISTRATOR, chosen_of_system
-from db import clock, preferences, statuses, systems, users
-from db import sessions as sessions_db
-from db import teams as teams_db
-from db.entities import Preference, Team, User
-from db.errors import Duplicate
-from db.ids import SessionId, UserId, new_id
-from db.queryable import Queryable, Transaction
+from db.model.entities import Preference, Team, User
+from db.model.errors import Duplicate
+from db.model.ids import SessionId, UserId, new_id
+from db.pool import systems
+from db.pool.queryable import Queryable, Transaction
+from db.sql import clock, preferences, statuses, users
+from db.sql import sessions as sessions_db
+from db.sql import teams as teams_db
 
 _NOTIFY_PROPS = (
     '{"channel":"true","comments":"never","desktop":"mention","desktop_sound":"true","desktop_threads":"all",'

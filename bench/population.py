@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import psycopg
 
-from db.ids import token_hash
+from db.model.ids import token_hash
 from tests.rig.node import Node
 from tests.rig.people import new_channel, new_team, new_user
 from tests.rig.rest import Rest

@@ -21,10 +21,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from app import configfile
+from app.config import file as configfile
 from app.redaction import Redactor
 from app.version import MATTERMOST_VERSION, VERSION
-from db import dsn
+from db.pool import dsn
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ _UMASK = 0o027
 def main(arguments: Sequence[str]) -> int:
     """Run a command; the exit status."""
     if arguments and arguments[0] == "forkserver":  # how the supervisor starts its workers
-        from cluster import forkserver
+        from cluster.node import forkserver
 
         return forkserver.main(int(arguments[1]), arguments[2])
     options = _parser().parse_args(arguments)
@@ -182,11 +182,11 @@ def _serve(options: argparse.Namespace) -> int:
     loaded = _load(options)
     if loaded is None:
         return 2
-    from cluster import logs
-    from cluster.embedded import NotAvailable
-    from cluster.listen import AddressInUse
-    from cluster.paths import DataDirInUse
-    from cluster.supervisor import Options, Supervisor
+    from cluster.host import logs
+    from cluster.host.paths import DataDirInUse
+    from cluster.node.embedded import NotAvailable
+    from cluster.node.supervisor import Options, Supervisor
+    from cluster.sockets.listen import AddressInUse
 
     os.umask(_UMASK)
     redactor = Redactor()
@@ -272,9 +272,9 @@ def _database(options: argparse.Namespace) -> int:
     if not loaded.config.sql_settings.data_source:
         print("mmnode: the embedded database is brought up to date by the node itself", file=sys.stderr)
         return 1
-    from cluster.start import settings_of
-    from db import migrate
-    from db.errors import Refused
+    from cluster.workers.start import settings_of
+    from db.model.errors import Refused
+    from db.pool import migrate
 
     try:
         applied = asyncio.run(migrate.run(settings_of(loaded.config)))
@@ -338,13 +338,14 @@ def _user(options: argparse.Namespace) -> int:
 
 
 def _demo(options: argparse.Namespace) -> int:
-    from cluster.demo import Demo
+    from cluster.demo.nodes import Demo
 
     return Demo(options.port_base).run()
 
 
 def _ask(options: argparse.Namespace, command: str, **arguments: Any) -> dict[str, Any] | None:
-    from cluster import control, paths
+    from cluster.host import paths
+    from cluster.node import control
 
     try:
         return control.ask(paths.control_socket(options.data_dir), command, **arguments)

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from db.pool import Database
-from db.settings import PoolSettings
+from db.model.settings import PoolSettings
+from db.pool.pool import Database
 from tests.plugins.drivers import Driver
 from tests.plugins.resources import uses
 from tests.provision import PARTS, Provision, may_skip

@@ -129,7 +129,7 @@ MUTATIONS = (
     ),
     Mutation(
         "an event shows an account as administrators see it",
-        "app/events.py",
+        "app/events/messages.py",
         "    told = seen(others, Viewer(privacy))\n",
         "    told = seen(others, Viewer(privacy, administrator=True))\n",
         ("tests/app/test_wire.py",),
@@ -212,7 +212,7 @@ MUTATIONS = (
     ),
     Mutation(
         "reactions that were taken back are not told again",
-        "app/replay.py",
+        "app/events/replay.py",
         'case "reaction_added" | "reaction_removed" if',
         'case "reaction_added" if',
         ("tests/app/test_replay.py::test_reactions_are_told_again_as_they_were",),
@@ -220,7 +220,7 @@ MUTATIONS = (
     ),
     Mutation(
         "a part of what is missing is taken for all of it",
-        "app/replay.py",
+        "app/events/replay.py",
         "upto = min(upto, found_events[-1][0])",
         "upto = end",
         ("tests/app/test_replay.py::test_a_part_of_what_is_missing_ends_where_posts_or_changes_end",),
@@ -354,7 +354,7 @@ MUTATIONS = (
     # db: posts and their numbers -------------------------------------------------------------------------------------
     Mutation(
         "postgres: a retry is not looked up by its pending id",
-        "db/posts.py",
+        "db/sql/posts.py",
         "ON p.user_id = i.user_id AND p.pending_post_id = i.pending_post_id",
         "ON p.id = i.id AND p.pending_post_id = i.pending_post_id",
         ("tests/db/test_posts.py::test_the_same_pending_id_is_the_same_post_and_takes_no_number",),
@@ -362,7 +362,7 @@ MUTATIONS = (
     ),
     Mutation(
         "mysql: a retry is not looked up by its pending id",
-        "db/mysql/batch.py",
+        "db/writer/mysql.py",
         "row = by_key.get((post.user_id, post.pending_post_id)) or by_id.get(post.id)",
         "row = by_id.get(post.id)",
         ("tests/db/test_posts.py::test_the_same_pending_id_is_the_same_post_and_takes_no_number",),
@@ -370,7 +370,7 @@ MUTATIONS = (
     ),
     Mutation(
         "postgres: posts have the time of the plain clock",
-        "db/posts.py",
+        "db/sql/posts.py",
         "greatest((extract(epoch FROM clock.now) * 1000)::bigint, h.last_update_at + 1)",
         "(extract(epoch FROM clock.now) * 1000)::bigint",
         ("tests/db/test_posts.py",),
@@ -378,7 +378,7 @@ MUTATIONS = (
     ),
     Mutation(
         "mysql: posts have the time of the plain clock",
-        "db/mysql/batch.py",
+        "db/writer/mysql.py",
         "max(now_ms - 1, last_at)",
         "now_ms - 1",
         ("tests/db/test_posts.py",),
@@ -386,7 +386,7 @@ MUTATIONS = (
     ),
     Mutation(
         "postgres: a batch does not lock the heads",
-        "db/posts.py",
+        "db/sql/posts.py",
         'ANY($1) ORDER BY channel_id FOR NO KEY UPDATE"',
         'ANY($1) ORDER BY channel_id"',
         ("tests/db/test_posts.py::test_a_post_waits_for_a_change_that_is_under_way_and_takes_the_number_after_it",),
@@ -394,7 +394,7 @@ MUTATIONS = (
     ),
     Mutation(
         "mysql: a batch does not lock the heads",
-        "db/mysql/batch.py",
+        "db/writer/mysql.py",
         "ORDER BY channel_id FOR UPDATE",
         "ORDER BY channel_id",
         ("tests/db/test_posts.py::test_a_post_waits_for_a_change_that_is_under_way_and_takes_the_number_after_it",),
@@ -402,7 +402,7 @@ MUTATIONS = (
     ),
     Mutation(
         "postgres: a new master goes on from the number of the old one",
-        "db/numbers.py",
+        "db/model/numbers.py",
         '"postgres": f"coalesce((SELECT ({_POSTGRES}) << {TERM_BITS} {_MARK}), 0)"',
         '"postgres": "0"',
         ("tests/db/test_numbers.py",),
@@ -410,7 +410,7 @@ MUTATIONS = (
     ),
     Mutation(
         "mysql: a master that was not met yet counts as the one before",
-        "db/numbers.py",
+        "db/model/numbers.py",
         "\" - (CAST(substring_index(value, ' ', -1) AS BINARY) = CAST(concat(@mmnode_server, '/0') AS BINARY))\"",
         '" - 1"',
         ("tests/db/test_numbers.py",),
@@ -418,7 +418,7 @@ MUTATIONS = (
     ),
     Mutation(
         "two changes of a channel may have one time",
-        "db/changes.py",
+        "db/sql/changes.py",
         "greatest({NOW_MS[tx.dialect]}, last_update_at + 1)",
         "greatest({NOW_MS[tx.dialect]}, last_update_at)",
         ("tests/api/test_edits.py::test_times_of_changes_only_grow",),
@@ -426,14 +426,14 @@ MUTATIONS = (
     ),
     Mutation(
         "a bad post takes its whole batch along",
-        "db/batch.py",
+        "db/writer/batch.py",
         "            if len(batch) == 1:\n                self._fail(batch[0], error)\n",
         "            if batch:\n                for item in batch:\n                    self._fail(item, error)\n",
         ("tests/db/test_batch.py::test_one_bad_row_fails_alone",),
     ),
     Mutation(
         "postgres: mentions in replies count as those in roots",
-        "db/channels.py",
+        "db/sql/channels.py",
         "count(*) FILTER (WHERE x.is_root)",
         "count(*)",
         ("tests/api/test_posts.py::test_a_mention_in_a_reply_is_none_of_a_root",),
@@ -441,7 +441,7 @@ MUTATIONS = (
     ),
     Mutation(
         "mysql: mentions in replies count as those in roots",
-        "db/channels.py",
+        "db/sql/channels.py",
         "(SELECT count(*) {_UNVIEWED} AND x.is_root)",
         "(SELECT count(*) {_UNVIEWED})",
         ("tests/api/test_posts.py::test_a_mention_in_a_reply_is_none_of_a_root",),
@@ -449,7 +449,7 @@ MUTATIONS = (
     ),
     Mutation(
         "mysql: viewing a channel leaves it unread",
-        "db/mysql/channels.py",
+        "db/sql/mysql/channels.py",
         "AND m.viewed_seq <= h.seq",
         "AND m.viewed_seq > h.seq",
         ("tests/api/test_channels.py::test_viewing_reads_all_there_is",),
@@ -457,7 +457,7 @@ MUTATIONS = (
     ),
     Mutation(
         "mysql: who left a team cannot come back",
-        "db/mysql/teams.py",
+        "db/sql/mysql/teams.py",
         "if row[0] == 0:",
         "if row[0] >= 0:",
         ("tests/api/test_teams.py::test_who_left_may_come_back_as_an_ordinary_member",),
@@ -512,7 +512,7 @@ MUTATIONS = (
     ),
     Mutation(
         "a change does not lock the head",
-        "db/changes.py",
+        "db/sql/changes.py",
         "{locks.ALONE[tx.dialect]}",
         "",
         (
@@ -547,7 +547,7 @@ MUTATIONS = (
     ),
     Mutation(
         "mysql: who joins a channel twice fails",
-        "db/mysql/channels.py",
+        "db/sql/mysql/channels.py",
         " WHERE h.channel_id = %s AND m.user_id IS NULL",
         " WHERE h.channel_id = %s",
         ("tests/api/test_channels.py::test_joining_twice_changes_nothing",),
@@ -572,7 +572,7 @@ MUTATIONS = (
     ),
     Mutation(
         "postgres: a change is told of once more",
-        "db/outbox.py",
+        "db/sql/outbox.py",
         '" AND NOT pg_visible_in_snapshot(xid, %s::pg_snapshot)"',
         '" AND %s::pg_snapshot IS NOT NULL"',
         ("tests/db/test_outbox.py",),
@@ -580,7 +580,7 @@ MUTATIONS = (
     ),
     Mutation(
         "mysql: a transaction that was open for long is never told of",
-        "db/mysql/outbox.py",
+        "db/sql/mysql/outbox.py",
         "self._missing = kept | dict.fromkeys(new, now)",
         "self._missing = kept",
         ("tests/db/test_outbox.py",),
@@ -588,7 +588,7 @@ MUTATIONS = (
     ),
     Mutation(
         "a copy counts whatever has changed",
-        "db/cache.py",
+        "db/pool/cache.py",
         "return self.stamps.hold(shards, tokens) and fence_open(polled_ns, self.now_ns())",
         "return fence_open(polled_ns, self.now_ns())",
         ("tests/app/test_caches.py",),
@@ -596,14 +596,14 @@ MUTATIONS = (
     ),
     Mutation(
         "a copy counts however long ago the last poll was",
-        "db/cache.py",
+        "db/pool/cache.py",
         "return self.stamps.hold(shards, tokens) and fence_open(polled_ns, self.now_ns())",
         "return self.stamps.hold(shards, tokens)",
         ("tests/db/test_cache.py",),
     ),
     Mutation(
         "what changed while it was read is kept",
-        "db/cache.py",
+        "db/pool/cache.py",
         "        if stamps.hold(shards, tokens):\n            self._keep(key, _Copy(shards, tokens, value, "
         "self._size(value) if self._size is not None else 0))",
         "        if shards:\n            self._keep(key, _Copy(shards, stamps.take(shards), value, "
@@ -612,7 +612,7 @@ MUTATIONS = (
     ),
     Mutation(
         "what ties a user to a channel does not depend on the team",
-        "db/channels.py",
+        "db/sql/channels.py",
         "return shards.channel(channel_id), shards.user_channels(user_id), shards.user_teams(user_id)",
         "return shards.channel(channel_id), shards.user_channels(user_id)",
         ("tests/app/test_caches.py",),
@@ -620,7 +620,7 @@ MUTATIONS = (
     ),
     Mutation(
         "a batch of reads mixes up its answers",
-        "db/loader.py",
+        "db/pool/loader.py",
         "found[lookup, keys[row[0] - 1]] = row[1:]",
         "found[lookup, keys[-row[0]]] = row[1:]",
         ("tests/db/test_loader.py",),
@@ -628,14 +628,14 @@ MUTATIONS = (
     ),
     Mutation(
         "who asks no more is read for",
-        "db/loader.py",
+        "db/pool/loader.py",
         "                if all(waiter.done() for waiter in waiters):\n                    continue\n",
         "",
         ("tests/db/test_loader.py::test_who_stops_waiting_harms_nobody_and_is_not_asked_for",),
     ),
     Mutation(
         "replicas are read whatever they lack",
-        "db/routing.py",
+        "db/pool/routing.py",
         "if seen[index].replayed < floor or not self.fit(",
         "if not self.fit(",
         ("tests/api/test_channels.py", "tests/api/test_edits.py"),
@@ -643,7 +643,7 @@ MUTATIONS = (
     ),
     Mutation(
         "a write raises no floors",
-        "db/pool.py",
+        "db/pool/pool.py",
         "            self.floors.raise_to(changed, position)\n        elif",
         "            pass\n        elif",
         ("tests/api/test_channels.py", "tests/api/test_edits.py"),
@@ -651,14 +651,14 @@ MUTATIONS = (
     ),
     Mutation(
         "of a row only the key counts",
-        "db/pool.py",
+        "db/pool/pool.py",
         "if of is not None and any(self.floors.floor(of(row)) > replayed for row in rows):",
         "if of is not None and not rows:",
         ("tests/db/test_pool.py",),
     ),
     Mutation(
         "what a replica lacks is not there",
-        "db/pool.py",
+        "db/pool/pool.py",
         "            rows = await self._from_replica(sql, parameters, on, of)\n            if rows:\n                return rows[0]",
         "            rows = await self._from_replica(sql, parameters, on, of)\n            if rows is not None:\n"
         "                return rows[0] if rows else None",
@@ -666,7 +666,7 @@ MUTATIONS = (
     ),
     Mutation(
         "a lease that another one has taken is no hindrance",
-        "db/leases.py",
+        "db/sql/leases.py",
         "if row is None or row[0] != fence.token:",
         "if row is None:",
         ("tests/db/test_leases.py",),
@@ -674,7 +674,7 @@ MUTATIONS = (
     ),
     Mutation(
         "two take a lease at once",
-        "db/leases.py",
+        "db/sql/leases.py",
         'FROM leases WHERE name = %s FOR UPDATE",  # noqa: S608',
         'FROM leases WHERE name = %s",  # noqa: S608',
         ("tests/db/test_leases.py::test_of_many_that_ask_at_once_one_gets_it",),
@@ -682,7 +682,7 @@ MUTATIONS = (
     ),
     Mutation(
         "a lease that has ended is renewed",
-        "db/leases.py",
+        "db/sql/leases.py",
         "WHERE name = %s AND token = %s AND expires_at > {now_ms}",
         "WHERE name = %s AND token = %s",
         ("tests/db/test_leases.py",),
@@ -698,7 +698,7 @@ MUTATIONS = (
     ),
     Mutation(
         "changes that nobody told of leave all copies",
-        "db/outbox.py",
+        "db/sql/outbox.py",
         "        if unseen:\n            return None\n",
         "",
         ("tests/db/test_outbox.py",),
@@ -808,105 +808,105 @@ MUTATIONS = (
     # cluster ---------------------------------------------------------------------------------------------------------
     Mutation(
         "messages of a peer that come twice are delivered twice",
-        "cluster/intake.py",
+        "cluster/peers/intake.py",
         "if incarnation != self.incarnation or seq <= self.last or seq in self._waiting:",
         "if incarnation != self.incarnation or seq in self._waiting:",
         ("tests/cluster/test_mesh.py",),
     ),
     Mutation(
         "who was late itself blames the others",
-        "cluster/membership.py",
+        "cluster/peers/membership.py",
         "peer.heard_at = now if late_s >= SLEPT_S else min(now, peer.heard_at + late_s)",
         "peer.heard_at = peer.heard_at",
         ("tests/cluster/test_mesh.py",),
     ),
     Mutation(
         "a cut between two nodes makes them down",
-        "cluster/membership.py",
+        "cluster/peers/membership.py",
         "return now - max([peer.heard_at, *others])",
         "return now - max([peer.heard_at, *(at for at in others if at < 0)])",
         ("tests/cluster/test_mesh.py",),
     ),
     Mutation(
         "a write does not wait for the other nodes",
-        "cluster/barrier.py",
+        "cluster/peers/barrier.py",
         "while self._waiting and (reached is None or self._waiting[0][0] <= reached):",
         "while self._waiting:",
         ("tests/cluster/test_coherence.py", "tests/cluster/test_mesh.py"),
     ),
     Mutation(
         "a registration needs no right MAC",
-        "cluster/roster.py",
+        "cluster/peers/roster.py",
         "if not self._keyring.is_good(said, row.mac):",
         "if not self._keyring.is_good(said, row.mac) and not row.mac:",
         ("tests/cluster/test_roster.py",),
     ),
     Mutation(
         "an old registration that is put back counts",
-        "cluster/roster.py",
+        "cluster/peers/roster.py",
         "if row.incarnation < self._highest.get(row.node_id, 0):",
         "if row.incarnation < 0:",
         ("tests/cluster/test_roster.py",),
     ),
     Mutation(
         "work goes on for longer than its lease",
-        "cluster/lease.py",
+        "cluster/relay/lease.py",
         "stop_s: float = 7.0",
         "stop_s: float = 11.0",
         ("tests/cluster/test_lease.py",),
     ),
     Mutation(
         "a child that crashes again and again comes back at once",
-        "cluster/children.py",
+        "cluster/node/children.py",
         "self._backoff_s = min(2 * self._backoff_s, BACKOFF_MOST_S)",
         "self._backoff_s = min(self._backoff_s, BACKOFF_MOST_S)",
         ("tests/cluster/test_children.py",),
     ),
     Mutation(
         "other rate limits are no other configuration",
-        "cluster/digest.py",
+        "cluster/peers/digest.py",
         "if dotted in _OWN or (",
         'if dotted in _OWN or dotted.startswith("RateLimitSettings.") or (',
         ("tests/cluster/test_digest.py",),
     ),
     Mutation(
         "a member that is not heard is taken for quiet",
-        "cluster/quiet.py",
+        "cluster/peers/quiet.py",
         "or now - peer.said_at > HEARD_S",
         "or now - peer.said_at > 10 * HEARD_S",
         ("tests/cluster/test_quiet.py",),
     ),
     Mutation(
         "who left cleanly can write nowhere",
-        "cluster/quiet.py",
+        "cluster/peers/quiet.py",
         "_UNHEARD = (Liveness.DOWN, Liveness.LEFT)",
         "_UNHEARD = (Liveness.DOWN,)",
         ("tests/cluster/test_quiet.py",),
     ),
     Mutation(
         "lines that the log drops are not counted",
-        "cluster/logwriter.py",
+        "cluster/host/logwriter.py",
         'self._dropped += data.count(b"\\n")',
         "pass",
         ("tests/cluster/test_logwriter.py",),
     ),
     Mutation(
         "workers are the fork server's children, and nobody sees how they end",
-        "cluster/forkserver.py",
+        "cluster/node/forkserver.py",
         "        spawn.adopt_orphans()\n",
         "",
         ("tests/cluster/test_forkserver.py",),
     ),
     Mutation(
         "a process with threads forks",
-        "cluster/forkserver.py",
+        "cluster/node/forkserver.py",
         'assert len(os.listdir("/proc/self/task")) == 1,',
         "assert True,",
         ("tests/cluster/test_forkserver.py",),
     ),
     Mutation(
         "what a killed PostgreSQL leaves behind is not reaped",
-        "cluster/supervisor.py",
+        "cluster/node/supervisor.py",
         "            reap_orphans(self._pids())\n",
         "",
         ("tests/stories/test_kill.py",),
@@ -921,7 +921,7 @@ MUTATIONS = (
     # Nodes: what only whole processes show ------------------------------------------------------------------------------
     Mutation(
         "a worker that ended is not replaced",
-        "cluster/supervisor.py",
+        "cluster/node/supervisor.py",
         "if place.life.due(now):",
         "if place.life.due(now) and place.life.restarts < 0:",
         ("tests/stories/test_life.py::test_a_worker_that_is_told_to_stop_is_replaced",),
@@ -929,7 +929,7 @@ MUTATIONS = (
     ),
     Mutation(
         "sockets are not told what the outbox tells",
-        "cluster/relay.py",
+        "cluster/relay/relay.py",
         "            self._publish(events.Changed(tuple(pairs[at : at + _PAIRS])))",
         "            pass",
         ("tests/ws/test_socket.py::test_what_is_changed_by_hand_reaches_sockets_within_2_s",),
@@ -937,7 +937,7 @@ MUTATIONS = (
     ),
     Mutation(
         "what another node committed changes nothing here",
-        "cluster/changes.py",
+        "cluster/bus/changes.py",
         "        self._database.landed(shards, int(envelope.position) if known else None)\n",
         "",
         ("tests/stories/test_three_nodes.py::test_what_is_posted_on_one_node_is_read_on_every_other_at_once",),
@@ -945,7 +945,7 @@ MUTATIONS = (
     ),
     Mutation(
         "what a poll of the outbox finds changes nothing",
-        "db/outbox.py",
+        "db/sql/outbox.py",
         "database.landed(changed, poll.position)",
         "database.landed([], poll.position)",
         ("tests/stories/test_replicas.py::test_an_update_by_hand_is_seen_by_every_worker_within_2_s",),
@@ -953,7 +953,7 @@ MUTATIONS = (
     ),
     Mutation(
         "nodes do not bring the schema up to date",
-        "cluster/relayworker.py",
+        "cluster/workers/relayworker.py",
         "        await migrate.run(self.settings)\n",
         "",
         ("tests/stories/test_three_nodes.py::test_of_three_that_start_at_once_on_an_empty_database_one_migrates",),
@@ -961,7 +961,7 @@ MUTATIONS = (
     ),
     Mutation(
         "what other nodes acknowledged is not asked before the master is changed",
-        "cluster/switch.py",
+        "cluster/node/switch.py",
         "for answer in (own, *peers.values())])",
         "for answer in (own,)])",
         (
@@ -972,7 +972,7 @@ MUTATIONS = (
     ),
     Mutation(
         "a former master is written to",
-        "db/masters.py",
+        "db/pool/masters.py",
         "        if facts.term < self.board.term():\n",
         "        if facts.term < self.board.term() and not facts.writable:\n",
         ("tests/stories/test_failover.py::test_an_old_master_that_returns_is_refused",),
@@ -980,7 +980,7 @@ MUTATIONS = (
     ),
     Mutation(
         "a commit on a former master is acknowledged",
-        "db/terms.py",
+        "db/pool/terms.py",
         "        self.check(term)\n        if not self._agreed():\n",
         "        if not self._agreed():\n",
         (
@@ -990,7 +990,7 @@ MUTATIONS = (
     ),
     Mutation(
         "messages between nodes do not name the term",
-        "cluster/mesh.py",
+        "cluster/peers/mesh.py",
         "db_gen=db_gen or str(self.terms.known),",
         "db_gen=db_gen,",
         ("tests/cluster/test_terms.py::test_no_master_acknowledges_after_a_later_one_did",),
@@ -1029,7 +1029,7 @@ MUTATIONS = (
     ),
     Mutation(
         "who was passed over is not told that somebody else has the socket",
-        "cluster/handover.py",
+        "cluster/sockets/handover.py",
         "        self._settle(Void(self._id))",
         "        return",
         ("tests/cluster/test_handover.py",),
@@ -1058,7 +1058,7 @@ MUTATIONS = (
     ),
     Mutation(
         "mentions in deleted posts count on",
-        "db/edits.py",
+        "db/sql/edits.py",
         "    await tx.execute(_FORGET_MENTIONS[tx.dialect], (post.id, post.id))\n",
         "",
         ("tests/api/test_edits.py::test_a_deleted_post_mentions_nobody",),
@@ -1074,7 +1074,7 @@ MUTATIONS = (
     ),
     Mutation(
         "a deactivated administrator counts",
-        "db/users.py",
+        "db/sql/users.py",
         "if not row[2] and role in row[1].split()",
         "if role in row[1].split()",
         ("tests/db/test_administrators.py",),
@@ -1082,7 +1082,7 @@ MUTATIONS = (
     ),
     Mutation(
         "what may have been committed is done again",
-        "db/retries.py",
+        "db/model/retries.py",
         "        except Deadlock:\n",
         "        except Exception:\n",
         ("tests/db/test_retries.py",),

@@ -13,7 +13,7 @@ def test_the_list_is_true_and_covers_the_product() -> None:
 
 
 def test_a_break_that_stands_nowhere_is_a_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
-    gone = Mutation("gone", "db/posts.py", "no such line", "", ("tests/db/test_posts.py",))
+    gone = Mutation("gone", "db/sql/posts.py", "no such line", "", ("tests/db/test_posts.py",))
     monkeypatch.setattr(mutations, "MUTATIONS", (gone,))
     with pytest.raises(Mistake, match="stands 0 times"):
         mutations.check()

@@ -3,14 +3,16 @@
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
-from app import channels, events, sessions, statuses, wire
+from app import channels, sessions, statuses
 from app.context import Context
 from app.errors import AppError
+from app.events import messages as events
+from app.events import wire
 from app.permissions import Actor
 from app.version import MATTERMOST_VERSION
-from db import limits
-from db.errors import DatabaseError
-from db.ids import ChannelId, SessionId, UserId, is_id
+from db.model import limits
+from db.model.errors import DatabaseError
+from db.model.ids import ChannelId, SessionId, UserId, is_id
 
 Data = dict[str, Any]
 DEAR: Final = {"get_statuses": 19.0}

@@ -13,9 +13,9 @@ import asyncio
 import logging
 from collections.abc import Callable
 
-from app.events import Claim, Given
+from app.events.messages import Claim, Given
 from app.ports import Bus
-from db.ids import new_id
+from db.model.ids import new_id
 
 log = logging.getLogger(__name__)
 

@@ -12,12 +12,13 @@ import socket
 from collections.abc import Coroutine
 from typing import Any, cast
 
-from app import events, sessions
+from app import sessions
 from app.errors import AppError
+from app.events import messages as events
 from app.permissions import Actor, can
 from app.ports import Upgrade
-from db.errors import DatabaseError
-from db.ids import SessionId
+from db.model.errors import DatabaseError
+from db.model.ids import SessionId
 from ws import dialogue, protocol
 from ws.close import Close
 from ws.entry import Entry, Wanted

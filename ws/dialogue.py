@@ -2,10 +2,11 @@
 
 from typing import TYPE_CHECKING
 
-from app import events, sessions
+from app import sessions
 from app.errors import AppError
-from db.errors import DatabaseError
-from db.ids import SessionId, UserId
+from app.events import messages as events
+from db.model.errors import DatabaseError
+from db.model.ids import SessionId, UserId
 from ws import actions
 from ws.entry import Entry, known
 from ws.protocol import Asked

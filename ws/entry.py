@@ -11,13 +11,15 @@ The session is known by the upgrade or by the challenge. However a socket gets i
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from app import events, sessions
+from app import sessions
 from app.errors import AppError
-from app.events import Frame, Given
+from app.events import messages as events
+from app.events.messages import Frame, Given
 from app.permissions import Actor
-from db import channels, shards
-from db.errors import DatabaseError
-from db.ids import ChannelId, SessionId, UserId, is_id
+from db.model import shards
+from db.model.errors import DatabaseError
+from db.model.ids import ChannelId, SessionId, UserId, is_id
+from db.sql import channels
 from ws.close import Close
 from ws.fanout import SharedFrame
 from ws.hub import Positions

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from socket import socket
 from typing import Protocol
 
-from app.events import BEST_EFFORT, Event
+from app.events.messages import BEST_EFFORT, Event
 
 _YIELD_EVERY = 256
 BATCH = 32

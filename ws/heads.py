@@ -15,8 +15,8 @@ connection that begins to hear of a channel elsewhere than at the head has a cur
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from app.events import Event
-from db.numbers import first_of_term, term_in
+from app.events.messages import Event
+from db.model.numbers import first_of_term, term_in
 
 GAP_S = 0.05
 """How long what is missing may still be on its way."""

@@ -8,7 +8,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from socket import socket
 from typing import Protocol
 
-from app.events import Audience, ChannelMembership, Event, EverySessionClosed, Message, SessionClosed, TeamMembership
+from app.events.messages import (
+    Audience,
+    ChannelMembership,
+    Event,
+    EverySessionClosed,
+    Message,
+    SessionClosed,
+    TeamMembership,
+)
 from ws.close import Close
 from ws.fanout import BATCH, Copies, SharedFrame, View, Write, write_all
 from ws.heads import Cursors, Heads

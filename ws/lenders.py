@@ -1,7 +1,7 @@
 """What a channel lacks here is read by a worker of another node, which has a master when this node has none.
 
     this worker                                   a ws worker of a node that says it has a master
-       Lack channel, number  ──relays──>             app/replay.py
+       Lack channel, number  ──relays──>             app/events/replay.py
                              <──relays──  Lent       as many of the events as fit into one message
 
 Nobody there, or no answer in time: the same as a database that does not answer.
@@ -12,11 +12,11 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
-from app.events import Lack, Lent
+from app.events.messages import Lack, Lent
+from app.events.replay import Found
 from app.ports import Bus
-from app.replay import Found
-from db.errors import DatabaseError
-from db.ids import new_id
+from db.model.errors import DatabaseError
+from db.model.ids import new_id
 
 log = logging.getLogger(__name__)
 

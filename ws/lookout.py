@@ -9,10 +9,10 @@ told twice does no harm.
 import asyncio
 from collections.abc import Callable
 
-from db.board import boottime_ns
-from db.errors import DatabaseError
-from db.outbox import Outbox, Poll
-from db.pool import Database
+from db.model.board import boottime_ns
+from db.model.errors import DatabaseError
+from db.pool.pool import Database
+from db.sql.outbox import Outbox, Poll
 
 SILENT_NS = 1_500_000_000
 """Half a second beyond the interval of the relay's polls."""

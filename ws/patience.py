@@ -8,9 +8,9 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-from db import board as boards
-from db.board import Board, fence_open
-from db.errors import Unavailable
+from db.model import board as boards
+from db.model.board import Board, fence_open
+from db.model.errors import Unavailable
 
 _LOOK_S = 0.1
 

@@ -28,7 +28,7 @@ from wsproto.events import (
 )
 from wsproto.utilities import LocalProtocolError, RemoteProtocolError
 
-from db.ids import is_id
+from db.model.ids import is_id
 from ws.allowance import KNOWN, UNKNOWN, Allowance
 from ws.close import Close
 from ws.frames import Excess, Frames

@@ -9,12 +9,12 @@ from collections.abc import Coroutine, Iterable
 from contextlib import AsyncExitStack
 from typing import Any
 
-from app import replay
 from app.context import Context
-from app.events import Moved
-from db import channels
-from db.errors import DatabaseError
-from db.ids import ChannelId
+from app.events import replay
+from app.events.messages import Moved
+from db.model.errors import DatabaseError
+from db.model.ids import ChannelId
+from db.sql import channels
 from ws.close import Close
 from ws.fanout import Copies
 from ws.heads import Heads

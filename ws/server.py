@@ -9,9 +9,9 @@ from collections import deque
 from collections.abc import Sequence
 from typing import cast
 
-from app import events
 from app.context import Context
-from app.events import (
+from app.events import messages as events
+from app.events.messages import (
     Changed,
     Claim,
     Event,
@@ -25,10 +25,10 @@ from app.events import (
     SessionClosed,
 )
 from app.ports import Upgrade
-from db import channels, teams
-from db.errors import DatabaseError
-from db.ids import TeamId, UserId
-from db.outbox import Poll
+from db.model.errors import DatabaseError
+from db.model.ids import TeamId, UserId
+from db.sql import channels, teams
+from db.sql.outbox import Poll
 from ws.claims import Claims
 from ws.client import Client
 from ws.close import Close

@@ -4,7 +4,7 @@ import asyncio
 from typing import TYPE_CHECKING, Protocol
 
 from app.context import Context
-from db.ids import TeamId
+from db.model.ids import TeamId
 from ws.claims import Claims
 from ws.detached import Detached
 from ws.fanout import Fanout

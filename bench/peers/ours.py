@@ -7,13 +7,13 @@ from typing import cast
 
 import uvloop
 
-from app import events
 from app.context import Context
-from app.events import Audience, Event
+from app.events import messages as events
+from app.events.messages import Audience, Event
 from app.ports import Upgrade
 from bench.peers.wire import BODY, serve_lines
-from db.board import LocalBoard
-from db.ids import new_id
+from db.model.board import LocalBoard
+from db.model.ids import new_id
 from ws.server import WebSocketServer
 
 _CHANNEL = new_id()

@@ -20,8 +20,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 from zlib import crc32
 
-from db.board import Term
-from db.settings import PoolSettings
+from db.model.board import Term
+from db.model.settings import PoolSettings
 
 Row = tuple[Any, ...]
 Parameters = Sequence[object]
@@ -74,7 +74,7 @@ class Migration:
 
 
 class Connection(Protocol):
-    """One connection, checked out. Methods raise the errors of `db/errors.py` only."""
+    """One connection, checked out. Methods raise the errors of `db/model/errors.py` only."""
 
     @property
     def term(self) -> Term:

@@ -10,9 +10,9 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from db.drivers import Connection, Facts, Migration, Row, mysql_schema
 from db.drivers.mysql_connection import MySQLConnection
 from db.drivers.mysql_dsn import Dsn, parse
-from db.errors import ConnectionLost, Unavailable
-from db.settings import PoolSettings
-from db.shards import UNKNOWN
+from db.model.errors import ConnectionLost, Unavailable
+from db.model.settings import PoolSettings
+from db.model.shards import UNKNOWN
 
 log = logging.getLogger(__name__)
 

@@ -17,12 +17,12 @@ from typing import Any
 from mysql.connector import aio, errors
 from mysql.connector.constants import ClientFlag, FieldType
 
-from db.board import Term
 from db.drivers import Facts, Parameters, Row
 from db.drivers.mysql_dsn import Dsn
 from db.drivers.mysql_text import format_sql, is_of_the_server, literal, translate
-from db.errors import ConnectionLost, DatabaseError, Unavailable
-from db.settings import PoolSettings
+from db.model.board import Term
+from db.model.errors import ConnectionLost, DatabaseError, Unavailable
+from db.model.settings import PoolSettings
 
 ROW_WAIT_S = 3
 """A `SET GLOBAL read_only = 1` by hand is held up as long by a transaction that waits for the lock of another one."""
@@ -126,7 +126,7 @@ class MySQLConnection:
     async def open(cls, dsn: Dsn, settings: PoolSettings, *, multi_statements: bool = False) -> "MySQLConnection":
         """Connect and set up the session. multi_statements: one send may hold several statements.
 
-        Raises the errors of `db/errors.py`: Unavailable when the server cannot be reached in time.
+        Raises the errors of `db/model/errors.py`: Unavailable when the server cannot be reached in time.
         """
         raw = RawConnection(dsn, **_arguments(dsn, settings, multi_statements=multi_statements))
         timeout_s = min(dsn.timeout_s or settings.connect_timeout_s, settings.connect_timeout_s)
@@ -320,7 +320,7 @@ def _session(connection: MySQLConnection, settings: PoolSettings) -> str:
     else:
         variables["transaction_isolation"] = literal("READ-COMMITTED")
         variables["max_execution_time"] = str(int(settings.query_timeout_s * 1000))
-    # As `Facts.server`: what `db/numbers.py` compares with the mark of the term.
+    # As `Facts.server`: what `db/model/numbers.py` compares with the mark of the term.
     server = "concat(@@gtid_domain_id, '-', @@server_id)" if connection.mariadb else "@@server_uuid"
     return f"SET {''.join(f'SESSION {name} = {value}, ' for name, value in variables.items())}@mmnode_server = {server}"
 

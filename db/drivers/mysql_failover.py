@@ -12,8 +12,8 @@ from contextlib import asynccontextmanager
 from db.drivers import Facts
 from db.drivers.mysql import DRIVER, read_dsn
 from db.drivers.mysql_connection import MySQLConnection
-from db.errors import DatabaseError, StatementFailed, Unavailable
-from db.settings import PoolSettings
+from db.model.errors import DatabaseError, StatementFailed, Unavailable
+from db.model.settings import PoolSettings
 
 _STUCK_S = 0.3
 

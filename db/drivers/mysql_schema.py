@@ -14,8 +14,8 @@ from dataclasses import replace
 from db.drivers import Migration
 from db.drivers.mysql_connection import MySQLConnection
 from db.drivers.mysql_dsn import Dsn
-from db.errors import StatementFailed
-from db.settings import PoolSettings
+from db.model.errors import StatementFailed
+from db.model.settings import PoolSettings
 
 log = logging.getLogger(__name__)
 

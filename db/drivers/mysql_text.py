@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from mysql.connector import errors
 
 from db.drivers import Parameters
-from db.errors import BadValue, ConnectionLost, DatabaseError, Deadlock, Duplicate, StatementFailed, Unavailable
+from db.model.errors import BadValue, ConnectionLost, DatabaseError, Deadlock, Duplicate, StatementFailed, Unavailable
 
 # The server goes away, was ended by an operator, or has become read-only: the connection is of no more use.
 _LOST = frozenset({1053, 1077, 1079, 1080, 1152, 1158, 1159, 1160, 1161, 1290, 1792, 1836, 1927, 3169, 4031})

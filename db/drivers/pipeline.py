@@ -1,7 +1,7 @@
 """PostgreSQL's pipeline mode by libpq (psycopg.pq): one send and one receive for a whole transaction.
 
 Statements are prepared once per connection; parameters and rows go in binary. This is the way of batches, of posts
-(`db/batch.py`) and of reads by key (`db/loader.py`); everything else uses psycopg's pool.
+(`db/writer/batch.py`) and of reads by key (`db/pool/loader.py`); everything else uses psycopg's pool.
 """
 
 import asyncio
@@ -14,11 +14,12 @@ import psycopg
 from psycopg import pq
 from psycopg.adapt import Transformer
 
-from db.board import Term
 from db.drivers import Facts, Row
-from db.drivers.postgres import RawConnection, connect, error_from_sqlstate, is_read_only, translate
-from db.errors import ConnectionLost, DatabaseError, Unavailable
-from db.settings import PoolSettings
+from db.drivers.postgres import connect, error_from_sqlstate, is_read_only, translate
+from db.drivers.postgres_raw import RawConnection
+from db.model.board import Term
+from db.model.errors import ConnectionLost, DatabaseError, Unavailable
+from db.model.settings import PoolSettings
 
 if TYPE_CHECKING:
     from psycopg.pq.abc import PGconn, PGresult

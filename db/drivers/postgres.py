@@ -14,9 +14,10 @@ import psycopg
 from psycopg.conninfo import make_conninfo
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
-from db.board import Term
 from db.drivers import Connection, Facts, Migration, Parameters, Row, postgres_dsn, postgres_schema, postgres_session
-from db.errors import (
+from db.drivers.postgres_raw import RawConnection
+from db.model.board import Term
+from db.model.errors import (
     BadValue,
     ConnectionLost,
     DatabaseError,
@@ -27,41 +28,12 @@ from db.errors import (
     Unavailable,
     Wrong,
 )
-from db.settings import PoolSettings
+from db.model.settings import PoolSettings
 
 if TYPE_CHECKING:
     from psycopg.pq.abc import PGconn
 
 log = logging.getLogger(__name__)
-
-
-class RawConnection(psycopg.AsyncConnection[tuple[Any, ...]]):
-    """began_read_only: whether the server took no writes when the connection was made. idle_since: by the loop's clock.
-
-    term: see `Connection`. mark: by which we know that a session is that of this connection (`postgres_session.py`).
-    unconfirmed: a commit did not wait until the synchronous standby had it, because somebody cancelled that wait.
-    """
-
-    began_read_only = False
-    term = Term()
-    mark = ""
-    idle_since = 0.0
-    unconfirmed = False
-
-    def note(self, notice: psycopg.errors.Diagnostic) -> None:
-        """What the server says beside its answers. A commit that is on no standby says so by a warning only."""
-        source = notice.source_file
-        if notice.severity_nonlocalized == "WARNING" and (
-            source.endswith("syncrep.c") if source else notice.sqlstate == "01000"
-        ):
-            self.unconfirmed = True
-
-    def confirm(self) -> None:
-        """Raises ConnectionLost for such a commit: its outcome is unknown, because a failover may lose it."""
-        if self.unconfirmed:
-            self.unconfirmed = False
-            log.warning("a commit was not confirmed by the synchronous standby: it counts as unknown until it is")
-            raise ConnectionLost("the commit was not confirmed by the synchronous standby")
 
 
 DEADLOCK_SQLSTATES = frozenset({"40P01", "40001"})

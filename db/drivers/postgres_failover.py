@@ -10,8 +10,8 @@ from psycopg import sql
 
 from db.drivers import Facts
 from db.drivers.postgres import DRIVER, PostgresConnection, connect, translated
-from db.errors import StatementFailed, Unavailable
-from db.settings import PoolSettings
+from db.model.errors import StatementFailed, Unavailable
+from db.model.settings import PoolSettings
 
 _PROMOTE_S = 10
 _CLOSE = sql.SQL("ALTER DATABASE {} SET default_transaction_read_only = on")

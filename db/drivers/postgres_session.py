@@ -10,15 +10,13 @@ import contextlib
 import re
 import secrets
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import psycopg
 
-from db.errors import Refused
-from db.settings import PoolSettings
-
-if TYPE_CHECKING:
-    from db.drivers.postgres import RawConnection
+from db.drivers.postgres_raw import RawConnection
+from db.model.errors import Refused
+from db.model.settings import PoolSettings
 
 IDLE_IN_TRANSACTION_S = 2.0
 """A node that dies, freezes or is cut off keeps others waiting for its locks as long, and 3 s at most (design §4)."""
@@ -54,7 +52,7 @@ def wanted(settings: PoolSettings, said: Mapping[str, str], options: str) -> dic
     return {name: value for name, value in ours.items() if name not in named} | dict(said)
 
 
-async def begin(raw: "RawConnection", settings: Mapping[str, str], arguments: dict[str, Any]) -> None:
+async def begin(raw: RawConnection, settings: Mapping[str, str], arguments: dict[str, Any]) -> None:
     """Set up a new connection, which was made by `arguments`. Raises Refused when its session is not ours alone."""
     raw.mark = secrets.token_hex(8)
     calls = [_set(name) for name in (*settings, _MARK)]
@@ -76,13 +74,13 @@ def _set(name: str) -> str:
     return f"CASE WHEN {where} THEN set_config(%s, %s, false) END"
 
 
-def judge(raw: "RawConnection", mark: str) -> None:
+def judge(raw: RawConnection, mark: str) -> None:
     """mark: what the session that answers says its mark is. Raises Refused when that is another's."""
     if mark != raw.mark:
         raise Refused(_SHARED)
 
 
-async def _refuse_shared(raw: "RawConnection", pid: int, arguments: dict[str, Any]) -> None:
+async def _refuse_shared(raw: RawConnection, pid: int, arguments: dict[str, Any]) -> None:
     """While another connection is in a transaction, ours still has the session that it had, or it is not ours."""
     async with contextlib.AsyncExitStack() as stack:
         try:

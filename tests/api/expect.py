@@ -6,7 +6,7 @@ from typing import Any
 import requests
 
 from app.errors import MESSAGES
-from db.ids import is_id
+from db.model.ids import is_id
 from tests.rig.raw import Reply
 
 NOBODYS_ID = "n" * 26

@@ -25,9 +25,9 @@ from api import server as api_server
 from api.balance import Balance
 from api.proxies import Trust
 from api.upgrade import Upgrader
-from app.config import Config, RateLimitSettings, ServiceSettings
+from app.config.settings import Config, RateLimitSettings, ServiceSettings
 from app.errors import AppError
-from cluster.spawn import ALLOCATOR
+from cluster.host.spawn import ALLOCATOR
 from tests.rig.lateness import idle_s
 
 PATH = "/api/v4/system/ping"

@@ -1,7 +1,7 @@
-"""By operation: whether its request or its answer grows with the data, and the bound of `db/limits.py` on it."""
+"""By operation: whether its request or its answer grows with the data, and the bound of `db/model/limits.py` on it."""
 
 from api.params import MAX_PAGE_SIZE
-from db import limits
+from db.model import limits
 
 # Items of one answer.
 ANSWERS = {

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator
 import msgspec
 import pytest
 
-from app.config import SECRET_KEYS, Config, to_json
-from app.configfile import MASK
+from app.config.file import MASK
+from app.config.settings import SECRET_KEYS, Config, to_json
 from tests.api import operations
 from tests.api.expect import refused
 from tests.api.world import ROLES, World

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import requests
 
-from app.audit import MAX_ROWS
+from app.journal import MAX_ROWS
 from tests.api import operations
 from tests.api.conftest import Add, Configure
 from tests.api.expect import is_time_ms, refused

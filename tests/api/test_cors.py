@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from api.cors import headers_of
 from api.proxies import Trust
-from app.config import Config, ServiceSettings
+from app.config.settings import Config, ServiceSettings
 from tests.api.conftest import Configure
 from tests.api.expect import refused
 from tests.api.test_paths import property_test

@@ -6,8 +6,8 @@ from falcon import testing
 from falcon.asgi import Request, Response
 
 from api.asgi import _on_database_error
-from db import errors
-from db.errors import Busy, Deadlock, Unavailable
+from db.model import errors
+from db.model.errors import Busy, Deadlock, Unavailable
 
 
 def _kinds(base: type[Exception]) -> list[type[Exception]]:

@@ -6,7 +6,7 @@ import socket
 import pytest
 
 from api.drain import grace_s, refuse_new
-from app.config import ClusterSettings, Config
+from app.config.settings import ClusterSettings, Config
 
 
 @pytest.mark.parametrize(("family", "host"), [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")])

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from db.ids import new_id
+from db.model.ids import new_id
 from tests.api.conftest import Add, Configure
 from tests.api.editing import Post, good, patch, put
 from tests.api.expect import refused

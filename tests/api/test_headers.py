@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import requests
 
-from db.ids import is_id
+from db.model.ids import is_id
 from tests.api import operations
 from tests.api.expect import refused
 from tests.api.operations import Operation, example, send

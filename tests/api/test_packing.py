@@ -10,7 +10,7 @@ import pytest
 import requests
 
 from api.answers import PACK_FROM_BYTES, PACKED_KEPT_BYTES, Answers, accepts_gzip, policy_of
-from app.config import Config, ServiceSettings
+from app.config.settings import Config, ServiceSettings
 from tests.api.serving import PATH, Serving
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from api.asgi import V4
 from api.paths import NOWHERE, WORDS, base_of, normalise, words_of
-from db.ids import is_id
+from db.model.ids import is_id
 from tests.api import operations
 from tests.rig.scale import PROVING, scale
 

@@ -3,7 +3,7 @@
 import pytest
 
 from api.proxies import Proxies, Trust
-from app.config import Config, ServiceSettings
+from app.config.settings import Config, ServiceSettings
 
 PROXIES = Proxies(Config(service_settings=ServiceSettings(trusted_proxies=["10.0.0.0/8", "127.0.0.0/8", "fd00::/8"])))
 FOREIGN = "198.51.100.7"

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import requests
 
-from db.ids import new_id
+from db.model.ids import new_id
 from tests.api.expect import is_time_ms, refused
 from tests.api.world import World
 from tests.plugins.drivers import drivers

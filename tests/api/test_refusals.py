@@ -5,7 +5,7 @@ What is refused before any SQL runs is tried on one database; ids and names that
 
 import pytest
 
-from db.ids import new_id
+from db.model.ids import new_id
 from tests.api.bodies import (
     DEEP_JSON,
     HUGE_NUMBERS,

@@ -12,7 +12,7 @@ import pytest
 import requests
 
 from app.passwords import CHEAP_VARIABLE
-from db.ids import is_id, new_id, token_hash
+from db.model.ids import is_id, new_id, token_hash
 from tests.api.conftest import Add, Configure
 from tests.api.expect import NOBODYS_ID, refused
 from tests.api.operations import EVERY, send

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import requests
 
-from db import limits
-from db.ids import new_id
+from db.model import limits
+from db.model.ids import new_id
 from tests.api import sizes
 from tests.api.conftest import Configure
 from tests.api.expect import refused

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import requests
 
-from db.ids import is_id, new_id
+from db.model.ids import is_id, new_id
 from tests.api.conftest import Add, Configure
 from tests.api.expect import is_time_ms, refused
 from tests.api.world import World

@@ -12,12 +12,12 @@ import requests
 from api import throttle
 from api.proxies import Trust
 from api.throttle import TELL_S, Throttle
-from app import events
-from app.clientconfig import ClientConfig
-from app.config import Config, RateLimitSettings, ServiceSettings
+from app.config.client import ClientConfig
+from app.config.settings import Config, RateLimitSettings, ServiceSettings
 from app.context import Context
+from app.events import messages as events
 from app.ratelimit import Verdict
-from db.ids import is_id, new_id
+from db.model.ids import is_id, new_id
 from tests.api.expect import refused
 from tests.plugins.resources import uses
 from tests.rig.node import Node

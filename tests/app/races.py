@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from app import channels, edits, leaving, posts, reactions, statuses, teams
 from app.channels import NewChannel
-from app.config import Config, TeamSettings
+from app.config.settings import Config, TeamSettings
 from app.context import Context
 from app.edits import Patch, Update
 from app.permissions import Actor
@@ -20,14 +20,15 @@ from app.posts import Draft
 from app.reactions import NewReaction
 from app.roles import Scheme
 from app.teams import NewTeam
-from db import batch, changes, locks, members, users
-from db import edits as edits_db
-from db import teams as teams_db
-from db.batch import PostWriter
-from db.entities import Channel, ChannelType, Post, Session, Team, TeamMember, User
-from db.ids import ChannelId, SessionId, TeamId, UserId, new_id
-from db.pool import Database
-from db.queryable import Queryable, Transaction
+from db.model.entities import Channel, ChannelType, Post, Session, Team, TeamMember, User
+from db.model.ids import ChannelId, SessionId, TeamId, UserId, new_id
+from db.pool.pool import Database
+from db.pool.queryable import Queryable, Transaction
+from db.sql import changes, locks, members, users
+from db.sql import edits as edits_db
+from db.sql import teams as teams_db
+from db.writer import connect
+from db.writer.batch import PostWriter
 from tests.db import rooms
 from tests.db.people import user
 from tests.rig.lateness import SLOWEST
@@ -80,7 +81,7 @@ class World:
 @asynccontextmanager
 async def contexts(database: Database) -> AsyncIterator[Context]:
     """What verbs work with."""
-    writer = PostWriter(lambda: batch.connect(database))
+    writer = PostWriter(lambda: connect.connect(database))
     nothing = cast(Any, None)
     try:
         yield Context(_CONFIG, database, writer, cast(Any, Silent()), nothing, nothing, nothing)

@@ -9,17 +9,17 @@ import pytest
 from msgspec.structs import replace
 
 from app import logins, users
-from app.config import Config, TeamSettings
+from app.config.settings import Config, TeamSettings
 from app.context import Context
 from app.errors import AppError
 from app.origin import NOWHERE, Origin
 from app.passwords import Hasher, Verify
 from app.permissions import Actor
-from db import locks, sessions
-from db import users as users_db
-from db.entities import Session, User
-from db.ids import SessionId, UserId, new_id
-from db.pool import Database
+from db.model.entities import Session, User
+from db.model.ids import SessionId, UserId, new_id
+from db.pool.pool import Database
+from db.sql import locks, sessions
+from db.sql import users as users_db
 from tests.app import races
 from tests.db.people import user
 from tests.plugins.drivers import drivers

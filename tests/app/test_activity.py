@@ -2,7 +2,7 @@
 
 from app import activity
 from app.activity import TOUCH_EVERY_MS, TYPING_BURST, TYPING_EVERY_MS, Activity, Touched, Typing
-from db.ids import SessionId, UserId
+from db.model.ids import SessionId, UserId
 
 ANN, BOB = UserId("ann"), UserId("bob")
 

@@ -9,15 +9,16 @@ from typing import Any, cast
 import pytest
 
 from app import audit
-from app.audit import MAX_ROWS, Entry, Journal, audited, details
-from app.config import Config
+from app.audit import audited
+from app.config.settings import Config
 from app.context import Context
 from app.errors import AppError, forbidden
+from app.journal import MAX_ROWS, Entry, Journal, details
 from app.origin import Origin
 from app.permissions import Actor
-from db.audits import Audit
-from db.errors import Unavailable
-from db.queryable import Transaction
+from db.model.errors import Unavailable
+from db.pool.queryable import Transaction
+from db.sql.audits import Audit
 
 ROOT = Path(__file__).parents[2]
 
@@ -296,13 +297,13 @@ def test_a_password_is_hashed_by_one_function_which_looks_at_the_rules() -> None
 
 
 def test_every_command_that_is_no_read_is_audited() -> None:
-    from cluster import operations
+    from cluster.commands import ACTIONS, READS
 
     commands = set()
-    for node in ast.walk(ast.parse((ROOT / "cluster" / "operations.py").read_text())):
+    for node in ast.walk(ast.parse((ROOT / "cluster" / "node" / "operations.py").read_text())):
         if isinstance(node, ast.AsyncFunctionDef) and node.name == "_run":
             for case in ast.walk(node):
                 if isinstance(case, ast.MatchValue) and isinstance(case.value, ast.Constant):
                     commands.add(case.value.value)
     assert len(commands) > 8
-    assert commands - operations.READS == operations.ACTIONS.keys()
+    assert commands - READS == ACTIONS.keys()

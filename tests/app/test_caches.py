@@ -10,11 +10,12 @@ import pytest
 
 from app.caches import Caches, PageKey
 from app.postlists import Threads
-from db import entities, sessions, statuses, users
-from db.entities import Channel, Session, Team
-from db.ids import ChannelId, SessionId, TeamId, new_id
-from db.outbox import Follower
-from db.pool import Database
+from db.model import entities
+from db.model.entities import Channel, Session, Team
+from db.model.ids import ChannelId, SessionId, TeamId, new_id
+from db.pool.pool import Database
+from db.sql import sessions, statuses, users
+from db.sql.outbox import Follower
 from tests.db import rooms
 from tests.db.people import user
 from tests.plugins.drivers import drivers

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from app import configfile
-from app.clusterconfig import split_advertised, split_url
-from app.config import ClusterSettings
-from app.configfile import MASK, ConfigError, load, parse
+from app.config import file as configfile
+from app.config.cluster import split_advertised, split_url
+from app.config.file import MASK, ConfigError, load, parse
+from app.config.settings import ClusterSettings
 
 SECRET = "0123456789abcdef0123456789abcdef"
 SHARED = {"DataSource": "postgres://mm:pw@db/mm?sslmode=verify-full"}

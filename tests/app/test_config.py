@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from app import configfile
-from app.config import Config, apply_live, differences, from_json, needs_restart, split_address, to_json
-from app.configfile import MASK, ConfigError, load, parse
+from app.config import file as configfile
+from app.config.file import MASK, ConfigError, load, parse
+from app.config.settings import Config, apply_live, differences, from_json, needs_restart, split_address, to_json
 
 
 def _problems(raw: dict[str, object], environment: dict[str, str] | None = None) -> list[configfile.Problem]:

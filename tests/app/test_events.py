@@ -6,10 +6,10 @@ import msgspec
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from app import events
-from app.events import Audience, ChannelMembership, Event, Presence, SessionClosed, TeamMembership
-from db.entities import Channel, Post
-from db.ids import ChannelId, TeamId, UserId
+from app.events import messages as events
+from app.events.messages import Audience, ChannelMembership, Event, Presence, SessionClosed, TeamMembership
+from db.model.entities import Channel, Post
+from db.model.ids import ChannelId, TeamId, UserId
 
 
 def _post(**fields: object) -> Post:

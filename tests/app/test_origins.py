@@ -5,7 +5,7 @@ import random
 import pytest
 
 from app import origins
-from app.config import Config, ServiceSettings
+from app.config.settings import Config, ServiceSettings
 from tests.rig.scale import for_each_seed, scale
 
 

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from app import roles
-from app.config import PrivacySettings
+from app.config.settings import PrivacySettings
 from app.errors import AppError
 from app.permissions import (
     Actor,
@@ -19,9 +19,9 @@ from app.permissions import (
     team_roles,
     viewer,
 )
-from db.channels import Access
-from db.entities import Channel, ChannelMember, Session, TeamMember, User
-from db.ids import ChannelId, SessionId, TeamId, UserId
+from db.model.entities import Channel, ChannelMember, Session, TeamMember, User
+from db.model.ids import ChannelId, SessionId, TeamId, UserId
+from db.sql.channels import Access
 
 
 def actor(system_roles: str = "system_user") -> Actor:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.presence import AWAY, OFFLINE, ONLINE, PresenceTracker
-from db.ids import UserId
+from db.model.ids import UserId
 from tests.rig.scale import for_each_seed, scale
 
 ANN, BOB = UserId("ann"), UserId("bob")

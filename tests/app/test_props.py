@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from app import props
 from app.errors import AppError
-from db.ids import is_id
+from db.model.ids import is_id
 
 SECRET = {"url": "http://10.0.0.1/secret", "context": {"token": "s3cret"}}
 BUTTONS = {"attachments": [{"text": "choose", "actions": [{"name": "yes", "integration": SECRET}, {"name": "no"}]}]}

@@ -17,13 +17,13 @@ from typing import Any, cast
 import pytest
 
 from app.errors import AppError
-from db import locks, posts
 from db.drivers import Connection
 from db.drivers.mysql_connection import MySQLConnection
 from db.drivers.postgres import PostgresConnection
-from db.errors import Deadlock
-from db.ids import ChannelId, TeamId, UserId
-from db.pool import Database
+from db.model.errors import Deadlock
+from db.model.ids import ChannelId, TeamId, UserId
+from db.pool.pool import Database
+from db.sql import locks, posts
 from tests.app import races
 from tests.app.races import RULES, WRITES, Write
 from tests.plugins.drivers import drivers
@@ -131,7 +131,7 @@ async def test_what_the_database_undoes_is_done_again_by_every_verb(
                 ctx.bus = cast(Any, told)
                 before, undone.armed = await races.picture(database), armed
                 await write.run(world)
-                # Posts are written by batches, which have retries of their own (`db/batch.py`).
+                # Posts are written by batches, which have retries of their own (`db/writer/batch.py`).
                 assert not undone.armed or write.verb in ("posts.create", "posts.announce"), name
                 undone.armed = False
                 after = await races.picture(database)

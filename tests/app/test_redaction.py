@@ -6,11 +6,11 @@ from urllib.parse import quote
 import msgspec
 import pytest
 
-from app.config import MASK, SECRET_KEYS, Config
-from app.configfile import parse
+from app.config.file import parse
+from app.config.settings import MASK, SECRET_KEYS, Config
 from app.redaction import Redactor
-from cluster.logs import Json, Line, Queued
-from cluster.logwriter import Writer
+from cluster.host.logs import Json, Line, Queued
+from cluster.host.logwriter import Writer
 from tests.rig.wait import until
 
 SECRET = "hunter2hunter2hunter2hunter2hunter2"

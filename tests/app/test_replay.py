@@ -7,22 +7,24 @@ from typing import Any, cast
 import msgspec
 import pytest
 
-from app import edits, postlists, posts, reactions, replay, wire
-from app.config import Config
+from app import edits, postlists, posts, reactions
+from app.config.settings import Config
 from app.context import Context
 from app.edits import Patch
 from app.errors import AppError
-from app.events import Event, Message
+from app.events import replay, wire
+from app.events.messages import Event, Message
+from app.events.replay import Found
 from app.permissions import Actor
 from app.postlists import Threads
 from app.posts import Draft
 from app.reactions import NewReaction
-from app.replay import Found
-from db import batch, channels, users
-from db.batch import PostWriter
-from db.entities import Channel, Post, Session
-from db.ids import ChannelId, PostId, TeamId, UserId, new_id
-from db.pool import Database
+from db.model.entities import Channel, Post, Session
+from db.model.ids import ChannelId, PostId, TeamId, UserId, new_id
+from db.pool.pool import Database
+from db.sql import channels, users
+from db.writer import connect
+from db.writer.batch import PostWriter
 from tests.db import rooms
 from tests.db.people import user
 from tests.plugins.drivers import drivers
@@ -80,7 +82,7 @@ async def chat(database: Database) -> AsyncIterator[Chat]:
     async with database.transaction() as tx:
         await rooms.insert(tx, channel)
         await rooms.join(tx, channel.id, author.id)
-    writer = PostWriter(lambda: batch.connect(database))
+    writer = PostWriter(lambda: connect.connect(database))
     nothing = cast(Any, None)
     ctx = Context(Config(), database, writer, cast(Any, bus), nothing, nothing, nothing)
     yield Chat(ctx, bus, Actor(cast(Session, None), author), channel.id)

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from app.errors import AppError
 from app.permissions import can, can_in_channel, can_in_team
 from app.roles import ROLES, Chosen, Scheme, Scope, chosen, chosen_of_system, granted
-from db.entities import ChannelMember, TeamMember
-from db.ids import ChannelId, TeamId, UserId
+from db.model.entities import ChannelMember, TeamMember
+from db.model.ids import ChannelId, TeamId, UserId
 from tests.app.test_permissions import access, actor
 
 SCOPES: tuple[Scope, ...] = ("channel", "team", "system")

@@ -14,16 +14,16 @@ from msgspec.structs import replace
 
 from app import logins, sessions, users
 from app.context import Context
-from app.events import EverySessionClosed, SessionClosed
+from app.events.messages import EverySessionClosed, SessionClosed
 from app.origin import NOWHERE
 from app.passwords import Hasher
 from app.permissions import Actor
-from db import limits
-from db import sessions as sessions_db
-from db import users as users_db
-from db.entities import Session, User
-from db.ids import SessionId, new_id, new_token, token_hash
-from db.pool import Database
+from db.model import limits
+from db.model.entities import Session, User
+from db.model.ids import SessionId, new_id, new_token, token_hash
+from db.pool.pool import Database
+from db.sql import sessions as sessions_db
+from db.sql import users as users_db
 from tests.app import races
 from tests.db.people import user
 

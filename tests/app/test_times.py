@@ -9,11 +9,11 @@ from app.channels import NewChannel
 from app.origin import NOWHERE
 from app.permissions import Actor
 from app.users import NewUser
-from db import clock, members
-from db import sessions as sessions_db
-from db import statuses as statuses_db
-from db import teams as teams_db
-from db.pool import Database
+from db.pool.pool import Database
+from db.sql import clock, members
+from db.sql import sessions as sessions_db
+from db.sql import statuses as statuses_db
+from db.sql import teams as teams_db
 from tests.app import races
 from tests.app.races import WRITES
 from tests.plugins.drivers import drivers

@@ -9,22 +9,13 @@ from typing import Any
 
 import pytest
 
-from app import events, wire
-from app.config import PrivacySettings
-from app.events import Event
+from app.config.settings import PrivacySettings
+from app.events import messages as events
+from app.events import wire
+from app.events.messages import Event
 from app.permissions import Viewer
-from db.entities import (
-    ChannelInfo,
-    ChannelMember,
-    Post,
-    Reaction,
-    Session,
-    Status,
-    Team,
-    TeamMember,
-    User,
-)
-from db.ids import ChannelId, PostId, SessionId, TeamId, UserId
+from db.model.entities import ChannelInfo, ChannelMember, Post, Reaction, Session, Status, Team, TeamMember, User
+from db.model.ids import ChannelId, PostId, SessionId, TeamId, UserId
 
 # Words by which a secret is found wherever it turns up. To nobody: the first. To none but whose it is: the second, and
 # to administrators, too: the third.

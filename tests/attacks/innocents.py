@@ -9,7 +9,7 @@ from types import TracebackType
 
 import requests
 
-from db.ids import new_id
+from db.model.ids import new_id
 from tests.rig.people import new_channel, new_team, sign_up
 from tests.rig.rest import PASSWORD, Rest
 from tests.rig.socket import Socket

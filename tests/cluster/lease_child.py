@@ -3,13 +3,13 @@
 import asyncio
 import sys
 
-from cluster.lease import LeaseRunner, LeaseTimes
-from db import leases
-from db.errors import DatabaseError
-from db.leases import Fence
-from db.pool import Database
-from db.queryable import Transaction
-from db.settings import Dialect, PoolSettings
+from cluster.relay.lease import LeaseRunner, LeaseTimes
+from db.model.errors import DatabaseError
+from db.model.settings import Dialect, PoolSettings
+from db.pool.pool import Database
+from db.pool.queryable import Transaction
+from db.sql import leases
+from db.sql.leases import Fence
 
 TIMES = LeaseTimes(lease_s=1.0, renew_s=0.3, stop_s=0.7, retry_s=0.1, ask_s=0.5)
 DRIVERS: dict[str, Dialect] = {"postgres": "postgres", "mysql": "mysql"}

@@ -6,10 +6,10 @@ import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-from db.board import Term
 from db.drivers import Connection, Facts, Migration, Parameters, Row
-from db.errors import ConnectionLost, DatabaseError, Unavailable
-from db.settings import PoolSettings
+from db.model.board import Term
+from db.model.errors import ConnectionLost, DatabaseError, Unavailable
+from db.model.settings import PoolSettings
 from tests.rig import virtual
 
 BOUND_S = 2.5
@@ -314,7 +314,7 @@ class SimSettings(PoolSettings):
 
 
 class SimCursor:
-    """What a relay has seen of the master's log: see `db.outbox.Cursor`. blind: sees that time passes, nothing else.
+    """What a relay has seen of the master's log: see `db.sql.outbox.Cursor`. blind: sees that time passes, nothing else.
 
     trusting: does not look whether what tells of changes is still what it was.
     """

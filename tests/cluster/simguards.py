@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable, Sequence
 
-from db.board import LocalBoard
-from db.outbox import Follower
-from db.shards import LocalFloors, LocalStamps, Shard, Tokens
+from db.model.board import LocalBoard
+from db.model.shards import LocalFloors, LocalStamps, Shard, Tokens
+from db.sql.outbox import Follower
 from tests.cluster.simdb import now_ns
 
 OLD, OWN, ANYWHERE = "older than the truth", "same node acknowledged", "another node acknowledged"
@@ -21,7 +21,7 @@ GUARDS = {
     "left": OLD,
     "quiet": OLD,
 }
-"""What is read when it is left out. token, floor, fence: see `db/cache.py`. outbox: what changed without being told.
+"""What is read when it is left out. token, floor, fence: see `db/pool/cache.py`. outbox: what changed without being told.
 unseen: what changed without a row of the outbox.
 begin: whatever a first poll cannot know. term: who the master is. barrier: waiting for the other nodes. joining: no
 traffic before a poll that was sent when the others were met. left: that who left may have come back where the database is.
@@ -30,7 +30,7 @@ quiet: that who is not heard may be committing.
 
 
 class Column(LocalFloors):
-    """What one process says of floors; it sees what all processes of the node say, as in `cluster/floors.py`."""
+    """What one process says of floors; it sees what all processes of the node say, as in `cluster/shm/floors.py`."""
 
     def __init__(self, columns: list["Column"]) -> None:
         super().__init__()

@@ -8,10 +8,10 @@ import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-from db.board import Term
 from db.drivers import Connection, Facts, Migration, Parameters, Row
-from db.errors import ConnectionLost, DatabaseError, Unavailable
-from db.settings import PoolSettings
+from db.model.board import Term
+from db.model.errors import ConnectionLost, DatabaseError, Unavailable
+from db.model.settings import PoolSettings
 
 
 @dataclass

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
-from cluster.envelope import Class, Kind, unpack
-from cluster.mesh import Broadcast, Deliver, Direct, Lost, Mesh, Met, Moved, Output, Through
+from cluster.bus.envelope import Class, Kind, unpack
+from cluster.peers.mesh import Broadcast, Deliver, Direct, Lost, Mesh, Met, Moved, Output, Through
 
 TICK_S = 0.05
 
@@ -63,7 +63,7 @@ class SimNode:
         """Before every tick: see `RelayWorker._renew`."""
 
     def exchange(self, now: float) -> None:
-        """Before anything is sent: see `cluster.terms.share`."""
+        """Before anything is sent: see `cluster.peers.terms.share`."""
 
 
 @dataclass

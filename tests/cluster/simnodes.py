@@ -5,20 +5,20 @@ import random
 from collections.abc import Collection, Coroutine, Sequence
 from typing import Any, Protocol
 
-from cluster.changes import Learner, Teller
-from cluster.envelope import Class, Kind
-from cluster.membership import Liveness
-from cluster.mesh import Deliver, Lost, Mesh, Output, Through
-from cluster.quiet import Quiet, Witness, witnesses
-from cluster.terms import share
-from db.board import Term, fence_open
-from db.cache import Cache, Registry
-from db.errors import DatabaseError, Unavailable
-from db.outbox import Cursor, Follower, Outbox
-from db.pool import Database
-from db.prober import Prober
-from db.queryable import Commits, RowShards
-from db.shards import Shard, shard
+from cluster.bus.changes import Learner, Teller
+from cluster.bus.envelope import Class, Kind
+from cluster.peers.membership import Liveness
+from cluster.peers.mesh import Deliver, Lost, Mesh, Output, Through
+from cluster.peers.quiet import Quiet, Witness, witnesses
+from cluster.peers.terms import share
+from db.model.board import Term, fence_open
+from db.model.errors import DatabaseError, Unavailable
+from db.model.shards import Shard, shard
+from db.pool.cache import Cache, Registry
+from db.pool.pool import Database
+from db.pool.prober import Prober
+from db.pool.queryable import Commits, RowShards
+from db.sql.outbox import Cursor, Follower, Outbox
 from tests.cluster.simdb import (
     BOUND_S,
     MASTER,

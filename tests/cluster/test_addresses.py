@@ -1,7 +1,7 @@
 """Where connections are, by what their ids begin with."""
 
-from cluster.addresses import LENGTH, address_of, node_at, node_part, worker_at
-from db.ids import is_id, new_id
+from cluster.bus.addresses import LENGTH, address_of, node_at, node_part, worker_at
+from db.model.ids import is_id, new_id
 from ws.claims import ADDRESS_LENGTH
 
 

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app import events
+from app.events import messages as events
 from app.ratelimit import RateLimiter
-from cluster.bodies import MAX_BYTES, Answer, BadBody, Beat, Hole, Request, pack, unpack
-from cluster.envelope import BadEnvelope, Class, Envelope, Kind, unpack_shards
-from cluster.mesh import Mesh
+from cluster.bus.envelope import BadEnvelope, Class, Envelope, Kind, unpack_shards
+from cluster.peers.bodies import MAX_BYTES, Answer, BadBody, Beat, Hole, Request, pack, unpack
+from cluster.peers.mesh import Mesh
 from tests.rig.scale import scale
 
 KINDS = [Beat, Hole, Request, Answer]

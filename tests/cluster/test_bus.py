@@ -1,9 +1,9 @@
 """Bundles of the bus: order, classes, sizes."""
 
-from app import events
-from cluster.bus import Outgoing, class_of, kind_of
-from cluster.envelope import MAX_BODY_BYTES, Class, Kind
-from db.ids import UserId
+from app.events import messages as events
+from cluster.bus.bus import Outgoing, class_of, kind_of
+from cluster.bus.envelope import MAX_BODY_BYTES, Class, Kind
+from db.model.ids import UserId
 
 
 def _sign(number: int) -> bytes:

@@ -2,13 +2,7 @@
 
 import random
 
-from cluster.children import (
-    BACKOFF_FIRST_S,
-    BACKOFF_MOST_S,
-    EARLY_CRASHES_TO_RED,
-    Child,
-    State,
-)
+from cluster.node.children import BACKOFF_FIRST_S, BACKOFF_MOST_S, EARLY_CRASHES_TO_RED, Child, State
 from tests.rig.scale import for_each_seed, scale
 
 

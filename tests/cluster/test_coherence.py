@@ -19,9 +19,11 @@ from typing import Any
 
 import pytest
 
-from cluster.mesh import Mesh
-from cluster.ring import Ring
-from db import board, generation, outbox, prober
+from cluster.peers.mesh import Mesh
+from cluster.peers.ring import Ring
+from db.model import board
+from db.pool import generation, prober
+from db.sql import outbox
 from tests.cluster.simdb import Servers, Stale, now_ns, now_s
 from tests.cluster.simguards import GUARDS
 from tests.cluster.simnet import Network

@@ -1,8 +1,8 @@
 """Green, yellow, red: the same from every node, with reasons."""
 
-from cluster.bodies import Beat
-from cluster.colours import Seen, judge, mismatches, status
-from cluster.membership import Liveness
+from cluster.peers.bodies import Beat
+from cluster.peers.colours import Seen, judge, mismatches, status
+from cluster.peers.membership import Liveness
 
 
 def _beat(**about: object) -> Beat:

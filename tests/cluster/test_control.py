@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from cluster import control
-from cluster.control import Answer
+from cluster.node import control
+from cluster.node.control import Answer
 
 pytestmark = pytest.mark.asyncio
 

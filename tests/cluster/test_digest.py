@@ -6,9 +6,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from app.config import SECRET_KEYS, Config
-from cluster.digest import config_hash, differing, digests, without_password
-from cluster.keyring import KeyRing
+from app.config.settings import SECRET_KEYS, Config
+from cluster.peers.digest import config_hash, differing, digests, without_password
+from cluster.peers.keyring import KeyRing
 
 KEYS = KeyRing("a" * 32).digest_keys
 BASE: dict[str, dict[str, Any]] = {

@@ -5,7 +5,7 @@ import random
 import msgpack
 import pytest
 
-from cluster.envelope import MAX_HEADER_BYTES, BadEnvelope, Class, Envelope, Kind, pack, unpack
+from cluster.bus.envelope import MAX_HEADER_BYTES, BadEnvelope, Class, Envelope, Kind, pack, unpack
 from tests.rig.scale import for_each_seed, scale
 
 ENVELOPE = Envelope("cluster", "n" * 26, 3, 17, Kind.MESSAGE, Class.RELIABLE, "gen", "0/1", "api0", "req")

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from cluster import floors
-from cluster.floors import SharedFloors
-from db.shards import SLOTS, UNKNOWN, shard
+from cluster.shm import floors
+from cluster.shm.floors import SharedFloors
+from db.model.shards import SLOTS, UNKNOWN, shard
 
 ONE, OTHER = shard("user", "one"), shard("user", "other")
 

@@ -13,8 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from cluster import forkserver, roles, spawn
-from cluster.forkserver import Forked, ForkServer, Unanswered
+from cluster.host import spawn
+from cluster.node import forkserver
+from cluster.node.forkserver import Forked, ForkServer, Unanswered
+from cluster.workers import roles
 from tests.rig.cluster import is_alive
 from tests.rig.wait import until
 
@@ -127,7 +129,7 @@ def _modules(node: ast.ImportFrom) -> list[str]:
 def test_who_was_left_to_us_is_let_go_and_who_is_watched_is_not() -> None:
     """As the children of a PostgreSQL that was killed."""
     code = (
-        "import os, subprocess, sys, time; from cluster.forkserver import reap_orphans; from cluster.spawn import adopt_orphans; adopt_orphans();"
+        "import os, subprocess, sys, time; from cluster.node.forkserver import reap_orphans; from cluster.host.spawn import adopt_orphans; adopt_orphans();"
         "left = subprocess.run(['sh', '-c', 'sleep 0.2 & echo $!'], capture_output=True, text=True);"
         "pid = int(left.stdout); ours = subprocess.Popen(['true']); time.sleep(0.5);"
         "reap_orphans({ours.pid}); print(os.path.exists(f'/proc/{ours.pid}'));"
@@ -139,7 +141,7 @@ def test_who_was_left_to_us_is_let_go_and_who_is_watched_is_not() -> None:
 
 def test_workers_end_with_the_supervisor_whatever_has_become_of_the_fork_server() -> None:
     code = (
-        "import asyncio, os, signal, socket, sys, time; from cluster.forkserver import ForkServer;"
+        "import asyncio, os, signal, socket, sys, time; from cluster.node.forkserver import ForkServer;"
         "server = ForkServer('postgres')\n"
         "while not server.ready(): time.sleep(0.01)\n"
         "ours, theirs = socket.socketpair()\n"

@@ -12,9 +12,9 @@ import msgspec
 import pytest
 
 from app.ports import Upgrade
-from cluster import handover
-from cluster.handover import Go, Link, Offer, Receiver, Take, UpgradeSender, Void, choose
-from cluster.offers import TAKE_TIMEOUT_S, offer
+from cluster.sockets import handover
+from cluster.sockets.handover import Go, Link, Offer, Receiver, Take, UpgradeSender, Void, choose
+from cluster.sockets.offers import TAKE_TIMEOUT_S, offer
 
 UPGRADE = Upgrade("user", "session", "10.0.0.1", b"GET / HTTP/1.1\r\n\r\n", b"tail")
 

@@ -9,7 +9,7 @@ import zmq
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cluster.keyring import KeyRing, Registration, fingerprint, framed, hkdf, is_key
+from cluster.peers.keyring import KeyRing, Registration, fingerprint, framed, hkdf, is_key
 
 OLD, NEW = "o" * 32, "n" * 32
 REGISTRATION = Registration("installation", "node1", 7, "k" * 40, "10.0.0.1:8075")

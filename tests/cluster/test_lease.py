@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from cluster.lease import Ask, Lease
-from db.leases import Fence
+from cluster.relay.lease import Ask, Lease
+from db.sql.leases import Fence
 from tests.rig.scale import for_each_seed, scale
 
 ONE, TWO = Fence("jobs", 1), Fence("jobs", 2)

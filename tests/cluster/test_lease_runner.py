@@ -5,11 +5,11 @@ from collections.abc import Callable
 
 import pytest
 
-from cluster.lease import LeaseRunner, LeaseTimes
-from db import leases
-from db.errors import Fenced
-from db.leases import Fence
-from db.pool import Database
+from cluster.relay.lease import LeaseRunner, LeaseTimes
+from db.model.errors import Fenced
+from db.pool.pool import Database
+from db.sql import leases
+from db.sql.leases import Fence
 from tests.plugins.drivers import drivers
 
 pytestmark = drivers("postgres", "mysql")

@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
-from db.pool import Database
-from db.settings import PoolSettings
+from db.model.settings import PoolSettings
+from db.pool.pool import Database
 from tests.plugins.drivers import drivers
 from tests.rig.scale import scale
 

@@ -3,7 +3,7 @@
 import json
 import logging
 
-from cluster.logs import Json, Line
+from cluster.host.logs import Json, Line
 
 
 def _record(message: str, **fields: object) -> logging.LogRecord:

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from cluster import systemd
-from cluster.logwriter import CLOSE_S, Descriptor, LogFile, Writer
+from cluster.host import systemd
+from cluster.host.logwriter import CLOSE_S, Descriptor, LogFile, Writer
 from tests.rig.lateness import within
 from tests.rig.wait import until
 
@@ -157,7 +157,7 @@ def test_a_line_that_was_cut_by_a_full_disk_does_not_swallow_the_next(
         room -= written
         return written
 
-    monkeypatch.setattr("cluster.logwriter.os.write", short)
+    monkeypatch.setattr("cluster.host.logwriter.os.write", short)
     assert file.write(b"second\nthird line\n")[0] == 14
     assert file.write(b"fourth\n")[0] == 0
     room = 100
@@ -191,7 +191,7 @@ def test_a_destination_that_closes_is_survived() -> None:
 
 _PROCESS = """
 import logging, os, signal, sys, time
-from app.config import Config, LogSettings
+from app.config.settings import Config, LogSettings
 from app.redaction import Redactor
 from cluster import logs
 logs.dump_stacks_on(signal.SIGUSR1)

@@ -1,9 +1,9 @@
 """Whose master is lost, and who has one, by what the beats say."""
 
-from cluster import masters
-from cluster.bodies import Beat
-from cluster.membership import SUSPECT_S
-from cluster.mesh import Mesh
+from cluster.peers import masters
+from cluster.peers.bodies import Beat
+from cluster.peers.membership import SUSPECT_S
+from cluster.peers.mesh import Mesh
 
 NOW = 1000.0
 

@@ -5,9 +5,9 @@ import random
 
 import pytest
 
-from cluster.envelope import Class, Envelope, Kind
-from cluster.membership import Liveness
-from cluster.mesh import Mesh, Moved, Refused, Through
+from cluster.bus.envelope import Class, Envelope, Kind
+from cluster.peers.membership import Liveness
+from cluster.peers.mesh import Mesh, Moved, Refused, Through
 from tests.cluster.simnet import Recorder, SimNet
 from tests.rig.scale import for_each_seed, scale
 

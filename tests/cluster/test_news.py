@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from cluster.colours import RED
-from cluster.news import DO, Line, News, word
+from cluster.peers.colours import RED
+from cluster.relay.news import DO, Line, News, word
 
 
 def _member(node_id: str, *reasons: str, state: str = "", sections: tuple[str, ...] = ()) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from cluster.offers import MAX_LATE_S, OFFER_S, TAKE_TIMEOUT_S, Patience, offer
+from cluster.sockets.offers import MAX_LATE_S, OFFER_S, TAKE_TIMEOUT_S, Patience, offer
 from tests.rig import virtual
 from tests.rig.scale import for_each_seed, scale
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from app.config import Config
+from app.config.settings import Config
 from app.redaction import Redactor
-from cluster.operations import Answer, Operations
-from cluster.paths import Paths
-from cluster.servers import DatabaseServers
+from cluster.host.paths import Paths
+from cluster.node.operations import Answer, Operations
+from cluster.node.servers import DatabaseServers
 
 
 @pytest.fixture(autouse=True)

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from cluster import page
-from cluster.page import Page, RelayWatch
-from db.board import Seen, Term, boottime_ns
+from cluster.shm import page
+from cluster.shm.page import Page, RelayWatch
+from db.model.board import Seen, Term, boottime_ns
 
 
 def test_what_the_relay_writes_every_worker_reads(tmp_path: Path) -> None:

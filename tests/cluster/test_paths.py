@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster import paths
+from cluster.host import paths
 
 
 def test_a_node_keeps_its_id(tmp_path: Path) -> None:

@@ -1,9 +1,9 @@
 """Reads without a master: only while every member says that it has none either."""
 
-from cluster.bodies import Beat
-from cluster.membership import Liveness
-from cluster.mesh import Mesh
-from cluster.quiet import HEARD_S, STRANGER_S, WAKE_S, Quiet, Witness, witnesses
+from cluster.peers.bodies import Beat
+from cluster.peers.membership import Liveness
+from cluster.peers.mesh import Mesh
+from cluster.peers.quiet import HEARD_S, STRANGER_S, WAKE_S, Quiet, Witness, witnesses
 
 NEVER = float("-inf")
 

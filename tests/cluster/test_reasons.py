@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from cluster.colours import RED
-from cluster.reasons import RECENT_S, REPAIRS, RESTARTED_S, Facts, Reasons
+from cluster.peers.colours import RED
+from cluster.relay.reasons import RECENT_S, REPAIRS, RESTARTED_S, Facts, Reasons
 
 
 def test_all_is_well() -> None:

@@ -5,14 +5,14 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
 
-from cluster import page
-from cluster.bus import BusEnd
-from cluster.envelope import Envelope
-from cluster.interlink import Interlink
-from cluster.page import Page
-from cluster.relay import Relay
-from db.board import Term
-from db.pool import Database
+from cluster.bus.bus import BusEnd
+from cluster.bus.envelope import Envelope
+from cluster.peers.interlink import Interlink
+from cluster.relay.relay import Relay
+from cluster.shm import page
+from cluster.shm.page import Page
+from db.model.board import Term
+from db.pool.pool import Database
 
 
 class Peers:

@@ -7,9 +7,9 @@ import msgspec
 import pytest
 import zmq
 
-from cluster.keyring import KeyRing, Registration
-from cluster.roster import Refusal, Removal, Roster
-from db.entities import ClusterNode
+from cluster.peers.keyring import KeyRing, Registration
+from cluster.peers.roster import Refusal, Removal, Roster
+from db.model.entities import ClusterNode
 from tests.rig.scale import for_each_seed, scale
 
 RING = KeyRing("s" * 32)

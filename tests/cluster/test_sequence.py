@@ -2,7 +2,7 @@
 
 import random
 
-from cluster.sequence import Reader, Stamp, Verdict
+from cluster.bus.sequence import Reader, Stamp, Verdict
 from tests.rig.scale import for_each_seed, scale
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from cluster import stamps
-from cluster.stamps import MAX_PROCESSES, SharedStamps
-from db.shards import SLOTS, LocalStamps, Stamps, shard
+from cluster.shm import stamps
+from cluster.shm.stamps import MAX_PROCESSES, SharedStamps
+from db.model.shards import SLOTS, LocalStamps, Stamps, shard
 from tests.rig.scale import for_each_seed, scale
 
 ONE, OTHER = shard("user", "one"), shard("user", "other")

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from app.config import Config, SqlSettings
-from cluster import followed
-from cluster.servers import DatabaseServers
-from cluster.switch import HEADS, MasterSwitch, packed, unpacked
-from db.place import Where, where
+from app.config.settings import Config, SqlSettings
+from cluster.node import followed
+from cluster.node.servers import DatabaseServers
+from cluster.node.switch import HEADS, MasterSwitch, packed, unpacked
+from db.pool.place import Where, where
 
 OLD = "postgres://mm:own%20secret@old:5433/chat?sslmode=require"
 NEW: dict[str, object] = {"host": "new", "port": "5434", "database": "chat"}
@@ -86,7 +86,7 @@ async def test_a_place_that_is_none_moves_nobody(place: dict[str, Any]) -> None:
 
 
 async def test_who_is_held_and_hears_nothing_more_lets_go(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cluster.switch.HELD_S", 0.05)
+    monkeypatch.setattr("cluster.node.switch.HELD_S", 0.05)
     switch, workers, config = _node(_nobody)
     await switch.take("hold", {}, config)
     assert "release" not in workers.asked

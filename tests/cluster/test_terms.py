@@ -19,15 +19,16 @@ from typing import Any
 
 import pytest
 
-from cluster import terms as agreement
-from cluster.mesh import Mesh, Output
-from cluster.terms import Terms, share
-from db import board, generation, prober, terms
-from db.board import LocalBoard, Term
+from cluster.peers import terms as agreement
+from cluster.peers.mesh import Mesh, Output
+from cluster.peers.terms import Terms, share
 from db.drivers import Facts
-from db.errors import DatabaseError
-from db.pool import Database
-from db.prober import Prober
+from db.model import board
+from db.model.board import LocalBoard, Term
+from db.model.errors import DatabaseError
+from db.pool import generation, prober, terms
+from db.pool.pool import Database
+from db.pool.prober import Prober
 from tests.cluster.simdb import now_ns, now_s
 from tests.cluster.simmasters import Master, MasterConnection, MastersDriver, MastersSettings, Servers
 from tests.cluster.simnet import Network, SimNode
@@ -396,7 +397,7 @@ def _deaf_nodes_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def _who_slept_heard_all(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(agreement, "WAKE_S", 0.0)
-    monkeypatch.setattr("cluster.mesh.WAKE_S", 0.0)
+    monkeypatch.setattr("cluster.peers.mesh.WAKE_S", 0.0)
 
 
 def _joining_counts(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,9 +9,9 @@ from collections.abc import AsyncIterator, Callable, Iterator
 import pytest
 import zmq
 
-from cluster import zap
-from cluster.keyring import fingerprint
-from cluster.zap import Gate, KeyPair, NoCurve, as_client, as_server
+from cluster.peers import zap
+from cluster.peers.keyring import fingerprint
+from cluster.peers.zap import Gate, KeyPair, NoCurve, as_client, as_server
 
 Context = zmq.Context[zmq.Socket[bytes]]
 REFUSED_MS = 600

@@ -1,7 +1,7 @@
 """Rows for the tests of this folder."""
 
-from db.entities import User
-from db.ids import UserId, new_id
+from db.model.entities import User
+from db.model.ids import UserId, new_id
 
 
 def user(name: str) -> User:

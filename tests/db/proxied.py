@@ -12,14 +12,16 @@ from typing import Any
 
 import uvloop
 
-from db import batch, migrate, systems, users
-from db.batch import PostWriter
-from db.entities import Channel
-from db.errors import Unavailable
-from db.ids import ChannelId, PostId, TeamId, UserId, new_id
-from db.pool import Database
-from db.posts import NewPost
-from db.settings import PoolSettings
+from db.model.entities import Channel
+from db.model.errors import Unavailable
+from db.model.ids import ChannelId, PostId, TeamId, UserId, new_id
+from db.model.settings import PoolSettings
+from db.pool import migrate, systems
+from db.pool.pool import Database
+from db.sql import users
+from db.sql.posts import NewPost
+from db.writer import connect
+from db.writer.batch import PostWriter
 from tests.db import rooms
 from tests.db.people import user
 from tests.plugins.drivers import Driver
@@ -109,7 +111,7 @@ class Work:
     def __init__(self, world: World) -> None:
         self.world = world
         self.database = Database(world.settings)
-        self.writer = PostWriter(lambda: batch.connect(self.database))
+        self.writer = PostWriter(lambda: connect.connect(self.database))
         self.ann = user("ann")
         self.channel = ChannelId(new_id())
         self.silent = False
@@ -200,7 +202,7 @@ async def neighbour(world: World, ours: Work) -> AsyncIterator[Callable[[], Awai
     )
     database = Database(direct)
     await database.open()
-    writer = PostWriter(lambda: batch.connect(database))
+    writer = PostWriter(lambda: connect.connect(database))
 
     async def post() -> None:
         assert await writer.write(ours.new_post(new_id())) is not None

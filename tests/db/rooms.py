@@ -1,12 +1,12 @@
 """Channels and memberships, for tests that are not about who may what."""
 
-from db import changes, channels, members, teams
-from db.changes import Place
-from db.entities import Channel, ChannelMember, Team, TeamMember
-from db.ids import ChannelId, TeamId, UserId
-from db.locks import Accounts, TeamAlone
-from db.pool import Database
-from db.queryable import Transaction
+from db.model.entities import Channel, ChannelMember, Team, TeamMember
+from db.model.ids import ChannelId, TeamId, UserId
+from db.pool.pool import Database
+from db.pool.queryable import Transaction
+from db.sql import changes, channels, members, teams
+from db.sql.changes import Place
+from db.sql.locks import Accounts, TeamAlone
 
 
 async def insert(tx: Transaction, channel: Channel) -> None:

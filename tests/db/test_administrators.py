@@ -4,9 +4,9 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from db import users
-from db.entities import User
-from db.pool import Database
+from db.model.entities import User
+from db.pool.pool import Database
+from db.sql import users
 from tests.db.people import user
 from tests.plugins.drivers import drivers
 

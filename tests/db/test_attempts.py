@@ -5,17 +5,17 @@ from typing import Any
 
 import pytest
 
-from app import audit
-from db import attempts, audits, jobs, leases
-from db.audits import Audit
-from db.clock import NOW_MS
+from app import journal
 from db.drivers import Connection
 from db.drivers.mysql_connection import MySQLConnection
 from db.drivers.postgres import PostgresConnection
-from db.ids import UserId, new_id
-from db.leases import Fence
-from db.pool import Database
-from db.queryable import Transaction
+from db.model.ids import UserId, new_id
+from db.pool.pool import Database
+from db.pool.queryable import Transaction
+from db.sql import attempts, audits, jobs, leases
+from db.sql.audits import Audit
+from db.sql.clock import NOW_MS
+from db.sql.leases import Fence
 from tests.plugins.drivers import drivers
 
 pytestmark = drivers("postgres", "mysql")
@@ -84,7 +84,7 @@ async def test_rows_go_when_they_say_nothing_any_more(database: Database) -> Non
 
 
 def _audit(action: str) -> Audit:
-    return Audit(new_id(), "ann", "", action, audit.SUCCESS, "", "", "", "")
+    return Audit(new_id(), "ann", "", action, journal.SUCCESS, "", "", "", "")
 
 
 @pytest.mark.parametrize(("keep_rows", "left"), [(1000, ["new", "newer"]), (1, ["newer"])])

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 import pytest
 
-from db.batch import MAX_BATCH_ROWS, BatchQueue, Item, Landed, PostWriter
-from db.errors import BadValue, Busy, ConnectionLost, Deadlock, Unavailable
-from db.ids import ChannelId, PostId, UserId, new_id
-from db.posts import NewPost, Written
+from db.model.errors import BadValue, Busy, ConnectionLost, Deadlock, Unavailable
+from db.model.ids import ChannelId, PostId, UserId, new_id
+from db.sql.posts import NewPost, Written
+from db.writer.batch import MAX_BATCH_ROWS, BatchQueue, Item, PostWriter
+from db.writer.outcome import Landed
 from tests.rig.scale import for_each_seed, scale
 
 
@@ -293,7 +294,7 @@ async def _storm(chance: random.Random) -> None:
 
 
 def test_nothing_acknowledged_is_lost_or_doubled_in_a_storm(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("db.batch._RECONNECT_DELAY_S", 0.0)
+    monkeypatch.setattr("db.writer.batch._RECONNECT_DELAY_S", 0.0)
     for_each_seed(scale(150, 20_000), lambda chance: asyncio.run(_storm(chance)))
 
 

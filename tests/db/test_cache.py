@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import pytest
 
-from db import cache as caches
-from db.board import FENCE_NS, LocalBoard
-from db.cache import MAX_FILLS, Cache, Registry
-from db.errors import Busy, ConnectionLost, Unavailable
-from db.shards import LocalStamps, Shard, Tokens, shard
+from db.model.board import FENCE_NS, LocalBoard
+from db.model.errors import Busy, ConnectionLost, Unavailable
+from db.model.shards import LocalStamps, Shard, Tokens, shard
+from db.pool import cache as caches
+from db.pool.cache import MAX_FILLS, Cache, Registry
 from tests.rig import virtual
 from tests.rig.scale import for_each_seed, scale
 

@@ -2,10 +2,11 @@
 
 import pytest
 
-from db import channels, members, shards, statuses, teams, users
-from db.entities import Channel, User
-from db.ids import ChannelId, TeamId, new_id
-from db.pool import Database
+from db.model import shards
+from db.model.entities import Channel, User
+from db.model.ids import ChannelId, TeamId, new_id
+from db.pool.pool import Database
+from db.sql import channels, members, statuses, teams, users
 from tests.db import rooms
 from tests.db.people import user
 from tests.plugins.drivers import drivers

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from db import dsn, place
 from db.drivers import Driver, mysql, postgres, postgres_dsn
-from db.errors import Unavailable
-from db.settings import PoolSettings
+from db.model.errors import Unavailable
+from db.model.settings import PoolSettings
+from db.pool import dsn, place
 
 PIECE = "Hunter"
 NASTY = "%@ /#?:&=+'\"\\[](),;~$!zé\t\n%zz%20"

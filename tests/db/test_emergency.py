@@ -7,11 +7,12 @@ import pytest
 
 from app import emergency
 from app.emergency import BELIEVED_S, Administrators
-from db import sessions, shards, users
-from db.board import boottime_ns
-from db.entities import Session, User
-from db.ids import SessionId, new_id
-from db.pool import Database
+from db.model import shards
+from db.model.board import boottime_ns
+from db.model.entities import Session, User
+from db.model.ids import SessionId, new_id
+from db.pool.pool import Database
+from db.sql import sessions, users
 from tests.db.people import user
 from tests.plugins.drivers import drivers
 

@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from db.guards import Seen, Watch
-from db.mysql import witnesses
-from db.mysql.witnesses import Witnesses
+from db.pool.guards import Seen, Watch
+from db.sql.mysql import witnesses
+from db.sql.mysql.witnesses import Witnesses
 from tests.rig.scale import for_each_seed, scale
 
 WHOLE = Seen(99, False, 7)

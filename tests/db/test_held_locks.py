@@ -5,10 +5,10 @@ import time
 
 import pytest
 
-from db import systems
 from db.drivers.mysql import read_dsn
 from db.drivers.mysql_connection import IDLE_IN_TRANSACTION_S, MySQLConnection, _bounds
-from db.errors import ConnectionLost, Unavailable
+from db.model.errors import ConnectionLost, Unavailable
+from db.pool import systems
 from tests.db import rooms
 from tests.db.proxied import Work, World, neighbour, run
 from tests.plugins.drivers import drivers

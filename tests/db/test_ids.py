@@ -4,7 +4,7 @@ import hashlib
 
 import pytest
 
-from db.ids import is_id, new_id, new_token, token_hash
+from db.model.ids import is_id, new_id, new_token, token_hash
 
 
 def test_ids_are_26_characters_of_z_base_32_and_never_the_same() -> None:

@@ -5,15 +5,15 @@ from typing import Any
 
 import pytest
 
-from db import jobs, leases, outbox, sessions
-from db.clock import NOW_MS
-from db.entities import Session
-from db.errors import Fenced, Unavailable
-from db.ids import SessionId, UserId, new_id
-from db.jobs import Job
-from db.leases import Fence
-from db.pool import Database
-from db.queryable import Queryable
+from db.model.entities import Session
+from db.model.errors import Fenced, Unavailable
+from db.model.ids import SessionId, UserId, new_id
+from db.pool.pool import Database
+from db.pool.queryable import Queryable
+from db.sql import jobs, leases, outbox, sessions
+from db.sql.clock import NOW_MS
+from db.sql.jobs import Job
+from db.sql.leases import Fence
 from tests.db.people import user
 from tests.plugins.drivers import drivers
 

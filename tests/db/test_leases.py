@@ -5,11 +5,12 @@ from collections.abc import Awaitable
 
 import pytest
 
-from db import leases, systems
-from db.errors import DatabaseError, Fenced
-from db.leases import Fence
-from db.pool import Database
-from db.queryable import Transaction
+from db.model.errors import DatabaseError, Fenced
+from db.pool import systems
+from db.pool.pool import Database
+from db.pool.queryable import Transaction
+from db.sql import leases
+from db.sql.leases import Fence
 from tests.plugins.drivers import drivers
 
 pytestmark = drivers("postgres", "mysql")

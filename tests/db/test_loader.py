@@ -6,14 +6,15 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 
-from db import sessions, systems, users
 from db.drivers import Row
-from db.entities import Session
-from db.errors import BadValue, Busy, ConnectionLost, StatementFailed, Unavailable
-from db.ids import SessionId, UserId, new_id
-from db.loader import MAX_BATCH_KEYS, Found, Key, Loader, LoadQueue, Lookup
-from db.pool import Database
-from db.settings import PoolSettings
+from db.model.entities import Session
+from db.model.errors import BadValue, Busy, ConnectionLost, StatementFailed, Unavailable
+from db.model.ids import SessionId, UserId, new_id
+from db.model.settings import PoolSettings
+from db.pool import systems
+from db.pool.loader import MAX_BATCH_KEYS, Found, Key, Loader, LoadQueue, Lookup
+from db.pool.pool import Database
+from db.sql import sessions, users
 from tests.db.people import user
 from tests.plugins.drivers import drivers
 from tests.rig.scale import for_each_seed, scale
@@ -272,7 +273,7 @@ async def _storm(chance: random.Random) -> None:
 
 
 def test_no_answer_is_older_than_its_question_in_a_storm(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("db.loader._RECONNECT_DELAY_S", 0.0)
+    monkeypatch.setattr("db.pool.loader._RECONNECT_DELAY_S", 0.0)
     for_each_seed(scale(150, 20_000), lambda chance: asyncio.run(_storm(chance)))
 
 

@@ -12,11 +12,11 @@ from collections.abc import Callable
 
 import pytest
 
-from db import systems
 from db.drivers.mysql import read_dsn
 from db.drivers.mysql_connection import KEEPALIVES, MySQLConnection, _transport
 from db.drivers.postgres import PostgresConnection, connect
-from db.errors import Unavailable
+from db.model.errors import Unavailable
+from db.pool import systems
 from tests.db.proxied import Work, World, run
 from tests.plugins.drivers import drivers
 

@@ -8,14 +8,14 @@ from dataclasses import replace
 
 import pytest
 
-from db import migrate, systems
 from db.drivers import Facts, mysql_failover
 from db.drivers.mysql import DRIVER, MySQLServer, read_dsn
 from db.drivers.mysql_connection import ROW_WAIT_S, MySQLConnection
-from db.errors import BadValue, ConnectionLost, Deadlock, Duplicate, StatementFailed, Unavailable, Wrong
-from db.pool import Database
-from db.queryable import Transaction
-from db.settings import PoolSettings
+from db.model.errors import BadValue, ConnectionLost, Deadlock, Duplicate, StatementFailed, Unavailable, Wrong
+from db.model.settings import PoolSettings
+from db.pool import migrate, systems
+from db.pool.pool import Database
+from db.pool.queryable import Transaction
 from tests.plugins.drivers import drivers
 from tests.rig.lateness import within
 from tests.rig.mariadb import MariaDB

@@ -10,15 +10,17 @@ from typing import Any
 import pytest
 import uvloop
 
-from db import batch, systems, users
-from db.batch import PostWriter
 from db.drivers.mysql import read_dsn
 from db.drivers.mysql_connection import MySQLConnection, _transport
-from db.errors import ConnectionLost
-from db.ids import ChannelId, PostId, new_id
-from db.pool import Database
-from db.posts import NewPost
-from db.settings import PoolSettings
+from db.model.errors import ConnectionLost
+from db.model.ids import ChannelId, PostId, new_id
+from db.model.settings import PoolSettings
+from db.pool import systems
+from db.pool.pool import Database
+from db.sql import users
+from db.sql.posts import NewPost
+from db.writer import connect
+from db.writer.batch import PostWriter
 from tests.db.people import user
 from tests.plugins.drivers import drivers
 from tests.rig import mariadb
@@ -68,7 +70,7 @@ def test_work_after_a_quiet_time_is_done(settings: PoolSettings) -> None:
     async def work() -> None:
         database = Database(settings)
         await database.open()
-        writer = PostWriter(lambda: batch.connect(database))
+        writer = PostWriter(lambda: connect.connect(database))
         ann = user("ann")
         await users.insert(database, ann)
         for _ in range(2):

@@ -7,8 +7,8 @@ from db.drivers.mysql import mariadb_position, mysql_position
 from db.drivers.mysql_dsn import Dsn, parse
 from db.drivers.mysql_schema import statements
 from db.drivers.mysql_text import format_sql, is_of_the_server, translate
-from db.errors import BadValue, ConnectionLost, DatabaseError, Deadlock, Duplicate, StatementFailed, Unavailable
-from db.migrate import available
+from db.model.errors import BadValue, ConnectionLost, DatabaseError, Deadlock, Duplicate, StatementFailed, Unavailable
+from db.pool.migrate import available
 
 
 @pytest.mark.parametrize(

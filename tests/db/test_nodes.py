@@ -4,10 +4,10 @@ import asyncio
 
 import pytest
 
-from db import nodes
-from db.entities import ClusterNode
-from db.outbox import Outbox
-from db.pool import Database
+from db.model.entities import ClusterNode
+from db.pool.pool import Database
+from db.sql import nodes
+from db.sql.outbox import Outbox
 from tests.plugins.drivers import drivers
 
 pytestmark = drivers("postgres", "mysql")

@@ -4,13 +4,14 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from db import batch, changes, channels
-from db.batch import PostWriter
-from db.entities import Channel
-from db.ids import ChannelId, PostId, TeamId, UserId, new_id
-from db.numbers import TERM_BITS, term_in
-from db.pool import Database
-from db.posts import NewPost
+from db.model.entities import Channel
+from db.model.ids import ChannelId, PostId, TeamId, UserId, new_id
+from db.model.numbers import TERM_BITS, term_in
+from db.pool.pool import Database
+from db.sql import changes, channels
+from db.sql.posts import NewPost
+from db.writer import connect
+from db.writer.batch import PostWriter
 from tests.db import rooms
 from tests.plugins.drivers import drivers
 
@@ -67,7 +68,7 @@ async def room(database: Database) -> AsyncIterator[Room]:
     channel = Channel(channel_id, 1, 1, 0, TeamId(new_id()), "O", "C", "c", "", "", "", 0)
     async with database.transaction() as tx:
         await rooms.insert(tx, channel)
-    writer = PostWriter(lambda: batch.connect(database))
+    writer = PostWriter(lambda: connect.connect(database))
     room = Room(database, writer, channel_id)
     assert await room.join(ANN) == 1
     yield room

@@ -6,16 +6,18 @@ from typing import cast
 
 import pytest
 
-from db import batch, guards, outbox, preferences, sessions, statuses, users
-from db.batch import PostWriter
-from db.board import LocalBoard, Term
-from db.entities import Channel, Preference, Session
-from db.errors import Unavailable
-from db.ids import ChannelId, PostId, SessionId, TeamId, UserId, new_id
-from db.mysql import witnesses
-from db.outbox import Follower, Outbox, Poll
-from db.pool import Database
-from db.posts import NewPost
+from db.model.board import LocalBoard, Term
+from db.model.entities import Channel, Preference, Session
+from db.model.errors import Unavailable
+from db.model.ids import ChannelId, PostId, SessionId, TeamId, UserId, new_id
+from db.pool import guards
+from db.pool.pool import Database
+from db.sql import outbox, preferences, sessions, statuses, users
+from db.sql.mysql import witnesses
+from db.sql.outbox import Follower, Outbox, Poll
+from db.sql.posts import NewPost
+from db.writer import connect
+from db.writer.batch import PostWriter
 from tests.cluster.simdb import now_ns
 from tests.db import rooms
 from tests.db.people import user
@@ -154,7 +156,7 @@ async def _fill(database: Database) -> None:
     async with database.transaction() as tx:
         await rooms.insert(tx, Channel(channel, 1, 1, 0, TeamId(""), "O", "Room", channel, "", "", ann.id, 0))
         await rooms.join(tx, channel, ann.id)
-    writer = PostWriter(lambda: batch.connect(database))
+    writer = PostWriter(lambda: connect.connect(database))
     post = PostId(new_id())
     assert await writer.write(NewPost(post, channel, ann.id, "", "m", "", "{}", "", (), None, True, True)) is not None
     await writer.close()

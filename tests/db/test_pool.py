@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from db import generation
-from db.board import FENCE_NS, Seen, Term, boottime_ns, fingerprint
 from db.drivers import Facts, Parameters, Row
-from db.errors import ConnectionLost, Deadlock, StatementFailed, Unavailable, Wrong
-from db.pool import Database
-from db.settings import PoolSettings
-from db.shards import UNKNOWN, shard
+from db.model.board import FENCE_NS, Seen, Term, boottime_ns, fingerprint
+from db.model.errors import ConnectionLost, Deadlock, StatementFailed, Unavailable, Wrong
+from db.model.settings import PoolSettings
+from db.model.shards import UNKNOWN, shard
+from db.pool import generation
+from db.pool.pool import Database
 
 ONE, OTHER = shard("user", "one"), shard("user", "other")
 
@@ -277,7 +277,7 @@ async def test_a_new_connection_to_a_replica_that_is_further_back_than_its_probe
 async def test_a_position_that_nobody_can_tell_keeps_readers_on_the_master_until_it_is_known(
     world: World, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("db.pool._SETTLE_S", 0.01)
+    monkeypatch.setattr("db.pool.pool._SETTLE_S", 0.01)
     world.position_fault = ConnectionLost("gone")
     assert await database.execute("write", changes=(ONE,)) == 1
     assert database.floors.floor((ONE,)) == UNKNOWN
@@ -294,8 +294,8 @@ async def test_a_position_that_nobody_can_tell_keeps_readers_on_the_master_until
 async def test_a_server_that_does_not_answer_is_given_up(
     world: World, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("db.pool._BEYOND_S", 0.0)
-    monkeypatch.setattr("db.pool.REPLICA_READ_S", 0.05)
+    monkeypatch.setattr("db.pool.pool._BEYOND_S", 0.0)
+    monkeypatch.setattr("db.pool.pool.REPLICA_READ_S", 0.05)
     for name in ("replica0", "replica1"):
         world.servers[name].open_gate.clear()
     assert await _who(database) == "master"
@@ -312,7 +312,7 @@ async def test_writes_wait_while_they_are_held(database: Database, monkeypatch: 
     assert await _who(database) != "master"
     database.release()
     assert await waiting == 1
-    monkeypatch.setattr("db.pool.HOLD_S", 0.01)
+    monkeypatch.setattr("db.pool.pool.HOLD_S", 0.01)
     database.hold()
     with pytest.raises(Unavailable, match="held"):
         await database.execute("write")

@@ -6,14 +6,16 @@ from collections.abc import Iterator
 
 import pytest
 
-from db import batch, migrate, systems, users
-from db.batch import PostWriter
 from db.drivers.postgres import DRIVER, error_from_sqlstate
-from db.errors import ConnectionLost, Refused
-from db.ids import ChannelId, PostId, new_id
-from db.pool import Database
-from db.posts import NewPost
-from db.settings import PoolSettings
+from db.model.errors import ConnectionLost, Refused
+from db.model.ids import ChannelId, PostId, new_id
+from db.model.settings import PoolSettings
+from db.pool import migrate, systems
+from db.pool.pool import Database
+from db.sql import users
+from db.sql.posts import NewPost
+from db.writer import connect
+from db.writer.batch import PostWriter
 from tests.db.people import user
 from tests.plugins.resources import uses
 from tests.rig.node import Node
@@ -46,7 +48,7 @@ async def test_sessions_of_our_own_are_all_we_need(servers: PgCluster, ignores: 
         await migrate.run(settings)
         database = Database(settings)
         await database.open()
-        writer = PostWriter(lambda: batch.connect(database))
+        writer = PostWriter(lambda: connect.connect(database))
         ann = user("ann")
         await users.insert(database, ann)
         async with database.transaction() as tx:

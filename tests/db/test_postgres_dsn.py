@@ -9,8 +9,8 @@ from psycopg.conninfo import make_conninfo
 
 from db.drivers.postgres import connect_arguments
 from db.drivers.postgres_dsn import parse
-from db.errors import Unavailable
-from db.settings import PoolSettings
+from db.model.errors import Unavailable
+from db.model.settings import PoolSettings
 from tests.rig.scale import for_each_seed, scale
 
 

@@ -4,7 +4,7 @@ import psycopg
 import pytest
 
 from db.drivers.postgres import error_from_sqlstate, translate
-from db.errors import BadValue, ConnectionLost, DatabaseError, Deadlock, Duplicate, StatementFailed, Unavailable
+from db.model.errors import BadValue, ConnectionLost, DatabaseError, Deadlock, Duplicate, StatementFailed, Unavailable
 
 
 @pytest.mark.parametrize(

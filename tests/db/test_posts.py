@@ -7,16 +7,18 @@ from typing import Any
 
 import pytest
 
-from db import batch, changes, channels, posts, shards
-from db.batch import PostWriter
-from db.board import Term
 from db.drivers.pipeline import PipelineConnection
-from db.entities import Channel
-from db.errors import BadValue, Unavailable
-from db.ids import ChannelId, PostId, TeamId, UserId, new_id
-from db.pool import Database
-from db.posts import NewPost, Written
-from db.settings import PoolSettings
+from db.model import shards
+from db.model.board import Term
+from db.model.entities import Channel
+from db.model.errors import BadValue, Unavailable
+from db.model.ids import ChannelId, PostId, TeamId, UserId, new_id
+from db.model.settings import PoolSettings
+from db.pool.pool import Database
+from db.sql import changes, channels, posts
+from db.sql.posts import NewPost, Written
+from db.writer import connect
+from db.writer.batch import PostWriter
 from tests.app.races import until_it_waits
 from tests.db import rooms
 from tests.plugins.drivers import drivers
@@ -47,7 +49,7 @@ async def _channel(database: Database, *members: UserId) -> ChannelId:
 
 @pytest.fixture
 async def writer(database: Database) -> AsyncIterator[PostWriter]:
-    writer = PostWriter(lambda: batch.connect(database))
+    writer = PostWriter(lambda: connect.connect(database))
     yield writer
     await writer.close()
 
@@ -101,7 +103,7 @@ async def test_pending_ids_are_of_their_user(database: Database, writer: PostWri
 
 async def test_two_workers_race_with_the_same_pending_id(database: Database, settings: PoolSettings) -> None:
     channel_id, other = await _channel(database, ANN), await _channel(database, ANN)
-    writers = [PostWriter(lambda: batch.connect(database)) for _ in range(4)]
+    writers = [PostWriter(lambda: connect.connect(database)) for _ in range(4)]
     for number in range(25):
         tries = [
             writer.write(_post(channel_id if index % 2 else other, pending=f"p{number}"))
@@ -118,7 +120,7 @@ async def test_two_workers_race_with_the_same_pending_id(database: Database, set
 
 async def test_several_workers_write_into_one_channel_in_one_order(database: Database) -> None:
     channel_id = await _channel(database, ANN)
-    writers = [PostWriter(lambda: batch.connect(database)) for _ in range(4)]
+    writers = [PostWriter(lambda: connect.connect(database)) for _ in range(4)]
 
     async def write(writer: PostWriter) -> list[Written]:
         found = [await writer.write(_post(channel_id)) for _ in range(40)]

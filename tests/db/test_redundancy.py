@@ -5,18 +5,18 @@ from typing import Any, cast
 
 import pytest
 
-from db import migrate, systems
-from db.board import LocalBoard
 from db.drivers import Facts
 from db.drivers.mysql import DRIVER as MYSQL
 from db.drivers.postgres import DRIVER as POSTGRES
 from db.drivers.postgres import connect_arguments
-from db.errors import Unavailable
-from db.migrate import TooOld
-from db.pool import Database
-from db.prober import Prober
-from db.queryable import Queryable
-from db.settings import PoolSettings
+from db.model.board import LocalBoard
+from db.model.errors import Unavailable
+from db.model.settings import PoolSettings
+from db.pool import migrate, systems
+from db.pool.migrate import TooOld
+from db.pool.pool import Database
+from db.pool.prober import Prober
+from db.pool.queryable import Queryable
 
 
 def test_each_host_of_a_string_with_several_is_reached_by_itself_whatever_it_is() -> None:
@@ -85,7 +85,7 @@ async def test_a_program_works_with_a_later_schema_down_to_the_contract_version_
 async def test_where_it_is_required_writes_wait_while_no_copy_confirms_them_and_go_on_when_one_does(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("db.pool.HOLD_S", 0.3)
+    monkeypatch.setattr("db.pool.pool.HOLD_S", 0.3)
     board = LocalBoard()
     required = Database(PoolSettings("host=nowhere", require_synchronous=True), board=board)
     await required.writable()  # nothing is known yet: a node that starts is to get as far as to find out

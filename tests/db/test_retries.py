@@ -9,14 +9,15 @@ from typing import Any
 
 import pytest
 
-from db import retries, systems
 from db.drivers import Connection
 from db.drivers.mysql_connection import MySQLConnection
 from db.drivers.postgres import PostgresConnection
-from db.errors import ConnectionLost, DatabaseError, Deadlock, Duplicate, StatementFailed, Unavailable
-from db.pool import Database
-from db.queryable import Transaction
-from db.retries import ATTEMPTS
+from db.model import retries
+from db.model.errors import ConnectionLost, DatabaseError, Deadlock, Duplicate, StatementFailed, Unavailable
+from db.model.retries import ATTEMPTS
+from db.pool import systems
+from db.pool.pool import Database
+from db.pool.queryable import Transaction
 from tests.plugins.drivers import drivers
 from tests.rig import virtual
 
@@ -192,8 +193,8 @@ async def test_other_errors_end_it_at_once(error: Exception) -> None:
 
 
 _BY_HAND = {
-    "db/pool.py",
-    "db/outbox.py",
+    "db/pool/pool.py",
+    "db/sql/outbox.py",
     "db/drivers/postgres.py",
     "db/drivers/postgres_schema.py",
     "db/drivers/postgres_session.py",

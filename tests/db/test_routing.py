@@ -4,12 +4,12 @@ import random
 
 import pytest
 
-from db import generation
-from db.board import LocalBoard, Seen, Term, boottime_ns, fingerprint
 from db.drivers import Row
-from db.pool import Database
-from db.routing import MAX_ERRORS, PROBE_STALE_NS, LagClock, Router
-from db.shards import LocalFloors, shard
+from db.model.board import LocalBoard, Seen, Term, boottime_ns, fingerprint
+from db.model.shards import LocalFloors, shard
+from db.pool import generation
+from db.pool.pool import Database
+from db.pool.routing import MAX_ERRORS, PROBE_STALE_NS, LagClock, Router
 from tests.cluster.simdb import MASTER, REPLICAS, Servers, SimDriver, SimSettings
 from tests.rig import virtual
 from tests.rig.scale import for_each_seed, scale

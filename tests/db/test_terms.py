@@ -4,11 +4,11 @@ import asyncio
 
 import pytest
 
-from db import terms
-from db.board import LocalBoard, Term, boottime_ns
 from db.drivers import Facts
-from db.errors import ConnectionLost, Unavailable
-from db.terms import Terms
+from db.model.board import LocalBoard, Term, boottime_ns
+from db.model.errors import ConnectionLost, Unavailable
+from db.pool import terms
+from db.pool.terms import Terms
 
 
 def test_a_mark_that_is_a_copy_counts_as_the_next_term() -> None:

@@ -5,15 +5,17 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
-from db import batch, systems, users
-from db.batch import PostWriter
 from db.drivers.pipeline import text_array
-from db.entities import Channel
-from db.errors import BadValue
-from db.ids import ChannelId, PostId, TeamId, UserId, new_id
-from db.pool import Database
-from db.posts import NewPost, Written
-from db.settings import PoolSettings
+from db.model.entities import Channel
+from db.model.errors import BadValue
+from db.model.ids import ChannelId, PostId, TeamId, UserId, new_id
+from db.model.settings import PoolSettings
+from db.pool import systems
+from db.pool.pool import Database
+from db.sql import users
+from db.sql.posts import NewPost, Written
+from db.writer import connect
+from db.writer.batch import PostWriter
 from tests.db import rooms
 from tests.db.people import user
 from tests.plugins.drivers import drivers
@@ -31,7 +33,7 @@ BAD = {
 
 @pytest.fixture
 async def writer(database: Database) -> AsyncIterator[PostWriter]:
-    writer = PostWriter(lambda: batch.connect(database))
+    writer = PostWriter(lambda: connect.connect(database))
     yield writer
     await writer.close()
 

@@ -8,7 +8,7 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any, Protocol
 
-from db.settings import Dialect
+from db.model.settings import Dialect
 from tests.plugins.drivers import Driver, ran
 from tests.rig import mariadb, postgres
 from tests.rig.mariadb import MariaCluster

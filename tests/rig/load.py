@@ -9,8 +9,8 @@ from typing import Any
 
 import requests
 
-from db.ids import new_id
-from db.numbers import first_of_term, term_in
+from db.model.ids import new_id
+from db.model.numbers import first_of_term, term_in
 from tests.rig.people import new_channel, new_team, new_user
 from tests.rig.rest import Rest
 from tests.rig.wait import until

@@ -15,8 +15,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from db import migrate
-from db.settings import PoolSettings
+from db.model.settings import PoolSettings
+from db.pool import migrate
 from tests.plugins import resources
 from tests.rig import lateness, sql
 from tests.rig.directories import new_directory

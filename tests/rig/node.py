@@ -17,7 +17,8 @@ from typing import Any, Literal
 import requests
 
 from app.passwords import CHEAP_VARIABLE
-from cluster import control, paths
+from cluster.host import paths
+from cluster.node import control
 from tests.plugins import resources
 from tests.rig import lateness, postgres, sql
 from tests.rig.directories import new_directory

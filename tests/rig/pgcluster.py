@@ -17,7 +17,8 @@ from typing import Any
 
 import psycopg
 
-from cluster import embedded, paths, spawn
+from cluster.host import paths, spawn
+from cluster.node import embedded
 from tests.rig import lateness
 from tests.rig.directories import new_directory
 from tests.rig.ports import free_port

@@ -7,8 +7,8 @@ import asyncio
 import atexit
 from functools import cache
 
-from db import migrate
-from db.settings import PoolSettings
+from db.model.settings import PoolSettings
+from db.pool import migrate
 from tests.plugins import resources
 from tests.rig.pgcluster import PgCluster
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import requests
 
-from db.ids import new_id
+from db.model.ids import new_id
 
 PASSWORD = "Passw0rd!"
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection, wait
 from typing import Any, TypeVar
 
-from cluster import spawn
+from cluster.host import spawn
 
 PROVING = os.environ.get("MMNODE_PROVE") == "1"
 PROCESSES = min(2, os.cpu_count() or 1) if PROVING else 1

@@ -9,7 +9,7 @@ import psycopg
 from db.drivers import Row
 from db.drivers.mysql_connection import MySQLConnection
 from db.drivers.mysql_dsn import parse
-from db.settings import Dialect, PoolSettings
+from db.model.settings import Dialect, PoolSettings
 
 
 def rows(driver: Dialect, dsn: str, query: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:

@@ -15,7 +15,7 @@ import pytest
 import requests
 from websockets.asyncio.client import connect
 
-from db.ids import new_id
+from db.model.ids import new_id
 from tests.plugins.resources import uses
 from tests.rig.balancer import Balancer
 from tests.rig.cluster import Cluster

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 import requests
 
-from db.ids import new_id
+from db.model.ids import new_id
 from tests.plugins.resources import uses
 from tests.rig.cluster import Cluster
 from tests.rig.kept import Kept

@@ -10,7 +10,7 @@ from functools import partial
 
 import pytest
 
-from db.ids import new_id
+from db.model.ids import new_id
 from tests.plugins.resources import uses
 from tests.rig.cluster import Cluster
 from tests.rig.lateness import within

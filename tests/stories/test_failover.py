@@ -10,8 +10,8 @@ import psycopg
 import pytest
 
 from db.drivers import postgres_failover
-from db.numbers import term_in
-from db.settings import PoolSettings
+from db.model.numbers import term_in
+from db.model.settings import PoolSettings
 from tests.rig.lateness import within
 from tests.rig.load import Load, Readers, assert_exactly_once, writers
 from tests.rig.people import new_channel, new_team, new_user

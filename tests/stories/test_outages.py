@@ -10,7 +10,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from db import migrate
+from db.pool import migrate
 from tests.rig.lateness import within
 from tests.rig.load import Load, assert_exactly_once, writers
 from tests.rig.node import Node

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from api.proxies import Proxies
-from app import configfile
+from app.config import file as configfile
 from tests.rig.balancer import Balancer
 from tests.rig.require import Require
 from tests.rig.wait import until

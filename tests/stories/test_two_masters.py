@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from db.numbers import term_in
+from db.model.numbers import term_in
 from tests.plugins.drivers import Driver, drivers
 from tests.rig import backends
 from tests.rig.cluster import Cluster

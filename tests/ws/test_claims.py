@@ -2,7 +2,7 @@
 
 import asyncio
 
-from app.events import Claim, Frame, Given, Message
+from app.events.messages import Claim, Frame, Given, Message
 from ws.claims import ANSWER_S, KEPT_S, MAX_KEPT, Claims, Forwarding
 
 

@@ -15,12 +15,12 @@ import uvloop
 from wsproto import ConnectionType, WSConnection
 from wsproto.events import Request, TextMessage
 
-from app import events
 from app.context import Context
-from app.events import Audience, Event
+from app.events import messages as events
+from app.events.messages import Audience, Event
 from app.ports import Upgrade
-from db.board import LocalBoard
-from db.ids import new_id
+from db.model.board import LocalBoard
+from db.model.ids import new_id
 from tests.rig.scale import for_each_seed, scale
 from ws.client import Client
 from ws.close import Close

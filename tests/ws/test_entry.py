@@ -12,11 +12,11 @@ from wsproto.events import Request
 
 from app import errors, sessions
 from app.context import Context
-from app.events import SessionClosed
+from app.events.messages import SessionClosed
 from app.permissions import Actor
 from app.ports import Upgrade
-from db.entities import Session
-from db.ids import SessionId, UserId
+from db.model.entities import Session
+from db.model.ids import SessionId, UserId
 from tests.db.people import user
 from ws.server import WebSocketServer
 

@@ -22,15 +22,17 @@ from typing import Any, cast
 import msgspec
 import pytest
 
-from app import events, replay
 from app.context import Context
-from app.events import Audience, ChannelMembership, Event, Lent, Moved
-from app.replay import Found
-from db import board, channels
-from db.board import Term
-from db.errors import Unavailable
-from db.ids import new_id
-from db.numbers import TERM_BITS, term_in
+from app.events import messages as events
+from app.events import replay
+from app.events.messages import Audience, ChannelMembership, Event, Lent, Moved
+from app.events.replay import Found
+from db.model import board
+from db.model.board import Term
+from db.model.errors import Unavailable
+from db.model.ids import new_id
+from db.model.numbers import TERM_BITS, term_in
+from db.sql import channels
 from tests.rig import virtual
 from tests.rig.scale import for_each_seed, scale
 from ws.close import Close
@@ -84,7 +86,7 @@ def _apply(picture: Picture, kind: str, ref: int, text: str, reacted: bool) -> N
 
 
 class Truth:
-    """A channel in the database. before: all numbers of the present term are greater, as `db.numbers.BEFORE`."""
+    """A channel in the database. before: all numbers of the present term are greater, as `db.model.numbers.BEFORE`."""
 
     def __init__(self) -> None:
         self.rows: list[Row] = []
@@ -185,7 +187,7 @@ class World:
             raise Unavailable("gone")
 
     async def read(self, _ctx: Context, channel_id: str, after: int) -> Found:
-        """As `app.replay.read`."""
+        """As `app.events.replay.read`."""
         await self._query()
         return await self._read(channel_id, after, self._query)
 
@@ -206,7 +208,7 @@ class World:
         return Found(upto, end, tuple(found))
 
     async def find_seqs(self, _db: object, channel_ids: Sequence[str]) -> dict[str, tuple[int, int]]:
-        """As `db.channels.find_seqs`."""
+        """As `db.sql.channels.find_seqs`."""
         await self._query()
         found = {one: (self.truth[one].head, 0) for one in channel_ids}
         await self._query()

@@ -1,8 +1,8 @@
 """Every event of a channel once and in its order: heads, gaps, cursors."""
 
-from app import events
-from app.events import Audience, Event
-from db.numbers import TERM_BITS
+from app.events import messages as events
+from app.events.messages import Audience, Event
+from db.model.numbers import TERM_BITS
 from ws.heads import GAP_S, Cursors, Heads
 
 

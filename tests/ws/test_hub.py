@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from app import events
-from app.events import Audience, ChannelMembership, Event, SessionClosed, TeamMembership
+from app.events import messages as events
+from app.events.messages import Audience, ChannelMembership, Event, SessionClosed, TeamMembership
 from tests.rig.scale import for_each_seed, scale
 from ws import hub as hub_module
 from ws.close import Close

@@ -6,9 +6,9 @@ from typing import cast
 
 import pytest
 
-from db.errors import Unavailable
-from db.outbox import Poll
-from db.pool import Database
+from db.model.errors import Unavailable
+from db.pool.pool import Database
+from db.sql.outbox import Poll
 from tests.rig import virtual
 from ws import lookout
 from ws.lookout import Lookout

@@ -15,10 +15,10 @@ from wsproto.events import Request
 
 from app import sessions
 from app.context import Context
-from app.events import Audience, Event, Message, SessionClosed
+from app.events.messages import Audience, Event, Message, SessionClosed
 from app.ports import Upgrade
-from db.board import LocalBoard
-from db.ids import new_id
+from db.model.board import LocalBoard
+from db.model.ids import new_id
 from tests.ws.autobahn_cases import BINARY, CONTINUATION, PING, PONG, TEXT, frame
 from ws.client import LINGER_BYTES, Client
 from ws.entry import Entry

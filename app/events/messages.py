@@ -1,0 +1,425 @@
+"""What clients are told: events built once and encoded once, at their origin.
+
+A frame is the event's JSON up to its last member; every socket adds its own `,"seq":N}`. Encodings and audiences:
+`docs/protocol.md` of the project, after Mattermost 5.37.
+"""
+
+import struct
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from app.config.settings import PrivacySettings
+from app.events import wire
+from app.permissions import Viewer
+from db.model.entities import ChannelInfo, ChannelMember, ChannelType, Post, Reaction, TeamMember, User
+from db.model.ids import ChannelId, SessionId, TeamId, UserId
+
+# Shed first when a client is slow, and never repaired.
+BEST_EFFORT = frozenset({"typing", "status_change", "channel_viewed"})
+
+
+class Audience(msgspec.Struct, array_like=True, frozen=True):
+    """Who gets an event: the first of connection, user, channel, team that is set; none set: everybody.
+
+    omit_users and omit_connection_id never get it.
+    """
+
+    user_id: str = ""
+    channel_id: str = ""
+    team_id: str = ""
+    omit_users: tuple[str, ...] = ()
+    connection_id: str = ""
+    omit_connection_id: str = ""
+
+
+class Event(msgspec.Struct, array_like=True, frozen=True, tag="event"):
+    """An event for clients. seq: its number in the channel when it is recoverable, else 0.
+
+    sensitive: the frame that system administrators get in place of the other one; empty when all get the same. Both
+    copies are one event with one number, so that nobody gets both and nobody none (decision 0018).
+    """
+
+    name: str
+    audience: Audience
+    seq: int
+    frame: bytes
+    sensitive: bytes = b""
+
+
+class ChannelMembership(msgspec.Struct, array_like=True, frozen=True, tag="channel_membership"):
+    """A user joined (or left) a channel: who holds the user's sockets routes by it from now on.
+
+    seq: the user hears what comes after this number of the channel.
+    """
+
+    user_id: str
+    channel_id: str
+    joined: bool
+    seq: int = 0
+
+
+class TeamMembership(msgspec.Struct, array_like=True, frozen=True, tag="team_membership"):
+    """A user joined (or left) a team."""
+
+    user_id: str
+    team_id: str
+    joined: bool
+
+
+class SessionClosed(msgspec.Struct, array_like=True, frozen=True, tag="session_closed"):
+    """A session has ended: its sockets are to be closed."""
+
+    session_id: str
+
+
+class EverySessionClosed(msgspec.Struct, array_like=True, frozen=True, tag="every_session_closed"):
+    """All sessions have ended: all sockets are to be closed."""
+
+
+class Changed(msgspec.Struct, array_like=True, frozen=True, tag="changed"):
+    """Rows that somebody changed, whoever it was: (namespace of the outbox, key). From a relay to its workers."""
+
+    pairs: tuple[tuple[str, str], ...]
+
+
+OF_SOCKETS = frozenset({"session", "user", "user_channels", "user_teams"})
+"""The namespaces that `Changed` tells of: what sockets depend on."""
+
+
+class Moved(msgspec.Struct, array_like=True, frozen=True, tag="moved"):
+    """How far channels have come, by the database: (channel id, seq). From a relay to its workers."""
+
+    heads: tuple[tuple[str, int], ...]
+
+
+class Presence(msgspec.Struct, array_like=True, frozen=True, tag="presence"):
+    """What a worker saw of users; goes to the relay only.
+
+    kind: connected, disconnected, active, ended (the accounts are deactivated), or held (these are all the users the
+    worker has connections of).
+    """
+
+    kind: str
+    user_ids: tuple[str, ...]
+
+
+KEY_BYTES = 8
+MAX_COUNTS = 1000
+_Key = Annotated[bytes, Meta(min_length=KEY_BYTES, max_length=KEY_BYTES)]
+_Count = Annotated[int, Meta(ge=1, le=1_000_000)]
+
+
+class Admitted(msgspec.Struct, array_like=True, frozen=True, tag="admitted"):
+    """How many requests a worker has admitted under its rate limit, by key; goes to the other api workers only."""
+
+    counts: Annotated[tuple[tuple[_Key, _Count], ...], Meta(max_length=MAX_COUNTS)]
+
+
+class Claim(msgspec.Struct, array_like=True, frozen=True, tag="claim"):
+    """A client came back to another ws worker than the one that has its connection: that one is to give it away.
+
+    seq: the number of the event that the client expects. reply_to: the address of who asks. id: of this claim.
+    """
+
+    id: str
+    reply_to: str
+    connection_id: str
+    user_id: str
+    session_id: str
+    seq: int
+
+
+class Frame(msgspec.Struct, array_like=True, frozen=True):
+    """An event of a connection that is given away.
+
+    room: the channel or team whose members it is for, '' when it is for others. plain: what those get who are no
+    administrators, empty when that is the same.
+    """
+
+    body: bytes
+    best_effort: bool
+    room: str = ""
+    plain: bytes = b""
+
+
+class Given(msgspec.Struct, array_like=True, frozen=True, tag="given"):
+    """The answer to a claim.
+
+    given: the connection is the claimant's now, with these frames from the number asked for on, and with all events of
+    these channels up to these numbers among them or delivered before. moved_to: the address of the worker that has it
+    meanwhile.
+    """
+
+    id: str
+    given: bool
+    moved_to: str = ""
+    frames: tuple[Frame, ...] = ()
+    positions: dict[str, int] = {}
+
+
+class Lack(msgspec.Struct, array_like=True, frozen=True, tag="lack"):
+    """A ws worker cannot read from its master what a channel has beyond a number: a worker of another node is to.
+
+    id: of this question. reply_to: the address of who asks.
+    """
+
+    id: str
+    reply_to: str
+    channel_id: str
+    after: int
+
+
+class Lent(msgspec.Struct, array_like=True, frozen=True, tag="lent"):
+    """The answer to a lack: `app.events.replay.Found`."""
+
+    id: str
+    upto: int
+    end: int
+    events: tuple[Event, ...] = ()
+    trimmed: bool = False
+    lost: bool = False
+
+
+Message = (
+    Event
+    | ChannelMembership
+    | TeamMembership
+    | SessionClosed
+    | Presence
+    | Changed
+    | Moved
+    | EverySessionClosed
+    | Admitted
+    | Claim
+    | Given
+    | Lack
+    | Lent
+)
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(list[Message])
+_ARRAY_16 = struct.Struct(">BH")
+
+
+def encode(message: Message) -> bytes:
+    """A message for a bundle."""
+    return _encoder.encode(message)
+
+
+def bundle(messages: Sequence[bytes]) -> bytes:
+    """Up to 65,535 encoded messages as they cross the bus together."""
+    return b"".join((_ARRAY_16.pack(0xDC, len(messages)), *messages))
+
+
+def unbundle(data: bytes) -> list[Message]:
+    """The messages that crossed the bus, in order. Raises msgspec.ValidationError or DecodeError on anything else."""
+    try:
+        messages: list[Message] = _decoder.decode(data)
+    except UnicodeDecodeError as error:  # a tag that is no text
+        raise msgspec.DecodeError(str(error)) from error
+    return messages
+
+
+def build(name: str, data: dict[str, Any], audience: Audience, seq: int = 0) -> Event:
+    """An event with its frame. A recoverable one says its number in the channel, for clients of our own."""
+    body = wire.encode(
+        {
+            "event": name,
+            "data": data,
+            "broadcast": {
+                "omit_users": dict.fromkeys(audience.omit_users, True) or None,
+                "user_id": audience.user_id,
+                "channel_id": audience.channel_id,
+                "team_id": audience.team_id,
+                "connection_id": audience.connection_id,
+                "omit_connection_id": audience.omit_connection_id,
+            },
+            **({"channel_seq": seq} if seq else {}),
+        }
+    )
+    return Event(name, audience, seq, body[:-1])
+
+
+def posted(
+    post: Post,
+    channel: ChannelInfo,
+    mentions: Sequence[UserId],
+    *,
+    set_online: bool,
+    sender_name: str,
+    reactions: Sequence[Reaction] = (),
+) -> Event:
+    """A new post, to the members of its channel."""
+    sender_name = f"@{sender_name}"
+    data: dict[str, Any] = {
+        "channel_display_name": sender_name if channel.type == ChannelType.DIRECT else channel.display_name,
+        "channel_name": channel.name,
+        "channel_type": channel.type,
+        "post": wire.encode(wire.post(post, reactions=reactions)).decode(),
+        "sender_name": sender_name,
+        "set_online": set_online,
+        "team_id": channel.team_id,
+    }
+    if mentions:
+        data["mentions"] = wire.encode(mentions).decode()
+    return build("posted", data, Audience(channel_id=channel.id), post.seq)
+
+
+def post_edited(post: Post, reactions: Sequence[Reaction], seq: int) -> Event:
+    """A post says something else, or was pinned or unpinned, to the members of its channel."""
+    data = {"post": wire.encode(wire.post(post, reactions=reactions)).decode()}
+    return build("post_edited", data, Audience(channel_id=post.channel_id), seq)
+
+
+def post_deleted(post: Post, reactions: Sequence[Reaction], deleted_by: UserId, seq: int) -> Event:
+    """A post is gone, and its replies with it, to the members of its channel; administrators learn who deleted it.
+
+    post: as it was.
+    """
+    data = {"post": wire.encode(wire.post(post, reactions=reactions)).decode()}
+    audience = Audience(channel_id=post.channel_id)
+    sensitive = build("post_deleted", data | {"delete_by": deleted_by}, audience, seq).frame
+    return msgspec.structs.replace(build("post_deleted", data, audience, seq), sensitive=sensitive)
+
+
+def reaction_added(channel_id: ChannelId, reaction: Reaction, seq: int) -> Event:
+    """Somebody reacted to a post, to the members of its channel."""
+    return _reaction("reaction_added", channel_id, reaction, seq)
+
+
+def reaction_removed(channel_id: ChannelId, reaction: Reaction, seq: int) -> Event:
+    """Somebody took a reaction back, to the members of its channel."""
+    return _reaction("reaction_removed", channel_id, reaction, seq)
+
+
+def _reaction(name: str, channel_id: ChannelId, reaction: Reaction, seq: int) -> Event:
+    data = {"reaction": wire.encode(wire.reaction(reaction)).decode()}
+    return build(name, data, Audience(channel_id=channel_id), seq)
+
+
+def typing(user_id: UserId, channel_id: ChannelId, parent_id: str) -> Event:
+    """Somebody is typing, to the other members of the channel."""
+    return build(
+        "typing",
+        {"parent_id": parent_id, "user_id": user_id},
+        Audience(channel_id=channel_id, omit_users=(user_id,)),
+    )
+
+
+def channel_viewed(user_id: UserId, channel_id: ChannelId) -> Event:
+    """The user has read the channel, to their other clients."""
+    return build("channel_viewed", {"channel_id": channel_id}, Audience(user_id=user_id))
+
+
+def channel_created(user_id: UserId, channel: ChannelInfo) -> Event:
+    """A channel was created, to its creator."""
+    return build("channel_created", {"channel_id": channel.id, "team_id": channel.team_id}, Audience(user_id=user_id))
+
+
+def direct_added(creator_id: UserId, teammate_id: UserId, channel_id: ChannelId) -> Event:
+    """A direct channel was opened, to both."""
+    return build(
+        "direct_added",
+        {"creator_id": creator_id, "teammate_id": teammate_id},
+        Audience(channel_id=channel_id),
+    )
+
+
+def user_added(user_id: UserId, channel: ChannelInfo, seq: int) -> Event:
+    """A user joined a channel, to its members."""
+    return build("user_added", {"user_id": user_id, "team_id": channel.team_id}, Audience(channel_id=channel.id), seq)
+
+
+def user_removed(user_id: UserId, channel: ChannelInfo, remover_id: UserId, seq: int) -> Event:
+    """A user left a channel or was removed, to those who stay."""
+    data = {"user_id": user_id, "remover_id": remover_id}
+    return build("user_removed", data, Audience(channel_id=channel.id), seq)
+
+
+def you_were_removed(user_id: UserId, channel: ChannelInfo, remover_id: UserId) -> Event:
+    """The same to the user, who does not get what goes to the channel any more."""
+    data = {"channel_id": channel.id, "remover_id": remover_id}
+    return build("user_removed", data, Audience(user_id=user_id))
+
+
+def leave_team(user_id: UserId, team_id: TeamId, *, to_user: bool) -> Event:
+    """A user left a team: to those who stay, or to the user."""
+    audience = Audience(user_id=user_id) if to_user else Audience(team_id=team_id)
+    return build("leave_team", {"user_id": user_id, "team_id": team_id}, audience)
+
+
+def channel_member_updated(member: ChannelMember, privacy: PrivacySettings) -> Event:
+    """What a user is in a channel has changed, to that user. The member is JSON in a text."""
+    seen = wire.encode(wire.channel_member(member, Viewer(privacy, member.user_id))).decode()
+    return build("channel_member_updated", {"channelMember": seen}, Audience(user_id=member.user_id))
+
+
+def memberrole_updated(member: TeamMember) -> Event:
+    """What a user is in a team has changed, to that user. The member is JSON in a text."""
+    seen = wire.encode(wire.team_member(member)).decode()
+    return build("memberrole_updated", {"member": seen}, Audience(user_id=member.user_id))
+
+
+def user_updated(user: User, privacy: PrivacySettings) -> tuple[Event, Event]:
+    """A user has changed: to all others as they may see it, in two copies (decision 0018), and to the user."""
+    others = Audience(omit_users=(user.id,))
+
+    def seen(audience: Audience, viewer: Viewer) -> Event:
+        return build("user_updated", {"user": wire.user(user, viewer)}, audience)
+
+    told = seen(others, Viewer(privacy))
+    whole = seen(others, Viewer(privacy, administrator=True)).frame
+    return msgspec.structs.replace(told, sensitive=whole), seen(Audience(user_id=user.id), Viewer(privacy, user.id))
+
+
+def user_role_updated(user_id: UserId, roles: str) -> Event:
+    """The system roles of a user have changed, to that user."""
+    return build("user_role_updated", {"user_id": user_id, "roles": roles}, Audience(user_id=user_id))
+
+
+def user_activation_status_change() -> Event:
+    """Somebody was deactivated or activated again, to everybody."""
+    return build("user_activation_status_change", {}, Audience())
+
+
+def added_to_team(user_id: UserId, team_id: TeamId) -> Event:
+    """A user joined a team, to that user."""
+    return build("added_to_team", {"team_id": team_id, "user_id": user_id}, Audience(user_id=user_id))
+
+
+def new_user(user_id: UserId) -> Event:
+    """An account was created, to everybody."""
+    return build("new_user", {"user_id": user_id}, Audience())
+
+
+def status_change(user_id: UserId, status: str) -> Event:
+    """The user's presence changed, to their own clients (others ask for it)."""
+    return build("status_change", {"status": status, "user_id": user_id}, Audience(user_id=user_id))
+
+
+def hello(
+    user_id: UserId, connection_id: str, server_version: str, *, db_gen: str = "", refetch: list[str] | None = None
+) -> Event:
+    """The first event of a connection. refetch: to a client that said how far it is in its channels."""
+    data: dict[str, Any] = {"connection_id": connection_id, "server_version": server_version}
+    if refetch is not None:
+        data |= {"db_gen": db_gen, "refetch": refetch}
+    return build("hello", data, Audience(user_id=user_id))
+
+
+def active(user_id: UserId) -> Presence:
+    """The user did something."""
+    return Presence("active", (user_id,))
+
+
+def presence_ended(user_id: UserId) -> Presence:
+    """The user's account is deactivated."""
+    return Presence("ended", (user_id,))
+
+
+def session_closed(session_id: SessionId) -> SessionClosed:
+    """A session has ended."""
+    return SessionClosed(session_id)

@@ -1,0 +1,334 @@
+"""The relay's process: schema, prober, outbox, post office, and the node's part in the cluster."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import socket
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import msgspec
+
+from app import logins
+from app.config.settings import Config
+from app.journal import Entry, Journal, details
+from app.version import VERSION
+from cluster.commands import EVERYWHERE, OF_PEERS
+from cluster.peers import advertise, colours, digest
+from cluster.peers.bodies import Beat
+from cluster.peers.interlink import UPGRADING, Interlink, Place
+from cluster.peers.keyring import KeyRing
+from cluster.peers.requests import ANSWER_S
+from cluster.peers.zap import KeyPair
+from cluster.relay import lease
+from cluster.relay.condition import Condition
+from cluster.relay.lease import LeaseRunner
+from cluster.relay.news import News
+from cluster.relay.relay import Relay
+from cluster.shm.page import Page
+from cluster.workers.channel import Body
+from cluster.workers.start import Start
+from cluster.workers.worker import Fatal, Worker
+from db.model.board import Term
+from db.model.errors import DatabaseError, Unavailable
+from db.model.ids import new_id
+from db.pool import failover, migrate, systems
+from db.pool.hosts import Hosts
+from db.pool.place import Where, where
+from db.pool.pool import Database
+from db.pool.prober import Prober
+from db.sql import jobs, nodes
+from db.sql.outbox import Follower
+
+log = logging.getLogger(__name__)
+
+_RETRY_S = 0.5
+FOLLOW_S = 0.5
+"""For so long a node looks for the master where its configuration says, before it goes where its peers are."""
+_OF_STEPS = frozenset({"step", "store", "host", "port", "database"})
+_NEWS_S = 0.5
+_SCHEMA_S = 10.0
+_A_POLL = "a poll of the outbox, for what was committed before the others heard it"
+
+
+class RelayWorker(Worker):
+    """The relay, which also brings the schema up to date."""
+
+    relay: Relay | None = None
+    prober: Prober | None = None
+    follower: Follower | None = None
+    hosts: Hosts | None = None
+    interlink: Interlink | None = None
+    leader: LeaseRunner | None = None
+    journal: Journal
+    page: Page
+    condition: Condition
+    schema_version = 0
+    config: Config
+
+    async def serve(self, ready: Callable[[], None]) -> None:
+        """See `Worker`."""
+        self.config = self.start.config
+        await migrate.run(self.settings)
+        self.schema_version = await migrate.version(self.settings)
+        self.page = self.start.page(self.name)
+        self.page.set_joining(self.start.config.cluster_settings.enable)
+        self.page.set_waits_for("the database, to register there" if self.start.config.cluster_settings.enable else "")
+        database = await self.open_database(self.page)
+        if await systems.find(database, "cluster_id") is None:  # a write may have to wait for what the prober finds out
+            await systems.claim(database, "cluster_id", new_id())
+        self.prober = Prober(database, self.page)
+        self.relay = relay = Relay(
+            self.start.paths.bus,
+            self.page,
+            database,
+            node_id=self.start.paths.node_id,
+            incarnation=self.start.incarnation,
+            away_after_s=self.start.config.team_settings.user_status_away_timeout,
+            workers=[f"api{one}" for one in range(self.start.workers)]
+            + [f"ws{one}" for one in range(self.start.ws_workers)],
+            operate=self._operate_for_a_peer,
+            poll_now=lambda: follower.poll_now(),
+            distrust=lambda: follower.distrust(),
+        )
+        self.follower = follower = Follower(database, relay.note_changes)
+        self.condition = condition = Condition(self.config, self.page, database, self.prober, follower, relay)
+        self._look_at_config()
+        holder = f"{self.start.paths.node_id}/{os.getpid()}/{self.start.incarnation}"
+        self.journal = Journal(database, self.start.paths.node_id)
+        every = (*jobs.JOBS, jobs.trim_audits(self._audit_limits))
+        self.leader = LeaseRunner(database, lease.JOBS, holder, lambda fence: jobs.run_for_ever(database, fence, every))
+        self.hosts = Hosts(database)
+        condition.hosts = self.hosts
+        work = [self.prober.run(), self.follower.run(), self.relay.serve(), self.leader.run(), condition.run()]
+        work += [self.hosts.run(), self._watch_schema(database)]
+        if self.start.config.cluster_settings.enable:
+            work += [self._take_part(database), self._follow_for_ever()]
+        ready()
+        await self._run_until_stopped(work)
+        superseded = self.interlink is not None and self.interlink.superseded
+        if self.interlink is not None:
+            await self.interlink.close(leave=not superseded)
+        await self.journal.close()
+        await database.close()
+        if superseded:
+            raise Fatal("another process runs as this node")
+
+    async def _watch_schema(self, database: Database) -> None:
+        """Others may bring the schema to a later version while this node runs. Raises Fatal as `look_at_schema`."""
+        while True:
+            with contextlib.suppress(DatabaseError):
+                self.condition.schema_newer = await self.look_at_schema(database)
+            await asyncio.sleep(_SCHEMA_S)
+
+    async def _run_until_stopped(self, work: list[Coroutine[Any, Any, None]]) -> None:
+        """Until told to stop, or one of them ends: then its error, if it has one, is raised."""
+        tasks = [asyncio.create_task(one) for one in work]
+        stopping = asyncio.create_task(self.stop_asked.wait())
+        await asyncio.wait({stopping, *tasks}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        for task in tasks:
+            if task.done():
+                await task
+            task.cancel()
+        await asyncio.wait(tasks)
+
+    # The cluster ---------------------------------------------------------------------------------------------------
+
+    async def _take_part(self, database: Database) -> None:
+        """Enrol as soon as the database lets us, then take part for ever."""
+        assert self.relay is not None
+        settings = self.start.config.cluster_settings
+        place = Place(
+            cluster_id=await systems.find(database, "cluster_id") or "",
+            node_id=self.start.paths.node_id,
+            listen=advertise.listen(self.start.config),
+            advertise=advertise.address(self.start.config),
+            hostname=settings.override_hostname or socket.gethostname(),
+            version=VERSION,
+            urls=settings.inter_node_urls,
+        )
+        interlink = Interlink(
+            place, KeyPair(*self.start.keys), _keyring(self.start.config), database, self.relay, self._renew
+        )
+        while True:
+            try:
+                await interlink.open(self._about(place))
+                break
+            except DatabaseError as error:
+                log.warning("this node cannot enrol yet", extra={"reason": str(error).strip()})
+                await asyncio.sleep(_RETRY_S)
+        self.interlink = self.relay.interlink = self.condition.interlink = interlink
+        await self.journal.record(Entry("clusterJoin", details=details(address=place.advertise, version=VERSION)))
+        telling = asyncio.create_task(self._tell_news(interlink))
+        try:
+            await interlink.run()
+        finally:
+            telling.cancel()
+
+    async def _tell_news(self, interlink: Interlink) -> None:
+        """Each change of a node's state is one line of the log."""
+        news = News()
+        while True:
+            for line in news.look(self._members(interlink), asyncio.get_running_loop().time()):
+                log.log(line.level, "a node is in another state", extra=dict(line.fields))
+            await asyncio.sleep(_NEWS_S)
+
+    async def _follow_for_ever(self) -> None:
+        """Go where the peers are whose master is the present one, when our configuration leads to none or a former."""
+        astray_s = 0.0
+        while True:
+            await asyncio.sleep(_RETRY_S / 2)
+            place = self._elsewhere()
+            astray_s = astray_s + _RETRY_S / 2 if place is not None else 0.0
+            if place is None or astray_s < FOLLOW_S:
+                continue
+            answer = await self.operator.command("switch", step="follow", **place.told())
+            if not answer.get("ok"):
+                log.warning("the master of the other nodes cannot be used", extra={"reason": answer.get("error", "")})
+                await asyncio.sleep(_RETRY_S * 4)
+
+    def _elsewhere(self) -> Where | None:
+        """Where a peer has the present master, if we have none and look for it elsewhere."""
+        page, link = self.page, self.interlink
+        if link is None or (self.condition.has_master and page.met() == page.term()):
+            return None
+        for peer in link.mesh.peers.values():
+            if peer.beat is None or not peer.beat.has_master or Term.of(*peer.beat.term) != page.term():
+                continue
+            place = Where.of(peer.beat.master)
+            if place is not None and place != self._place():
+                return place
+        return None
+
+    def _place(self) -> Where | None:
+        return where(self.settings.driver, self.start.data_source)
+
+    def _about(self, place: Place) -> Beat:
+        host, _, _ = place.advertise.rpartition(":")
+        beat = Beat(
+            state="joining",
+            version=VERSION,
+            schema=self.schema_version,
+            hostname=place.hostname,
+            address=host.strip("[]"),
+            url=f"http://{place.advertise}",
+            urls=list(place.urls),
+        )
+        self._renew(beat)
+        return beat
+
+    def _renew(self, beat: Beat) -> None:
+        """What changes while the node runs."""
+        config = self._in_use()
+        beat.sections = dict(digest.digests(config, _keyring(config).digest_keys[0]))
+        beat.config_hash = digest.config_hash(config)
+        term = self.page.term()
+        beat.term = (term.number, term.timeline)
+        beat.reasons = self.condition.reasons
+        beat.has_master = self.condition.has_master
+        here = self._place()
+        beat.master = here.told() if here is not None and self.page.met() == term else {}
+        beat.master_ms = self.condition.master_silent_ms
+        if self.interlink is not None:
+            link = self.interlink
+            ready = link.mesh.may_serve(self.page.polled_ns() / 1e9)
+            joining = link.removed or link.outsider or not ready
+            self.condition.wait_for((link.waits_for() or _A_POLL) if joining else "")
+            self.page.set_joining(joining)
+
+    def _in_use(self) -> Config:
+        """The configuration, with the servers that are used: what waits for a recycle is `config_pending`."""
+        sql = self.config.sql_settings
+        if not sql.data_source:
+            return self.config
+        used = {"data_source": self.start.data_source, "data_source_replicas": list(self.start.replicas)}
+        return msgspec.structs.replace(self.config, sql_settings=msgspec.structs.replace(sql, **used))
+
+    async def _operate_for_a_peer(self, command: str, arguments: Body) -> Body:
+        """What an administrator asked of all nodes, by one of them; or a step of a change of the master."""
+        if command in OF_PEERS:
+            return await self.operator.command(command, **{key: arguments[key] for key in _OF_STEPS & arguments.keys()})
+        if command not in EVERYWHERE:
+            return {"ok": False, "error": "no command of other nodes"}
+        return await self.operator.command(command)
+
+    async def operate(self, kind: str, body: Body) -> Body:
+        """See `Worker`."""
+        assert self.database is not None
+        match kind:
+            case "audit":
+                await self.journal.record(Entry(str(body["action"]), str(body["result"]), details=str(body["details"])))
+                return {}
+            case "unlock":
+                found = await logins.unlock_by_name(self.database, self.journal, str(body["user"]))
+                return {"ok": True} if found else {"ok": False, "error": "there is no such user"}
+            case "survey":
+                return {"later": await failover.is_later(self.database, str(body["to"]))}
+        if self.interlink is None:
+            raise Unavailable("this node has not joined the cluster")
+        match kind:
+            case "cluster":
+                return {"members": self._members(self.interlink)}
+            case "everywhere":
+                limit_s = float(body.get("limit_s") or ANSWER_S)
+                asked = self.interlink.requests.ask_all(str(body["command"]), body["arguments"], limit_s)
+                return {"nodes": await asked}
+            case "remove":
+                removed = await nodes.remove(self.database, str(body["node"]))
+                return {"ok": removed} if removed else {"ok": False, "error": "there is no such node"}
+            case "upgrade":
+                await systems.put(self.database, UPGRADING, "1" if body["begin"] else "0")
+                return {}
+        raise Unavailable(f"unknown command {kind!r}")
+
+    def _audit_limits(self) -> tuple[int, int]:
+        settings = self.config.audit_settings
+        return settings.retention_days * 86_400_000, settings.maximum_rows
+
+    def _members(self, interlink: Interlink) -> list[dict[str, Any]]:
+        patient = self.config.cluster_settings.peer_timeout_policy == "patient"
+        return colours.status(interlink.members(), patient=patient, upgrading=interlink.upgrading)
+
+    # What all workers do -------------------------------------------------------------------------------------------
+
+    async def recycle(self, database: Database, start: Start) -> None:
+        """See `Worker`."""
+        await super().recycle(database, start)
+        if self.prober is not None:
+            self.prober.restart()
+            self._look_at_config()
+
+    def _look_at_config(self) -> None:
+        """Whether the configuration names another master than the one that is used."""
+        sql = self.config.sql_settings
+        named = where(sql.driver_name, sql.data_source) if sql.data_source else None
+        self.condition.config_pending = named is not None and named != self._place()
+
+    def database_status(self) -> Body:
+        """See `Worker`."""
+        parts = [part.status() for part in (self.prober, self.follower, self.hosts) if part is not None]
+        schema = {"schema_version": self.schema_version, "schema_needed": migrate.newest(self.settings.driver)}
+        return super().database_status() | schema | {key: value for part in parts for key, value in part.items()}
+
+    def reload(self, config: Config) -> None:
+        """See `Worker`."""
+        self.config = config
+        if self.relay is not None:
+            self.condition.config = config
+            self._look_at_config()
+            self.relay.set_away_after(config.team_settings.user_status_away_timeout)
+        if self.interlink is not None:
+            self.interlink.renew_secret(_keyring(config))
+
+    def status(self) -> Body:
+        """See `Worker`."""
+        if self.relay is None:
+            return {}
+        figures = {"relayed": self.relay.relayed, "dropped": self.relay.dropped, "reasons": self.condition.reasons}
+        return figures | (self.leader.status() if self.leader is not None else {})
+
+
+def _keyring(config: Config) -> KeyRing:
+    return KeyRing(config.cluster_settings.secret, config.cluster_settings.secret_next)

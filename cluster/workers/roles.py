@@ -1,0 +1,241 @@
+"""What the three kinds of workers build, serve and stop. Each imports only its own stack, when it starts."""
+
+import asyncio
+import logging
+import os
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from app.config.settings import Config
+from app.context import Context
+from app.events.messages import Message as BusMessage
+from app.passwords import Hasher
+from app.ports import Upgrade
+from cluster.bus.addresses import address_of
+from cluster.bus.bus import BusEnd
+from cluster.shm.page import Page, RelayWatch
+from cluster.workers.channel import Body
+from cluster.workers.relayworker import RelayWorker
+from cluster.workers.start import BATCH_CONNECTIONS
+from cluster.workers.worker import Worker
+from db.model.errors import DatabaseError
+from db.model.ids import new_id
+from db.pool import loader, migrate, systems
+from db.pool.pool import Database
+from db.writer import batch, connect
+
+if TYPE_CHECKING:
+    from api.server import Server
+    from api.throttle import Throttle
+    from cluster.sockets.handover import Receiver
+    from ws.server import WebSocketServer
+
+log = logging.getLogger(__name__)
+
+_RETRY_S = 0.1
+
+
+class ServingWorker(Worker):
+    """What api and ws workers have in common: a context over database and bus."""
+
+    ctx: Context | None = None
+    bus: BusEnd | None = None
+
+    async def build(
+        self, on_messages: Callable[[Sequence[BusMessage]], None], on_loss: Callable[[], None], batch_connections: int
+    ) -> tuple[Context, BusEnd, RelayWatch]:
+        """Wait for the schema, then build the context."""
+        await migrate.wait(self.settings)
+        page = self.start.page(self.name)
+        database = await self.open_database(page, batch_connections + loader.CONNECTIONS)
+        bus = self.bus = self.bus_end(on_messages, on_loss)
+        cluster = self.start.config.cluster_settings
+        if cluster.enable:
+            bus.teller.limit_s = cluster.write_barrier_ms / 1000
+            database.commits = bus
+            database.terms.among_nodes = True
+        watch = RelayWatch(page)
+        self.ctx = Context(
+            config=self.start.config,
+            db=database,
+            posts=batch.PostWriter(lambda: connect.connect(database), connections=BATCH_CONNECTIONS),
+            bus=bus,
+            hasher=Hasher.of(os.environ, self.start.paths.data),
+            health=watch,
+            operator=self.operator,
+            node_id=self.start.paths.node_id,
+        )
+        return self.ctx, bus, watch
+
+    async def tear_down(self, bus: BusEnd) -> None:
+        """Close everything, in the order in which things depend on each other."""
+        assert self.ctx is not None
+        await self.ctx.audit.close()
+        await self.ctx.posts.close()
+        self.ctx.hasher.close()
+        await asyncio.sleep(0.02)  # the bus's own thread sends what was published last
+        bus.close()
+        await self.ctx.db.close()
+
+    def database_status(self) -> Body:
+        """See `Worker`."""
+        caches = {"caches": self.ctx.caches.registry.figures()} if self.ctx is not None else {}
+        misses = {"write_barrier_misses": self.bus.teller.misses} if self.bus is not None else {}
+        return super().database_status() | caches | misses
+
+    def purge(self) -> None:
+        """See `Worker`."""
+        if self.ctx is not None:
+            self.ctx.caches.registry.purge()
+
+    def heads(self) -> Mapping[str, int]:
+        """See `Worker`."""
+        return {str(channel_id): seq for channel_id, seq in self.ctx.posts.acknowledged.items()} if self.ctx else {}
+
+    def reload(self, config: Config) -> None:
+        """See `Worker`."""
+        if self.ctx is not None:
+            self.ctx.reload(config)
+            if self.bus is not None:
+                self.bus.teller.limit_s = config.cluster_settings.write_barrier_ms / 1000
+
+
+class ApiWorker(ServingWorker):
+    """HTTP."""
+
+    server: "Server | None" = None
+    throttle: "Throttle | None" = None
+
+    async def serve(self, ready: Callable[[], None]) -> None:
+        """See `Worker`."""
+        from api.asgi import create_app
+        from api.balance import Balance
+        from api.proxies import Trust
+        from api.server import create_server, serve
+        from api.throttle import Throttle
+        from api.upgrade import Upgrader
+        from cluster.sockets.handover import Receiver, UpgradeSender
+        from cluster.sockets.loads import PageLoads, PeerSender
+
+        ctx, bus, watch = await self.build(self._on_messages, lambda: None, BATCH_CONNECTIONS)
+        paths, index = self.start.paths, int(self.name.removeprefix("api"))
+        page = Page(paths.page, writable=True)
+        trust = Trust(lambda: ctx.config, page.set_stranger)
+        if ctx.config.rate_limit_settings.enable:
+            self.throttle = Throttle(ctx, await self._installation(ctx.db), trust)
+        sockets = UpgradeSender([paths.handover(f"ws{one}") for one in range(self.start.ws_workers)])
+        peers = PeerSender([paths.handover(f"api{one}") for one in range(self.start.workers)])
+        loads = PageLoads(page, index, self.start.workers)
+        balance = Balance(index, loads, peers)
+        self.server = create_server(create_app(ctx), ctx, Upgrader(ctx, sockets, trust), balance, trust, self.throttle)
+        handed, listener = self.inherited
+        receiver = Receiver(
+            handed,
+            self._adopt,
+            lambda: balance.connections,
+            lambda change: balance.opened() if change > 0 else balance.closed(),
+        )
+        serving = asyncio.create_task(serve(self.server, listener, ctx, trust))
+        remembering = asyncio.create_task(ctx.administrators.run())
+        ready()
+        stopping = asyncio.create_task(self.stop_asked.wait())
+        await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        watch.draining = True
+        receiver.close()
+        self.server.drain()
+        self.server.stop(at_once=self.at_once)
+        await serving
+        remembering.cancel()
+        sockets.close()
+        peers.close()
+        await self.tear_down(bus)
+
+    async def _installation(self, database: Database) -> bytes:
+        """What tells this installation from every other, the same on all its nodes."""
+        while True:
+            try:
+                await systems.claim(database, "cluster_id", new_id())
+                return (await systems.find(database, "cluster_id") or "").encode()
+            except DatabaseError:
+                await asyncio.sleep(_RETRY_S)
+
+    def _on_messages(self, messages: Sequence[BusMessage]) -> None:
+        if self.throttle is not None:
+            for message in messages:
+                self.throttle.handle(message)
+
+    async def _adopt(self, sock: socket.socket, payload: bytes) -> None:
+        assert self.server is not None
+        await self.server.adopt(sock, payload)
+
+    def status(self) -> Body:
+        """See `Worker`."""
+        if self.server is None:
+            return {}
+        state = self.server.server_state
+        return {
+            "requests": state.total_requests,
+            "connections": len(state.connections),
+            "slow_readers": len(self.server.readers),
+            "slow_readers_cut": self.server.readers.cut,
+            "slow_senders_cut": self.server.senders.cut,
+        }
+
+
+class WsWorker(ServingWorker):
+    """WebSockets."""
+
+    websockets: "WebSocketServer | None" = None
+    receiver: "Receiver | None" = None
+
+    async def serve(self, ready: Callable[[], None]) -> None:
+        """See `Worker`."""
+        from api import drain
+        from cluster.sockets.handover import Receiver
+        from ws.lookout import Lookout
+        from ws.server import CLOSES_S, WebSocketServer
+
+        ctx, bus, _ = await self.build(self._on_messages, self._on_loss, 0)
+        self.websockets = WebSocketServer(ctx, address_of(self.start.paths.node_id, self.name))
+        self.receiver = Receiver(self.inherited[0], self._adopt, self._count, room=self.websockets.has_room)
+        sweeping = asyncio.create_task(self.websockets.sweep_for_ever())
+        looking = asyncio.create_task(Lookout(ctx.db, self.websockets.note).run())
+        ready()
+        await self.stop_asked.wait()
+        grace_s = 0.0 if self.at_once else drain.grace_s(ctx.config)
+        await asyncio.sleep(grace_s / 2)  # load balancers learn of it, and clients that come back go elsewhere
+        self.receiver.close()
+        await self.websockets.drain(max(grace_s / 2, CLOSES_S))
+        sweeping.cancel()
+        looking.cancel()
+        await self.tear_down(bus)
+
+    async def _adopt(self, sock: socket.socket, payload: bytes) -> None:
+        assert self.websockets is not None
+        await self.websockets.adopt(sock, msgspec.msgpack.decode(payload, type=Upgrade))
+
+    def _count(self) -> int:
+        return len(self.websockets.clients) if self.websockets is not None else 0
+
+    def _on_messages(self, messages: Sequence[BusMessage]) -> None:
+        if self.websockets is not None:
+            self.websockets.take(messages)
+
+    def _on_loss(self) -> None:
+        """Messages were lost, or the relay is a new one: say whom we hold, read everything anew."""
+        if self.websockets is None or self.ctx is None:
+            return
+        if self._count():
+            log.warning("messages of the bus were lost: reading memberships and sessions anew")
+        self.ctx.bus.publish(self.websockets.held())
+        self.websockets.reload_soon()
+
+    def status(self) -> Body:
+        """See `Worker`."""
+        return {"sockets": self._count()}
+
+
+ROLES: dict[str, type[Worker]] = {"api": ApiWorker, "ws": WsWorker, "relay": RelayWorker}

@@ -1,0 +1,96 @@
+"""What the supervisor tells a worker at its start, and what of the node's means is the worker's share."""
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from app.config.settings import Config, from_json
+from cluster.host.paths import Paths
+from cluster.shm.floors import SharedFloors
+from cluster.shm.page import Page
+from cluster.shm.stamps import SharedStamps
+from cluster.workers.channel import Body
+from db.model.settings import PoolSettings
+from db.pool import loader
+
+BATCH_CONNECTIONS = 2
+_RELAY_CONNECTIONS = 4
+
+
+@dataclass(frozen=True)
+class Start:
+    """What the supervisor tells a worker at its start."""
+
+    config: Config
+    data_source: str = field(repr=False)
+    replicas: tuple[str, ...] = field(repr=False)
+    paths: Paths
+    incarnation: int
+    workers: int
+    ws_workers: int
+    keys: tuple[str, ...] = field(default=(), repr=False)
+    """Of CURVE, public and secret; the relay's alone, with high availability on."""
+
+    @classmethod
+    def of(cls, body: Body) -> "Start":
+        """From the body of the start message."""
+        return cls(
+            config=from_json(str(body["config"]).encode()),
+            data_source=str(body["data_source"]),
+            replicas=tuple(body["replicas"]),
+            paths=Paths(Path(str(body["data_dir"])), Path(str(body["runtime"])), str(body["node_id"])),
+            incarnation=int(body["incarnation"]),
+            workers=int(body["workers"]),
+            ws_workers=int(body["ws_workers"]),
+            keys=tuple(body.get("keys") or ()),
+        )
+
+    def pool_settings(self, role: str) -> PoolSettings:
+        """This worker's share of the node's connection budget (SqlSettings.MaxOpenConns)."""
+        sql = self.config.sql_settings
+        share = (sql.max_open_conns - _RELAY_CONNECTIONS) // (self.workers + self.ws_workers)
+        most = (
+            _RELAY_CONNECTIONS if role == "relay" else max(BATCH_CONNECTIONS + loader.CONNECTIONS + 1, min(share, 20))
+        )
+        return replace(
+            settings_of(self.config),
+            dsn=self.data_source,
+            max_connections=most,
+            max_idle_connections=min(most, max(1, sql.max_idle_conns // (self.workers + self.ws_workers + 1))),
+            application_name=f"mmnode {role}",
+            replicas=self.replicas,
+        )
+
+    def floors(self, name: str) -> SharedFloors:
+        """The floors of the node, with the column of the worker of this name."""
+        return SharedFloors(self.paths.floors, self._number(name))
+
+    def stamps(self, name: str) -> SharedStamps:
+        """The stamps of the node, with the number of the worker of this name."""
+        return SharedStamps(self.paths.stamps, self._number(name))
+
+    def page(self, name: str) -> Page:
+        """The node page, with the column of the worker of this name."""
+        return Page(self.paths.page, writable=True, process=self._number(name))
+
+    def _number(self, name: str) -> int:
+        """Tells the processes of the node apart."""
+        role = name.rstrip("0123456789")
+        index = int(name.removeprefix(role) or 0)
+        return {"relay": 0, "api": 1, "ws": 1 + self.workers}[role] + index
+
+
+def settings_of(config: Config) -> PoolSettings:
+    """How to reach the database that the configuration names, with all of its budget."""
+    sql = config.sql_settings
+    return PoolSettings(
+        dsn=sql.data_source,
+        max_connections=sql.max_open_conns,
+        max_idle_connections=min(sql.max_idle_conns, sql.max_open_conns),
+        max_lifetime_s=sql.conn_max_lifetime_milliseconds / 1000,
+        query_timeout_s=float(sql.query_timeout),
+        driver=sql.driver_name,
+        replicas=tuple(sql.data_source_replicas),
+        lag_max_ms=sql.replica_lag_max_ms,
+        read_from_master=sql.read_from_master,
+        require_synchronous=sql.require_synchronous,
+    )

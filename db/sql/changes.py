@@ -1,0 +1,54 @@
+"""A change in a channel: its number and time, and the row by which a missed event is told again.
+
+Whoever changes something that clients see locks the channel's head first (`begin`), then reads and writes, then moves
+the head (`record`), all in one transaction: the order of the numbers is that of the commits, and an event is recorded
+if and only if what it tells of was done.
+"""
+
+from dataclasses import dataclass
+
+from db.model import shards
+from db.model.ids import ChannelId
+from db.model.numbers import BEFORE
+from db.model.settings import Dialect
+from db.pool.queryable import Transaction
+from db.sql import locks
+from db.sql.clock import NOW_MS
+
+_MOVED: dict[Dialect, str] = {
+    "postgres": "changed_xid = pg_current_xact_id()",
+    "mysql": f"changed_at = {NOW_MS['mysql']}",
+}
+
+
+@dataclass(frozen=True)
+class Place:
+    """Of a change in its channel. at: its time, beyond that of any change before it."""
+
+    channel_id: ChannelId
+    seq: int
+    at: int
+
+
+async def begin(tx: Transaction, channel_id: ChannelId) -> Place | None:
+    """Lock the head and take the next number; None when there is no such channel."""
+    locks.head(tx, channel_id)
+    row = await tx.fetch_one(
+        f"SELECT greatest(seq, {BEFORE[tx.dialect]}) + 1, greatest({NOW_MS[tx.dialect]}, last_update_at + 1)"  # noqa: S608 (constants)
+        f" FROM channel_heads WHERE channel_id = %s {locks.ALONE[tx.dialect]}",
+        (channel_id,),
+    )
+    return Place(channel_id, int(row[0]), int(row[1])) if row else None
+
+
+async def record(tx: Transaction, place: Place, kind: str, ref: str, payload: str = "{}") -> None:
+    """Move the head to this change, and leave what `app/events/replay.py` builds its event of."""
+    await tx.execute(
+        f"UPDATE channel_heads SET seq = %s, last_update_at = %s, {_MOVED[tx.dialect]} WHERE channel_id = %s",  # noqa: S608
+        (place.seq, place.at, place.channel_id),
+        changes=(shards.posts(place.channel_id),),
+    )
+    await tx.execute(
+        "INSERT INTO channel_events (channel_id, seq, create_at, kind, ref, payload) VALUES (%s, %s, %s, %s, %s, %s)",
+        (place.channel_id, place.seq, place.at, kind, ref, payload),
+    )

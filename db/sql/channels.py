@@ -1,0 +1,358 @@
+"""Channels, their members and their heads: SQL of `channels`, `channel_heads`, `channel_members`, `channel_events`.
+
+The row lock on a channel's head orders everything that happens in it. Whoever writes takes that lock first and then,
+in a new statement (so with a new snapshot), reads and writes the rest.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from msgspec.structs import astuple
+
+from db.drivers import Row
+from db.model import limits, shards
+from db.model.entities import Channel, ChannelInfo, ChannelMember, Head, Membership, TeamMember
+from db.model.ids import ChannelId, TeamId, UserId
+from db.model.settings import Dialect
+from db.pool.loader import Key, Lookup, lookup_by
+from db.pool.queryable import Queryable, Transaction
+from db.sql.changes import Place
+from db.sql.locks import Accounts, Scope, TeamAlone
+from db.sql.mysql import channels as mysql
+from db.sql.teams import MEMBER_COLUMNS as TEAM_MEMBER_COLUMNS
+
+_OWN_COLUMNS = (
+    "id, create_at, update_at, delete_at, team_id, type, display_name, name, header, purpose, creator_id, "
+    "extra_update_at"
+)
+_HEAD_COLUMNS = "last_post_at, total_msg_count, total_msg_count_root, seq"
+_C = ", ".join("c." + column for column in _OWN_COLUMNS.split(", "))
+COLUMNS = _C + "".join(", h." + column for column in _HEAD_COLUMNS.split(", "))
+_FROM = "FROM channels c JOIN channel_heads h ON h.channel_id = c.id"
+_SELECT = f"SELECT {COLUMNS} {_FROM}"
+MEMBER_COLUMNS = (
+    "channel_id, user_id, roles, scheme_user, scheme_admin, scheme_guest, notify_props, last_update_at, "
+    "join_seq, viewed_seq, last_viewed_at, msg_count, msg_count_root"
+)
+_INFO_WIDTH = 12
+_MEMBERSHIP_WIDTH = 9
+_M = ", ".join("m." + column for column in MEMBER_COLUMNS.split(", "))
+_MEMBERSHIP = ", ".join("m." + column for column in MEMBER_COLUMNS.split(", ")[:_MEMBERSHIP_WIDTH])
+_T = ", ".join("t." + column for column in TEAM_MEMBER_COLUMNS.split(", "))
+_UNVIEWED = "FROM post_mentions x WHERE x.user_id = m.user_id AND x.channel_id = m.channel_id AND x.seq > m.viewed_seq"
+# Columns and join that give the two counts of unviewed mentions of a member `m`. MariaDB has no LATERAL.
+_MENTIONS: dict[Dialect, tuple[str, str]] = {
+    "postgres": (
+        "n.*",
+        f"CROSS JOIN LATERAL (SELECT count(*), count(*) FILTER (WHERE x.is_root) {_UNVIEWED}) n",
+    ),
+    "mysql": (f"(SELECT count(*) {_UNVIEWED}), (SELECT count(*) {_UNVIEWED} AND x.is_root)", ""),
+}
+
+
+def access_shards(key: Key) -> tuple[shards.Shard, ...]:
+    """What an `Access` depends on. key: channel id, user id."""
+    channel_id, user_id = key
+    return shards.channel(channel_id), shards.user_channels(user_id), shards.user_teams(user_id)
+
+
+_ACCESS = Lookup(
+    "access",
+    one=f"SELECT {_C}, {_MEMBERSHIP}, {_T} FROM channels c"  # noqa: S608 (constants)
+    " LEFT JOIN channel_members m ON m.channel_id = c.id AND m.user_id = %s"
+    " LEFT JOIN team_members t ON t.team_id = c.team_id AND t.user_id = %s AND t.delete_at = 0"
+    " WHERE c.id = %s",
+    many=f"SELECT k.n, {_C}, {_MEMBERSHIP}, {_T} FROM channels c"  # noqa: S608 (constants)
+    " JOIN unnest($1::text[], $2::text[]) WITH ORDINALITY k (channel_id, user_id, n) ON c.id = k.channel_id"
+    " LEFT JOIN channel_members m ON m.channel_id = c.id AND m.user_id = k.user_id"
+    " LEFT JOIN team_members t ON t.team_id = c.team_id AND t.user_id = k.user_id AND t.delete_at = 0",
+    on=access_shards,
+    width=2,
+    parameters=(1, 1, 0),
+)
+_HEAD = lookup_by(
+    "head",
+    columns=_HEAD_COLUMNS,
+    source="channel_heads",
+    key="channel_id",
+    on=lambda key: (shards.posts(key[0]),),
+)
+_NOW_MS = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
+
+
+@dataclass(frozen=True)
+class Access:
+    """A channel and what ties one user to it: what permission questions about a channel need, in one read.
+
+    Nothing of it changes when somebody writes or reads in the channel.
+    """
+
+    channel: ChannelInfo
+    member: Membership | None
+    team_member: TeamMember | None
+
+
+async def insert(tx: Transaction, scope: TeamAlone | Accounts, channel: Channel) -> None:
+    """Insert the channel and its head. Raises Duplicate with constraint channels_team_id_name_key.
+
+    scope: its team's lock; the accounts' where it is of no team.
+    """
+    del scope
+    await tx.execute(
+        f"INSERT INTO channels ({_OWN_COLUMNS}) VALUES ({', '.join(['%s'] * 12)})",  # noqa: S608 (a constant)
+        astuple(channel)[:12],
+        changes=(shards.channel(channel.id), shards.team_channels(channel.team_id)),
+    )
+    await tx.execute(
+        "INSERT INTO channel_heads (channel_id) VALUES (%s)", (channel.id,), changes=(shards.posts(channel.id),)
+    )
+
+
+async def find(db: Queryable, channel_id: ChannelId) -> Channel | None:
+    """The channel of this id, archived ones included."""
+    row = await db.fetch_one(f"{_SELECT} WHERE c.id = %s", (channel_id,), on=(), of=_shards)
+    return Channel(*row) if row else None
+
+
+async def find_by_name(db: Queryable, team_id: TeamId, name: str) -> Channel | None:
+    """The channel of this name in the team, archived ones included. Team '': direct channels."""
+    row = await db.fetch_one(f"{_SELECT} WHERE c.team_id = %s AND c.name = %s", (team_id, name), on=(), of=_shards)
+    return Channel(*row) if row else None
+
+
+def _shards(row: Row) -> tuple[shards.Shard, shards.Shard]:
+    return shards.channel(row[0]), shards.posts(row[0])
+
+
+async def find_access(db: Queryable, channel_id: ChannelId, user_id: UserId) -> Access | None:
+    """The channel with the user's memberships of it and of its team; None when there is no such channel."""
+    row = await db.load(_ACCESS, (channel_id, user_id))
+    if row is None:
+        return None
+    member = row[_INFO_WIDTH : _INFO_WIDTH + _MEMBERSHIP_WIDTH]
+    team_member = row[_INFO_WIDTH + _MEMBERSHIP_WIDTH :]
+    return Access(
+        ChannelInfo(*row[:_INFO_WIDTH]),
+        Membership(*member) if member[0] is not None else None,
+        TeamMember(*team_member) if team_member[0] is not None else None,
+    )
+
+
+async def find_head(db: Queryable, channel_id: ChannelId) -> Head | None:
+    """The counters of a channel."""
+    row = await db.load(_HEAD, (channel_id,))
+    return Head(*row) if row else None
+
+
+async def find_heads(db: Queryable, channel_ids: Sequence[ChannelId]) -> dict[ChannelId, Head]:
+    """The counters of these channels."""
+    rows = await db.fetch(
+        f"SELECT channel_id, {_HEAD_COLUMNS} FROM channel_heads WHERE channel_id = ANY(%s)",  # noqa: S608 (constants)
+        (list(channel_ids),),
+        on=[shards.posts(one) for one in channel_ids],
+    )
+    return {row[0]: Head(*row[1:]) for row in rows}
+
+
+async def find_of_user(db: Queryable, user_id: UserId, team_id: TeamId, page: int = 0) -> list[ChannelInfo]:
+    """A page of the user's channels of the team, direct and group ones, by display name, archived ones last."""
+    rows = await db.fetch(
+        f"SELECT {_C} FROM channels c JOIN channel_members m ON m.channel_id = c.id"  # noqa: S608 (constants)
+        " WHERE m.user_id = %s AND c.team_id IN (%s, '')"
+        " ORDER BY c.delete_at <> 0, c.display_name, c.id LIMIT %s OFFSET %s",
+        (user_id, team_id, limits.CHANNELS, page * limits.CHANNELS),
+        on=(shards.user_channels(user_id),),
+        of=lambda row: (shards.channel(row[0]),),
+    )
+    return [ChannelInfo(*row) for row in rows]
+
+
+def shards_of_all(found: Iterable[ChannelInfo]) -> list[shards.Shard]:
+    """The rows of these channels."""
+    return [shards.channel(channel.id) for channel in found]
+
+
+async def find_positions(db: Queryable, user_id: UserId) -> dict[ChannelId, tuple[int, int]]:
+    """(join_seq, seq now) of all channels the user is a member of, archived ones left out; as the master says."""
+    rows = await db.fetch(
+        "SELECT m.channel_id, m.join_seq, h.seq FROM channel_members m JOIN channels c ON c.id = m.channel_id"
+        " JOIN channel_heads h ON h.channel_id = m.channel_id WHERE m.user_id = %s AND c.delete_at = 0",
+        (user_id,),
+    )
+    return {row[0]: (int(row[1]), int(row[2])) for row in rows}
+
+
+async def find_seqs(db: Queryable, channel_ids: Sequence[ChannelId]) -> dict[ChannelId, tuple[int, int]]:
+    """(seq now, trimmed_seq) of these channels, as the master says."""
+    rows = await db.fetch(
+        "SELECT channel_id, seq, trimmed_seq FROM channel_heads WHERE channel_id = ANY(%s)", (list(channel_ids),)
+    )
+    return {row[0]: (int(row[1]), int(row[2])) for row in rows}
+
+
+async def find_events(
+    db: Queryable, channel_id: ChannelId, after: int, upto: int, limit: int
+) -> list[tuple[int, str, str, str]]:
+    """(seq, kind, ref, payload) of up to `limit` changes that are no posts, after a number, as the master says."""
+    rows = await db.fetch(
+        "SELECT seq, kind, ref, payload FROM channel_events WHERE channel_id = %s AND seq > %s AND seq <= %s"
+        " ORDER BY seq LIMIT %s",
+        (channel_id, after, upto, limit),
+    )
+    return [(int(row[0]), row[1], row[2], row[3]) for row in rows]
+
+
+async def has_change(db: Queryable, channel_id: ChannelId, seq: int) -> bool:
+    """Whether a change of the channel has this number, as the master says; one that was trimmed is not found."""
+    row = await db.fetch_one(
+        "SELECT EXISTS(SELECT 1 FROM posts WHERE channel_id = %s AND seq = %s)"
+        " OR EXISTS(SELECT 1 FROM channel_events WHERE channel_id = %s AND seq = %s)",
+        (channel_id, seq, channel_id, seq),
+    )
+    return bool(row and row[0])
+
+
+async def count_of_team(db: Queryable, team_id: TeamId) -> int:
+    """How many channels the team has, archived ones left out."""
+    row = await db.fetch_one(
+        "SELECT count(*) FROM channels WHERE team_id = %s AND delete_at = 0",
+        (team_id,),
+        on=(shards.team_channels(team_id),),
+    )
+    return int(row[0]) if row else 0
+
+
+async def find_member(db: Queryable, channel_id: ChannelId, user_id: UserId) -> ChannelMember | None:
+    """The membership with its counts of unviewed mentions."""
+    counts, join = _MENTIONS[db.dialect]
+    row = await db.fetch_one(
+        f"SELECT {_M}, {counts} FROM channel_members m {join}"  # noqa: S608 (constants)
+        " WHERE m.channel_id = %s AND m.user_id = %s",
+        (channel_id, user_id),
+        on=(shards.user_channels(user_id), shards.viewed(channel_id, user_id), shards.posts(channel_id)),
+    )
+    return ChannelMember(*row) if row else None
+
+
+def _member_shards(row: Row) -> tuple[shards.Shard, shards.Shard]:
+    return shards.viewed(row[0], row[1]), shards.posts(row[0])
+
+
+async def find_members(db: Queryable, channel_id: ChannelId, offset: int, limit: int) -> list[ChannelMember]:
+    """A page of the channel's members, in the order of their ids."""
+    counts, join = _MENTIONS[db.dialect]
+    rows = await db.fetch(
+        f"SELECT {_M}, {counts} FROM (SELECT * FROM channel_members WHERE channel_id = %s"  # noqa: S608 (constants)
+        f" ORDER BY user_id LIMIT %s OFFSET %s) m {join} ORDER BY m.user_id",
+        (channel_id, limit, offset),
+        on=(shards.channel_members(channel_id), shards.posts(channel_id)),
+        of=_member_shards,
+    )
+    return [ChannelMember(*row) for row in rows]
+
+
+async def find_memberships(db: Queryable, user_id: UserId, team_id: TeamId, page: int = 0) -> list[ChannelMember]:
+    """A page of the user's memberships in the team's channels and in direct and group channels."""
+    counts, join = _MENTIONS[db.dialect]
+    rows = await db.fetch(
+        f"SELECT {_M}, {counts} FROM channel_members m JOIN channels c ON c.id = m.channel_id {join}"  # noqa: S608
+        " WHERE m.user_id = %s AND c.team_id IN (%s, '') AND c.delete_at = 0 ORDER BY m.channel_id LIMIT %s OFFSET %s",
+        (user_id, team_id, limits.CHANNELS, page * limits.CHANNELS),
+        on=(shards.user_channels(user_id),),
+        of=_member_shards,
+    )
+    return [ChannelMember(*row) for row in rows]
+
+
+async def find_member_ids(
+    db: Queryable, channel_id: ChannelId, limit: int, *, online_only: bool = False
+) -> list[UserId]:
+    """Ids of up to `limit` active members (for mentions of everybody in a channel)."""
+    online = " JOIN statuses s ON s.user_id = m.user_id AND s.status = 'online'" if online_only else ""
+    rows = await db.fetch(
+        f"SELECT m.user_id FROM channel_members m JOIN users u ON u.id = m.user_id{online}"  # noqa: S608
+        " WHERE m.channel_id = %s AND u.delete_at = 0 LIMIT %s",
+        (channel_id, limit),
+    )
+    return [row[0] for row in rows]
+
+
+async def count_members(db: Queryable, channel_id: ChannelId) -> int:
+    """How many members the channel has whose accounts are active."""
+    row = await db.fetch_one(
+        "SELECT count(*) FROM channel_members m JOIN users u ON u.id = m.user_id AND u.delete_at = 0"
+        " WHERE m.channel_id = %s",
+        (channel_id,),
+        on=(shards.channel_members(channel_id),),
+    )
+    return int(row[0]) if row else 0
+
+
+async def add_member(
+    tx: Transaction, scope: Scope, place: Place, user_id: UserId, *, notify_props: str, admin: bool
+) -> ChannelMember | None:
+    """Add a member in the channel's own order; None when they are a member already, or the channel is archived.
+
+    scope: as in `insert`; a team's may be shared. Takes the number of the place, which becomes `join_seq`, and writes
+    the recoverable event `user_added`.
+    """
+    del scope
+    if tx.dialect == "mysql":
+        return await mysql.add_member(tx, place, user_id, notify_props=notify_props, admin=admin)
+    channel_id = place.channel_id
+    rows = await tx.write(
+        f"""
+        WITH joined AS (
+            INSERT INTO channel_members ({MEMBER_COLUMNS})
+            SELECT h.channel_id, %s, '', TRUE, %s, FALSE, %s, {_NOW_MS}, n.seq, n.seq, {_NOW_MS},
+                   h.total_msg_count, h.total_msg_count_root
+            FROM channel_heads h JOIN channels c ON c.id = h.channel_id AND c.delete_at = 0
+                CROSS JOIN (SELECT %s::bigint AS seq) n
+            WHERE h.channel_id = %s
+            ON CONFLICT (channel_id, user_id) DO NOTHING
+            RETURNING {MEMBER_COLUMNS}
+        ), head AS (
+            UPDATE channel_heads h SET seq = joined.join_seq, changed_xid = pg_current_xact_id()
+            FROM joined WHERE h.channel_id = joined.channel_id
+        ), event AS (
+            INSERT INTO channel_events (channel_id, seq, create_at, kind, ref)
+            SELECT channel_id, join_seq, last_update_at, 'user_added', user_id FROM joined
+        )
+        SELECT * FROM joined
+        """,  # noqa: S608 (constants)
+        (user_id, admin, notify_props, place.seq, channel_id),
+        changes=(shards.channel_members(channel_id), shards.user_channels(user_id), shards.posts(channel_id)),
+    )
+    return ChannelMember(*rows[0]) if rows else None
+
+
+async def view(db: Queryable, user_id: UserId, channel_ids: Sequence[ChannelId]) -> dict[ChannelId, int]:
+    """Mark these channels as read by the user; last viewed time by channel, for those they are a member of.
+
+    Memberships are locked in the order of their channels, as batches of posts lock heads: see `db/sql/locks.py`.
+    """
+    if db.dialect == "mysql":
+        return await mysql.view(db, user_id, channel_ids)
+    rows = await db.write(
+        """
+        WITH locked AS (
+            SELECT channel_id FROM channel_members WHERE user_id = %s AND channel_id = ANY(%s)
+            ORDER BY channel_id FOR NO KEY UPDATE
+        ), viewed AS (
+            UPDATE channel_members m SET viewed_seq = greatest(m.viewed_seq, h.seq),
+                msg_count = greatest(m.msg_count, h.total_msg_count),
+                msg_count_root = greatest(m.msg_count_root, h.total_msg_count_root),
+                last_viewed_at = greatest(m.last_viewed_at, h.last_post_at)
+            FROM locked l JOIN channel_heads h ON h.channel_id = l.channel_id
+            WHERE m.channel_id = l.channel_id AND m.user_id = %s
+            RETURNING m.channel_id, m.viewed_seq, m.last_viewed_at
+        ), forgotten AS (
+            DELETE FROM post_mentions x USING viewed
+            WHERE x.user_id = %s AND x.channel_id = viewed.channel_id AND x.seq <= viewed.viewed_seq
+        )
+        SELECT channel_id, last_viewed_at FROM viewed
+        """,
+        (user_id, list(channel_ids), user_id, user_id),
+        changes=[shards.viewed(channel_id, user_id) for channel_id in channel_ids],
+    )
+    return {row[0]: row[1] for row in rows}

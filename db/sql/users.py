@@ -1,0 +1,152 @@
+"""Users: SQL of the table `users`."""
+
+from collections.abc import Sequence
+
+from msgspec.structs import astuple
+
+from db.drivers import Row
+from db.model import shards
+from db.model.entities import User
+from db.model.ids import ChannelId, UserId
+from db.pool.loader import lookup_by
+from db.pool.queryable import Queryable, Transaction
+from db.sql import locks
+
+COLUMNS = (
+    "id, create_at, update_at, delete_at, username, password, email, email_verified, nickname, first_name, last_name, "
+    "position, roles, locale, props, notify_props, timezone, last_password_update, last_picture_update, "
+    "failed_attempts, allow_marketing"
+)
+_SELECT = f"SELECT {COLUMNS} FROM users"  # noqa: S608 (a constant)
+_INSERT = f"INSERT INTO users ({COLUMNS}) VALUES ({', '.join(['%s'] * 21)})"  # noqa: S608 (a constant)
+
+
+def _shards(row: Row) -> tuple[shards.Shard]:
+    return (shards.user(row[0]),)
+
+
+_BY_ID = lookup_by("user", columns=COLUMNS, source="users", key="id", on=lambda key: (shards.user(key[0]),))
+
+
+async def insert(db: Queryable, user: User) -> None:
+    """Insert. Raises Duplicate with constraint users_username_key or users_email_key."""
+    await db.execute(_INSERT, astuple(user), changes=(shards.user(user.id),))
+
+
+async def count(db: Queryable) -> int:
+    """How many users there are, deactivated ones included."""
+    row = await db.fetch_one("SELECT count(*) FROM users")
+    return int(row[0]) if row else 0
+
+
+async def find(db: Queryable, user_id: UserId) -> User | None:
+    """The user of this id."""
+    row = await db.load(_BY_ID, (user_id,))
+    return User(*row) if row else None
+
+
+async def find_by_username(db: Queryable, username: str) -> User | None:
+    """The user of this name, which must be in lower case."""
+    return await _find_one(db, "username = %s", username)
+
+
+async def find_by_email(db: Queryable, email: str) -> User | None:
+    """The user of this address, which must be in lower case."""
+    return await _find_one(db, "email = %s", email)
+
+
+async def _find_one(db: Queryable, condition: str, value: str) -> User | None:
+    row = await db.fetch_one(f"{_SELECT} WHERE {condition}", (value,), on=(), of=_shards)
+    return User(*row) if row else None
+
+
+async def find_many(db: Queryable, user_ids: Sequence[UserId], since_ms: int = 0) -> list[User]:
+    """The users of these ids that changed after `since_ms`, by name; unknown ids are left out."""
+    rows = await db.fetch(
+        f"{_SELECT} WHERE id = ANY(%s) AND update_at > %s ORDER BY username",
+        (list(user_ids), since_ms),
+        on=[shards.user(one) for one in user_ids],
+    )
+    return [User(*row) for row in rows]
+
+
+async def find_member_ids_by_username(db: Queryable, channel_id: ChannelId, usernames: Sequence[str]) -> list[UserId]:
+    """Ids of the channel's members among these names (for mentions)."""
+    rows = await db.fetch(
+        "SELECT u.id FROM users u JOIN channel_members m ON m.user_id = u.id"
+        " WHERE u.username = ANY(%s) AND m.channel_id = %s AND u.delete_at = 0",
+        (list(usernames), channel_id),
+    )
+    return [row[0] for row in rows]
+
+
+async def count_failed_attempt(db: Queryable, user_id: str) -> None:
+    """Count a failed attempt, for administrators to see; `db/sql/attempts.py` has what counts for the next one.
+
+    user_id: of nobody, too: then nothing is there to be counted, but it takes the same.
+    """
+    await db.execute(
+        "UPDATE users SET failed_attempts = failed_attempts + 1 WHERE id = %s",
+        (user_id,),
+        changes=(shards.user(user_id),),
+    )
+
+
+async def clear_failed_attempts(db: Queryable, user_id: UserId) -> None:
+    """Forget failed attempts: after a good login, or because an administrator says so."""
+    await db.execute("UPDATE users SET failed_attempts = 0 WHERE id = %s", (user_id,), changes=(shards.user(user_id),))
+
+
+async def set_password(db: Queryable, user_id: UserId, password_hash: str) -> None:
+    """Replace the stored hash by a stronger one of the same password (the user did not change anything)."""
+    await db.execute(
+        "UPDATE users SET password = %s WHERE id = %s", (password_hash, user_id), changes=(shards.user(user_id),)
+    )
+
+
+async def set_delete_at(db: Queryable, user_id: UserId, delete_at: int, now_ms: int) -> None:
+    """Deactivate, or activate again (0). Who is deactivated is not counted: it changes all that they are members of."""
+
+    async def change(tx: Transaction) -> None:
+        await tx.execute(
+            "UPDATE users SET delete_at = %s, update_at = %s WHERE id = %s",
+            (delete_at, now_ms, user_id),
+            changes=(shards.user(user_id),),
+        )
+        channels = await tx.fetch("SELECT channel_id FROM channel_members WHERE user_id = %s", (user_id,))
+        teams = await tx.fetch("SELECT team_id FROM team_members WHERE user_id = %s", (user_id,))
+        tx.changes.update(shards.channel_members(row[0]) for row in channels)
+        tx.changes.update(shards.team_members(row[0]) for row in teams)
+
+    await db.transact(change)
+
+
+async def set_roles(db: Queryable, user_id: UserId, roles: str, now_ms: int) -> None:
+    """Replace the system roles (names separated by spaces)."""
+    await db.execute(
+        "UPDATE users SET roles = %s, update_at = %s WHERE id = %s",
+        (roles, now_ms, user_id),
+        changes=(shards.user(user_id),),
+    )
+
+
+async def lock_administrators(tx: Transaction, role: str, user_id: UserId) -> set[UserId]:
+    """Ids of the active users who have this system role; nobody takes it from any of them before the end of `tx`.
+
+    user_id: who is to be changed then. Their row is locked as well, as accounts are in the order of their ids
+    (`db/sql/locks.py`). Who waited for another one's change sees the users as that left them.
+    """
+    rows = await tx.fetch(
+        f"SELECT id, roles, delete_at FROM users WHERE id = %s OR roles LIKE %s ORDER BY id {locks.ALONE[tx.dialect]}",  # noqa: S608
+        (user_id, f"%{role}%"),
+    )
+    return {row[0] for row in rows if not row[2] and role in row[1].split()}
+
+
+async def find_ids_by_role(db: Queryable, role: str, limit: int) -> list[UserId]:
+    """Active users who have a role (a word of `users.roles`), ordered by id."""
+    rows = await db.fetch(
+        "SELECT id FROM users WHERE delete_at = 0 AND concat(' ', roles, ' ') LIKE %s ORDER BY id LIMIT %s",
+        (f"% {role} %", limit),
+    )
+    return [UserId(row[0]) for row in rows]

@@ -1,0 +1,284 @@
+"""Natural batching of posts: what queued while a write was under way goes as the next write (design §4).
+
+No timer and no added latency when idle: at most `connections` batches are under way, everything else waits its turn,
+a channel with a batch under way waits for that one. A failed batch goes again row by row, so that one bad row fails
+alone. A lost connection makes the outcome unknown: the rows are written again under the same ids, which finds
+what was committed.
+
+    submit ──> BatchQueue (sans-I/O) ──take──> one transaction, one round trip ──> others told (Commits) ──> futures
+
+While the other nodes are told of a batch the next one is under way; only the answers wait.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any
+
+from db.model.errors import Busy, DatabaseError, Deadlock, Duplicate, Unavailable
+from db.model.ids import ChannelId
+from db.sql.posts import NewPost, Written
+from db.writer.outcome import BatchConnection, Landed
+
+log = logging.getLogger(__name__)
+
+MAX_BATCH_ROWS = 128
+MAX_BATCH_BYTES = 1 << 20
+MAX_WAITING = 4096
+MAX_REMEMBERED = 10_000
+_RECONNECT_DELAY_S = 0.05
+_CONFLICT_ATTEMPTS = 5
+
+
+class Item:
+    """One post on its way, and everybody who waits for it (a client that retries waits beside its first try)."""
+
+    __slots__ = ("deadline", "post", "waiters")
+
+    def __init__(self, post: NewPost, deadline: float) -> None:
+        self.post = post
+        self.deadline = deadline
+        self.waiters: list[asyncio.Future[Written | None]] = []
+
+
+class BatchQueue:
+    """Which posts wait and which go next. Sans-I/O.
+
+    Posts of one channel leave in the order of arrival and never in two batches at once.
+    """
+
+    def __init__(self, max_rows: int = MAX_BATCH_ROWS, max_bytes: int = MAX_BATCH_BYTES) -> None:
+        self._max_rows = max_rows
+        self._max_bytes = max_bytes
+        self._waiting: dict[ChannelId, deque[Item]] = {}
+        self._under_way: set[ChannelId] = set()
+        self._by_key: dict[tuple[str, str], Item] = {}
+        self.size = 0
+
+    def find(self, key: tuple[str, str]) -> Item | None:
+        """The item with this idempotency key that waits or is under way."""
+        return self._by_key.get(key)
+
+    def add(self, item: Item) -> None:
+        """Queue a post."""
+        self._waiting.setdefault(item.post.channel_id, deque()).append(item)
+        if item.post.key is not None:
+            self._by_key[item.post.key] = item
+        self.size += 1
+
+    def take(self) -> list[Item]:
+        """The next batch, oldest channels first; empty when nothing may go now."""
+        batch: list[Item] = []
+        size = 0
+        for channel_id in list(self._waiting):
+            if channel_id in self._under_way:
+                continue
+            line = self._waiting[channel_id]
+            while line and len(batch) < self._max_rows and size < self._max_bytes:
+                item = line.popleft()
+                size += len(item.post.message) + len(item.post.props)
+                batch.append(item)
+            if not line:
+                del self._waiting[channel_id]
+            if len(batch) >= self._max_rows or size >= self._max_bytes:
+                break
+        self._under_way.update(item.post.channel_id for item in batch)
+        self.size -= len(batch)
+        return batch
+
+    def answered(self, item: Item) -> None:
+        """Its waiters have their answer: who comes with its key from now on is a new item."""
+        if item.post.key is not None and self._by_key.get(item.post.key) is item:
+            del self._by_key[item.post.key]
+
+    def done(self, batch: Sequence[Item]) -> None:
+        """The batch is over: its channels are free again."""
+        self._under_way.difference_update(item.post.channel_id for item in batch)
+
+
+class PostWriter:
+    """The one way by which posts reach the database in a worker.
+
+    connections: batches under way at most. timeout_s: how long a post may wait, lost connections included.
+    """
+
+    def __init__(
+        self,
+        connect: Callable[[], Awaitable[BatchConnection]],
+        *,
+        connections: int = 2,
+        timeout_s: float = 10.0,
+        max_waiting: int = MAX_WAITING,
+    ) -> None:
+        self._connect = connect
+        self._timeout_s = timeout_s
+        self._max_waiting = max_waiting
+        self._queue = BatchQueue()
+        self._loop = asyncio.get_running_loop()
+        self._idle_lanes = connections
+        self._connections: list[BatchConnection] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._answering: asyncio.Task[None] | None = None
+        self._kick_due = False
+        self.acknowledged: dict[ChannelId, int] = {}
+        """The newest number given to a post of each of the channels written to last."""
+
+    async def write(self, post: NewPost) -> Written | None:
+        """Write a post; None when the channel or its root is gone, or its author no member.
+
+        The same key finds the first post that bears it, in whatever channel: who hands it out looks at what it is.
+        The answer comes after the commit. Raises Busy when too many wait, Unavailable when the database could not be
+        reached in time (the outcome is then unknown: retry under the same pending id), BadValue for what it cannot
+        hold.
+        """
+        item = self._queue.find(post.key) if post.key is not None else None
+        if item is None:
+            if self._queue.size >= self._max_waiting:
+                raise Busy("too many posts wait for the database")
+            item = Item(post, self._loop.time() + self._timeout_s)
+            self._queue.add(item)
+            self._kick()
+        waiter: asyncio.Future[Written | None] = self._loop.create_future()
+        first = not item.waiters
+        item.waiters.append(waiter)
+        written = await waiter
+        if first:
+            return written
+        if written is not None:
+            return Written(written.id, written.seq, written.create_at, created=False)
+        if item.post.channel_id != post.channel_id:  # what another channel refused says nothing of this one
+            return await self.write(post)
+        return None
+
+    async def close(self) -> None:
+        """Finish what is under way, then close the connections."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+        for connection in self._connections:
+            connection.close()
+        self._connections.clear()
+
+    def _kick(self) -> None:
+        """Start batches at the end of this turn of the loop, so that what arrives together goes together."""
+        if not self._kick_due and self._idle_lanes:
+            self._kick_due = True
+            self._loop.call_soon(self._start)
+
+    def _start(self) -> None:
+        self._kick_due = False
+        while self._idle_lanes:
+            batch = self._queue.take()
+            if not batch:
+                return
+            self._idle_lanes -= 1
+            self._spawn(self._run(batch))
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task: asyncio.Task[None] = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def _run(self, batch: list[Item]) -> None:
+        try:
+            await self._write_batch(batch)
+        except Exception as error:
+            log.exception("a batch of posts failed")
+            for item in batch:
+                self._fail(item, error)
+        finally:
+            self._queue.done(batch)
+            self._idle_lanes += 1
+            self._start()
+
+    async def _write_batch(self, batch: list[Item]) -> None:
+        try:
+            landed = await self._write_until(batch, batch[0].deadline)
+        except Unavailable as error:
+            for item in batch:
+                self._fail(item, error)
+            return
+        except DatabaseError as error:
+            if len(batch) == 1:
+                self._fail(batch[0], error)
+                return
+            for item in batch:
+                await self._write_batch([item])
+            return
+        if landed.told is None and self._answering is None:
+            self._answer(batch, landed.results)
+        else:
+            self._answering = self._spawn(self._answer_when_told(batch, landed, self._answering))
+
+    async def _answer_when_told(self, batch: list[Item], landed: Landed, before: asyncio.Task[None] | None) -> None:
+        """Answers keep the order of the commits, so that the events of a channel are published in its order."""
+        over = False
+        try:
+            if landed.told is not None:
+                await landed.told
+        except Unavailable:  # its master is none any more: the one of now says whether it has the posts
+            over = True
+        except Exception:  # it is committed, and the outbox tells of it
+            log.exception("the other nodes could not be told of a batch of posts")
+        if before is not None and not before.done():
+            await asyncio.wait([before])
+        if self._answering is asyncio.current_task():
+            self._answering = None
+        if over:
+            await self._write_batch(batch)
+        else:
+            self._answer(batch, landed.results)
+
+    def _answer(self, batch: list[Item], results: list[Written | None]) -> None:
+        for item, written in zip(batch, results, strict=True):
+            self._resolve(item, written)
+
+    async def _write_until(self, batch: list[Item], deadline: float) -> Landed:
+        """Write, on new connections if need be, until it succeeds, is refused or the time is over."""
+        rows = [item.post for item in batch]
+        conflicts = 0
+        while True:
+            try:
+                connection = await self._checkout()
+                try:
+                    return await connection.write(rows)
+                finally:
+                    self._check_in(connection)
+            except Unavailable:
+                if self._loop.time() + _RECONNECT_DELAY_S >= deadline:
+                    raise
+                await asyncio.sleep(_RECONNECT_DELAY_S)
+            except (Deadlock, Duplicate):  # a Duplicate: another worker was faster; the next try finds its post
+                conflicts += 1
+                if conflicts == _CONFLICT_ATTEMPTS:
+                    raise
+
+    def _resolve(self, item: Item, written: Written | None) -> None:
+        self._queue.answered(item)
+        if written is not None and written.created:
+            channel_id = item.post.channel_id
+            newest = max(written.seq, self.acknowledged.pop(channel_id, 0))
+            self.acknowledged[channel_id] = newest  # last in the order of the dictionary
+            if len(self.acknowledged) > MAX_REMEMBERED:
+                del self.acknowledged[next(iter(self.acknowledged))]
+        for waiter in item.waiters:
+            if not waiter.done():
+                waiter.set_result(written)
+
+    def _fail(self, item: Item, error: Exception) -> None:
+        self._queue.answered(item)
+        for waiter in item.waiters:
+            if not waiter.done():
+                waiter.set_exception(error)
+
+    async def _checkout(self) -> BatchConnection:
+        while self._connections:
+            connection = self._connections.pop()
+            if not connection.closed:
+                return connection
+        return await self._connect()
+
+    def _check_in(self, connection: BatchConnection) -> None:
+        if not connection.closed:
+            self._connections.append(connection)

@@ -13,13 +13,16 @@ audit.py        the audit log: verbs say what they leave in it
 audits.py       who may read the audit log
 caches.py       what a worker keeps copies of
 channels.py     channels and their members
+config/         the configuration: its fields, its file, what clients see of it
 context.py      everything a verb needs, built once per process
 edits.py        posts that change: edited, pinned, deleted
 emergency.py    administrators while there is no master
 errors.py       AppError: Mattermost's error ids, texts and statuses
-filestore.py    where files lie
+events/         what happens: messages of the bus, and how clients see them
 fields.py       name=value, as the log and the audit log write it
+filestore.py    where files lie
 guard.py        sans-I/O: how long the next log-in waits after wrong passwords
+journal.py      the audit log as one process writes it
 leaving.py      leaving channels and teams; what members are
 logins.py       log in, and the delay after wrong passwords
 markdown.py     what of a message is prose, and what code or the destination of a link
@@ -37,6 +40,7 @@ props.py        what may stand in the props of a post, and what of it is shown
 ratelimit.py    sans-I/O: GCRA, with what other workers admitted
 reactions.py    reactions to posts
 redaction.py    what a process knows to be secret, and texts without it
+replay.py       events built anew from the database
 roles.py        Mattermost's roles, the permissions they carry in their scope, and who may be given which
 sessions.py     log in, log out, who is asking
 statuses.py     what users say of themselves
@@ -46,6 +50,4 @@ turns.py        sans-I/O: a bounded queue that is fair to sources
 users.py        accounts
 validate.py     the forms of names, addresses and texts
 version.py      our version and the one of Mattermost we speak
-config/  the configuration: its fields, its file, what clients see of it
-events/  what happens: messages of the bus, how clients see them, what of it can be read again
 """

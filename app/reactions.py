@@ -129,7 +129,7 @@ async def of_posts(ctx: Context, actor: Actor, ids: Sequence[str]) -> dict[str, 
 
 
 def _payload(reaction: Reaction) -> str:
-    """What `app/events/replay.py` makes the event of, beside the post's id."""
+    """What `app/replay.py` makes the event of, beside the post's id."""
     return wire.encode(
         {"user_id": reaction.user_id, "emoji_name": reaction.emoji_name, "create_at": reaction.create_at}
     ).decode()

@@ -5,14 +5,15 @@
                               ▼  │                                                  │ bus.py over ipc
                           control.py <── mmnode status, config reload, drain     relay.py: events, presence
 
-cli.py         the command line
-bus/      the bus of a node: envelopes between a worker and its relay
-demo/     the demo: three nodes over a PostgreSQL master with two replicas, on one machine
-host/     the machine: paths, logs, processes, systemd
-node/     the supervisor of a node: its children, its commands, the database servers that it uses
-peers/    the other nodes: who they are, what is exchanged with them, what they are known to have
-relay/    what a relay does for its node: fan-out between its workers and to peers, leases, its node's state
-shm/      what the processes of a node share in memory
-sockets/  listening sockets, and sockets that change their process
-workers/  the processes that a supervisor starts: what all of them do, and each role
+bus/         the bus of a node: envelopes between a worker and its relay
+cli.py       the command line
+commands.py  what processes, operators and other nodes ask of each other, by name
+demo/        the demo: three nodes over a PostgreSQL master with two replicas, on one machine
+host/        the machine: paths, logs, processes, systemd
+node/        the supervisor of a node: its children, its commands, the database servers that it uses
+peers/       the other nodes: who they are, what is exchanged with them, what they are known to have
+relay/       what a relay does for its node: fan-out between its workers and to peers, leases, its node's state
+shm/         what the processes of a node share in memory
+sockets/     listening sockets, and sockets that change their process
+workers/     the processes that a supervisor starts: what all of them do, and each role
 """

@@ -212,7 +212,7 @@ MUTATIONS = (
     ),
     Mutation(
         "reactions that were taken back are not told again",
-        "app/events/replay.py",
+        "app/replay.py",
         'case "reaction_added" | "reaction_removed" if',
         'case "reaction_added" if',
         ("tests/app/test_replay.py::test_reactions_are_told_again_as_they_were",),
@@ -220,7 +220,7 @@ MUTATIONS = (
     ),
     Mutation(
         "a part of what is missing is taken for all of it",
-        "app/events/replay.py",
+        "app/replay.py",
         "upto = min(upto, found_events[-1][0])",
         "upto = end",
         ("tests/app/test_replay.py::test_a_part_of_what_is_missing_ends_where_posts_or_changes_end",),

@@ -115,9 +115,16 @@ def test_links_lead_somewhere(document: Path) -> None:
             assert (document.parent / target).exists(), target
 
 
-def test_every_folders_map_names_its_files_and_no_others() -> None:
-    for folder in ("api", "app", "cluster", "db", "ws", "console", "bench", "tests/rig", "tests/plugins"):
-        text = (ROOT / folder / "__init__.py").read_text()
-        files = {path.name for path in (ROOT / folder).iterdir() if not path.name.startswith(("__", "test_"))}
-        named = set(re.findall(r"^(\w+\.(?:py|html)) +", text, re.MULTILINE))
-        assert named == {name for name in files if name.endswith((".py", ".html"))}, folder
+PACKAGES = [
+    init.parent
+    for top in ("api", "app", "cluster", "db", "ws", "console", "bench", "tests/rig", "tests/plugins")
+    for init in sorted((ROOT / top).rglob("__init__.py"))
+]
+
+
+@pytest.mark.parametrize("folder", PACKAGES, ids=lambda folder: str(folder.relative_to(ROOT)))
+def test_every_folders_map_names_its_files_and_no_others(folder: Path) -> None:
+    named = set(re.findall(r"^(\w+(?:\.py|\.html|/)) +", (folder / "__init__.py").read_text(), re.MULTILINE))
+    files = {path.name for path in folder.iterdir() if not path.name.startswith(("__", "test_"))}
+    rooms = {f"{path.parent.name}/" for path in folder.glob("*/__init__.py")}
+    assert named - {"schema/"} == {name for name in files if name.endswith((".py", ".html"))} | rooms

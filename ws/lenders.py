@@ -1,7 +1,7 @@
 """What a channel lacks here is read by a worker of another node, which has a master when this node has none.
 
     this worker                                   a ws worker of a node that says it has a master
-       Lack channel, number  ──relays──>             app/events/replay.py
+       Lack channel, number  ──relays──>             app/replay.py
                              <──relays──  Lent       as many of the events as fit into one message
 
 Nobody there, or no answer in time: the same as a database that does not answer.
@@ -13,8 +13,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from app.events.messages import Lack, Lent
-from app.events.replay import Found
 from app.ports import Bus
+from app.replay import Found
 from db.model.errors import DatabaseError
 from db.model.ids import new_id
 

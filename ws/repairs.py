@@ -9,8 +9,8 @@ from collections.abc import Coroutine, Iterable
 from contextlib import AsyncExitStack
 from typing import Any
 
+from app import replay
 from app.context import Context
-from app.events import replay
 from app.events.messages import Moved
 from db.model.errors import DatabaseError
 from db.model.ids import ChannelId

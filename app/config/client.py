@@ -7,8 +7,9 @@ hide them. Without a session only the limited set is given.
 import hashlib
 from typing import Final
 
+import msgspec
+
 from app.config.settings import Config
-from app.events import wire
 from app.version import BUILD_NUMBER, MATTERMOST_VERSION, VERSION
 
 # Off, empty or of no meaning here.
@@ -194,8 +195,8 @@ class ClientConfig:
     def __init__(self, config: Config) -> None:
         limited = {name: _text(value) for name, value in {**_FIXED_LIMITED, **_limited(config)}.items()}
         full = {name: _text(value) for name, value in {**limited, **_FIXED_FULL, **_full(config)}.items()}
-        self.limited: bytes = wire.encode(dict(sorted(limited.items())))
-        self.full: bytes = wire.encode(dict(sorted(full.items())))
+        self.limited: bytes = msgspec.json.encode(dict(sorted(limited.items())))
+        self.full: bytes = msgspec.json.encode(dict(sorted(full.items())))
         digest = hashlib.md5(self.full, usedforsecurity=False).hexdigest()
         # <version>.<build>.<md5 of the client configuration>.<licensed>: clients reload when it changes.
         self.version_id: str = f"{MATTERMOST_VERSION}.{BUILD_NUMBER}.{digest}.false"

@@ -173,7 +173,7 @@ class Lack(msgspec.Struct, array_like=True, frozen=True, tag="lack"):
 
 
 class Lent(msgspec.Struct, array_like=True, frozen=True, tag="lent"):
-    """The answer to a lack: `app.events.replay.Found`."""
+    """The answer to a lack: `app.replay.Found`."""
 
     id: str
     upto: int

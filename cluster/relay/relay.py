@@ -12,12 +12,10 @@ from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any
 
-import msgspec
 import zmq
 
 from app.events import messages as events
-from app.events.messages import Message, Presence
-from app.presence import OFFLINE, PresenceTracker
+from app.events.messages import Message
 from cluster.bus import addresses
 from cluster.bus.bus import BEAT_S, class_of, kind_of, send
 from cluster.bus.changes import Learner
@@ -27,26 +25,21 @@ from cluster.peers import masters
 from cluster.peers.interlink import Interlink
 from cluster.peers.membership import DOWN_S, Liveness
 from cluster.peers.membership import Change as Move
+from cluster.relay.presence import PresenceKeeper
 from cluster.shm.page import Page
-from db.model.errors import DatabaseError
 from db.model.ids import UserId
 from db.pool.pool import Database
-from db.sql import clock, statuses
 from db.sql.outbox import Poll
 
 log = logging.getLogger(__name__)
 
 _HIGH_WATER = 100_000
 _MAX_PER_TURN = 512
-_PRESENCE_EVERY_S = 0.1
-_IDLE_EVERY_S = 5.0
-_SETTLE_S = 10.0
 _EARLY_S = 2.0
 _EARLY_BYTES = 16 << 20
 _GONE_S = 3.0
 _LATE_S = 1.0
 _START_S = 5.0
-_PRESENCE_BATCH = 500
 _PAIRS = 1000
 _TOLD_S = 5.0
 """Longer than a node takes to know and to tell that it has no master: so nothing is left out that it did not poll."""
@@ -98,7 +91,7 @@ class Relay:
         self._node_id = node_id
         self._incarnation = incarnation
         self._links: dict[str, Link] = {}
-        self._presence = PresenceTracker(away_after_s=away_after_s)
+        self._presence = PresenceKeeper(db, self._publish, self._is_ours, away_after_s)
         self.interlink: Interlink | None = None
         self.relayed = 0
         self.dropped = 0
@@ -135,8 +128,8 @@ class Relay:
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._beat_for_ever())
-                group.create_task(self._keep_presence_for_ever())
-                group.create_task(self._settle())
+                group.create_task(self._presence.keep_for_ever())
+                group.create_task(self._presence.end_forgotten())
         finally:
             self._loop.remove_reader(descriptor)
             self._socket.close()
@@ -144,7 +137,7 @@ class Relay:
 
     def set_away_after(self, seconds: float) -> None:
         """Idle for so long means away, from now on."""
-        self._presence.away_after_s = seconds
+        self._presence.set_away_after(seconds)
 
     def _drain(self) -> None:
         self._drain_due = False
@@ -181,7 +174,7 @@ class Relay:
         if verdict is Verdict.GAP:
             self._count_loss(envelope.worker, link)
         if envelope.kind == Kind.PRESENCE:
-            self._note_presence(envelope.worker, body)
+            self._presence.take(envelope.worker, body)
             if self.interlink is not None:
                 self.interlink.publish(Kind.PRESENCE, envelope.kind_class, body, worker=envelope.worker)
         elif envelope.kind in _READERS:
@@ -211,7 +204,7 @@ class Relay:
             before = envelope.seq if envelope.kind == Kind.BEAT else envelope.seq - 1
             link.reader.start(envelope.incarnation, before)
             self._links[envelope.worker] = link
-            self._presence.reset(envelope.worker, (), self._loop.time())
+            self._presence.lose_worker(envelope.worker)
             self._send(envelope.worker, link, Kind.WELCOME, Class.CONTROL, link.stamp.last, b"")
             if envelope.worker.startswith("ws"):
                 for body, kind_class in self._early:
@@ -281,7 +274,7 @@ class Relay:
             case Kind.MESSAGE | Kind.API_MESSAGE:
                 self._hand_out(envelope.kind, body, envelope.kind_class)
             case Kind.PRESENCE:
-                self._note_presence(f"{envelope.origin}/{envelope.worker}", body)
+                self._presence.take(f"{envelope.origin}/{envelope.worker}", body)
             case Kind.TO_WORKER:
                 self._pass_on(envelope.request_id, body)
             case Kind.TO_ELSEWHERE:
@@ -312,7 +305,7 @@ class Relay:
             self._publish(events.Changed(tuple(pairs[at : at + _PAIRS])))
         users = [UserId(key) for namespace, key in poll.changes if namespace == "status"]
         if users and self.interlink is not None and self.interlink.is_disturbed():
-            self._presence.restate([user_id for user_id in users if self._is_held_here(user_id)])
+            self._presence.restate_held_here(users)
 
     def tell_who_has_no_master(self) -> None:
         """See `Sink`. Nobody else tells them of a channel's last event, if that is what they lack."""
@@ -328,8 +321,10 @@ class Relay:
             body = events.bundle([events.encode(events.Moved(tuple(pairs[at : at + _PAIRS])))])
             self.interlink.publish(Kind.MESSAGE, Class.RELIABLE, body)
 
-    def _is_held_here(self, user_id: UserId) -> bool:
-        return any("/" not in worker for worker in self._presence.workers_of(user_id))
+    def _is_ours(self, worker: str) -> bool:
+        """Whether it is for this node to store what this worker's reports lead to."""
+        node_id, of_peer, _ = worker.partition("/")
+        return not of_peer or (self.interlink is not None and self.interlink.is_heir_of(node_id))
 
     def _leave_holes(self) -> None:
         """A number that is never sent, in the stream of each ws worker: it reads anew what its sockets depend on."""
@@ -357,8 +352,7 @@ class Relay:
         assert self.interlink is not None
         for worker in self._links:
             if worker.startswith("ws"):
-                held = Presence("held", tuple(self._presence.held_by(worker)))
-                body = events.bundle([events.encode(held)])
+                body = events.bundle([events.encode(self._presence.held_by(worker))])
                 self.interlink.publish(Kind.PRESENCE, Class.RELIABLE, body, worker=worker)
 
     def joined(self) -> None:
@@ -369,7 +363,7 @@ class Relay:
         """See `Sink`. Whom a dead node held has no connection there any more."""
         if change.after in (Liveness.DOWN, Liveness.LEFT):
             gone_s = DOWN_S + 2 * BEAT_S if change.after is Liveness.DOWN else 0.0
-            self._presence.lose_node(change.node_id, self._loop.time() - gone_s)
+            self._presence.lose_node(change.node_id, gone_s)
             self._poll_now()
 
     def _send(self, worker: str, link: Link, kind: str, kind_class: str, seq: int, body: bytes) -> None:
@@ -392,81 +386,8 @@ class Relay:
                 if now - link.last_heard > _GONE_S:
                     del self._links[worker]
                     self.late_turns += 1
-                    self._presence.reset(worker, (), now)
+                    self._presence.lose_worker(worker)
                 else:
                     self._send(worker, link, Kind.BEAT, Class.CONTROL, link.stamp.last, b"")
             self._drain()
             await asyncio.sleep(BEAT_S)
-
-    # Presence ------------------------------------------------------------------------------------------------------
-
-    def _note_presence(self, worker: str, body: bytes) -> None:
-        try:
-            messages = events.unbundle(body)
-        except msgspec.MsgspecError:
-            log.warning("a worker sent a report that cannot be read", extra={"worker": worker})
-            return
-        now = self._loop.time()
-        for message in messages:
-            if isinstance(message, Presence):
-                self._note(worker, message, now)
-
-    def _note(self, worker: str, message: Presence, now: float) -> None:
-        users = [UserId(user_id) for user_id in message.user_ids]
-        if message.kind == "held":
-            self._presence.reset(worker, users, now)
-            return
-        for user_id in users:
-            if message.kind == "connected":
-                self._presence.connected(worker, user_id, now)
-            elif message.kind == "disconnected":
-                self._presence.disconnected(worker, user_id, now)
-            elif message.kind == "active":
-                self._presence.active(user_id, now)
-            elif message.kind == "ended":
-                self._presence.end(user_id)
-
-    async def _keep_presence_for_ever(self) -> None:
-        pending: dict[UserId, str] = {}
-        looked_at = self._loop.time()
-        while True:
-            await asyncio.sleep(_PRESENCE_EVERY_S)
-            now = self._loop.time()
-            if now - looked_at >= _IDLE_EVERY_S:
-                looked_at = now
-                self._presence.find_idle(now)
-            pending.update(self._presence.changes(now, self._is_ours))
-            while pending:
-                batch = dict(list(pending.items())[:_PRESENCE_BATCH])
-                try:
-                    now_ms = await clock.now_ms(self._db)
-                    changed = await statuses.apply_automatic(
-                        self._db, [(user_id, status, now_ms) for user_id, status in batch.items()]
-                    )
-                except DatabaseError as error:
-                    log.warning("presence is not stored", extra={"reason": str(error)})
-                    await asyncio.sleep(1.0)
-                    break
-                for user_id in batch:
-                    pending.pop(user_id)
-                for user_id, status in changed:
-                    self._publish(events.status_change(user_id, status))
-
-    def _is_ours(self, worker: str) -> bool:
-        """Whether it is for this node to store what this worker's reports lead to."""
-        node_id, of_peer, _ = worker.partition("/")
-        return not of_peer or (self.interlink is not None and self.interlink.is_heir_of(node_id))
-
-    async def _settle(self) -> None:
-        """Once all workers had time to say whom they hold: whoever else is still online in the database is not."""
-        await asyncio.sleep(_SETTLE_S)
-        while True:
-            try:
-                gone = await statuses.set_offline_except(self._db, self._presence.people())
-            except DatabaseError:
-                await asyncio.sleep(1.0)
-                continue
-            self._presence.restate(gone)  # whoever connected while that statement ran
-            for user_id in gone:
-                self._publish(events.status_change(user_id, OFFLINE))
-            return

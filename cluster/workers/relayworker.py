@@ -168,10 +168,11 @@ class RelayWorker(Worker):
             telling.cancel()
 
     async def _tell_news(self, interlink: Interlink) -> None:
-        """Each change of a node's state is one line of the log."""
-        news = News()
+        """Each change of a node's state is one line of the log. Who was taken out hears no others: of itself only."""
+        news, own = News(), self.start.paths.node_id
         while True:
-            for line in news.look(self._members(interlink), asyncio.get_running_loop().time()):
+            members = [one for one in self._members(interlink) if one["id"] == own or not interlink.removed]
+            for line in news.look(members, asyncio.get_running_loop().time()):
                 log.log(line.level, "a node is in another state", extra=dict(line.fields))
             await asyncio.sleep(_NEWS_S)
 

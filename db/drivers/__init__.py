@@ -10,6 +10,7 @@ pipeline.py            PostgreSQL: a connection that sends a whole transaction a
 postgres.py            PostgreSQL: psycopg and its pool, errors, what a server says of itself
 postgres_dsn.py        PostgreSQL: connection strings
 postgres_failover.py   PostgreSQL: closing a master for writing, promoting a replica
+postgres_raw.py        PostgreSQL: what a connection of ours is beside psycopg's
 postgres_schema.py     PostgreSQL: running migrations
 postgres_session.py    PostgreSQL: what a session is set to, and poolers that would share it
 """

@@ -42,7 +42,7 @@ async def begin(tx: Transaction, channel_id: ChannelId) -> Place | None:
 
 
 async def record(tx: Transaction, place: Place, kind: str, ref: str, payload: str = "{}") -> None:
-    """Move the head to this change, and leave what `app/events/replay.py` builds its event of."""
+    """Move the head to this change, and leave what `app/replay.py` builds its event of."""
     await tx.execute(
         f"UPDATE channel_heads SET seq = %s, last_update_at = %s, {_MOVED[tx.dialect]} WHERE channel_id = %s",  # noqa: S608
         (place.seq, place.at, place.channel_id),

@@ -7,18 +7,18 @@ from typing import Any, cast
 import msgspec
 import pytest
 
-from app import edits, postlists, posts, reactions
+from app import edits, postlists, posts, reactions, replay
 from app.config.settings import Config
 from app.context import Context
 from app.edits import Patch
 from app.errors import AppError
-from app.events import replay, wire
+from app.events import wire
 from app.events.messages import Event, Message
-from app.events.replay import Found
 from app.permissions import Actor
 from app.postlists import Threads
 from app.posts import Draft
 from app.reactions import NewReaction
+from app.replay import Found
 from db.model.entities import Channel, Post, Session
 from db.model.ids import ChannelId, PostId, TeamId, UserId, new_id
 from db.pool.pool import Database

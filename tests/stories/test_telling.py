@@ -37,6 +37,7 @@ def test_a_start_in_good_order_warns_of_nothing_and_a_death_is_one_error_with_wh
     until(lambda: _lines(cluster, 0, 2, " ERROR ", "down"), 10, "the death to be told of")
     (line,) = _lines(cluster, 0, 2, " ERROR ")
     assert "mmnode cluster remove NODE" in line
+    until(lambda: _lines(cluster, 1, 2, " ERROR ", "down"), 10, "the other one to tell of it")
     assert len(_lines(cluster, 1, 2, " ERROR ")) == 1
     cluster.nodes[2].start()
     cluster.until_green()
@@ -62,7 +63,10 @@ def test_who_was_taken_out_is_listed_alike_while_it_runs_and_says_what_it_waits_
     ping = until(lambda: _waits(cluster, 2), 10, "the node to say so")
     assert "removed it" in ping
     until(lambda: "waits_for (" in " ".join(cluster.nodes[2].status()["reasons"]), 10, "its status to say so")
-    until(lambda: _lines(cluster, 2, 2, "waits_for ("), 10, "its log to say so")
+    (line,) = until(lambda: _lines(cluster, 2, 2, "reasons=removed"), 10, "its log to say so")
+    assert "stop it: it is no member any more" in line
+    until(lambda: "no member any more" in cluster.nodes[2].log.split(line)[1], 10, "it to give up the others")
+    assert not [one for one in cluster.nodes[2].log.split(line)[1].splitlines() if " ERROR " in one]
     cluster.restart(2)
     cluster.until_green()
 

@@ -15,6 +15,7 @@ from app.context import Context
 from app.events.messages import SessionClosed
 from app.permissions import Actor
 from app.ports import Upgrade
+from db.model.board import LocalBoard
 from db.model.entities import Session
 from db.model.ids import SessionId, UserId
 from tests.db.people import user
@@ -40,7 +41,7 @@ async def server(monkeypatch: pytest.MonkeyPatch) -> WebSocketServer:
     monkeypatch.setattr(sessions, "recheck", recheck)
     ctx = SimpleNamespace(
         bus=SimpleNamespace(publish=lambda _message: None),
-        db=SimpleNamespace(landed=lambda *_: None),
+        db=SimpleNamespace(landed=lambda *_: None, board=LocalBoard()),
         config=SimpleNamespace(service_settings=SimpleNamespace(maximum_web_sockets_per_user=2)),
         client_config=SimpleNamespace(version_id="1"),
         now_ms=lambda: 1,

@@ -22,11 +22,11 @@ from typing import Any, cast
 import msgspec
 import pytest
 
+from app import replay
 from app.context import Context
 from app.events import messages as events
-from app.events import replay
 from app.events.messages import Audience, ChannelMembership, Event, Lent, Moved
-from app.events.replay import Found
+from app.replay import Found
 from db.model import board
 from db.model.board import Term
 from db.model.errors import Unavailable
@@ -187,7 +187,7 @@ class World:
             raise Unavailable("gone")
 
     async def read(self, _ctx: Context, channel_id: str, after: int) -> Found:
-        """As `app.events.replay.read`."""
+        """As `app.replay.read`."""
         await self._query()
         return await self._read(channel_id, after, self._query)
 

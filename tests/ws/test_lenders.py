@@ -6,8 +6,8 @@ from typing import cast
 import pytest
 
 from app.events.messages import Audience, Event, Lack, Lent, Message
-from app.events.replay import Found
 from app.ports import Bus
+from app.replay import Found
 from db.model.errors import Unavailable
 from tests.rig import virtual
 from ws.lenders import MAX_ASKED, MAX_BYTES, Lenders, fitting

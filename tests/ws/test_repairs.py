@@ -6,10 +6,10 @@ from typing import cast
 
 import pytest
 
+from app import replay
 from app.context import Context
-from app.events import replay
 from app.events.messages import Audience, ChannelMembership, Event
-from app.events.replay import Found
+from app.replay import Found
 from db.model.board import LocalBoard
 from tests.rig import virtual
 from tests.ws.test_hub import FakeClient

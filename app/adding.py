@@ -1,6 +1,6 @@
 """Who may become a member, and of what. Everything in app/ that stores a membership asks here.
 
-With a transaction it is asked again under the locks of `db/sql/locks.py`.
+With a transaction it is asked again under the locks of `db/order/locks.py`.
 """
 
 from typing import Literal

@@ -13,12 +13,13 @@ from app.permissions import Actor, can, can_in_channel, can_in_team, can_read_ch
 from db.model.entities import Channel, ChannelInfo, ChannelMember, ChannelType, TeamMember, User
 from db.model.errors import Duplicate
 from db.model.ids import ChannelId, TeamId, UserId, is_id, new_id
+from db.order import changes, clock, locks
+from db.order.changes import Place
+from db.order.locks import Scope
 from db.pool.queryable import Queryable, Transaction
-from db.sql import changes, channels, clock, locks, teams, users
+from db.sql import channels, teams, users
 from db.sql import members as members_db
-from db.sql.changes import Place
 from db.sql.channels import Access
-from db.sql.locks import Scope
 
 NOTIFY_PROPS = (
     '{"desktop":"default","email":"default","ignore_channel_mentions":"default","mark_unread":"all","push":"default"}'

@@ -15,8 +15,9 @@ from app.postrules import PostRule
 from app.props import Props
 from db.model.entities import Post
 from db.model.ids import PostId
+from db.order import changes
 from db.pool.queryable import Transaction
-from db.sql import changes, edits, reactions
+from db.sql import edits, reactions
 
 _UPDATE = PostRule(
     "edit_post",

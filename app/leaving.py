@@ -9,9 +9,10 @@ from app.permissions import Actor, can_in_channel, can_in_team, require
 from app.roles import Chosen, Scheme, chosen
 from db.model.entities import ChannelInfo, ChannelMember, ChannelType, TeamMember, User
 from db.model.ids import ChannelId, TeamId, UserId
+from db.order import clock, locks
 from db.pool.queryable import Queryable, Transaction
 from db.sql import channels as channels_db
-from db.sql import clock, locks, members, teams, users
+from db.sql import members, teams, users
 
 
 @audited("removeChannelMember", "channel_id", "user_id")

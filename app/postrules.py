@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from app.errors import AppError
 from app.permissions import Actor, can_in_channel, require
 from db.model.entities import Post
+from db.order import changes
+from db.order.changes import Place
 from db.pool.queryable import Transaction
-from db.sql import changes, channels, edits
-from db.sql.changes import Place
+from db.sql import channels, edits
 from db.sql.channels import Access
 
 

@@ -16,9 +16,10 @@ from app.postrules import PostRule
 from db.model import limits
 from db.model.entities import Reaction
 from db.model.ids import PostId, UserId, is_id
+from db.order import changes
 from db.pool.queryable import Transaction
-from db.sql import changes, reactions
 from db.sql import posts as posts_db
+from db.sql import reactions
 
 _ADD = PostRule("add_reaction", "add_reaction", lambda: AppError("api.reaction.save.archived_channel.app_error", 403))
 _REMOVE = PostRule(

@@ -12,8 +12,9 @@ from app.roles import ADMINISTRATOR
 from db.model.entities import Session, User
 from db.model.errors import Unavailable
 from db.model.ids import SessionId, UserId, new_id, new_token, token_hash
+from db.order import clock
 from db.pool.queryable import Transaction
-from db.sql import clock, sessions
+from db.sql import sessions
 
 _DAY_MS = 86_400_000
 

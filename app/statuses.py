@@ -7,8 +7,9 @@ from app.events import messages as events
 from db.model import limits
 from db.model.entities import Status
 from db.model.ids import UserId
+from db.order import clock, locks
 from db.pool.queryable import Transaction
-from db.sql import clock, locks, statuses, users
+from db.sql import statuses, users
 
 CHOICES = frozenset({"online", "away", "dnd", "offline"})
 

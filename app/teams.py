@@ -16,10 +16,11 @@ from app.permissions import Actor, can, can_in_team, require
 from db.model.entities import Channel, ChannelMember, ChannelType, Team, TeamMember, User
 from db.model.errors import Duplicate
 from db.model.ids import TeamId, UserId, is_id, new_id
+from db.order import clock, locks
+from db.order.locks import TeamAlone
 from db.pool.queryable import Queryable, Transaction
 from db.sql import channels as channels_db
-from db.sql import clock, locks, teams
-from db.sql.locks import TeamAlone
+from db.sql import teams
 
 
 class NewTeam(msgspec.Struct, kw_only=True):

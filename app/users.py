@@ -15,9 +15,10 @@ from app.roles import ADMINISTRATOR, chosen_of_system
 from db.model.entities import Preference, Team, User
 from db.model.errors import Duplicate
 from db.model.ids import SessionId, UserId, new_id
+from db.order import clock
 from db.pool import systems
 from db.pool.queryable import Queryable, Transaction
-from db.sql import clock, preferences, statuses, users
+from db.sql import preferences, statuses, users
 from db.sql import sessions as sessions_db
 from db.sql import teams as teams_db
 

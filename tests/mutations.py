@@ -418,7 +418,7 @@ MUTATIONS = (
     ),
     Mutation(
         "two changes of a channel may have one time",
-        "db/sql/changes.py",
+        "db/order/changes.py",
         "greatest({NOW_MS[tx.dialect]}, last_update_at + 1)",
         "greatest({NOW_MS[tx.dialect]}, last_update_at)",
         ("tests/api/test_edits.py::test_times_of_changes_only_grow",),
@@ -512,7 +512,7 @@ MUTATIONS = (
     ),
     Mutation(
         "a change does not lock the head",
-        "db/sql/changes.py",
+        "db/order/changes.py",
         "{locks.ALONE[tx.dialect]}",
         "",
         (

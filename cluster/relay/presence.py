@@ -14,8 +14,9 @@ from app.events.messages import Message, Presence
 from app.presence import OFFLINE, PresenceTracker
 from db.model.errors import DatabaseError
 from db.model.ids import UserId
+from db.order import clock
 from db.pool.pool import Database
-from db.sql import clock, statuses
+from db.sql import statuses
 
 log = logging.getLogger(__name__)
 

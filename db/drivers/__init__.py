@@ -1,18 +1,19 @@
 """What is particular to one database server; no other folder imports a driver package.
 
-mysql.py               MySQL and MariaDB: a pool, what a server says of itself
-mysql_connection.py    MySQL and MariaDB: one connection
-mysql_dsn.py           MySQL and MariaDB: connection strings
-mysql_failover.py      MySQL and MariaDB: closing a master for writing, promoting a replica
-mysql_schema.py        MySQL and MariaDB: running migrations
-mysql_text.py          MySQL and MariaDB: statements with their parameters as text, errors
-pipeline.py            PostgreSQL: a connection that sends a whole transaction at once
-postgres.py            PostgreSQL: psycopg and its pool, errors, what a server says of itself
-postgres_dsn.py        PostgreSQL: connection strings
-postgres_failover.py   PostgreSQL: closing a master for writing, promoting a replica
-postgres_raw.py        PostgreSQL: what a connection of ours is beside psycopg's
-postgres_schema.py     PostgreSQL: running migrations
-postgres_session.py    PostgreSQL: what a session is set to, and poolers that would share it
+mysql.py              MySQL and MariaDB: a pool, what a server says of itself
+mysql_connection.py   MySQL and MariaDB: one connection
+mysql_dsn.py          MySQL and MariaDB: connection strings
+mysql_failover.py     MySQL and MariaDB: closing a master for writing, promoting a replica
+mysql_schema.py       MySQL and MariaDB: running migrations
+mysql_tables.py       MySQL and MariaDB: rows as a table inside a statement, the clock
+mysql_text.py         MySQL and MariaDB: statements with their parameters as text, errors
+pipeline.py           PostgreSQL: a connection that sends a whole transaction at once
+postgres.py           PostgreSQL: psycopg and its pool, errors, what a server says of itself
+postgres_dsn.py       PostgreSQL: connection strings
+postgres_failover.py  PostgreSQL: closing a master for writing, promoting a replica
+postgres_raw.py       PostgreSQL: what a connection of ours is beside psycopg's
+postgres_schema.py    PostgreSQL: running migrations
+postgres_session.py   PostgreSQL: what a session is set to, and poolers that would share it
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -89,7 +89,7 @@ class Transaction:
         self.dialect: Dialect = dialect
         self.changes: set[Shard] = set()
         self.last_lock = (0, "")
-        """See `db/sql/locks.py`."""
+        """See `db/order/locks.py`."""
 
     async def transact(self, work: "Work[T]") -> T:
         """See `Queryable`: the transaction that a Deadlock ends is the caller's, and so is doing it again."""

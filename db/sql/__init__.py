@@ -2,13 +2,10 @@
 
 attempts.py     wrong passwords, and the delays after them
 audits.py       who did what
-changes.py      the number and time of a change in a channel, and its recoverable event
 channels.py     channels, their members and their heads
-clock.py        the database's clock
 edits.py        posts that change or go
 jobs.py         what one node at a time does for all, guarded by a lease
 leases.py       leases with fencing tokens
-locks.py        the locks that order writes, in the order in which they are taken
 members.py      memberships of channels that end or change
 mysql/          what has to be said to MySQL and MariaDB in other statements
 nodes.py        the nodes of the cluster, as they registered

@@ -7,8 +7,8 @@ and nobody waits in a circle.
 from collections.abc import Mapping, Sequence
 
 from db.model.settings import Dialect
+from db.order.clock import NOW_MS
 from db.pool.queryable import Queryable, Transaction
-from db.sql.clock import NOW_MS
 
 Key = tuple[str, str]
 """(account, source)."""

@@ -7,9 +7,9 @@ import msgspec
 from msgspec.structs import astuple
 
 from db.model.ids import UserId
+from db.order import clock
+from db.order.clock import NOW_MS
 from db.pool.queryable import Queryable, Transaction
-from db.sql import clock
-from db.sql.clock import NOW_MS
 
 _WRITTEN = "id, user_id, session_id, action, result, extra_info, ip_address, node_id, request_id"
 _SELECT = f"SELECT {_WRITTEN}, create_at FROM audits"  # noqa: S608 (a constant)

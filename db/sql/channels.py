@@ -14,10 +14,10 @@ from db.model import limits, shards
 from db.model.entities import Channel, ChannelInfo, ChannelMember, Head, Membership, TeamMember
 from db.model.ids import ChannelId, TeamId, UserId
 from db.model.settings import Dialect
+from db.order.changes import Place
+from db.order.locks import Accounts, Scope, TeamAlone
 from db.pool.loader import Key, Lookup, lookup_by
 from db.pool.queryable import Queryable, Transaction
-from db.sql.changes import Place
-from db.sql.locks import Accounts, Scope, TeamAlone
 from db.sql.mysql import channels as mysql
 from db.sql.teams import MEMBER_COLUMNS as TEAM_MEMBER_COLUMNS
 
@@ -329,7 +329,7 @@ async def add_member(
 async def view(db: Queryable, user_id: UserId, channel_ids: Sequence[ChannelId]) -> dict[ChannelId, int]:
     """Mark these channels as read by the user; last viewed time by channel, for those they are a member of.
 
-    Memberships are locked in the order of their channels, as batches of posts lock heads: see `db/sql/locks.py`.
+    Memberships are locked in the order of their channels, as batches of posts lock heads: see `db/order/locks.py`.
     """
     if db.dialect == "mysql":
         return await mysql.view(db, user_id, channel_ids)

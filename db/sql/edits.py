@@ -3,8 +3,8 @@
 from db.model.entities import Post
 from db.model.ids import PostId, UserId
 from db.model.settings import Dialect
+from db.order.changes import Place
 from db.pool.queryable import Transaction
-from db.sql.changes import Place
 from db.sql.posts import COLUMNS
 
 # Whom a post mentions stands in it: so the rows are found by their key. A reply is the root of no post.

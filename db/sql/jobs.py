@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from db.model import shards
 from db.model.errors import DatabaseError, Fenced
 from db.model.ids import SessionId
+from db.order.clock import NOW_MS
 from db.pool.queryable import Queryable, Transaction
 from db.sql import attempts, audits, outbox
-from db.sql.clock import NOW_MS
 from db.sql.leases import Fence, guarded
 
 log = logging.getLogger(__name__)

@@ -12,8 +12,8 @@ from typing import TypeVar
 
 from db.model.errors import Fenced
 from db.model.settings import Dialect
+from db.order.clock import NOW_MS
 from db.pool.queryable import Queryable, Transaction, Work
-from db.sql.clock import NOW_MS
 
 T = TypeVar("T")
 

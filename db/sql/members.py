@@ -2,9 +2,9 @@
 
 from db.model import shards
 from db.model.ids import ChannelId, TeamId, UserId
+from db.order import changes
+from db.order.changes import Place
 from db.pool.queryable import Queryable, Transaction
-from db.sql import changes
-from db.sql.changes import Place
 
 
 async def remove(tx: Transaction, place: Place, user_id: UserId, remover_id: UserId) -> bool:

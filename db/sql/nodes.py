@@ -9,9 +9,9 @@ from collections.abc import Callable
 
 from db.model.entities import ClusterNode
 from db.model.settings import Dialect
+from db.order.clock import NOW_MS
 from db.pool import systems
 from db.pool.queryable import Queryable, Transaction
-from db.sql.clock import NOW_MS
 
 _FORGOTTEN = "cluster_forgotten_incarnation"
 _COLUMNS = "node_id, incarnation, public_key, address, hostname, version, mac, last_seen_at, left_at, removed_at"

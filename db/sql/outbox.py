@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from db.drivers import Connection, Row
+from db.drivers.mysql_tables import NOW_MS
 from db.model import shards
 from db.model.board import boottime_ns
 from db.model.errors import DatabaseError
@@ -21,7 +22,6 @@ from db.model.settings import Dialect
 from db.pool import guards
 from db.pool.pool import Database
 from db.pool.queryable import Queryable, at_most
-from db.sql.mysql.tables import NOW_MS
 
 log = logging.getLogger(__name__)
 

@@ -7,8 +7,8 @@ from db.drivers import Row
 from db.model import limits, shards
 from db.model.entities import Post, Reaction
 from db.model.ids import ChannelId, PostId, UserId
+from db.order.changes import Place
 from db.pool.queryable import Queryable, Transaction
-from db.sql.changes import Place
 
 Reactions = Mapping[PostId, Sequence[Reaction]]
 """Of some posts, in the order in which they were given."""

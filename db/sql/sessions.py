@@ -8,9 +8,9 @@ from db.drivers import Row
 from db.model import limits, shards
 from db.model.entities import Session, User
 from db.model.ids import SessionId, UserId
+from db.order.clock import NOW_MS
 from db.pool.loader import lookup_by
 from db.pool.queryable import Queryable, Transaction
-from db.sql.clock import NOW_MS
 from db.sql.users import COLUMNS as USER_COLUMNS
 
 COLUMNS = "id, token_hash, user_id, create_at, expires_at, last_activity_at, device_id, csrf_token"

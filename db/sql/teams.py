@@ -6,8 +6,8 @@ from db.drivers import Row
 from db.model import limits, shards
 from db.model.entities import Team, TeamMember
 from db.model.ids import TeamId, UserId
+from db.order.locks import Accounts, TeamAlone
 from db.pool.queryable import Queryable, Transaction
-from db.sql.locks import Accounts, TeamAlone
 from db.sql.mysql import teams as mysql
 
 COLUMNS = (

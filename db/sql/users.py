@@ -8,9 +8,9 @@ from db.drivers import Row
 from db.model import shards
 from db.model.entities import User
 from db.model.ids import ChannelId, UserId
+from db.order import locks
 from db.pool.loader import lookup_by
 from db.pool.queryable import Queryable, Transaction
-from db.sql import locks
 
 COLUMNS = (
     "id, create_at, update_at, delete_at, username, password, email, email_verified, nickname, first_name, last_name, "
@@ -134,7 +134,7 @@ async def lock_administrators(tx: Transaction, role: str, user_id: UserId) -> se
     """Ids of the active users who have this system role; nobody takes it from any of them before the end of `tx`.
 
     user_id: who is to be changed then. Their row is locked as well, as accounts are in the order of their ids
-    (`db/sql/locks.py`). Who waited for another one's change sees the users as that left them.
+    (`db/order/locks.py`). Who waited for another one's change sees the users as that left them.
     """
     rows = await tx.fetch(
         f"SELECT id, roles, delete_at FROM users WHERE id = %s OR roles LIKE %s ORDER BY id {locks.ALONE[tx.dialect]}",  # noqa: S608

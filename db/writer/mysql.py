@@ -15,12 +15,12 @@ from dataclasses import dataclass, field
 from db.drivers import Row
 from db.drivers.mysql import position_of, position_sql, read_dsn
 from db.drivers.mysql_connection import MySQLConnection
+from db.drivers.mysql_tables import NOW_MS
 from db.drivers.mysql_text import literal, values
 from db.model.ids import PostId
 from db.model.numbers import BEFORE
 from db.pool.generation import Generation
 from db.pool.pool import Database
-from db.sql.mysql.tables import NOW_MS
 from db.sql.posts import NewPost, Written, mentions_json
 from db.writer.outcome import Landed, landed
 

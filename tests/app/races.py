@@ -22,10 +22,11 @@ from app.roles import Scheme
 from app.teams import NewTeam
 from db.model.entities import Channel, ChannelType, Post, Session, Team, TeamMember, User
 from db.model.ids import ChannelId, SessionId, TeamId, UserId, new_id
+from db.order import changes, locks
 from db.pool.pool import Database
 from db.pool.queryable import Queryable, Transaction
-from db.sql import changes, locks, members, users
 from db.sql import edits as edits_db
+from db.sql import members, users
 from db.sql import teams as teams_db
 from db.writer import connect
 from db.writer.batch import PostWriter

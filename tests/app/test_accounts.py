@@ -17,8 +17,9 @@ from app.passwords import Hasher, Verify
 from app.permissions import Actor
 from db.model.entities import Session, User
 from db.model.ids import SessionId, UserId, new_id
+from db.order import locks
 from db.pool.pool import Database
-from db.sql import locks, sessions
+from db.sql import sessions
 from db.sql import users as users_db
 from tests.app import races
 from tests.db.people import user

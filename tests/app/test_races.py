@@ -22,8 +22,9 @@ from db.drivers.mysql_connection import MySQLConnection
 from db.drivers.postgres import PostgresConnection
 from db.model.errors import Deadlock
 from db.model.ids import ChannelId, TeamId, UserId
+from db.order import locks
 from db.pool.pool import Database
-from db.sql import locks, posts
+from db.sql import posts
 from tests.app import races
 from tests.app.races import RULES, WRITES, Write
 from tests.plugins.drivers import drivers

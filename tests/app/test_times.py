@@ -9,8 +9,9 @@ from app.channels import NewChannel
 from app.origin import NOWHERE
 from app.permissions import Actor
 from app.users import NewUser
+from db.order import clock
 from db.pool.pool import Database
-from db.sql import clock, members
+from db.sql import members
 from db.sql import sessions as sessions_db
 from db.sql import statuses as statuses_db
 from db.sql import teams as teams_db

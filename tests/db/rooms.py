@@ -2,11 +2,12 @@
 
 from db.model.entities import Channel, ChannelMember, Team, TeamMember
 from db.model.ids import ChannelId, TeamId, UserId
+from db.order import changes
+from db.order.changes import Place
+from db.order.locks import Accounts, TeamAlone
 from db.pool.pool import Database
 from db.pool.queryable import Transaction
-from db.sql import changes, channels, members, teams
-from db.sql.changes import Place
-from db.sql.locks import Accounts, TeamAlone
+from db.sql import channels, members, teams
 
 
 async def insert(tx: Transaction, channel: Channel) -> None:

@@ -10,11 +10,11 @@ from db.drivers import Connection
 from db.drivers.mysql_connection import MySQLConnection
 from db.drivers.postgres import PostgresConnection
 from db.model.ids import UserId, new_id
+from db.order.clock import NOW_MS
 from db.pool.pool import Database
 from db.pool.queryable import Transaction
 from db.sql import attempts, audits, jobs, leases
 from db.sql.audits import Audit
-from db.sql.clock import NOW_MS
 from db.sql.leases import Fence
 from tests.plugins.drivers import drivers
 

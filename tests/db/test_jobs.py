@@ -8,10 +8,10 @@ import pytest
 from db.model.entities import Session
 from db.model.errors import Fenced, Unavailable
 from db.model.ids import SessionId, UserId, new_id
+from db.order.clock import NOW_MS
 from db.pool.pool import Database
 from db.pool.queryable import Queryable
 from db.sql import jobs, leases, outbox, sessions
-from db.sql.clock import NOW_MS
 from db.sql.jobs import Job
 from db.sql.leases import Fence
 from tests.db.people import user

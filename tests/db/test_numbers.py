@@ -7,8 +7,9 @@ import pytest
 from db.model.entities import Channel
 from db.model.ids import ChannelId, PostId, TeamId, UserId, new_id
 from db.model.numbers import TERM_BITS, term_in
+from db.order import changes
 from db.pool.pool import Database
-from db.sql import changes, channels
+from db.sql import channels
 from db.sql.posts import NewPost
 from db.writer import connect
 from db.writer.batch import PostWriter

@@ -14,8 +14,9 @@ from db.model.entities import Channel
 from db.model.errors import BadValue, Unavailable
 from db.model.ids import ChannelId, PostId, TeamId, UserId, new_id
 from db.model.settings import PoolSettings
+from db.order import changes
 from db.pool.pool import Database
-from db.sql import changes, channels, posts
+from db.sql import channels, posts
 from db.sql.posts import NewPost, Written
 from db.writer import connect
 from db.writer.batch import PostWriter

@@ -7,7 +7,6 @@ COMMITTED every statement sees what was committed before it began, so what follo
 channels.py   joining and reading channels
 outbox.py     reading the outbox
 statuses.py   changes of presence
-tables.py     rows as a table inside a statement, the clock
 teams.py      joining teams
 witnesses.py  rows that only TRUNCATE removes without a word
 """

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 from msgspec.structs import astuple
 
+from db.drivers.mysql_tables import NOW_MS, table_of
 from db.model import shards
 from db.model.entities import ChannelMember
 from db.model.ids import ChannelId, UserId
+from db.order.changes import Place
 from db.pool.queryable import Queryable, Transaction
-from db.sql.changes import Place
-from db.sql.mysql.tables import NOW_MS, table_of
 
 _COLUMNS = ChannelMember.__struct_fields__[:13]
 _INSERT_MEMBER = f"INSERT INTO channel_members ({', '.join(_COLUMNS)}) VALUES ({', '.join(['%s'] * len(_COLUMNS))})"  # noqa: S608

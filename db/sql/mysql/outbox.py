@@ -10,9 +10,9 @@ from collections.abc import Iterable
 
 from db.drivers import Connection, Row
 from db.drivers.mysql import DRIVER
+from db.drivers.mysql_tables import NOW_MS
 from db.pool import guards
 from db.sql.mysql import witnesses
-from db.sql.mysql.tables import NOW_MS
 from db.sql.mysql.witnesses import Witnesses
 
 _TRANSACTION_S = 900.0

@@ -1,8 +1,8 @@
 """The database's clock: the one that all nodes share."""
 
+from db.drivers.mysql_tables import NOW_MS as _MYSQL
 from db.model.settings import Dialect
 from db.pool.queryable import Queryable
-from db.sql.mysql.tables import NOW_MS as _MYSQL
 
 NOW_MS: dict[Dialect, str] = {
     "postgres": "(extract(epoch FROM clock_timestamp()) * 1000)::bigint",

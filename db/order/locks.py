@@ -1,6 +1,6 @@
 """The locks that order writes, and the one order in which a transaction takes them (decision 0027).
 
-    accounts (shared) ──> team (shared, or alone) ──> heads of channels (alone, `db/sql/changes.py`)
+    accounts (shared) ──> team (shared, or alone) ──> heads of channels (alone, `db/order/changes.py`)
 
 several of a kind in the order of their ids. What a write depends on is read after its locks by a new statement: so it
 is what was committed last, and stays so until the write is committed. A function that writes takes what a lock gave, as
@@ -74,7 +74,7 @@ async def _team(tx: Transaction, team_id: TeamId, how: str) -> None:
 
 
 def head(tx: Transaction, channel_id: str) -> None:
-    """The lock on this head is the next one (`db/sql/changes.py` takes it)."""
+    """The lock on this head is the next one (`db/order/changes.py` takes it)."""
     in_order(tx, _HEAD, channel_id)
 
 

@@ -11,9 +11,9 @@ from db.model import shards
 from db.model.ids import ChannelId
 from db.model.numbers import BEFORE
 from db.model.settings import Dialect
+from db.order import locks
+from db.order.clock import NOW_MS
 from db.pool.queryable import Transaction
-from db.sql import locks
-from db.sql.clock import NOW_MS
 
 _MOVED: dict[Dialect, str] = {
     "postgres": "changed_xid = pg_current_xact_id()",

@@ -4,7 +4,9 @@ Every node says in its beats whether it has a master. While all of them say no, 
 however old it is; one that is not heard may be committing. That is true of all that ever registered, also of one that
 left: it may have started again where the database is, and nobody here could know. Only an operator says that a node
 will never come again, by removing it. And what is kept must have been true when the last of them lost its master: what
-a node committed before we heard it, or heard it again, only a poll tells, so one must have been sent after that. Times: seconds of a clock that also counts while the machine sleeps.
+a node committed before we heard it, or heard it again, only a poll tells, so one must have been sent after that.
+
+Times: seconds of a clock that also counts while the machine sleeps.
 """
 
 from collections.abc import Iterable
@@ -66,8 +68,9 @@ class Quiet:
     ) -> float | None:
         """Since when at the latest nobody could commit, by what all nodes say; None: somebody may, or it is enough.
 
-        lost: this node has no master. polled_at: when the last applied poll of the outbox was sent. stranger_at: when somebody unknown last tried to join: a node that reaches the
-        database may have enrolled there. most_s: for how long in all.
+        lost: this node has no master. polled_at: when the last applied poll of the outbox was sent. stranger_at: when
+        somebody unknown last tried to join: a node that reaches the database may have enrolled there. most_s: for how
+        long in all.
         """
         if now - self._looked >= SLEPT_S:
             self._awake = now + WAKE_S  # what peers said meanwhile may wait behind what they had said before

@@ -121,6 +121,8 @@ class Peer:
     """What we have with another node."""
 
     intake: Intake[Deliver] = field(default_factory=Intake)
+    whole_at: float = float("inf")
+    """Since when we have all that it tells in its present life: what it told before, only the outbox tells."""
     beat: Beat | None = None
     beat_at: float = 0.0
     skew_ms: int = 0
@@ -283,7 +285,7 @@ class Mesh:
             return
         if envelope.incarnation > peer.intake.incarnation:
             peer.intake.restart(envelope.incarnation)
-            peer.hole = None
+            peer.hole, peer.whole_at = None, float("inf")
             self.terms.forget(peer_id)
         self.members.sign_of_life(peer_id, now)
         self.terms.hear(peer_id, Term.read(envelope.db_gen))
@@ -312,6 +314,7 @@ class Mesh:
                 self.out.append(Met(peer_id))
             case Kind.WELCOME if envelope.request_id == str(self.incarnation):  # not of an earlier life of ours
                 if envelope.incarnation >= peer.intake.incarnation and not peer.intake.synced:
+                    peer.whole_at = now
                     self._deliver(peer, peer.intake.start(envelope.incarnation, envelope.seq))
                     self._look_around(now)
             case Kind.ACK if envelope.request_id == str(self.incarnation):

@@ -3,7 +3,10 @@
 Every node says in its beats whether it has a master. While all of them say no, nothing that is kept can become wrong,
 however old it is; one that is not heard may be committing. That is true of all that ever registered, also of one that
 left: it may have started again where the database is, and nobody here could know. Only an operator says that a node
-will never come again, by removing it. Times: seconds of a clock that also counts while the machine sleeps.
+will never come again, by removing it. And what is kept must have been true when the last of them lost its master: what
+a node committed before we heard it, or heard it again, only a poll tells, so one must have been sent after that.
+
+Times: seconds of a clock that also counts while the machine sleeps.
 """
 
 from collections.abc import Iterable
@@ -21,12 +24,13 @@ _UNHEARD = (Liveness.DOWN, Liveness.LEFT)
 
 @dataclass(frozen=True)
 class Witness:
-    """Another node. said_at: when its last beat came."""
+    """Another node. said_at: when its last beat came. whole_at: since when all that it tells comes here."""
 
     liveness: Liveness
     has_master: bool
     said_at: float
     node_id: str = ""
+    whole_at: float = 0.0
 
 
 def witnesses(mesh: Mesh, registered: Iterable[str]) -> list[Witness]:
@@ -38,7 +42,7 @@ def witnesses(mesh: Mesh, registered: Iterable[str]) -> list[Witness]:
             found.append(Witness(Liveness.LEFT, True, 0.0, node_id))
         else:
             says = peer.beat is None or peer.beat.has_master
-            found.append(Witness(mesh.members.liveness(node_id), says, peer.beat_at, node_id))
+            found.append(Witness(mesh.members.liveness(node_id), says, peer.beat_at, node_id, peer.whole_at))
     return found
 
 
@@ -53,12 +57,20 @@ class Quiet:
         """Who may be committing, by the last look; () also when that does not matter."""
 
     def look(
-        self, now: float, *, lost: bool, peers: Iterable[Witness], stranger_at: float, most_s: float
+        self,
+        now: float,
+        *,
+        lost: bool,
+        polled_at: float,
+        peers: Iterable[Witness],
+        stranger_at: float,
+        most_s: float,
     ) -> float | None:
         """Since when at the latest nobody could commit, by what all nodes say; None: somebody may, or it is enough.
 
-        lost: this node has no master. stranger_at: when somebody unknown last tried to join: a node that reaches the
-        database may have enrolled there. most_s: for how long in all.
+        lost: this node has no master. polled_at: when the last applied poll of the outbox was sent. stranger_at: when
+        somebody unknown last tried to join: a node that reaches the database may have enrolled there. most_s: for how
+        long in all.
         """
         if now - self._looked >= SLEPT_S:
             self._awake = now + WAKE_S  # what peers said meanwhile may wait behind what they had said before
@@ -69,7 +81,8 @@ class Quiet:
             return None
         peers = list(peers)
         self.doubted = tuple(one.node_id for one in peers if _may_commit(one, now))
-        if self.doubted or now < self._awake or now - stranger_at < STRANGER_S:
+        untold = any(one.whole_at > polled_at for one in peers)
+        if self.doubted or untold or now < self._awake or now - stranger_at < STRANGER_S:
             return None
         if self._began is None:
             self._began = now

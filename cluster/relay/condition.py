@@ -91,6 +91,7 @@ class Condition:
         quiet = self._quiet.look(
             now,
             lost=not self.has_master and self._follower.polls > 0 and self._follower.trusted,
+            polled_at=self._follower.applied_ns / 1e9,
             peers=[] if link is None else link.witnesses(),
             stranger_at=_NEVER if link is None else link.stranger_at,
             most_s=self.config.cluster_settings.degraded_read_max_s,

@@ -158,7 +158,8 @@ class Follower:
         self._database = database
         self._told = told
         self._hurry = asyncio.Event()
-        self._trusted_ns = self._applied_ns = 0
+        self._trusted_ns = self.applied_ns = 0
+        """When the last applied poll was sent; the other one: what is sent earlier counts no more."""
         self._outbox = Outbox(database)
         self._polled_at = asyncio.get_running_loop().time()
         self.polls = 0
@@ -180,7 +181,7 @@ class Follower:
     @property
     def trusted(self) -> bool:
         """Whether a poll was applied since anything was lost."""
-        return self._applied_ns >= self._trusted_ns
+        return self.applied_ns >= self._trusted_ns
 
     def poll_now(self) -> None:
         """Do not wait for the next second."""
@@ -212,7 +213,7 @@ class Follower:
                 database.landed(changed, poll.position)
                 if poll.changes or poll.heads:
                     self._told(poll)
-        self._applied_ns = sent_ns
+        self.applied_ns = sent_ns
         if self.trusted:
             database.board.set_polled(sent_ns)
         self._polled_at = began

@@ -20,12 +20,13 @@ GUARDS = {
     "joining": ANYWHERE,
     "left": OLD,
     "quiet": OLD,
+    "whole": OLD,
 }
 """What is read when it is left out. token, floor, fence: see `db/pool/cache.py`. outbox: what changed without being told.
 unseen: what changed without a row of the outbox.
 begin: whatever a first poll cannot know. term: who the master is. barrier: waiting for the other nodes. joining: no
 traffic before a poll that was sent when the others were met. left: that who left may have come back where the database is.
-quiet: that who is not heard may be committing.
+quiet: that who is not heard may be committing. whole: that who is heard again may have been committing.
 """
 
 

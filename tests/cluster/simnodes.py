@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import Collection, Coroutine, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 from cluster.bus.changes import Learner, Teller
@@ -200,6 +201,7 @@ class Relay(Process):
             since = quiet.look(
                 now_s(),
                 lost=not self.has_master and self.follower.polls > 0 and self.follower.trusted,
+                polled_at=self.follower.applied_ns / 1e9,
                 peers=self._witnesses(member.mesh),
                 stranger_at=float("-inf"),
                 most_s=600.0,
@@ -212,10 +214,12 @@ class Relay(Process):
         """Whether reads that go on without a master may lack what nobody told of before the master was lost."""
         if now_s() - self.degraded_at > BOUND_S:
             return False
-        return any(at >= self.follower._applied_ns / 1e9 for at in self.world.servers.unheard[key].values())
+        return any(at >= self.follower.applied_ns / 1e9 for at in self.world.servers.unheard[key].values())
 
     def _witnesses(self, mesh: Mesh) -> list[Witness]:
         found = witnesses(mesh, ())
+        if "whole" in self.world.without:
+            found = [replace(one, whole_at=0.0) for one in found]
         if "left" in self.world.without:
             found = [one for one in found if one.liveness is not Liveness.LEFT]
         return [one for one in found if one.liveness is not Liveness.DOWN] if "quiet" in self.world.without else found

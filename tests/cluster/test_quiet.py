@@ -12,7 +12,7 @@ def _awake() -> Quiet:
     """One that has looked for long enough to know what its peers say now."""
     quiet = Quiet()
     for step in range(12):
-        quiet.look(step / 4, lost=False, peers=[], stranger_at=NEVER, most_s=600)
+        quiet.look(step / 4, lost=False, polled_at=0, peers=[], stranger_at=NEVER, most_s=600)
     return quiet
 
 
@@ -23,8 +23,9 @@ def _look(
     lost: bool = True,
     stranger_at: float = NEVER,
     most_s: float = 600,
+    polled_at: float = 0.0,
 ) -> float | None:
-    return quiet.look(now, lost=lost, peers=peers, stranger_at=stranger_at, most_s=most_s)
+    return quiet.look(now, lost=lost, polled_at=polled_at, peers=peers, stranger_at=stranger_at, most_s=most_s)
 
 
 def _says(has_master: bool, at: float, liveness: Liveness = Liveness.UP) -> Witness:
@@ -50,11 +51,13 @@ def test_who_is_not_heard_may_commit_also_who_said_good_bye() -> None:
 def test_who_ever_registered_is_a_witness_and_is_named_when_nobody_hears_it() -> None:
     mesh = Mesh("a", "c", 1, 0.0)
     mesh.set_members(["b"], 2.0)
-    mesh.peers["b"].beat, mesh.peers["b"].beat_at = Beat(state="up", has_master=False), 2.9
+    peer = mesh.peers["b"]
+    peer.beat, peer.beat_at, peer.whole_at = Beat(state="up", has_master=False), 2.9, 1.0
     quiet = _awake()
-    assert _look(quiet, 3.0, *witnesses(mesh, ["a", "b"])) == 2.9
+    assert _look(quiet, 3.0, *witnesses(mesh, ["a", "b"])) is None  # what it told before, no poll has told
+    assert _look(quiet, 3.0, *witnesses(mesh, ["a", "b"]), polled_at=1.5) == 2.9
     assert not quiet.doubted
-    assert _look(quiet, 3.0, *witnesses(mesh, ["a", "b", "left"])) is None
+    assert _look(quiet, 3.0, *witnesses(mesh, ["a", "b", "left"]), polled_at=1.5) is None
     assert list(quiet.doubted) == ["left"]
     assert _look(quiet, 3.0, *witnesses(mesh, ["a", "left"]), lost=False) is None
     assert not list(quiet.doubted)

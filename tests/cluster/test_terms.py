@@ -174,7 +174,7 @@ class Node:
     def well(self) -> bool:
         """Whether its relay runs and hears its peers."""
         member = self.cluster.network.nodes.get(self.node_id)
-        return member is not None and member.mesh.listens(now_s()) and member.frozen_until <= now_s()
+        return member is not None and member.frozen_until <= now_s() and member.mesh.listens(now_s())  # which it notes
 
     def start(self) -> None:
         """Begin with empty memory."""

@@ -55,7 +55,7 @@ class System:
         return {"reason": reason} | ({"waits_for": waits_for} if waits_for else {})
 
     async def on_get_ping_v3(self, _req: Request, resp: Response) -> None:
-        """GET /api/v3/general/ping: the health check of the HA document, as server 3.9 answered it (requirement 45)."""
+        """GET /api/v3/general/ping: the health check of the HA document, as server 3.9 answered it."""
         reason = self._ctx.health.broken()
         body = {"server_time": str(self._ctx.now_ms()), "version": MATTERMOST_VERSION}
         if reason is not None:

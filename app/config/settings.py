@@ -281,7 +281,7 @@ def differences(old: Config, new: Config) -> list[str]:
 
 
 def needs_restart(dotted: str) -> bool:
-    """Whether a change of this key waits for a restart (requirement 83)."""
+    """Whether a change of this key waits for a restart."""
     return dotted not in LIVE and (dotted in RESTART_NEEDED or dotted.partition(".")[0] in RESTART_NEEDED)
 
 

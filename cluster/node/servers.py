@@ -1,4 +1,4 @@
-"""Which databases the node works with, and how it goes over to others while it runs (requirements 63 to 72).
+"""Which databases the node works with, and how it goes over to others while it runs.
 
 A reload only reads the configuration; a recycle makes every worker go over to the data sources it names. The relay,
 whose probes let replicas be read, goes last: so no worker reads a replica while another one does not yet raise floors.

@@ -108,7 +108,7 @@ def test_a_reload_applies_what_can_be_applied_and_reports_the_rest(own_node: Nod
             "FileSettings": {"MaxFileSize": 1},
         }
     )
-    assert _client_config(own_node) == before  # requirement 76: nothing happens before the reload
+    assert _client_config(own_node) == before  # nothing happens before the reload
     if by == "signal":
         assert own_node.process is not None
         own_node.process.send_signal(signal.SIGHUP)

@@ -7,6 +7,7 @@ changed since it was read. It is asked by what operates the node only, and only 
 """
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -22,6 +23,9 @@ from db.pool.pool import Database
 from db.sql import sessions, users
 
 EVERY_S = 5.0
+LOST_S = 2.0
+"""By then it is known that a master is lost, also on a busy machine."""
+_LOOK_S = 0.05
 PEOPLE_S = 60.0
 """Who is an administrator is asked less often: it may take a look at every account."""
 BELIEVED_S = 600.0
@@ -86,6 +90,13 @@ class Administrators:
         if known.session.expires_at <= now_ms or self._tokens(known.session, known.user) != known.tokens:
             return None
         return Actor(known.session, known.user)
+
+    async def find_when_lost(self, token_hash: str, now_ms: Callable[[], int]) -> Actor | None:
+        """As `find`, for who could not be looked up: waits a moment until it is known whether the master is lost."""
+        until = boottime_ns() + int(LOST_S * 1e9)
+        while not self._db.board.master_lost() and boottime_ns() < until:
+            await asyncio.sleep(_LOOK_S)
+        return self.find(token_hash, now_ms())
 
     def _tokens(self, session: Session, user: User) -> Tokens:
         """Without that of everything: it also changes when somebody could not say what changed."""

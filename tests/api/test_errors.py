@@ -16,7 +16,7 @@ import pytest
 from app.errors import MESSAGES, AppError, forbidden, invalid_body, server_busy
 
 ROOT = Path(__file__).parents[2]
-SOURCES = sorted(path for folder in ("app", "api", "ws") for path in (ROOT / folder).glob("*.py"))
+SOURCES = sorted(path for folder in ("app", "api", "ws") for path in (ROOT / folder).rglob("*.py"))
 
 
 @dataclass(frozen=True)

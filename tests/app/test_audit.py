@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import pytest
 
-from app import audit
+from app import journal
 from app.audit import audited
 from app.config.settings import Config
 from app.context import Context
@@ -215,7 +215,7 @@ def test_details_are_no_longer_than_a_row_holds_wherever_they_are_kept() -> None
 
 
 async def test_the_end_waits_for_rows_that_are_being_written(fixture: Fixture, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(audit, "FLUSH_S", 0.0)
+    monkeypatch.setattr(journal, "FLUSH_S", 0.0)
     began, goes_on = asyncio.Event(), asyncio.Event()
     execute = fixture.db.execute
 
@@ -260,7 +260,7 @@ _READS = frozenset(
 def _verbs() -> dict[str, tuple[set[str], bool]]:
     """Functions of app/ by module and name: the texts of permission calls in them, and whether they are audited."""
     found = {}
-    for path in sorted((ROOT / "app").glob("*.py")):
+    for path in sorted((ROOT / "app").rglob("*.py")):
         for node in ast.parse(path.read_text()).body:
             if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
                 continue
@@ -289,7 +289,7 @@ def test_a_password_is_hashed_by_one_function_which_looks_at_the_rules() -> None
     found = [
         (path.stem, ast.unparse(node))
         for folder in ("app", "api", "ws", "cluster")
-        for path in sorted((ROOT / folder).glob("*.py"))
+        for path in sorted((ROOT / folder).rglob("*.py"))
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("hasher.hash")
     ]

@@ -112,7 +112,7 @@ def test_what_workers_import_later_is_there_before_they_are_forked() -> None:
     wanted = {name for node in later for name in _modules(node)}
     assert len(wanted) > 10
     code = (
-        "import json, sys, threading, gc; from cluster import forkserver; forkserver.warm('postgres');"
+        "import json, sys, threading, gc; from cluster.node import forkserver; forkserver.warm('postgres');"
         "assert threading.active_count() == 1 and gc.get_freeze_count() > 10_000;"
         "print(json.dumps(sorted(sys.modules)))"
     )

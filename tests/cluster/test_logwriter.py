@@ -193,7 +193,7 @@ _PROCESS = """
 import logging, os, signal, sys, time
 from app.config.settings import Config, LogSettings
 from app.redaction import Redactor
-from cluster import logs
+from cluster.host import logs
 logs.dump_stacks_on(signal.SIGUSR1)
 logs.set_up(LogSettings(), "test", Redactor())
 log = logging.getLogger("x")

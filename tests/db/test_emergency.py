@@ -1,16 +1,22 @@
 """Administrators while there is no master (`app/emergency.py`): who is believed, and for how long."""
 
+import asyncio
 from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import cast
 
 import msgspec
 import pytest
 
 from app import emergency
+from app.context import Context
 from app.emergency import BELIEVED_S, Administrators
+from app.sessions import authenticate_operator
 from db.model import shards
 from db.model.board import boottime_ns
 from db.model.entities import Session, User
-from db.model.ids import SessionId, new_id
+from db.model.errors import Busy, DatabaseError, Unavailable
+from db.model.ids import SessionId, new_id, new_token, token_hash
 from db.pool.pool import Database
 from db.sql import sessions, users
 from tests.db.people import user
@@ -103,3 +109,27 @@ async def test_a_session_that_has_ended_is_forgotten_with_the_next_read(world: W
     await world.administrators.read()
     world.database.board.set_master_lost(True)
     assert not world.known(world.session)
+
+
+@pytest.mark.parametrize("failure", [Unavailable("no way"), Busy("too many wait")])
+async def test_who_asks_before_it_is_known_that_the_master_is_lost_is_known_a_moment_later(
+    world: World, failure: DatabaseError
+) -> None:
+    async def lookup(_: str) -> None:
+        raise failure
+
+    ctx = SimpleNamespace(
+        administrators=world.administrators,
+        caches=SimpleNamespace(sessions_by_token=SimpleNamespace(get=lookup)),
+        now_ms=lambda: 0,
+    )
+    token = new_token()
+    session = msgspec.structs.replace(world.session, id=SessionId(new_id()), token_hash=token_hash(token))
+    world.administrators.note(session, world.user)
+    asking = asyncio.create_task(authenticate_operator(cast(Context, ctx), token))
+    await asyncio.sleep(0.1)
+    assert not asking.done()
+    world.database.board.set_master_lost(True)
+    assert (await asking).session == session
+    with pytest.raises(type(failure)):
+        await authenticate_operator(cast(Context, ctx), new_token())

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.rig import lateness
+from tests.rig.cluster import is_alive
 from tests.rig.lateness import Probe, idle_s
 from tests.rig.wait import until
 
@@ -54,4 +55,4 @@ def test_a_busy_machine_is_slow_and_later_an_idle_one_is_not(probe: Probe) -> No
 def test_a_probe_ends_with_its_parent() -> None:
     code = "from tests.rig.lateness import Probe; import os; print(Probe()._process.pid, flush=True); os._exit(0)"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    until(lambda: not os.path.exists(f"/proc/{said.strip()}"), 5, "its end")
+    until(lambda: not is_alive(int(said)), 5, "its end")

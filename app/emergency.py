@@ -78,6 +78,8 @@ class Administrators:
         """This session is good by a copy that is proved, or by the master."""
         if self._db.board.master_lost() or not can(Actor(session, user), "manage_system"):
             return
+        if user.id not in self._people:
+            self._people.append(user.id)  # since they were asked for, and for no other reason is it to be forgotten
         self._known[session.token_hash] = _Known(session, user, self._tokens(session, user), boottime_ns())
         if len(self._known) > 2 * MOST:
             del self._known[next(iter(self._known))]

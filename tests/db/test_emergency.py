@@ -111,6 +111,17 @@ async def test_a_session_that_has_ended_is_forgotten_with_the_next_read(world: W
     assert not world.known(world.session)
 
 
+async def test_who_became_an_administrator_since_people_were_looked_for_is_kept_by_the_next_read(world: World) -> None:
+    late = msgspec.structs.replace(user("late"), roles="system_user system_admin")
+    await users.insert(world.database, late)
+    session = await _session(world.database, late)
+    world.administrators.note(session, late)
+    await world.administrators.read()
+    world.database.board.set_master_lost(True)
+    assert world.known(session)
+    assert world.known(world.session)
+
+
 @pytest.mark.parametrize("failure", [Unavailable("no way"), Busy("too many wait")])
 async def test_who_asks_before_it_is_known_that_the_master_is_lost_is_known_a_moment_later(
     world: World, failure: DatabaseError

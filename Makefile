@@ -49,7 +49,7 @@ unit: $(VENV)/.all
 test: setup
 	$(PYTEST)
 
-# The same tests at their full counts, all or a part: cluster ws db api stories attacks browser rig. See tests/prove.py.
+# The same tests at their full counts, all or a part: cluster ws db api stories faults attacks browser rig. See tests/prove.py.
 PART ?=
 prove: setup
 	$(BIN)/python -m tests.prove $(PART) -n $(WORKERS) --dist loadgroup

@@ -918,6 +918,20 @@ MUTATIONS = (
         "if False:",
         ("tests/db/test_dsn.py",),
     ),
+    Mutation(
+        "who waits for the lock of one channel waits in all",
+        "db/writer/batch.py",
+        "            except Locked:\n                raise\n",
+        "",
+        ("tests/db/test_batch.py::test_who_waits_for_one_channel_waits_in_no_other",),
+    ),
+    Mutation(
+        "a relay that stops sends to its workers on what peers still say",
+        "cluster/relay/relay.py",
+        "        if self._socket.closed:  # the node stops, and its peers go on talking\n            return\n",
+        "",
+        ("tests/cluster/test_relay.py::test_what_peers_still_say_while_a_node_stops_harms_nobody",),
+    ),
     # Nodes: what only whole processes show ------------------------------------------------------------------------------
     Mutation(
         "a worker that ended is not replaced",

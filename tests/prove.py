@@ -39,6 +39,7 @@ PARTS: dict[str, tuple[str, ...]] = {
     "db": ("tests/db/",),
     "api": ("tests/api/", "tests/app/", "tests/clients/"),
     "stories": ("tests/stories/",),
+    "faults": ("tests/faults/",),
     "browser": ("tests/browser/",),
     "rig": ("tests/",),
 }

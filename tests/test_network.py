@@ -14,6 +14,7 @@ from tests.rig import network as rig
 from tests.rig.network import Loopback, Namespaces, Unavailable, namespaces_available, remove_stale
 from tests.rig.require import Require
 from tests.rig.wait import until
+from tests.rig.wire import Way
 
 # Receives datagrams and prints when each came; sends one each 20 ms with the time in it.
 _RECEIVE = """
@@ -153,6 +154,47 @@ def test_a_connection_outlives_a_cut(net: Namespaces) -> None:
         for process in (client, server):
             process.kill()
             process.communicate()
+
+
+@pytest.fixture
+@uses("namespaces")
+def tier(require: Require, tmp_path: Path) -> Iterator[tuple[Namespaces, dict[tuple[int, int], Talk]]]:
+    """Two nodes and two servers, and who talks to whom."""
+    require("network namespaces")
+    net = Namespaces(2, servers=2)
+    ways = [
+        (a, b) for node in (0, 1) for server in map(net.server, (0, 1)) for a, b in ((node, server), (server, node))
+    ]
+    talks = {(sender, receiver): Talk(net, sender, receiver, tmp_path) for sender, receiver in ways}
+    until(lambda: all(talk.heard() for talk in talks.values()), 10, "first words")
+    yield net, talks
+    for talk in talks.values():
+        talk.stop()
+    net.heal()
+    net.close()
+
+
+def test_ways_to_servers_are_cut_each_by_itself(tier: tuple[Namespaces, dict[tuple[int, int], Talk]]) -> None:
+    net, talks = tier
+    for cut in [(0, net.server(0)), (net.server(1), 1)]:
+        net.cut(*cut)
+        assert talks[cut].is_silent()
+        assert all(talk.flows() for way, talk in talks.items() if way != cut)
+        net.heal()
+        assert talks[cut].flows()
+
+
+def test_what_is_lost_mixed_up_or_too_long_is_so(tier: tuple[Namespaces, dict[tuple[int, int], Talk]]) -> None:
+    net, talks = tier
+    way = (0, net.server(0))
+    net.set(*way, Way(mtu=30))
+    assert talks[way].is_silent()
+    net.set(*way, Way(jitter_s=0.2, loss=0.3, reorders=True))
+    before = len(talks[way].heard())
+    until(lambda: len(talks[way].heard()) >= before + 50, 10, "fifty words")
+    sent = [at for at, _ in talks[way].heard()[before:]]
+    assert sent != sorted(sent)
+    assert max(sent) - min(sent) > 0.02 * 50 * 1.1, "none was lost"
 
 
 @pytest.mark.namespaces

@@ -142,6 +142,8 @@ class Relay:
     def _drain(self) -> None:
         self._drain_due = False
         for _ in range(_MAX_PER_TURN):
+            if self._socket.closed:
+                return
             try:
                 frames = self._socket.recv_multipart(zmq.DONTWAIT)
             except zmq.Again:
@@ -367,6 +369,8 @@ class Relay:
             self._poll_now()
 
     def _send(self, worker: str, link: Link, kind: str, kind_class: str, seq: int, body: bytes) -> None:
+        if self._socket.closed:  # the node stops, and its peers go on talking
+            return
         envelope = Envelope("", self._node_id, self._incarnation, seq, kind, kind_class, worker=worker)
         try:
             send(self._socket, link.routing_id, pack(envelope), body)

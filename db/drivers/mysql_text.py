@@ -10,7 +10,16 @@ from collections.abc import Iterable
 from mysql.connector import errors
 
 from db.drivers import Parameters
-from db.model.errors import BadValue, ConnectionLost, DatabaseError, Deadlock, Duplicate, StatementFailed, Unavailable
+from db.model.errors import (
+    BadValue,
+    ConnectionLost,
+    DatabaseError,
+    Deadlock,
+    Duplicate,
+    Locked,
+    StatementFailed,
+    Unavailable,
+)
 
 # The server goes away, was ended by an operator, or has become read-only: the connection is of no more use.
 _LOST = frozenset({1053, 1077, 1079, 1080, 1152, 1158, 1159, 1160, 1161, 1290, 1792, 1836, 1927, 3169, 4031})
@@ -20,7 +29,8 @@ _LOST = frozenset({1053, 1077, 1079, 1080, 1152, 1158, 1159, 1160, 1161, 1290, 1
 _UNAVAILABLE = frozenset(
     {1021, 1030, 1037, 1038, 1040, 1041, 1114, 1129, 1203, 1226, 1317, 1419, 1969, 3024, 3100, 3168}
 )
-_DEADLOCK = frozenset({1205, 1213, 3101})
+_DEADLOCK = frozenset({1213, 3101})
+_LOCKED = 1205
 _DUPLICATE = frozenset({1062, 1586})
 _BAD_VALUE = frozenset({1153, 1264, 1265, 1292, 1300, 1366, 1406, 1690})
 _CLIENT_ERRORS = range(2000, 3000)
@@ -95,6 +105,8 @@ def translate(error: Exception) -> DatabaseError:
         return Duplicate(_key_of(message))
     if number in _DEADLOCK:
         return Deadlock(message)
+    if number == _LOCKED:
+        return Locked(message)
     if number in _UNAVAILABLE:
         return Unavailable(message)
     if number < 0 or number in _CLIENT_ERRORS or number in _LOST:

@@ -23,6 +23,7 @@ from db.model.errors import (
     DatabaseError,
     Deadlock,
     Duplicate,
+    Locked,
     Refused,
     StatementFailed,
     Unavailable,
@@ -43,9 +44,8 @@ DEADLOCK_SQLSTATES = frozenset({"40P01", "40001"})
 _LOST_SQLSTATES = frozenset(
     {"57P01", "57P02", "57P03", "57P04", "57P05", "25006", "25P03", "25P04", "40003", "26000", "42P05"}
 )
-# A lock that was not to be had. Besides classes 53, 57 and 58: a server that is full, who or what ended the
-# statement, disks that fail.
-_UNAVAILABLE_SQLSTATES = frozenset({"55P03"})
+_LOCKED_SQLSTATE = "55P03"
+# A server that is full, who or what ended the statement, disks that fail.
 _UNAVAILABLE_CLASSES = ("53", "57", "58")
 _BAD_VALUE_CLASS = "22"
 _ASK_AGAIN_S = 0.25
@@ -57,8 +57,10 @@ def error_from_sqlstate(sqlstate: str | None, message: str, constraint: str | No
     """The error of ours that stands for what the server answered."""
     if sqlstate is None or sqlstate.startswith("08") or sqlstate in _LOST_SQLSTATES:
         return ConnectionLost(message)
-    if sqlstate in _UNAVAILABLE_SQLSTATES or sqlstate.startswith(_UNAVAILABLE_CLASSES):
+    if sqlstate.startswith(_UNAVAILABLE_CLASSES):
         return Unavailable(message)
+    if sqlstate == _LOCKED_SQLSTATE:
+        return Locked(message)
     if sqlstate == "23505":
         return Duplicate(constraint or "")
     if sqlstate in DEADLOCK_SQLSTATES:

@@ -28,6 +28,10 @@ class Deadlock(DatabaseError):
     """The server ended this transaction to free others: to be tried again as it is."""
 
 
+class Locked(Deadlock):
+    """A lock that somebody held was not to be had in time; nothing was committed. To be tried again, others first."""
+
+
 class Wrong(Unavailable):
     """A server that must not be used: a former master, a replica in the master's place, another installation."""
 

@@ -2,8 +2,9 @@
 
 No timer and no added latency when idle: at most `connections` batches are under way, everything else waits its turn,
 a channel with a batch under way waits for that one. A failed batch goes again row by row, so that one bad row fails
-alone. A lost connection makes the outcome unknown: the rows are written again under the same ids, which finds
-what was committed.
+alone. Where somebody holds a lock for longer than LOCK_WAIT_S, its channels go again each by itself, after all others:
+who waits for one channel waits in no other. A lost connection makes the outcome unknown: the rows are written again
+under the same ids, which finds what was committed.
 
     submit ──> BatchQueue (sans-I/O) ──take──> one transaction, one round trip ──> others told (Commits) ──> futures
 
@@ -16,7 +17,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 
-from db.model.errors import Busy, DatabaseError, Deadlock, Duplicate, Unavailable
+from db.model.errors import Busy, DatabaseError, Deadlock, Duplicate, Locked, Unavailable
 from db.model.ids import ChannelId
 from db.sql.posts import NewPost, Written
 from db.writer.outcome import BatchConnection, Landed
@@ -53,6 +54,8 @@ class BatchQueue:
         self._max_bytes = max_bytes
         self._waiting: dict[ChannelId, deque[Item]] = {}
         self._under_way: set[ChannelId] = set()
+        self._alone: set[ChannelId] = set()
+        """Somebody holds these: no other channel goes with them."""
         self._by_key: dict[tuple[str, str], Item] = {}
         self.size = 0
 
@@ -72,7 +75,7 @@ class BatchQueue:
         batch: list[Item] = []
         size = 0
         for channel_id in list(self._waiting):
-            if channel_id in self._under_way:
+            if channel_id in self._under_way or (batch and channel_id in self._alone):
                 continue
             line = self._waiting[channel_id]
             while line and len(batch) < self._max_rows and size < self._max_bytes:
@@ -81,11 +84,25 @@ class BatchQueue:
                 batch.append(item)
             if not line:
                 del self._waiting[channel_id]
-            if len(batch) >= self._max_rows or size >= self._max_bytes:
+            if len(batch) >= self._max_rows or size >= self._max_bytes or channel_id in self._alone:
                 break
         self._under_way.update(item.post.channel_id for item in batch)
         self.size -= len(batch)
         return batch
+
+    def put_back(self, batch: Sequence[Item]) -> None:
+        """It got its locks not in time: its channels go again each by itself, and others first."""
+        for item in reversed(batch):
+            self._waiting.setdefault(item.post.channel_id, deque()).appendleft(item)
+        for channel_id in dict.fromkeys(item.post.channel_id for item in batch):
+            self._waiting[channel_id] = self._waiting.pop(channel_id)
+            self._alone.add(channel_id)
+        self.size += len(batch)
+
+    def landed(self, batch: Sequence[Item]) -> None:
+        """It got its locks."""
+        if self._alone:
+            self._alone.difference_update(item.post.channel_id for item in batch)
 
     def answered(self, item: Item) -> None:
         """Its waiters have their answer: who comes with its key from now on is a new item."""
@@ -194,18 +211,38 @@ class PostWriter:
 
     async def _write_batch(self, batch: list[Item]) -> None:
         try:
-            landed = await self._write_until(batch, batch[0].deadline)
+            await self._land(batch)
+        except Locked as error:
+            self._put_back(batch, error)
         except Unavailable as error:
             for item in batch:
                 self._fail(item, error)
-            return
         except DatabaseError as error:
             if len(batch) == 1:
                 self._fail(batch[0], error)
                 return
-            for item in batch:
-                await self._write_batch([item])
-            return
+            for place, item in enumerate(batch):
+                try:
+                    await self._land([item])
+                except Locked as locked:  # those behind it stay behind it
+                    self._put_back(batch[place:], locked)
+                    return
+                except DatabaseError as its_own:
+                    self._fail(item, its_own)
+
+    def _put_back(self, batch: list[Item], error: Locked) -> None:
+        """What others hold is waited for until each post's time is over."""
+        now = self._loop.time()
+        for item in batch:
+            if now >= item.deadline:
+                self._fail(item, error)
+        self._queue.put_back([item for item in batch if now < item.deadline])
+        self._kick()
+
+    async def _land(self, batch: list[Item]) -> None:
+        """Write, and answer when the other nodes have been told."""
+        landed = await self._write_until(batch, batch[0].deadline)
+        self._queue.landed(batch)
         if landed.told is None and self._answering is None:
             self._answer(batch, landed.results)
         else:
@@ -249,6 +286,8 @@ class PostWriter:
                 if self._loop.time() + _RECONNECT_DELAY_S >= deadline:
                     raise
                 await asyncio.sleep(_RECONNECT_DELAY_S)
+            except Locked:
+                raise
             except (Deadlock, Duplicate):  # a Duplicate: another worker was faster; the next try finds its post
                 conflicts += 1
                 if conflicts == _CONFLICT_ATTEMPTS:

@@ -22,7 +22,7 @@ from db.model.numbers import BEFORE
 from db.pool.generation import Generation
 from db.pool.pool import Database
 from db.sql.posts import NewPost, Written, mentions_json
-from db.writer.outcome import Landed, landed
+from db.writer.outcome import LOCK_WAIT_S, Landed, landed
 
 
 @dataclass
@@ -64,6 +64,7 @@ class MySQLBatchConnection:
             facts = await generation.driver.facts(connection)
             database.check(facts)
             connection.met(facts)
+            await connection.run_all([f"SET innodb_lock_wait_timeout = {LOCK_WAIT_S}"])
         except BaseException:
             connection.close()
             raise

@@ -13,6 +13,9 @@ from db.sql.posts import NewPost, Written, changed
 
 log = logging.getLogger(__name__)
 
+LOCK_WAIT_S = 1
+"""So long a batch waits for locks: as long as that others wait for it."""
+
 
 @dataclass(frozen=True)
 class Landed:

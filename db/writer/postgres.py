@@ -8,7 +8,7 @@ from db.pool.generation import Generation
 from db.pool.pool import Database
 from db.sql import posts
 from db.sql.posts import NewPost
-from db.writer.outcome import Landed, landed
+from db.writer.outcome import LOCK_WAIT_S, Landed, landed
 
 
 class PostgresBatchConnection:
@@ -23,8 +23,10 @@ class PostgresBatchConnection:
     async def open(cls, database: Database) -> "PostgresBatchConnection":
         """Connect to the master of now. Raises Unavailable when it must not be used."""
         generation = database.current()
+        lock_wait_s = min(LOCK_WAIT_S, generation.settings.query_timeout_s / 2)  # else that is what ends it
+        options = pipeline.KEY_PLANS | {"lock_timeout": str(int(1000 * lock_wait_s))}
         connection = await PipelineConnection.open(
-            generation.settings, posts.STATEMENTS, database.check, options=pipeline.KEY_PLANS
+            generation.settings, posts.STATEMENTS, database.check, options=options
         )
         database.attach(connection)
         return cls(connection, database, generation)

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 from typing import cast
 
 from cluster.bus.bus import BusEnd
-from cluster.bus.envelope import Envelope
+from cluster.bus.envelope import Class, Envelope, Kind
 from cluster.peers.interlink import Interlink
 from cluster.relay.relay import Relay
 from cluster.shm import page
@@ -56,3 +56,25 @@ async def test_what_the_nodes_know_of_a_workers_earlier_life_lets_no_write_of_it
     bus.close()
     serving.cancel()
     await asyncio.wait([serving])
+
+
+async def test_what_peers_still_say_while_a_node_stops_harms_nobody(tmp_path: Path) -> None:
+    """Its own socket is closed before those to the other nodes, and they go on talking under load."""
+    page.create(tmp_path / "page")
+    address = f"ipc://{tmp_path}/bus"
+    database = cast(Database, SimpleNamespace())
+    relay = Relay(
+        address, Page(tmp_path / "page", writable=True), database, node_id="n", incarnation=1, away_after_s=300
+    )
+    failed: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: failed.append(context))
+    serving = asyncio.create_task(relay.serve())
+    bus = BusEnd(address, node_id="n", worker="ws0", incarnation=2, on_messages=_ignore, on_loss=_ignore)
+    while not relay._links:
+        await asyncio.sleep(0.01)
+    serving.cancel()
+    await asyncio.wait([serving])
+    relay.deliver(Envelope("", "other", 1, 1, Kind.MESSAGE, Class.RELIABLE), b"")
+    await asyncio.sleep(0.05)
+    bus.close()
+    assert failed == []

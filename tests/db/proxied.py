@@ -119,11 +119,20 @@ class Work:
     async def __aenter__(self) -> "Work":
         await self.database.open()
         await users.insert(self.database, self.ann)
-        async with self.database.transaction() as tx:
-            await rooms.insert(tx, Channel(self.channel, 1, 1, 0, TeamId(""), "O", "Room", self.channel, "", "", self.ann.id, 0))  # fmt: skip
-            await rooms.join(tx, self.channel, self.ann.id)
+        await self._make(self.channel)
         await asyncio.gather(*(self.all(one) for one in ("warm", "warmer")))
         return self
+
+    async def _make(self, channel_id: ChannelId) -> None:
+        async with self.database.transaction() as tx:
+            await rooms.insert(tx, Channel(channel_id, 1, 1, 0, TeamId(""), "O", "Room", channel_id, "", "", self.ann.id, 0))  # fmt: skip
+            await rooms.join(tx, channel_id, self.ann.id)
+
+    async def another_channel(self) -> ChannelId:
+        """Of ann's, too."""
+        found = ChannelId(new_id())
+        await self._make(found)
+        return found
 
     async def __aexit__(self, *_: object) -> None:
         await self.writer.close()

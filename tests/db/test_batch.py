@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from db.model.errors import BadValue, Busy, ConnectionLost, Deadlock, Unavailable
+from db.model.errors import BadValue, Busy, ConnectionLost, Deadlock, Locked, Unavailable
 from db.model.ids import ChannelId, PostId, UserId, new_id
 from db.sql.posts import NewPost, Written
 from db.writer.batch import MAX_BATCH_ROWS, BatchQueue, Item, PostWriter
@@ -29,6 +29,9 @@ class FakeDatabase:
         self.heads: dict[str, int] = {}
         self.batches: list[list[NewPost]] = []
         self.locked: set[str] = set()
+        self.held: set[str] = set()
+        """Channels whose locks somebody else has: in vain each batch waits for them a while."""
+        self.in_vain = 0
         self.plan: list[Exception | None] = []
         """Errors of the next writes, in order; None: all is well. `LostAfterCommit` loses only the answer."""
         self.connects = 0
@@ -90,6 +93,10 @@ class FakeConnection:
         try:
             await asyncio.sleep(0)
             await database.open.wait()
+            if channels & database.held:
+                await asyncio.sleep(0.01)
+                database.in_vain += 1
+                raise Locked("somebody has it")
             error = database.plan.pop(0) if database.plan else None
             if any(post.message == "bad" for post in batch):
                 raise BadValue("bad")
@@ -209,6 +216,49 @@ async def test_a_lost_answer_is_asked_for_again_and_nothing_is_doubled() -> None
     assert all(result is not None for result in results)
     assert len(database.rows) == 5
     assert database.connects == 2
+
+
+async def _all(writer: PostWriter, *channels: str) -> list[Written | None]:
+    return list(await asyncio.gather(*(writer.write(_post(channel)) for channel in channels)))
+
+
+async def test_who_waits_for_one_channel_waits_in_no_other() -> None:
+    database = FakeDatabase()
+    database.held = {"a", "b"}  # as many as there are lanes
+    writer = PostWriter(database.connect)
+    held = [asyncio.create_task(_all(writer, *"ab"))]
+    for channels in ("c", "abc", "acd", "c"):
+        before = database.in_vain
+        held.append(asyncio.create_task(_all(writer, *(one for one in channels if one in database.held))))
+        await asyncio.sleep(0)
+        assert all(await _all(writer, *(one for one in channels if one not in database.held)))
+        assert database.in_vain <= before + 3, "each lane has waited once"
+    assert not held[0].done()
+    database.held = set()
+    found = [[written.seq for written in await one if written is not None] for one in held]
+    assert found == [[1, 1], [], [2, 2], [3], []]
+    database.batches.clear()
+    await _all(writer, *"abc")
+    assert len(database.batches) == 1, "and then they go together again"
+
+
+async def test_posts_of_a_channel_that_is_held_keep_their_order() -> None:
+    database = FakeDatabase()
+    database.plan = [BadValue("of one of them, so they go row by row"), Locked("the first of them")]
+    written = await _all(PostWriter(database.connect), *"aaa")
+    assert [one.seq for one in written if one is not None] == [1, 2, 3]
+
+
+async def test_a_lock_is_not_waited_for_for_ever() -> None:
+    database = FakeDatabase()
+    database.held = {"a"}
+    writer = PostWriter(database.connect, timeout_s=0.1)
+    waiting = asyncio.create_task(writer.write(_post("a")))
+    await asyncio.sleep(0.05)
+    assert await writer.write(_post("b"))
+    with pytest.raises(Locked):
+        await asyncio.wait_for(waiting, 1)
+    assert writer._queue.size == 0
 
 
 async def test_deadlocks_are_tried_again() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -9,6 +10,9 @@ from db.drivers.mysql import read_dsn
 from db.drivers.mysql_connection import IDLE_IN_TRANSACTION_S, MySQLConnection, _bounds
 from db.model.errors import ConnectionLost, Unavailable
 from db.pool import systems
+from db.pool.pool import Database
+from db.writer import batch
+from db.writer.batch import PostWriter
 from tests.db import rooms
 from tests.db.proxied import Work, World, neighbour, run
 from tests.plugins.drivers import drivers
@@ -66,6 +70,47 @@ def test_a_batch_whose_answers_go_nowhere_holds_up_nobody_and_is_written_once(wo
             world.proxy.heal()
             await writing
             assert ours.posts("once") == 1
+
+    run(work())
+
+
+def test_who_waits_for_one_channel_waits_in_no_other(world: World) -> None:
+    """Posts that are written together wait together for the channel that somebody holds, but not for long."""
+
+    async def work() -> None:
+        async with Work(world) as ours:
+            database = Database(replace(world.settings, query_timeout_s=30.0))
+            await database.open()
+            writer = PostWriter(lambda: batch.connect(database))
+            free, (has_it, over) = await ours.another_channel(), (asyncio.Event(), asyncio.Event())
+
+            async def hold() -> None:
+                async with database.transaction() as tx:
+                    await rooms.place(tx, ours.channel)
+                    has_it.set()
+                    while not over.is_set():
+                        await tx.fetch_one("SELECT 1")  # who is idle for 2 s is ended
+                        await asyncio.sleep(0.2)
+
+            holding = asyncio.create_task(hold())
+            await has_it.wait()
+            began = time.monotonic()
+            held, *others = (
+                asyncio.create_task(writer.write(replace(ours.new_post(name), channel_id=channel)))
+                for name, channel in (("held", ours.channel), ("free", free), ("free too", free))
+            )
+            assert all(await asyncio.gather(*others))
+            assert within(2, since=began)
+            for number in range(3):
+                began = time.monotonic()
+                assert await writer.write(replace(ours.new_post(f"free {number}"), channel_id=free))
+                assert within(0.5, since=began)
+            assert not held.done()
+            over.set()
+            await holding
+            assert await held
+            await writer.close()
+            await database.close()
 
     run(work())
 

@@ -7,7 +7,16 @@ from db.drivers.mysql import mariadb_position, mysql_position
 from db.drivers.mysql_dsn import Dsn, parse
 from db.drivers.mysql_schema import statements
 from db.drivers.mysql_text import format_sql, is_of_the_server, translate
-from db.model.errors import BadValue, ConnectionLost, DatabaseError, Deadlock, Duplicate, StatementFailed, Unavailable
+from db.model.errors import (
+    BadValue,
+    ConnectionLost,
+    DatabaseError,
+    Deadlock,
+    Duplicate,
+    Locked,
+    StatementFailed,
+    Unavailable,
+)
 from db.pool.migrate import available
 
 
@@ -91,7 +100,7 @@ def test_lists() -> None:
     [
         (2006, ConnectionLost), (2013, ConnectionLost), (2055, ConnectionLost), (1053, ConnectionLost),
         (1927, ConnectionLost), (1290, ConnectionLost), (1792, ConnectionLost), (1836, ConnectionLost),
-        (1213, Deadlock), (1205, Deadlock), (1062, Duplicate), (1264, BadValue), (1366, BadValue), (1406, BadValue),
+        (1213, Deadlock), (1205, Locked), (1062, Duplicate), (1264, BadValue), (1366, BadValue), (1406, BadValue),
         (1040, Unavailable), (1203, Unavailable), (3024, Unavailable), (1969, Unavailable), (1419, Unavailable), (1064, StatementFailed),
         (1146, StatementFailed), (-1, ConnectionLost), (4031, ConnectionLost), (1021, Unavailable), (1114, Unavailable),
         (3101, Deadlock),

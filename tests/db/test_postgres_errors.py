@@ -4,15 +4,25 @@ import psycopg
 import pytest
 
 from db.drivers.postgres import error_from_sqlstate, translate
-from db.model.errors import BadValue, ConnectionLost, DatabaseError, Deadlock, Duplicate, StatementFailed, Unavailable
+from db.model.errors import (
+    BadValue,
+    ConnectionLost,
+    DatabaseError,
+    Deadlock,
+    Duplicate,
+    Locked,
+    StatementFailed,
+    Unavailable,
+)
 
 
 @pytest.mark.parametrize(
     ("kind", "sqlstates"),
     [
         (ConnectionLost, "08000 08003 08006 08P01 57P01 57P02 57P03 57P04 57P05 25P03 25P04 25006 40003 26000 42P05"),
-        (Unavailable, "53000 53100 53200 53300 53400 57014 55P03 58000 58030"),
+        (Unavailable, "53000 53100 53200 53300 53400 57014 58000 58030"),
         (Deadlock, "40001 40P01"),
+        (Locked, "55P03"),
         (Duplicate, "23505"),
         (BadValue, "22001 22021 22P05"),
         (StatementFailed, "42601 42P01 23502 25P02 XX000"),

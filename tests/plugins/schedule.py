@@ -46,7 +46,7 @@ def group_of(node_id: str) -> Group:
         return Group(LONGEST, "", module, "")
     found = _DRIVER.search(node_id)
     driver = found[1] if found else ""
-    if module.startswith("tests/stories/"):
+    if module.startswith(("tests/stories/", "tests/faults/test_rounds.py")):
         return Group(STORIES, "", module, driver)
     if module.startswith("tests/attacks/"):
         return Group(NODES, "", module, "")

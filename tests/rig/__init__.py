@@ -3,6 +3,7 @@
 at_once.py     what one node acknowledged holds on every other at once, or within 2 s where one missed the barrier
 backends.py the databases of the axis: PostgreSQL, MariaDB, replicas that are late
 balancer.py nginx and haproxy by the samples in etc/
+clocks.py  clocks of nodes that jump
 cluster.py several nodes over one database, to be broken, and restored
 dblinks.py the ways of nodes to a database server, to be cut
 directories.py where servers keep their files: in memory
@@ -29,4 +30,5 @@ sql.py     statements on a database of either kind
 switch.py  ways to database servers whose end changes while they are used
 virtual.py an event loop without a real clock
 wait.py    waiting for a condition
+wire.py    packets between namespaces: dropped, late, lost, in disorder, or too long
 """

@@ -118,9 +118,11 @@ def _reads(node: Node) -> list[int]:
     return [replica["reads"] for worker in workers for replica in worker["pool"]["replicas"]]
 
 
-def servers(driver: Driver, replicas: int) -> PgCluster | MariaCluster:
-    """A master and replicas of somebody's own, to be broken; not started."""
-    return MariaCluster(replicas) if driver == "mysql" else PgCluster(replicas)
+def servers(driver: Driver, replicas: int, *, everywhere: bool = False) -> PgCluster | MariaCluster:
+    """A master and replicas of somebody's own, to be broken; not started. everywhere: see `PgServer`."""
+    if driver == "mysql":
+        return MariaCluster(replicas, everywhere=everywhere)
+    return PgCluster(replicas, everywhere=everywhere)
 
 
 @contextlib.contextmanager

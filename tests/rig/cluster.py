@@ -39,7 +39,8 @@ class Cluster:
 
     enable: ClusterSettings.Enable; the start ends when all are green then, else when all are ready. spare: places for
     nodes that are added later. config, environment: of every node. linked: each reaches the master by a way of its own
-    that can be cut (`cut_database`). admin: the first user, logged in on node 0.
+    that can be cut (`cut_database`). routed: nodes reach all servers, which listen `everywhere`, through the network, where
+    ways to them are broken like those between nodes (`server`). admin: the first user, logged in on node 0.
     """
 
     def __init__(
@@ -55,16 +56,17 @@ class Cluster:
         environment: Mapping[str, str] | None = None,
         database: str = "",
         linked: bool = False,
+        routed: bool = False,
     ) -> None:
         self.servers = servers
         self.links: DatabaseLinks | None = None
-        self._linked = linked
+        self._linked, self._routed = linked, routed
         self.database = database or servers.new_database()
         self.config = config or {}
         self.enable = enable
         self._environment = dict(environment or {})
         self._workers, self._ws_workers = workers, ws_workers
-        self.network = network(nodes + spare)
+        self.network = network(nodes + spare, 1 + len(servers.replicas) if routed else 0)
         self._count = nodes
         self.nodes = [self._make(place) for place in range(nodes)]
         self.admin: Rest
@@ -95,8 +97,8 @@ class Cluster:
         base: dict[str, dict[str, Any]] = {
             "SqlSettings": {
                 "DriverName": self.servers.driver,
-                "DataSource": self._dsn(),
-                "DataSourceReplicas": [one.socket_dsn(self.database) for one in self.servers.replicas],
+                "DataSource": self.dsn(self.servers.master),
+                "DataSourceReplicas": [self.dsn(one) for one in self.servers.replicas],
                 "MaxOpenConns": 16,
             },
             "TeamSettings": {"MaxUsersPerTeam": 10_000},
@@ -108,16 +110,28 @@ class Cluster:
             base[section] = base.get(section, {}) | dict(keys)
         node.write_config(base)
 
-    def _dsn(self) -> str:
-        master = self.servers.master
-        return master.dsn(self.database) if self._linked else master.socket_dsn(self.database)
+    def dsn(self, server: Any) -> str:
+        """How nodes reach a server."""
+        if self._routed:
+            return str(server.dsn(self.database, self.ways.address(self.server(server))))
+        linked = self._linked and server is self.servers.master
+        return str(server.dsn(self.database) if linked else server.socket_dsn(self.database))
+
+    def server(self, server: Any) -> int:
+        """The place of a server in the network, for `routed` clusters."""
+        return self.ways.server([self.servers.master, *self.servers.replicas].index(server))
+
+    @property
+    def ways(self) -> Namespaces:
+        """The network, whose ways can be broken. Raises Unavailable."""
+        if not isinstance(self.network, Namespaces):
+            raise Unavailable("only in a namespace of its own has a node a way of its own to others")
+        return self.network
 
     def __enter__(self) -> "Cluster":
         try:
             if self._linked:
-                if not isinstance(self.network, Namespaces):
-                    raise Unavailable("only in a namespace of its own has a node a way of its own to the database")
-                self.links = DatabaseLinks(self.network.names, self.servers.master.port).__enter__()
+                self.links = DatabaseLinks(self.ways.names, self.servers.master.port).__enter__()
             for node in self.nodes:
                 node.launch()
             for node in self.nodes:

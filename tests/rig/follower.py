@@ -23,7 +23,8 @@ class Follower:
 
     posts: ids by channel in the order in which they were learned: by event, or by REST after a hello with another id.
     delays: of each post that came by event on a socket that was open when it was made, in s, and when it was made.
-    resumed, begun: how often.
+    resumed, begun: how often. heard: of each post, when it was learned, by time.monotonic. stays: on which node (its place
+    in `nodes`) a socket was open, from when to when; the last one ends in the future.
     faults: what no client may see.
     """
 
@@ -32,6 +33,8 @@ class Follower:
         self.delays: list[tuple[float, float]] = []
         self.faults: list[str] = []
         self.resumed = self.begun = 0
+        self.heard: dict[str, float] = {}
+        self.stays: list[tuple[int, float, float]] = []
         self._nodes = nodes
         self._at = first
         self._known: set[str] = set()
@@ -62,7 +65,9 @@ class Follower:
                 self._follow(self._nodes[self._at % len(self._nodes)])
             except (OSError, InvalidHandshake, InvalidMessage, ConnectionClosed, requests.RequestException):
                 self._at += 1
-            self.live.clear()
+            if self.live.is_set():
+                self.live.clear()
+                self._end_stay()
             self._stop.wait(_BACK_OFF_S)
 
     def _follow(self, node: Rest) -> None:
@@ -80,6 +85,7 @@ class Follower:
             self._socket = opened
             self._opened_ms = time.time() * 1000
             self.resumed += 1
+            self._begin_stay()
             self.live.set()
             while not self._stop.is_set():
                 with contextlib.suppress(TimeoutError):
@@ -110,7 +116,17 @@ class Follower:
         for channel_id in self.posts if self._connection_id else ():
             for post in self._fetch(node, channel_id):
                 self._learn(post)
+            self._begin_stay()  # what it fetched itself kept nobody waiting
         self._connection_id = hello["data"]["connection_id"]
+
+    def _begin_stay(self) -> None:
+        if self.live.is_set():
+            self.stays.pop()
+        self.stays.append((self._at % len(self._nodes), time.monotonic(), float("inf")))
+
+    def _end_stay(self) -> None:
+        place, began, _ = self.stays.pop()
+        self.stays.append((place, began, time.monotonic()))
 
     def _fetch(self, node: Rest, channel_id: str) -> list[dict[str, Any]]:
         """All beyond the last post that is known, the oldest first."""
@@ -128,4 +144,5 @@ class Follower:
     def _learn(self, post: dict[str, Any]) -> None:
         if post["id"] not in self._known and post["channel_id"] in self.posts:
             self._known.add(post["id"])
+            self.heard[post["id"]] = time.monotonic()
             self.posts[post["channel_id"]].append(post["id"])

@@ -43,7 +43,7 @@ def _template() -> Path:
         check=True, stdout=subprocess.DEVNULL, cwd="/", **_account(),
     )  # fmt: skip
     server.start()
-    for host in ("127.0.0.1", "localhost"):
+    for host in ("127.0.0.1", "localhost", "10.77.%"):
         server.root(
             f"CREATE USER {USER}@'{host}' IDENTIFIED BY '{PASSWORD}'",
             f"GRANT ALL ON *.* TO {USER}@'{host}'",
@@ -56,10 +56,14 @@ def _template() -> Path:
 
 
 class MariaDB:
-    """A running server; `new_database` gives each test one of its own."""
+    """A running server; `new_database` gives each test one of its own.
 
-    def __init__(self, server_id: int = 1) -> None:
+    everywhere: it listens on all addresses, for clients in the namespaces of `tests/rig/network.py`.
+    """
+
+    def __init__(self, server_id: int = 1, *, everywhere: bool = False) -> None:
         self.server_id = server_id
+        self._listens_on = "0.0.0.0" if everywhere else "127.0.0.1"
         self.name = f"server{server_id}"
         self.directory = new_directory()
         if os.getuid() == 0:
@@ -81,7 +85,7 @@ class MariaDB:
         # tmpdir: a server that starts removes the temporary tables of others from a common one.
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                ["mariadbd", "--no-defaults", f"--datadir={self.data}", f"--tmpdir={self.directory}", f"--port={self.port}", "--bind-address=127.0.0.1",
+                ["mariadbd", "--no-defaults", f"--datadir={self.data}", f"--tmpdir={self.directory}", f"--port={self.port}", f"--bind-address={self._listens_on}",
                  f"--socket={self.data}/s.sock", f"--pid-file={self.data}/pid", f"--server-id={self.server_id}", "--log-bin=bin",
                  "--binlog-format=ROW", "--log-slave-updates", "--gtid-strict-mode=1", "--gtid-domain-id=0",
                  "--character-set-server=utf8mb4", "--collation-server=utf8mb4_unicode_ci",
@@ -149,9 +153,9 @@ class MariaDB:
         assert not others, f"copy these too: {others}"
         return statements
 
-    def dsn(self, name: str) -> str:
+    def dsn(self, name: str, host: str = "127.0.0.1") -> str:
         """Connection string of a database."""
-        return f"{USER}:{PASSWORD}@tcp(127.0.0.1:{self.port})/{name}?charset=utf8mb4,utf8&readTimeout=30s"
+        return f"{USER}:{PASSWORD}@tcp({host}:{self.port})/{name}?charset=utf8mb4,utf8&readTimeout=30s"
 
     def socket_dsn(self, name: str) -> str:
         """For clients in other network namespaces."""
@@ -233,9 +237,8 @@ class MariaCluster:
 
     driver = "mysql"
 
-    def __init__(self, replicas: int = 2) -> None:
-        self.master = MariaDB(1)
-        self.replicas = [MariaDB(2 + index) for index in range(replicas)]
+    def __init__(self, replicas: int = 2, *, everywhere: bool = False) -> None:
+        self.master, *self.replicas = [MariaDB(1 + index, everywhere=everywhere) for index in range(1 + replicas)]
         self._numbers = itertools.count(1)
 
     def __enter__(self) -> "MariaCluster":

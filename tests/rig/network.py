@@ -2,38 +2,33 @@
 
 A bridge in the root namespace joins the namespaces; clients reach every node through it. The way from one node to
 another is broken by a route to that one address, into a tun device that we read: packets are dropped, or written into
-the receiver's tun device when they are due. So nothing is refused and nothing is said, as on a real network; nobody
-else is cut off, and the databases are not, which are reached by unix sockets: those know no network namespace.
+the receiver's tun device when they are due (`tests/rig/wire.py`). So nothing is refused and nothing is said, as on a real
+network, and nobody else is cut off. Databases are reached by unix sockets, which know no network namespace, unless servers
+have addresses here: then each way between a node and a server is broken like one between nodes.
 
 Names carry the pid of the test run: what a killed one left behind is removed by the next.
 """
 
 import contextlib
-import fcntl
-import heapq
 import itertools
 import os
-import random
 import re
-import select
 import signal
-import struct
 import subprocess
-import threading
-import time
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Protocol
 
 from tests.rig.ports import free_port, mine
 from tests.rig.wait import until
+from tests.rig.wire import MTU, Pump, Way
 
 _PREFIX = "mmr"
 _HTTP, _INTER_NODE = 8065, 8075
-_TUNSETIFF, _TUN_WITHOUT_HEADER = 0x400454CA, 0x0001 | 0x1000
-_MTU = 1500
 _SUBNETS = 5
+_FIRST_SERVER = 200
+_TABLE = 7700
+"""Of routes from servers to nodes, for subnet 0; the next subnet has the next one."""
 _numbers = itertools.count()
 
 
@@ -59,6 +54,9 @@ class Net(Protocol):
     def slow(self, sender: int, receiver: int, delay_s: float, jitter_s: float = 0.0) -> None:
         """What goes from one to the other takes so much longer, and up to so much more. The order stays."""
 
+    def set(self, sender: int, receiver: int, way: Way) -> None:
+        """What goes from one to the other goes so."""
+
     def heal(self) -> None:
         """All ways are open and fast again."""
 
@@ -66,9 +64,9 @@ class Net(Protocol):
         """Remove everything."""
 
 
-def network(places: int) -> Net:
+def network(places: int, servers: int = 0) -> Net:
     """Namespaces where they can be had, else loopback."""
-    return Namespaces(places) if namespaces_available() else Loopback(places)
+    return Namespaces(places, servers) if namespaces_available() else Loopback(places)
 
 
 @cache
@@ -110,6 +108,10 @@ class Loopback:
         """Not here."""
         self.cut(sender, receiver)
 
+    def set(self, sender: int, receiver: int, way: Way) -> None:
+        """Not here."""
+        self.cut(sender, receiver)
+
     def heal(self) -> None:
         """Nothing is broken."""
 
@@ -117,35 +119,28 @@ class Loopback:
         """Nothing is left."""
 
 
-@dataclass(frozen=True)
-class _Way:
-    """What happens to packets of one direction."""
-
-    is_cut: bool = False
-    delay_s: float = 0.0
-    jitter_s: float = 0.0
-
-
 class Namespaces:
-    """A bridge and a namespace for each place. Addresses: 10.77.N.1 and up; this side is 10.77.N.254."""
+    """A bridge and a namespace for each place. Addresses: 10.77.N.1 and up; this side is 10.77.N.254.
 
-    def __init__(self, places: int) -> None:
+    servers: so many addresses of this side, for servers that listen on all of its addresses; `server` names their places.
+    """
+
+    def __init__(self, places: int, servers: int = 0) -> None:
         remove_stale()
-        self._ways: dict[tuple[int, int], _Way] = {}
-        self._wires: list[int] = []
-        self._stop, self._stopped = os.pipe()
+        self._ways: dict[tuple[int, int], Way] = {}
+        self._pump = Pump(self._ways)
         number = next(_numbers) % 100
         self._bridge = f"{_PREFIX}{os.getpid()}b{number}"
         self.names = [f"{_PREFIX}{os.getpid()}-{number}-{place}" for place in range(places)]
-        self._pump: threading.Thread | None = None
         try:
             self.subnet = self._make_bridge()
             for place in range(places):
                 self._make_place(place)
+            if servers:
+                self._make_servers(servers)
         except BaseException:
             self.close()
             raise
-        self._pump = threading.Thread(target=self._carry, daemon=True)
         self._pump.start()
 
     def _make_bridge(self) -> str:
@@ -172,12 +167,38 @@ class Namespaces:
         no_filter = "for one in all default; do echo 0 > /proc/sys/net/ipv4/conf/$one/rp_filter; done"
         _run("ip", "netns", "exec", name, "sh", "-c", no_filter)
         wire = f"{self._bridge}t{place}"
-        self._wires.append(_open_tun(wire))
+        self._open_wire(wire, place)
         _ip("link", "set", wire, "netns", name)
-        _ip("-n", name, "link", "set", wire, "name", "wire", "mtu", str(_MTU), "up")
+        _ip("-n", name, "link", "set", wire, "name", "wire", "mtu", str(MTU), "up")
+
+    def _make_servers(self, count: int) -> None:
+        wire = f"{self._bridge}s"
+        self._open_wire(wire, *(self.server(index) for index in range(count)))
+        _ip("link", "set", wire, "mtu", str(MTU), "up")
+        Path(f"/proc/sys/net/ipv4/conf/{wire}/rp_filter").write_text("0")
+        for index in range(count):
+            _ip("address", "add", f"{self.address(self.server(index))}/24", "dev", self._bridge)
+        for rule in _ip("rule", "list").splitlines():  # what a killed run left, which had this subnet
+            if f"lookup {self._table}" in rule:
+                _ip("rule", "delete", "lookup", self._table)
+        _ip("route", "add", "default", "dev", wire, "table", self._table)
+
+    def _open_wire(self, name: str, *places: int) -> None:
+        try:
+            self._pump.open(name, *places)
+        except OSError as error:
+            raise Unavailable(f"there is no tun device: {error}") from error
+
+    @property
+    def _table(self) -> str:
+        return str(_TABLE + int(self.subnet.rpartition(".")[2]))
+
+    def server(self, index: int) -> int:
+        """The place of a server, for `address`, `cut`, `slow` and `set`."""
+        return _FIRST_SERVER + index
 
     def address(self, place: int) -> str:
-        """Of the node there."""
+        """Of the node or the server there."""
         return f"{self.subnet}.{place + 1}"
 
     def http(self, place: int) -> str:
@@ -189,86 +210,48 @@ class Namespaces:
         return f"{self.address(place)}:{_INTER_NODE}"
 
     def prefix(self, place: int) -> tuple[str, ...]:
-        """See `Net`."""
-        return ("ip", "netns", "exec", self.names[place])
+        """See `Net`. Servers are on this side."""
+        return () if place >= _FIRST_SERVER else ("ip", "netns", "exec", self.names[place])
 
     def cut(self, sender: int, receiver: int) -> None:
         """See `Net`."""
-        self._set(sender, receiver, _Way(is_cut=True))
+        self.set(sender, receiver, Way(is_cut=True))
 
     def slow(self, sender: int, receiver: int, delay_s: float, jitter_s: float = 0.0) -> None:
         """See `Net`."""
-        self._set(sender, receiver, _Way(delay_s=delay_s, jitter_s=jitter_s))
+        self.set(sender, receiver, Way(delay_s=delay_s, jitter_s=jitter_s))
 
-    def _set(self, sender: int, receiver: int, way: _Way) -> None:
+    def set(self, sender: int, receiver: int, way: Way) -> None:
+        """See `Net`."""
         known = (sender, receiver) in self._ways
         self._ways[sender, receiver] = way
         if not known:
             self._route("add", sender, receiver)
 
     def _route(self, action: str, sender: int, receiver: int) -> None:
+        if sender >= _FIRST_SERVER:
+            _ip("rule", action, "from", self.address(sender), "to", self.address(receiver), "lookup", self._table)
+            return
         source = ("src", self.address(sender))
         _ip("-n", self.names[sender], "route", action, f"{self.address(receiver)}/32", "dev", "wire", *source)
 
     def heal(self) -> None:
         """See `Net`."""
         for sender, receiver in list(self._ways):
+            self.open(sender, receiver)
+
+    def open(self, sender: int, receiver: int) -> None:
+        """One way is open and fast again, if it was not."""
+        if self._ways.pop((sender, receiver), None) is not None:
             self._route("delete", sender, receiver)
-            del self._ways[sender, receiver]
 
     def close(self) -> None:
         """See `Net`. Whatever still runs there is killed."""
-        os.close(self._stopped)
-        if self._pump is not None:
-            self._pump.join(5)
-        os.close(self._stop)
-        for wire in self._wires:
-            os.close(wire)
+        self._pump.close()
         for place, name in enumerate(self.names):
             _delete_namespace(name)
             _ip("link", "delete", f"{self._bridge}v{place}", check=False)  # else it goes only a moment later
         _ip("link", "delete", self._bridge, check=False)
-
-    def _carry(self) -> None:
-        """Read what was routed into the wires; drop it, or hand it on when it is due."""
-        due: list[tuple[float, int, int, bytes]] = []
-        last_due: dict[tuple[int, int], float] = {}
-        order = itertools.count()
-        poll = select.poll()
-        for descriptor in (self._stop, *self._wires):
-            poll.register(descriptor, select.POLLIN)
-        senders = {wire: place for place, wire in enumerate(self._wires)}
-        while True:
-            wait_ms = 1000 * max(0.0, due[0][0] - time.monotonic()) if due else None
-            for descriptor, _ in poll.poll(wait_ms):
-                if descriptor == self._stop:
-                    return
-                sender, packet = senders[descriptor], os.read(descriptor, 65_536)
-                receiver = packet[19] - 1 if len(packet) >= 20 and packet[0] >> 4 == 4 else -1
-                way = self._ways.get((sender, receiver))
-                if not 0 <= receiver < len(self._wires) or (way is not None and way.is_cut):
-                    continue
-                way = way or _Way()
-                at = time.monotonic() + way.delay_s + random.uniform(0, way.jitter_s)
-                at = last_due[sender, receiver] = max(at, last_due.get((sender, receiver), 0.0))
-                heapq.heappush(due, (at, next(order), receiver, packet))
-            while due and due[0][0] <= time.monotonic():
-                _, _, receiver, packet = heapq.heappop(due)
-                with contextlib.suppress(OSError):  # its queue is full, or it is going: packets get lost
-                    os.write(self._wires[receiver], packet)
-
-
-def _open_tun(name: str) -> int:
-    try:
-        descriptor = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError as error:
-        raise Unavailable(f"there is no tun device: {error}") from error
-    try:
-        fcntl.ioctl(descriptor, _TUNSETIFF, struct.pack("16sH22x", name.encode(), _TUN_WITHOUT_HEADER))
-    except OSError:
-        os.close(descriptor)
-        raise
-    return descriptor
 
 
 def remove_stale() -> None:

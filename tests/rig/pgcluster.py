@@ -78,9 +78,12 @@ def _run(found: embedded.Embedded, program: str, *arguments: str | Path, stdin: 
 
 
 class PgServer:
-    """One server; `execute` and the rest act as the superuser on the database `postgres`."""
+    """One server; `execute` and the rest act as the superuser on the database `postgres`.
 
-    def __init__(self, directory: Path, name: str) -> None:
+    everywhere: it listens on all addresses, for clients in the namespaces of `tests/rig/network.py`.
+    """
+
+    def __init__(self, directory: Path, name: str, *, everywhere: bool = False) -> None:
         template, self._found = _template()
         self.name = name
         self.port = free_port()
@@ -88,8 +91,10 @@ class PgServer:
         subprocess.run(["cp", "-a", template, self.data], check=True)
         with (self.data / "postgresql.conf").open("a") as file:
             file.write(f"{_OPTIONS}port={self.port}\nunix_socket_directories='{self.data}'\n")
+            file.write("listen_addresses='*'\n" * everywhere)
         with (self.data / "pg_hba.conf").open("a") as file:
             file.write("host replication all 127.0.0.1/32 trust\n")
+            file.write("host all mmnode 10.77.0.0/16 trust\n" * everywhere)
         self.log = directory / f"{name}.log"
         self.process: subprocess.Popen[bytes] | None = None
         self._frozen: list[int] = []
@@ -153,12 +158,12 @@ class PgServer:
             cursor = connection.execute(sql.encode())
             return cursor.fetchall() if cursor.description else []
 
-    def _conninfo(self, user: str, database: str) -> str:
-        return f"host=127.0.0.1 port={self.port} user={user} dbname={database}"
+    def _conninfo(self, user: str, database: str, host: str = "127.0.0.1") -> str:
+        return f"host={host} port={self.port} user={user} dbname={database}"
 
-    def dsn(self, database: str) -> str:
+    def dsn(self, database: str, host: str = "127.0.0.1") -> str:
         """For clients."""
-        return self._conninfo("mmnode", database)
+        return self._conninfo("mmnode", database, host)
 
     def socket_dsn(self, database: str) -> str:
         """For clients in other network namespaces."""
@@ -206,15 +211,17 @@ class PgServer:
 
 
 class PgCluster:
-    """A master and its replicas. Use as a context manager."""
+    """A master and its replicas. Use as a context manager. everywhere: see `PgServer`."""
 
     driver = "postgres"
 
-    def __init__(self, replicas: int = 2) -> None:
+    def __init__(self, replicas: int = 2, *, everywhere: bool = False) -> None:
         self.directory = new_directory()
         self.directory.chmod(0o777)
-        self.master = PgServer(self.directory, "master")
-        self.replicas = [PgServer(self.directory, f"replica{index}") for index in range(replicas)]
+        self.master, *self.replicas = [
+            PgServer(self.directory, name, everywhere=everywhere)
+            for name in ("master", *(f"replica{index}" for index in range(replicas)))
+        ]
         self._numbers = itertools.count(1)
 
     def __enter__(self) -> "PgCluster":

@@ -11,7 +11,7 @@ from db.drivers.mysql_connection import IDLE_IN_TRANSACTION_S, MySQLConnection, 
 from db.model.errors import ConnectionLost, Unavailable
 from db.pool import systems
 from db.pool.pool import Database
-from db.writer import batch
+from db.writer import connect
 from db.writer.batch import PostWriter
 from tests.db import rooms
 from tests.db.proxied import Work, World, neighbour, run
@@ -81,7 +81,7 @@ def test_who_waits_for_one_channel_waits_in_no_other(world: World) -> None:
         async with Work(world) as ours:
             database = Database(replace(world.settings, query_timeout_s=30.0))
             await database.open()
-            writer = PostWriter(lambda: batch.connect(database))
+            writer = PostWriter(lambda: connect.connect(database))
             free, (has_it, over) = await ours.another_channel(), (asyncio.Event(), asyncio.Event())
 
             async def hold() -> None:

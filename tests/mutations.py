@@ -960,6 +960,16 @@ MUTATIONS = (
         _BOTH,
     ),
     Mutation(
+        "a worker may ask of its node what only operators may",
+        "cluster/node/supervisor.py",
+        "        if by in command.by:\n",
+        "        if command.by:\n",
+        (
+            "tests/cluster/test_commands.py"
+            "::test_a_worker_passes_on_what_administrators_may_ask_and_the_relay_what_other_nodes_may",
+        ),
+    ),
+    Mutation(
         "what other nodes acknowledged is not asked before the master is changed",
         "cluster/node/switch.py",
         "for answer in (own, *peers.values())])",

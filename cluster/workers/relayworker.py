@@ -6,7 +6,7 @@ import logging
 import os
 import socket
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, assert_never
 
 import msgspec
 
@@ -14,12 +14,12 @@ from app import logins
 from app.config.settings import Config
 from app.journal import Entry, Journal, details
 from app.version import VERSION
-from cluster.commands import EVERYWHERE, OF_PEERS
+from cluster.commands import of_node, of_worker
+from cluster.commands.of_worker import Body, OfRelay
 from cluster.peers import advertise, colours, digest
 from cluster.peers.bodies import Beat
 from cluster.peers.interlink import UPGRADING, Interlink, Place
 from cluster.peers.keyring import KeyRing
-from cluster.peers.requests import ANSWER_S
 from cluster.peers.zap import KeyPair
 from cluster.relay import lease
 from cluster.relay.condition import Condition
@@ -27,7 +27,6 @@ from cluster.relay.lease import LeaseRunner
 from cluster.relay.news import News
 from cluster.relay.relay import Relay
 from cluster.shm.page import Page
-from cluster.workers.channel import Body
 from cluster.workers.start import Start
 from cluster.workers.worker import Fatal, Worker
 from db.model.board import Term
@@ -46,7 +45,6 @@ log = logging.getLogger(__name__)
 _RETRY_S = 0.5
 FOLLOW_S = 0.5
 """For so long a node looks for the master where its configuration says, before it goes where its peers are."""
-_OF_STEPS = frozenset({"step", "store", "host", "port", "database"})
 _NEWS_S = 0.5
 _SCHEMA_S = 10.0
 _A_POLL = "a poll of the outbox, for what was committed before the others heard it"
@@ -185,7 +183,7 @@ class RelayWorker(Worker):
             astray_s = astray_s + _RETRY_S / 2 if place is not None else 0.0
             if place is None or astray_s < FOLLOW_S:
                 continue
-            answer = await self.operator.command("switch", step="follow", **place.told())
+            answer = await self.operator.ask(of_node.Switch("follow", False, place.host, place.port, place.database))
             if not answer.get("ok"):
                 log.warning("the master of the other nodes cannot be used", extra={"reason": answer.get("error", "")})
                 await asyncio.sleep(_RETRY_S * 4)
@@ -249,40 +247,40 @@ class RelayWorker(Worker):
 
     async def _operate_for_a_peer(self, command: str, arguments: Body) -> Body:
         """What an administrator asked of all nodes, by one of them; or a step of a change of the master."""
-        if command in OF_PEERS:
-            return await self.operator.command(command, **{key: arguments[key] for key in _OF_STEPS & arguments.keys()})
-        if command not in EVERYWHERE:
-            return {"ok": False, "error": "no command of other nodes"}
-        return await self.operator.command(command)
+        try:
+            asked = of_node.read(command, arguments, "peer")
+        except of_node.BadCommand as error:
+            return {"ok": False, "error": str(error)}
+        return await self.operator.ask(asked)
 
-    async def operate(self, kind: str, body: Body) -> Body:
+    async def operate(self, command: OfRelay) -> Body:
         """See `Worker`."""
         assert self.database is not None
-        match kind:
-            case "audit":
-                await self.journal.record(Entry(str(body["action"]), str(body["result"]), details=str(body["details"])))
+        match command:
+            case of_worker.Audit():
+                await self.journal.record(Entry(command.action, command.result, details=command.details))
                 return {}
-            case "unlock":
-                found = await logins.unlock_by_name(self.database, self.journal, str(body["user"]))
+            case of_worker.Unlock():
+                found = await logins.unlock_by_name(self.database, self.journal, command.user)
                 return {"ok": True} if found else {"ok": False, "error": "there is no such user"}
-            case "survey":
-                return {"later": await failover.is_later(self.database, str(body["to"]))}
+            case of_worker.Survey():
+                return {"later": await failover.is_later(self.database, command.to)}
         if self.interlink is None:
             raise Unavailable("this node has not joined the cluster")
-        match kind:
-            case "cluster":
+        match command:
+            case of_worker.Cluster():
                 return {"members": self._members(self.interlink)}
-            case "everywhere":
-                limit_s = float(body.get("limit_s") or ANSWER_S)
-                asked = self.interlink.requests.ask_all(str(body["command"]), body["arguments"], limit_s)
+            case of_worker.Everywhere(what=what):
+                asked = self.interlink.requests.ask_all(what.name(), what.arguments(), command.answer_s)
                 return {"nodes": await asked}
-            case "remove":
-                removed = await nodes.remove(self.database, str(body["node"]))
+            case of_worker.Remove():
+                removed = await nodes.remove(self.database, command.node)
                 return {"ok": removed} if removed else {"ok": False, "error": "there is no such node"}
-            case "upgrade":
-                await systems.put(self.database, UPGRADING, "1" if body["begin"] else "0")
+            case of_worker.Upgrade():
+                await systems.put(self.database, UPGRADING, "1" if command.begin else "0")
                 return {}
-        raise Unavailable(f"unknown command {kind!r}")
+            case _:
+                assert_never(command)
 
     def _audit_limits(self) -> tuple[int, int]:
         settings = self.config.audit_settings

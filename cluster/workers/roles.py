@@ -16,8 +16,8 @@ from app.passwords import Hasher
 from app.ports import Upgrade
 from cluster.bus.addresses import address_of
 from cluster.bus.bus import BusEnd
+from cluster.commands.of_worker import Body
 from cluster.shm.page import Page, RelayWatch
-from cluster.workers.channel import Body
 from cluster.workers.relayworker import RelayWorker
 from cluster.workers.start import BATCH_CONNECTIONS
 from cluster.workers.worker import Worker

@@ -3,6 +3,7 @@
 A table stands between `<!-- table NAME … -->` and `<!-- end -->`; what is around it is written by hand.
 """
 
+import json
 import re
 from collections.abc import Callable, Iterable, Iterator
 from inspect import getdoc
@@ -12,6 +13,8 @@ from typing import get_args
 import msgspec
 from msgspec import inspect
 
+from app.config.marks import Applies, Mark
+from app.config.settings import KEYS
 from cluster.commands import of_node, of_worker
 
 ROOT = Path(__file__).parents[1]
@@ -81,6 +84,18 @@ def _channel() -> Iterator[list[str]]:
             yield [f"`{kind.__struct_config__.tag}`", to, _fields(kind), _first(kind)]
 
 
+_APPLIES = {Applies.LIVE: "reload", Applies.RECYCLE: "reload, then recycle", Applies.RESTART: "restart"}
+_MARKS = {Mark.SECRET: "secret: never shown", Mark.PER_NODE: "may differ between nodes"}
+
+
+def _settings() -> Iterator[list[str]]:
+    yield ["key", "default", "allowed", "a change counts after", ""]
+    for dotted, key in KEYS.items():
+        default = json.dumps(key.default) if key.default not in ("", []) else ""
+        notes = ", ".join(_MARKS[mark] for mark in Mark if mark in key.marks)
+        yield [f"`{dotted}`", default, in_words(inspect.type_info(key.kind)), _APPLIES[key.applies], notes]
+
+
 def _first(kind: type[msgspec.Struct]) -> str:
     """The first paragraph of what is said of it."""
     return (getdoc(kind) or "").partition("\n\n")[0].replace("\n", " ")
@@ -90,6 +105,7 @@ TABLES: dict[str, Callable[[], Iterable[list[str]]]] = {
     "commands-of-a-node": _node,
     "commands-of-a-worker": _worker,
     "messages-of-the-channel": _channel,
+    "settings": _settings,
 }
 
 

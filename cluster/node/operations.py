@@ -13,7 +13,8 @@ from typing import Any, assert_never
 import msgspec
 
 from app.config import file as configfile
-from app.config.settings import RECYCLE_NEEDED, Config, apply_live, differences, needs_restart
+from app.config.marks import Applies
+from app.config.settings import KEYS, Config, apply_live, differences, needs_restart
 from app.journal import details
 from app.redaction import Redactor
 from app.version import VERSION
@@ -211,7 +212,7 @@ class Operations:
         for warning in loaded.warnings:
             log.warning("configuration", extra={"note": warning})
         new = apply_live(self.config, loaded.config)
-        applied = [one for one in differences(self.config, new) if not one.startswith(RECYCLE_NEEDED)]
+        applied = [one for one in differences(self.config, new) if KEYS[one].applies is Applies.LIVE]
         self._pending_restart = [one for one in differences(new, loaded.config) if needs_restart(one)]
         self.config = new
         self._redactor.learn(loaded.config)

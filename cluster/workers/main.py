@@ -9,6 +9,7 @@ from typing import assert_never
 
 import uvloop
 
+from app.config.live import Settings
 from app.redaction import Redactor
 from cluster.commands import of_worker
 from cluster.commands.of_worker import Answer, Ask, AtOnce, Beat, Body, OfDatabase, OfRelay, Ready, Stop, ToWorker
@@ -36,8 +37,9 @@ async def _run(role: str, index: int, end: socket.socket, inherited: list[socket
     name = spawn.name_of(role, index)
     redactor = Redactor()
     _learn(redactor, first)
-    logs.set_up(start.config.log_settings, name, redactor)
-    worker = ROLES[role](name, start, inherited)
+    live = Settings(start.config)
+    live.on_reload(lambda config: logs.set_up(config.log_settings, name, redactor))
+    worker = ROLES[role](name, start, inherited, live)
     worker.operator.connect(channel)
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, worker.stop_asked.set)
@@ -94,14 +96,14 @@ async def _listen(channel: Channel[ToWorker], worker: Worker, redactor: Redactor
                     tasks.add(task)
                     task.add_done_callback(tasks.discard)
                 else:
-                    channel.send(Answer(number, {"ok": True, **_at_once(worker, command, redactor)}))
+                    channel.send(Answer(number, {"ok": True, **_at_once(worker, command)}))
             case of_worker.Start():
                 log.error("a worker is started twice")
             case _:
                 assert_never(message)
 
 
-def _at_once(worker: Worker, command: AtOnce, redactor: Redactor) -> Body:
+def _at_once(worker: Worker, command: AtOnce) -> Body:
     """What is answered in turn; an error ends the worker."""
     match command:
         case of_worker.Status():
@@ -111,8 +113,7 @@ def _at_once(worker: Worker, command: AtOnce, redactor: Redactor) -> Body:
         case of_worker.Database():
             return worker.database_status()
         case of_worker.Reload():
-            logs.set_up(command.config.log_settings, worker.name, redactor)
-            worker.reload(command.config)
+            worker.live.replace(command.config)
             return {}
         case of_worker.Purge():
             worker.purge()

@@ -63,11 +63,11 @@ class RelayWorker(Worker):
     page: Page
     condition: Condition
     schema_version = 0
-    config: Config
+    secrets: tuple[str, str] = ("", "")
+    """Those by which the interlink works."""
 
     async def serve(self, ready: Callable[[], None]) -> None:
         """See `Worker`."""
-        self.config = self.start.config
         await migrate.run(self.settings)
         self.schema_version = await migrate.version(self.settings)
         self.page = self.start.page(self.name)
@@ -83,7 +83,7 @@ class RelayWorker(Worker):
             database,
             node_id=self.start.paths.node_id,
             incarnation=self.start.incarnation,
-            away_after_s=self.start.config.team_settings.user_status_away_timeout,
+            away_after_s=self.live.config.team_settings.user_status_away_timeout,
             workers=[f"api{one}" for one in range(self.start.workers)]
             + [f"ws{one}" for one in range(self.start.ws_workers)],
             operate=self._operate_for_a_peer,
@@ -91,8 +91,10 @@ class RelayWorker(Worker):
             distrust=lambda: follower.distrust(),
         )
         self.follower = follower = Follower(database, relay.note_changes)
-        self.condition = condition = Condition(self.config, self.page, database, self.prober, follower, relay)
-        self._look_at_config()
+        condition = Condition(self.live.config, self.page, database, self.prober, follower, relay)
+        self.condition = condition
+        self.live.on_reload(self._use)
+        self.live.watch("TeamSettings.UserStatusAwayTimeout", relay.set_away_after)
         holder = f"{self.start.paths.node_id}/{os.getpid()}/{self.start.incarnation}"
         self.journal = Journal(database, self.start.paths.node_id)
         every = (*jobs.JOBS, jobs.trim_audits(self._audit_limits))
@@ -147,9 +149,8 @@ class RelayWorker(Worker):
             version=VERSION,
             urls=settings.inter_node_urls,
         )
-        interlink = Interlink(
-            place, KeyPair(*self.start.keys), _keyring(self.start.config), database, self.relay, self._renew
-        )
+        self.secrets, keyring = self._secrets(), _keyring(self.live.config)
+        interlink = Interlink(place, KeyPair(*self.start.keys), keyring, database, self.relay, self._renew)
         while True:
             try:
                 await interlink.open(self._about(place))
@@ -158,6 +159,8 @@ class RelayWorker(Worker):
                 log.warning("this node cannot enrol yet", extra={"reason": str(error).strip()})
                 await asyncio.sleep(_RETRY_S)
         self.interlink = self.relay.interlink = self.condition.interlink = interlink
+        for key in ("Secret", "SecretNext"):
+            self.live.watch(f"ClusterSettings.{key}", self._renew_secret)
         await self.journal.record(Entry("clusterJoin", details=details(address=place.advertise, version=VERSION)))
         telling = asyncio.create_task(self._tell_news(interlink))
         try:
@@ -239,11 +242,11 @@ class RelayWorker(Worker):
 
     def _in_use(self) -> Config:
         """The configuration, with the servers that are used: what waits for a recycle is `config_pending`."""
-        sql = self.config.sql_settings
+        sql = self.live.config.sql_settings
         if not sql.data_source:
-            return self.config
+            return self.live.config
         used = {"data_source": self.start.data_source, "data_source_replicas": list(self.start.replicas)}
-        return msgspec.structs.replace(self.config, sql_settings=msgspec.structs.replace(sql, **used))
+        return msgspec.structs.replace(self.live.config, sql_settings=msgspec.structs.replace(sql, **used))
 
     async def _operate_for_a_peer(self, command: str, arguments: Body) -> Body:
         """What an administrator asked of all nodes, by one of them; or a step of a change of the master."""
@@ -283,11 +286,11 @@ class RelayWorker(Worker):
                 assert_never(command)
 
     def _audit_limits(self) -> tuple[int, int]:
-        settings = self.config.audit_settings
+        settings = self.live.config.audit_settings
         return settings.retention_days * 86_400_000, settings.maximum_rows
 
     def _members(self, interlink: Interlink) -> list[dict[str, Any]]:
-        patient = self.config.cluster_settings.peer_timeout_policy == "patient"
+        patient = self.live.config.cluster_settings.peer_timeout_policy == "patient"
         return colours.status(interlink.members(), patient=patient, upgrading=interlink.upgrading)
 
     # What all workers do -------------------------------------------------------------------------------------------
@@ -301,7 +304,7 @@ class RelayWorker(Worker):
 
     def _look_at_config(self) -> None:
         """Whether the configuration names another master than the one that is used."""
-        sql = self.config.sql_settings
+        sql = self.live.config.sql_settings
         named = where(sql.driver_name, sql.data_source) if sql.data_source else None
         self.condition.config_pending = named is not None and named != self._place()
 
@@ -311,15 +314,19 @@ class RelayWorker(Worker):
         schema = {"schema_version": self.schema_version, "schema_needed": migrate.newest(self.settings.driver)}
         return super().database_status() | schema | {key: value for part in parts for key, value in part.items()}
 
-    def reload(self, config: Config) -> None:
-        """See `Worker`."""
-        self.config = config
-        if self.relay is not None:
-            self.condition.config = config
-            self._look_at_config()
-            self.relay.set_away_after(config.team_settings.user_status_away_timeout)
-        if self.interlink is not None:
-            self.interlink.renew_secret(_keyring(config))
+    def _use(self, config: Config) -> None:
+        self.condition.config = config
+        self._look_at_config()
+
+    def _secrets(self) -> tuple[str, str]:
+        cluster = self.live.config.cluster_settings
+        return cluster.secret, cluster.secret_next
+
+    def _renew_secret(self, _changed: str) -> None:
+        """Once, also when both change."""
+        if self.interlink is not None and self._secrets() != self.secrets:
+            self.secrets = self._secrets()
+            self.interlink.renew_secret(_keyring(self.live.config))
 
     def status(self) -> Body:
         """See `Worker`."""

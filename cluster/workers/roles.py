@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from app.config.settings import Config
 from app.context import Context
 from app.events.messages import Message as BusMessage
 from app.passwords import Hasher
@@ -52,14 +51,13 @@ class ServingWorker(Worker):
         page = self.start.page(self.name)
         database = await self.open_database(page, batch_connections + loader.CONNECTIONS)
         bus = self.bus = self.bus_end(on_messages, on_loss)
-        cluster = self.start.config.cluster_settings
-        if cluster.enable:
-            bus.teller.limit_s = cluster.write_barrier_ms / 1000
+        if self.start.config.cluster_settings.enable:
+            self.live.watch("ClusterSettings.WriteBarrierMs", bus.teller.set_limit_ms)
             database.commits = bus
             database.terms.among_nodes = True
         watch = RelayWatch(page)
         self.ctx = Context(
-            config=self.start.config,
+            config=self.live.config,
             db=database,
             posts=batch.PostWriter(lambda: connect.connect(database), connections=BATCH_CONNECTIONS),
             bus=bus,
@@ -68,6 +66,7 @@ class ServingWorker(Worker):
             operator=self.operator,
             node_id=self.start.paths.node_id,
         )
+        self.live.on_reload(self.ctx.reload)
         return self.ctx, bus, watch
 
     async def tear_down(self, bus: BusEnd) -> None:
@@ -94,13 +93,6 @@ class ServingWorker(Worker):
     def heads(self) -> Mapping[str, int]:
         """See `Worker`."""
         return {str(channel_id): seq for channel_id, seq in self.ctx.posts.acknowledged.items()} if self.ctx else {}
-
-    def reload(self, config: Config) -> None:
-        """See `Worker`."""
-        if self.ctx is not None:
-            self.ctx.reload(config)
-            if self.bus is not None:
-                self.bus.teller.limit_s = config.cluster_settings.write_barrier_ms / 1000
 
 
 class ApiWorker(ServingWorker):

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import assert_never
 
-from app.config.settings import Config
+from app.config.live import Settings
 from app.events.messages import Message as BusMessage
 from cluster.bus.bus import BusEnd
 from cluster.commands import of_worker
@@ -32,8 +32,10 @@ class Fatal(Exception):
 class Worker(ABC):
     """What all roles have in common."""
 
-    def __init__(self, name: str, start: Start, inherited: list[socket.socket]) -> None:
+    def __init__(self, name: str, start: Start, inherited: list[socket.socket], live: Settings) -> None:
         self.name = name
+        self.live = live
+        """The configuration in use: what of it is copied is watched."""
         self.start = start
         self.inherited = inherited
         self.settings = start.pool_settings(self.role)
@@ -51,10 +53,6 @@ class Worker(ABC):
     @abstractmethod
     async def serve(self, ready: Callable[[], None]) -> None:
         """Build, call `ready` when serving, return when stopped."""
-
-    @abstractmethod
-    def reload(self, config: Config) -> None:
-        """Use another configuration."""
 
     @abstractmethod
     def status(self) -> Body:

@@ -970,6 +970,16 @@ MUTATIONS = (
         ),
     ),
     Mutation(
+        "what a worker reads at its start stays so whatever is reloaded",
+        "cluster/workers/roles.py",
+        "        self.live.on_reload(self.ctx.reload)\n",
+        "",
+        (
+            "tests/api/test_live_settings.py::test_a_reload_reaches_a_worker_that_is_being_built",
+            "tests/api/test_live_settings.py::test_a_reload_applies_it",
+        ),
+    ),
+    Mutation(
         "what other nodes acknowledged is not asked before the master is changed",
         "cluster/node/switch.py",
         "for answer in (own, *peers.values())])",

@@ -293,13 +293,3 @@ def apply_live(old: Config, new: Config) -> Config:
             kept.setdefault(one.section, {})[one.name] = value_of(old, dotted)
     merged = {section: msgspec.structs.replace(getattr(new, section), **values) for section, values in kept.items()}
     return msgspec.structs.replace(new, **merged)
-
-
-def to_json(config: Config) -> bytes:
-    """The configuration as it goes to worker processes; `from_json` reads it back. Holds secrets."""
-    return msgspec.json.encode(config)
-
-
-def from_json(data: bytes) -> Config:
-    """See `to_json`."""
-    return msgspec.json.decode(data, type=Config)

@@ -13,7 +13,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import assert_never
 
@@ -22,7 +22,7 @@ from app.config.settings import Config
 from app.redaction import Redactor
 from app.version import VERSION
 from cluster.commands import of_node, of_worker
-from cluster.commands.of_worker import Answer, Ask, Beat, Body, Ready, Request, Stop, ToSupervisor
+from cluster.commands.of_worker import Answer, Beat, Body, Ready, Request, Stop, ToSupervisor
 from cluster.host import paths, spawn, systemd
 from cluster.host.paths import Paths
 from cluster.node import control, embedded, followed
@@ -30,6 +30,7 @@ from cluster.node.children import Child, State
 from cluster.node.embedded import Embedded
 from cluster.node.forkserver import Forked, ForkServer, Unanswered, reap_orphans
 from cluster.node.operations import ADMINISTRATOR, Operations
+from cluster.node.places import Place, ask_all
 from cluster.node.servers import DatabaseServers
 from cluster.peers.zap import KeyPair
 from cluster.shm import floors, page, stamps
@@ -59,20 +60,6 @@ class Options:
     ws_workers: int
 
 
-@dataclass
-class Place:
-    """A child's place: the life of whatever process fills it, and how to start one."""
-
-    life: Child
-    role: str
-    index: int
-    inherited: list[socket.socket] = field(default_factory=list)
-    process: "subprocess.Popen[bytes] | Forked | None" = None
-    channel: Channel[ToSupervisor] | None = None
-    reader: "asyncio.Task[None] | None" = None
-    answers: dict[int, "asyncio.Future[Body]"] = field(default_factory=dict)
-
-
 class Supervisor:
     """`run` starts a node and returns its exit status when it has stopped."""
 
@@ -89,7 +76,6 @@ class Supervisor:
         self._stopping = False
         self._status = 0
         self._commands: asyncio.Queue[Callable[[], None]] = asyncio.Queue()
-        self._answer_ids = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._paths: Paths
         self._page: page.Page
@@ -246,9 +232,7 @@ class Supervisor:
                     self._tasks.add(task)
                     task.add_done_callback(self._tasks.discard)
                 case Answer():
-                    waiter = place.answers.get(message.id)
-                    if waiter is not None and not waiter.done():
-                        waiter.set_result(message.body)
+                    place.answered(message)
                 case _:
                     assert_never(message)
 
@@ -261,13 +245,7 @@ class Supervisor:
         if place.process is None or place.process.poll() is None:
             return
         status = place.process.returncode
-        place.process = None
-        if place.channel is not None:
-            place.channel.close()
-            place.channel = None
-        for waiter in place.answers.values():
-            if not waiter.done():
-                waiter.cancel()
+        place.empty()
         if place.role == "api":
             self._page.set_load(place.index, None)
         expected = place.life.state is State.STOPPING
@@ -307,31 +285,8 @@ class Supervisor:
             answer = {"ok": False, "error": f"unknown command {command.name()!r}"}
         channel.send(Answer(request.id, answer))
 
-    async def _ask(self, place: Place, command: of_worker.AnyCommand) -> Body:
-        """One worker's answer, or why there is none."""
-        if place.channel is None:
-            return {"ok": False, "error": "down"}
-        self._answer_ids += 1
-        answer_id = self._answer_ids
-        waiter: asyncio.Future[Body] = asyncio.get_running_loop().create_future()
-        place.answers[answer_id] = waiter
-        place.channel.send(Ask(answer_id, command))
-        try:
-            async with asyncio.timeout(command.limit_s()):
-                return await waiter
-        except TimeoutError:
-            return {"ok": False, "error": "timeout"}
-        except asyncio.CancelledError:
-            if asyncio.current_task().cancelling():  # type: ignore[union-attr]
-                raise
-            return {"ok": False, "error": "it ended meanwhile"}
-        finally:
-            del place.answers[answer_id]
-
     async def _ask_workers(self, roles: Collection[str], command: of_worker.AnyCommand) -> dict[str, Body]:
-        workers = [place for place in self._places if place.role in roles]
-        answers = await asyncio.gather(*(self._ask(place, command) for place in workers))
-        return {place.life.name: answer for place, answer in zip(workers, answers, strict=True)}
+        return await ask_all(self._places, roles, command)
 
     # What we are told ----------------------------------------------------------------------------------------------
 

@@ -52,9 +52,7 @@ class ServingWorker(Worker):
         database = await self.open_database(page, batch_connections + loader.CONNECTIONS)
         bus = self.bus = self.bus_end(on_messages, on_loss)
         if self.start.config.cluster_settings.enable:
-            self.live.watch("ClusterSettings.WriteBarrierMs", bus.teller.set_limit_ms)
-            database.commits = bus
-            database.terms.among_nodes = True
+            self.tell_commits(bus, database)
         watch = RelayWatch(page)
         self.ctx = Context(
             config=self.live.config,
@@ -68,6 +66,12 @@ class ServingWorker(Worker):
         )
         self.live.on_reload(self.ctx.reload)
         return self.ctx, bus, watch
+
+    def tell_commits(self, bus: BusEnd, database: Database) -> None:
+        """Tell other nodes of what is committed, and wait for them."""
+        self.live.watch("ClusterSettings.WriteBarrierMs", bus.teller.set_limit_ms)
+        database.commits = bus
+        database.terms.among_nodes = True
 
     async def tear_down(self, bus: BusEnd) -> None:
         """Close everything, in the order in which things depend on each other."""

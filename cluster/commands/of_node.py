@@ -187,7 +187,7 @@ class Unlock(Command):
     user: Annotated[str, Meta(min_length=1, max_length=256, description="user name or email address")]
 
 
-class Switch(Command):
+class Switch(Command, omit_defaults=False):
     """A step of a change of the master that another node leads, or after which this one comes by itself."""
 
     by = frozenset[By]({"peer"})

@@ -59,7 +59,8 @@ def test_marks_do_not_hide_bounds() -> None:
 
 
 def test_who_watches_is_called_at_once_and_when_a_reload_changes_the_key() -> None:
-    live, told = Settings(Config()), []
+    live = Settings(Config())
+    told: list[int] = []
     live.watch("ClusterSettings.WriteBarrierMs", told.append)
     assert told == [50]
     live.replace(_with("TeamSettings.SiteName", "other"))
@@ -70,7 +71,8 @@ def test_who_watches_is_called_at_once_and_when_a_reload_changes_the_key() -> No
 
 
 def test_who_watches_sees_the_whole_configuration_as_it_is_from_now_on() -> None:
-    live, seen = Settings(Config()), []
+    live = Settings(Config())
+    seen: list[str] = []
     live.watch("ClusterSettings.Secret", lambda _: seen.append(live.config.cluster_settings.secret_next))
     both = _with("ClusterSettings.SecretNext", "n" * 32, _with("ClusterSettings.Secret", "s" * 32))
     live.replace(both)
@@ -78,7 +80,8 @@ def test_who_watches_sees_the_whole_configuration_as_it_is_from_now_on() -> None
 
 
 def test_who_uses_all_is_called_at_once_and_at_each_reload() -> None:
-    live, used = Settings(Config()), []
+    live = Settings(Config())
+    used: list[Config] = []
     live.on_reload(used.append)
     other = _with("TeamSettings.SiteName", "other")
     live.replace(other)

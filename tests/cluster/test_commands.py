@@ -276,7 +276,9 @@ async def test_every_message_comes_out_of_the_channel_as_it_went_in() -> None:
 
 
 def test_a_step_goes_to_other_nodes_as_the_version_before_has_it() -> None:
-    assert of_node.Switch("hold").arguments() == {"step": "hold"}
+    assert of_node.Switch("hold").arguments()["step"] == "hold"
+    by_socket = of_node.Switch("follow", host="/run/mysqld.sock", database="d").arguments()
+    assert by_socket["port"] == "", "the version before takes a place that lacks one of the three for none"
     assert msgspec.json.decode(msgspec.json.encode(of_node.Recycle(cluster=True))) == {
         "command": "recycle",
         "cluster": True,

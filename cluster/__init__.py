@@ -7,7 +7,7 @@
 
 bus/         the bus of a node: envelopes between a worker and its relay
 cli.py       the command line
-commands.py  what processes, operators and other nodes ask of each other, by name
+commands/    what processes, operators and other nodes ask of each other, as types
 demo/        the demo: three nodes over a PostgreSQL master with two replicas, on one machine
 host/        the machine: paths, logs, processes, systemd
 node/        the supervisor of a node: its children, its commands, the database servers that it uses

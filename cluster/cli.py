@@ -1,11 +1,9 @@
 """The command line.
 
     mmnode [--workers N] [--ws-workers M] [--config FILE] [--data-dir DIR]    run a node
-    mmnode config validate | reload | diff        mmnode status        mmnode drain
-    mmnode cluster status | drain | remove NODE | upgrade begin|end
+    mmnode config validate | db migrate                                       without a node
     mmnode demo [--port-base PORT]                    three nodes over PostgreSQL with two replicas, to play with
-    mmnode db status | recycle | migrate | failover --to @FILE|- [--force]
-    mmnode user unlock NAME
+    mmnode status, config reload, db failover …       what a running node is asked: `cluster/commands/of_node.py`
 
 Exit status: 0 done, 1 failed, 2 the command line or the configuration is wrong (nothing was started), 78 the node
 stopped because another process runs under its node_id, or because what stands before its database cannot be used.
@@ -17,16 +15,26 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
+from inspect import getdoc
 from pathlib import Path
 from typing import Any
 
 from app.config import file as configfile
 from app.redaction import Redactor
 from app.version import MATTERMOST_VERSION, VERSION
+from cluster.commands import of_node
 from db.pool import dsn
 
 log = logging.getLogger(__name__)
+
+_GROUPS = {
+    "cluster": "look after the nodes of the cluster",
+    "config": "look after the configuration",
+    "db": "look after the database",
+    "user": "look after accounts",
+}
 
 _UMASK = 0o027
 """Of a node: the group may read its log file; what is to be secret has a mode of its own."""
@@ -39,19 +47,8 @@ def main(arguments: Sequence[str]) -> int:
 
         return forkserver.main(int(arguments[1]), arguments[2])
     options = _parser().parse_args(arguments)
-    if options.command is None:
-        return _serve(options)
-    handler = {
-        "config": _config,
-        "status": _status,
-        "drain": _drain,
-        "db": _database,
-        "demo": _demo,
-        "cluster": _cluster,
-        "user": _user,
-    }[options.command]
     try:
-        status = handler(options)
+        status: int = options.run(options)
         sys.stdout.flush()
     except BrokenPipeError:  # who read it has read enough: `mmnode status | head -1`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -77,31 +74,31 @@ def _parser() -> argparse.ArgumentParser:
         "--ws-workers", type=_positive, metavar="M", help="WebSocket workers (default: half of N, at least 1)"
     )
     _add_places(parser)
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
-    config = commands.add_parser("config", help="judge or reload the configuration file", allow_abbrev=False)
-    config.add_argument(
-        "action", choices=["validate", "reload", "diff"], help="diff: the file against the running node"
+    parser.set_defaults(run=_serve)
+    commands = parser.add_subparsers(metavar="COMMAND")
+    groups: dict[str, Any] = {}
+
+    def add(words: str, told: str, run: Callable[[argparse.Namespace], int]) -> argparse.ArgumentParser:
+        *group, word = words.split()
+        within = commands
+        if group:
+            if group[0] not in groups:
+                above = commands.add_parser(group[0], help=_GROUPS[group[0]], allow_abbrev=False)
+                groups[group[0]] = above.add_subparsers(metavar="COMMAND", required=True)
+            within = groups[group[0]]
+        one: argparse.ArgumentParser = within.add_parser(word, help=told, description=told, allow_abbrev=False)
+        one.set_defaults(run=run)
+        return one
+
+    for words, kind in of_node.offered():
+        one = add(words, getdoc(kind) or "", partial(_tell, kind))
+        _add_arguments(one, kind)
+        _add_places(one, below=True)
+    _add_places(
+        add("config validate", "judge the configuration: every problem with what is allowed", _validate), below=True
     )
-    status = commands.add_parser("status", help="what the running node does", allow_abbrev=False)
-    status.add_argument("--json", action="store_true", help="as JSON")
-    drain = commands.add_parser("drain", help="stop the running node in good order", allow_abbrev=False)
-    database = commands.add_parser("db", help="look after the database", allow_abbrev=False)
-    database.add_argument(
-        "action",
-        choices=["status", "recycle", "migrate", "failover"],
-        help="what its servers are; new connections for the running node; bring the schema up to date; another master",
-    )
-    database.add_argument(
-        "--to",
-        metavar="@FILE|-|DSN",
-        help="failover: connection string of the new master, in a file or on standard input if it has a password",
-    )
-    database.add_argument(
-        "--force",
-        action="store_true",
-        help="failover, recycle: although the old master does not answer, or acknowledged posts are lost",
-    )
-    demo = commands.add_parser("demo", help="three nodes over PostgreSQL with two replicas", allow_abbrev=False)
+    _add_places(add("db migrate", "bring the schema up to date", _migrate), below=True)
+    demo = add("demo", "three nodes over PostgreSQL with two replicas", _demo)
     demo.add_argument(
         "--port-base",
         type=_port_base,
@@ -109,24 +106,22 @@ def _parser() -> argparse.ArgumentParser:
         metavar="PORT",
         help="HTTP of the first node (default: 8065); the others' is 100 and 200 higher, between nodes each 10 higher",
     )
-    cluster = commands.add_parser("cluster", help="look after the nodes of the cluster", allow_abbrev=False)
-    cluster.add_argument(
-        "action",
-        choices=["status", "drain", "remove", "upgrade"],
-        help="what its nodes are; stop this one in good order; take one out; declare that versions are being changed",
-    )
-    cluster.add_argument(
-        "what", nargs="?", metavar="NODE|begin|end", help="remove: id of the node; upgrade: begin or end"
-    )
-    cluster.add_argument("--json", action="store_true", help="as JSON")
-    user = commands.add_parser("user", help="look after accounts", allow_abbrev=False)
-    user.add_argument("action", choices=["unlock"], help="no delay any more after wrong passwords")
-    user.add_argument("name", metavar="NAME", help="user name or email address")
-    for command in (config, database):
-        command.add_argument("--cluster", action="store_true", help="reload, recycle: all nodes, with a result of each")
-    for command in (config, status, drain, database, cluster, user):
-        _add_places(command, below=True)
     return parser
+
+
+def _add_arguments(parser: argparse.ArgumentParser, kind: type[of_node.Command]) -> None:
+    """What a command takes: what it may leave out is an option, what may hold a password is read from elsewhere."""
+    for one in of_node.arguments_of(kind):
+        if one.secret:
+            parser.add_argument(f"--{one.name}", metavar="@FILE|-|DSN", required=True, help=one.told)
+        elif one.words:
+            parser.add_argument(one.name, choices=one.words, help=one.told)
+        elif one.required:
+            parser.add_argument(one.name, metavar=one.name.upper(), help=one.told)
+        else:
+            parser.add_argument(f"--{one.name}", action="store_true", help=one.told)
+    if kind in _SHOWN:
+        parser.add_argument("--json", action="store_true", help="as JSON")
 
 
 def _add_places(parser: argparse.ArgumentParser, *, below: bool = False) -> None:
@@ -211,11 +206,7 @@ def _serve(options: argparse.Namespace) -> int:
         return 1
 
 
-def _config(options: argparse.Namespace) -> int:
-    if options.action == "reload":
-        return _print_answer(_ask(options, "reload", cluster=options.cluster))
-    if options.action == "diff":
-        return _print_answer(_ask(options, "diff"))
+def _validate(options: argparse.Namespace) -> int:
     loaded = _load(options)
     if loaded is None:
         return 2
@@ -225,14 +216,30 @@ def _config(options: argparse.Namespace) -> int:
     return 0
 
 
-def _drain(options: argparse.Namespace) -> int:
-    return _print_answer(_ask(options, "drain"))
+def _tell(kind: type[of_node.Command], options: argparse.Namespace) -> int:
+    """Let the running node do it, and show what came of it."""
+    said: dict[str, object] = {}
+    try:
+        for one in of_node.arguments_of(kind):
+            value = getattr(options, one.name)
+            said[one.name] = (
+                _read_secret(one.name, value) if one.secret else value == one.words[0] if one.words else value
+            )
+        command = of_node.read(kind.name(), said, "operator")
+    except (ValueError, of_node.BadCommand) as error:
+        print(f"mmnode: {error}", file=sys.stderr)
+        return 2
+    answer = _ask(options, command)
+    if answer is None:
+        return 1
+    if kind in _SHOWN and not options.json and answer.get("ok"):
+        _SHOWN[kind](answer)
+    else:
+        print(json.dumps(answer, indent=2))
+    return 0 if answer.get("ok") else 1
 
 
-def _status(options: argparse.Namespace) -> int:
-    answer = _ask(options, "status")
-    if answer is None or options.json or not answer.get("ok"):
-        return _print_answer(answer)
+def _show_status(answer: dict[str, Any]) -> None:
     print(f"{answer['state']}  {answer['url']}  node {answer['node_id']}  version {answer['version']}")
     database = answer["database"]
     print(f"database: {database['driver']} {database['master']}{' (embedded)' if database['embedded'] else ''}")
@@ -251,21 +258,9 @@ def _status(options: argparse.Namespace) -> int:
             f"  {child['name']:<9} {child['state']:<9} pid {child['pid'] or '-':<8} up {child['uptime_s']} s"
             f"  restarts {child['restarts']}{'  RED' if child['red'] else ''}  {more}".rstrip()
         )
-    return 0
 
 
-def _database(options: argparse.Namespace) -> int:
-    if options.action == "recycle":
-        return _print_answer(_ask(options, "recycle", cluster=options.cluster, force=options.force))
-    if options.action == "status":
-        return _print_answer(_ask(options, "database"))
-    if options.action == "failover":
-        try:
-            to = _connection_string(options.to or "")
-        except ValueError as error:
-            print(f"mmnode: {error}", file=sys.stderr)
-            return 2
-        return _print_answer(_ask(options, "failover", to=to, force=options.force))
+def _migrate(options: argparse.Namespace) -> int:
     loaded = _load(options)
     if loaded is None:
         return 2
@@ -285,43 +280,29 @@ def _database(options: argparse.Namespace) -> int:
     return 0
 
 
-def _connection_string(said: str) -> str:
-    """What `--to` names. Raises ValueError. All users of a machine can read arguments (ps): no password there."""
+def _read_secret(name: str, said: str) -> str:
+    """A connection string. Raises ValueError. All users of a machine can read arguments (ps): no password there."""
     if said == "-":
         found = sys.stdin.readline()
     elif said.startswith("@"):
         try:
             found = Path(said[1:]).read_text(encoding="utf-8")
         except OSError as error:
-            raise ValueError(f"--to {said}: {error.strerror}") from error
+            raise ValueError(f"--{name} {said}: {error.strerror}") from error
     elif dsn.may_hold_password(said):
         raise ValueError(
-            "--to: everybody on this machine can see the arguments of a command, so a connection string with a password"
-            " must come from a file (--to @FILE) or from standard input (--to -); think of changing this one"
+            f"--{name}: everybody on this machine can see the arguments of a command, so a connection string with a"
+            f" password must come from a file (--{name} @FILE) or from standard input (--{name} -); think of changing"
+            " this one"
         )
     else:
         found = said
     if not found.strip():
-        raise ValueError("db failover needs --to @FILE, - (standard input) or a connection string without a password")
+        raise ValueError(f"--{name} needs @FILE, - (standard input) or a connection string without a password")
     return found.strip()
 
 
-def _cluster(options: argparse.Namespace) -> int:
-    if options.action == "drain":
-        return _drain(options)
-    if options.action == "remove":
-        if not options.what:
-            print("mmnode: cluster remove needs the id of a node", file=sys.stderr)
-            return 2
-        return _print_answer(_ask(options, "remove", node=options.what))
-    if options.action == "upgrade":
-        if options.what not in ("begin", "end"):
-            print("mmnode: cluster upgrade needs begin or end", file=sys.stderr)
-            return 2
-        return _print_answer(_ask(options, "upgrade", begin=options.what == "begin"))
-    answer = _ask(options, "cluster")
-    if answer is None or options.json or not answer.get("ok"):
-        return _print_answer(answer)
+def _show_members(answer: dict[str, Any]) -> None:
     for one in answer["members"]:
         why = ", ".join([*one["reasons"], *one["config_mismatch"]])
         print(
@@ -330,11 +311,6 @@ def _cluster(options: argparse.Namespace) -> int:
         )
     if not answer["members"]:
         print("high availability is off (ClusterSettings.Enable)")
-    return 0
-
-
-def _user(options: argparse.Namespace) -> int:
-    return _print_answer(_ask(options, "unlock", user=options.name))
 
 
 def _demo(options: argparse.Namespace) -> int:
@@ -343,12 +319,12 @@ def _demo(options: argparse.Namespace) -> int:
     return Demo(options.port_base).run()
 
 
-def _ask(options: argparse.Namespace, command: str, **arguments: Any) -> dict[str, Any] | None:
+def _ask(options: argparse.Namespace, command: of_node.Command) -> dict[str, Any] | None:
     from cluster.host import paths
     from cluster.node import control
 
     try:
-        return control.ask(paths.control_socket(options.data_dir), command, **arguments)
+        return control.ask(paths.control_socket(options.data_dir), command.name(), **command.arguments())
     except PermissionError as error:
         print(f"mmnode: {error}: say this as root, or as the user of the node", file=sys.stderr)
         return None
@@ -357,8 +333,5 @@ def _ask(options: argparse.Namespace, command: str, **arguments: Any) -> dict[st
         return None
 
 
-def _print_answer(answer: dict[str, Any] | None) -> int:
-    if answer is None:
-        return 1
-    print(json.dumps(answer, indent=2))
-    return 0 if answer.get("ok") else 1
+_SHOWN = {of_node.Status: _show_status, of_node.Cluster: _show_members}
+"""What has a form for people; the others' answers are JSON."""

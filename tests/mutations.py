@@ -974,6 +974,26 @@ MUTATIONS = (
         _BOTH,
     ),
     Mutation(
+        "a worker may ask of its node what only operators may",
+        "cluster/node/supervisor.py",
+        "        if by in command.by:\n",
+        "        if command.by:\n",
+        (
+            "tests/cluster/test_commands.py"
+            "::test_a_worker_passes_on_what_administrators_may_ask_and_the_relay_what_other_nodes_may",
+        ),
+    ),
+    Mutation(
+        "what a worker reads at its start stays so whatever is reloaded",
+        "cluster/workers/roles.py",
+        "        self.live.on_reload(self.ctx.reload)\n",
+        "",
+        (
+            "tests/api/test_live_settings.py::test_a_reload_reaches_a_worker_that_is_being_built",
+            "tests/api/test_live_settings.py::test_a_reload_applies_it",
+        ),
+    ),
+    Mutation(
         "what other nodes acknowledged is not asked before the master is changed",
         "cluster/node/switch.py",
         "for answer in (own, *peers.values())])",

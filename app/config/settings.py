@@ -1,12 +1,14 @@
-"""The configuration: Mattermost's sections and keys with their defaults, and what a reload may change.
+"""The configuration: Mattermost's sections and keys with their defaults, bounds, and what makes a change of them count.
 
-`configfile.py` reads it; everything else only looks at it.
+`file.py` reads it; everything else only looks at it, or watches a key (`live.py`).
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 from msgspec import Meta, Struct
+
+from app.config.marks import Applies, Live, Mark, PerNode, Recycle, Restart, Secret, marks_of
 
 Port = Annotated[int, Meta(ge=1, le=65535)]
 Positive = Annotated[int, Meta(ge=1)]
@@ -24,7 +26,7 @@ class Section(Struct, frozen=True, kw_only=True, rename="pascal"):
         section = type(self).__name__
         shown = []
         for one in msgspec.structs.fields(self):
-            secret = f"{section}.{one.encode_name}" in SECRET_KEYS and getattr(self, one.name)
+            secret = Mark.SECRET in marks_of(one) and getattr(self, one.name)
             shown.append(f"{one.name}={MASK if secret else repr(getattr(self, one.name))}")
         return f"{section}({', '.join(shown)})"
 
@@ -39,72 +41,72 @@ def key(name: str, default: Any) -> Any:
 class ServiceSettings(Section, frozen=True):
     """Addresses, limits and sessions."""
 
-    site_url: str = key("SiteURL", "")
-    listen_address: str = ":8065"
-    maximum_login_attempts: Positive = 10
-    maximum_payload_size_bytes: Annotated[int, Meta(ge=1024, le=1 << 30)] = 300_000
-    read_timeout: Positive = 300
-    idle_timeout: Positive = 75
+    site_url: Live[str] = key("SiteURL", "")
+    listen_address: Restart[PerNode[str]] = ":8065"
+    maximum_login_attempts: Live[Positive] = 10
+    maximum_payload_size_bytes: Live[Annotated[int, Meta(ge=1024, le=1 << 30)]] = 300_000
+    read_timeout: Restart[Positive] = 300
+    idle_timeout: Restart[Positive] = 75
     """Seconds for which a connection is kept that asks nothing."""
-    proxy_idle_timeout: Positive = 620
+    proxy_idle_timeout: Restart[Positive] = 620
     """The same for trusted proxies: longer than any of them keeps one (Google's load balancers: 600 s)."""
-    header_timeout: Positive = 10
-    allow_cors_from: str = ""
-    cors_exposed_headers: str = ""
-    cors_allow_credentials: bool = False
-    cors_debug: bool = False
-    tls_strict_transport: bool = key("TLSStrictTransport", False)
-    tls_strict_transport_max_age: NotNegative = key("TLSStrictTransportMaxAge", 63_072_000)
-    trusted_proxies: list[str] = key("TrustedProxies", ["127.0.0.0/8", "::1/128"])
-    trusted_proxy_ip_header: Annotated[list[str], Meta(max_length=16)] = key(
+    header_timeout: Restart[Positive] = 10
+    allow_cors_from: Live[str] = ""
+    cors_exposed_headers: Live[str] = ""
+    cors_allow_credentials: Live[bool] = False
+    cors_debug: Live[bool] = False
+    tls_strict_transport: Live[bool] = key("TLSStrictTransport", False)
+    tls_strict_transport_max_age: Live[NotNegative] = key("TLSStrictTransportMaxAge", 63_072_000)
+    trusted_proxies: Live[list[str]] = key("TrustedProxies", ["127.0.0.0/8", "::1/128"])
+    trusted_proxy_ip_header: Live[Annotated[list[str], Meta(max_length=16)]] = key(
         "TrustedProxyIPHeader", ["X-Forwarded-For", "X-Real-IP"]
     )
-    session_length_web_in_days: Positive = 180
-    session_length_mobile_in_days: Positive = 180
-    experimental_strict_csrf_enforcement: bool = key("ExperimentalStrictCSRFEnforcement", True)
-    enable_developer: bool = False
-    enable_user_typing_messages: bool = True
-    enable_post_username_override: bool = False
-    post_edit_time_limit: Annotated[int, Meta(ge=-1)] = -1
+    session_length_web_in_days: Live[Positive] = 180
+    session_length_mobile_in_days: Live[Positive] = 180
+    experimental_strict_csrf_enforcement: Live[bool] = key("ExperimentalStrictCSRFEnforcement", True)
+    enable_developer: Live[bool] = False
+    enable_user_typing_messages: Live[bool] = True
+    enable_post_username_override: Live[bool] = False
+    post_edit_time_limit: Live[Annotated[int, Meta(ge=-1)]] = -1
     """Seconds for which a message may be edited; -1: always."""
-    unique_emoji_reaction_limit_per_post: Annotated[int, Meta(ge=0, le=500)] = 50
+    unique_emoji_reaction_limit_per_post: Live[Annotated[int, Meta(ge=0, le=500)]] = 50
     """Different emojis on one post."""
-    maximum_web_sockets_per_user: Positive = 20
+    maximum_web_sockets_per_user: Live[Positive] = 20
 
 
 class TeamSettings(Section, frozen=True):
     """Who may join and how large teams may grow."""
 
-    site_name: Annotated[str, Meta(max_length=30)] = "mmnode"
-    max_users_per_team: Positive = 50
-    max_channels_per_team: Positive = 2000
-    max_notifications_per_channel: Positive = 1000
-    enable_user_creation: bool = True
-    enable_open_server: bool = False
-    enable_user_deactivation: bool = False
-    restrict_creation_to_domains: str = ""
-    user_status_away_timeout: Positive = 300
-    experimental_default_channels: list[str] = key("ExperimentalDefaultChannels", [])
-    teammate_name_display: Literal["username", "nickname_full_name", "full_name"] = "username"
+    site_name: Live[Annotated[str, Meta(max_length=30)]] = "mmnode"
+    max_users_per_team: Live[Positive] = 50
+    max_channels_per_team: Live[Positive] = 2000
+    max_notifications_per_channel: Live[Positive] = 1000
+    enable_user_creation: Live[bool] = True
+    enable_open_server: Live[bool] = False
+    enable_user_deactivation: Live[bool] = False
+    restrict_creation_to_domains: Live[str] = ""
+    user_status_away_timeout: Live[Positive] = 300
+    experimental_default_channels: Live[list[str]] = key("ExperimentalDefaultChannels", [])
+    teammate_name_display: Live[Literal["username", "nickname_full_name", "full_name"]] = "username"
 
 
 class SqlSettings(Section, frozen=True):
     """The database. With an empty DataSource the node runs its own PostgreSQL in the data directory."""
 
-    driver_name: Literal["postgres", "mysql"] = "postgres"
-    data_source: str = ""
-    data_source_replicas: Annotated[list[str], Meta(max_length=8)] = key("DataSourceReplicas", [])
-    max_open_conns: Annotated[int, Meta(ge=2)] = 100
-    max_idle_conns: NotNegative = 20
-    conn_max_lifetime_milliseconds: Annotated[int, Meta(ge=1000)] = 3_600_000
-    query_timeout: Positive = 30
-    read_from_master: bool = False
-    replica_lag_max_ms: Positive = 5000
-    require_synchronous: bool = False
+    driver_name: Restart[Literal["postgres", "mysql"]] = "postgres"
+    data_source: Recycle[Secret[str]] = ""
+    data_source_replicas: Recycle[Secret[Annotated[list[str], Meta(max_length=8)]]] = key("DataSourceReplicas", [])
+    max_open_conns: Recycle[Annotated[int, Meta(ge=2)]] = 100
+    max_idle_conns: Recycle[NotNegative] = 20
+    conn_max_lifetime_milliseconds: Recycle[Annotated[int, Meta(ge=1000)]] = 3_600_000
+    query_timeout: Recycle[Positive] = 30
+    read_from_master: Recycle[bool] = False
+    replica_lag_max_ms: Recycle[Positive] = 5000
+    require_synchronous: Recycle[bool] = False
 
 
 class ClusterSettings(Section, frozen=True):
-    """High availability. `clusterconfig.py` judges it.
+    """High availability. `cluster.py` judges it.
 
     Where to listen: the host of InterNodeListenAddress, else BindAddress, else NetworkInterface's, else all; the two
     ports after the one named are used, too. AdvertiseAddress: how others reach this node, `host` or `host:port`; '' is
@@ -112,25 +114,25 @@ class ClusterSettings(Section, frozen=True):
     Secret: at least 32 bytes, the same on every node; SecretNext: the other valid one while it is being replaced.
     """
 
-    enable: bool = False
-    cluster_name: Annotated[str, Meta(max_length=64)] = ""
-    override_hostname: Annotated[str, Meta(max_length=255)] = ""
-    network_interface: Annotated[str, Meta(max_length=15)] = ""
-    bind_address: str = ""
-    advertise_address: str = ""
-    use_ip_address: bool = True
-    read_only_config: bool = True
-    gossip_port: Port = 8074
-    streaming_port: Port = 8075
-    inter_node_listen_address: str = ":8075"
-    inter_node_urls: Annotated[list[str], Meta(max_length=64)] = key("InterNodeUrls", [])
-    secret: Annotated[str, Meta(max_length=1024)] = ""
-    secret_next: Annotated[str, Meta(max_length=1024)] = ""
-    secret_file: str = ""
-    write_barrier_ms: Annotated[int, Meta(ge=0, le=5000)] = 50
-    peer_timeout_policy: Literal["prompt", "patient"] = "prompt"
-    drain_grace_s: Annotated[int, Meta(ge=0, le=600)] = 10
-    degraded_read_max_s: Annotated[int, Meta(ge=0, le=86_400)] = 600
+    enable: Restart[bool] = False
+    cluster_name: Restart[Annotated[str, Meta(max_length=64)]] = ""
+    override_hostname: Restart[PerNode[Annotated[str, Meta(max_length=255)]]] = ""
+    network_interface: Restart[PerNode[Annotated[str, Meta(max_length=15)]]] = ""
+    bind_address: Restart[PerNode[str]] = ""
+    advertise_address: Restart[PerNode[str]] = ""
+    use_ip_address: Restart[bool] = True
+    read_only_config: Restart[bool] = True
+    gossip_port: Restart[Port] = 8074
+    streaming_port: Restart[Port] = 8075
+    inter_node_listen_address: Restart[PerNode[str]] = ":8075"
+    inter_node_urls: Restart[Annotated[list[str], Meta(max_length=64)]] = key("InterNodeUrls", [])
+    secret: Live[Secret[Annotated[str, Meta(max_length=1024)]]] = ""
+    secret_next: Live[Secret[Annotated[str, Meta(max_length=1024)]]] = ""
+    secret_file: Restart[PerNode[str]] = ""
+    write_barrier_ms: Live[Annotated[int, Meta(ge=0, le=5000)]] = 50
+    peer_timeout_policy: Live[Literal["prompt", "patient"]] = "prompt"
+    drain_grace_s: Live[Annotated[int, Meta(ge=0, le=600)]] = 10
+    degraded_read_max_s: Live[Annotated[int, Meta(ge=0, le=86_400)]] = 600
 
 
 class RateLimitSettings(Section, frozen=True):
@@ -140,72 +142,72 @@ class RateLimitSettings(Section, frozen=True):
     remembers.
     """
 
-    enable: bool = False
-    per_sec: Annotated[int, Meta(ge=1, le=1_000_000)] = 10
-    max_burst: Annotated[int, Meta(ge=1, le=1_000_000)] = 100
-    memory_store_size: Annotated[int, Meta(ge=1, le=10_000_000)] = 10_000
-    vary_by_remote_addr: bool = True
-    vary_by_user: bool = False
-    vary_by_header: Annotated[str, Meta(max_length=128)] = ""
+    enable: Restart[bool] = False
+    per_sec: Restart[Annotated[int, Meta(ge=1, le=1_000_000)]] = 10
+    max_burst: Restart[Annotated[int, Meta(ge=1, le=1_000_000)]] = 100
+    memory_store_size: Restart[Annotated[int, Meta(ge=1, le=10_000_000)]] = 10_000
+    vary_by_remote_addr: Restart[bool] = True
+    vary_by_user: Restart[bool] = False
+    vary_by_header: Restart[Annotated[str, Meta(max_length=128)]] = ""
 
 
 class FileSettings(Section, frozen=True):
     """Where uploaded files lie."""
 
-    driver_name: Literal["local", "amazons3"] = "local"
-    directory: str = "./data/"
-    max_file_size: Positive = 52_428_800
+    driver_name: Restart[Literal["local", "amazons3"]] = "local"
+    directory: Restart[PerNode[str]] = "./data/"
+    max_file_size: Restart[Positive] = 52_428_800
 
 
 class PasswordSettings(Section, frozen=True):
     """What a password must look like."""
 
-    minimum_length: Annotated[int, Meta(ge=5, le=72)] = 8
-    lowercase: bool = False
-    number: bool = False
-    uppercase: bool = False
-    symbol: bool = False
+    minimum_length: Live[Annotated[int, Meta(ge=5, le=72)]] = 8
+    lowercase: Live[bool] = False
+    number: Live[bool] = False
+    uppercase: Live[bool] = False
+    symbol: Live[bool] = False
 
 
 class AuditSettings(Section, frozen=True):
     """The audit log. Rows go when they are older, and the oldest when there are more."""
 
-    retention_days: Annotated[int, Meta(ge=1, le=3650)] = 365
-    maximum_rows: Annotated[int, Meta(ge=1000, le=100_000_000)] = 1_000_000
+    retention_days: Live[Annotated[int, Meta(ge=1, le=3650)]] = 365
+    maximum_rows: Live[Annotated[int, Meta(ge=1000, le=100_000_000)]] = 1_000_000
 
 
 class EmailSettings(Section, frozen=True):
     """Signing up and in."""
 
-    enable_sign_up_with_email: bool = True
-    enable_sign_in_with_email: bool = True
-    enable_sign_in_with_username: bool = True
+    enable_sign_up_with_email: Live[bool] = True
+    enable_sign_in_with_email: Live[bool] = True
+    enable_sign_in_with_username: Live[bool] = True
 
 
 class PrivacySettings(Section, frozen=True):
     """What users see of each other."""
 
-    show_email_address: bool = True
-    show_full_name: bool = True
+    show_email_address: Live[bool] = True
+    show_full_name: Live[bool] = True
 
 
 class LocalizationSettings(Section, frozen=True):
     """Languages."""
 
-    default_server_locale: str = "en"
-    default_client_locale: str = "en"
-    available_locales: str = ""
+    default_server_locale: Restart[str] = "en"
+    default_client_locale: Live[str] = "en"
+    available_locales: Live[str] = ""
 
 
 class LogSettings(Section, frozen=True):
     """Where the log goes. Console is the standard error stream."""
 
-    enable_console: bool = True
-    console_level: LogLevel = "INFO"
-    console_json: bool = False
-    enable_file: bool = False
-    file_level: LogLevel = "INFO"
-    file_location: str = ""
+    enable_console: Live[bool] = True
+    console_level: Live[PerNode[LogLevel]] = "INFO"
+    console_json: Live[bool] = False
+    enable_file: Live[bool] = False
+    file_level: Live[PerNode[LogLevel]] = "INFO"
+    file_location: Live[PerNode[str]] = ""
 
 
 class Config(Struct, frozen=True, kw_only=True, rename="pascal"):
@@ -225,36 +227,34 @@ class Config(Struct, frozen=True, kw_only=True, rename="pascal"):
     log_settings: LogSettings = LogSettings()
 
 
-# Read once at start: a reload reports a change of these as pending and goes on with the old value.
-RESTART_NEEDED = frozenset(
-    {
-        "ServiceSettings.ListenAddress",
-        "ServiceSettings.HeaderTimeout",
-        "ServiceSettings.ReadTimeout",
-        "ServiceSettings.IdleTimeout",
-        "ServiceSettings.ProxyIdleTimeout",
-        "LocalizationSettings.DefaultServerLocale",
-        "SqlSettings.DriverName",
-        "ClusterSettings",
-        "RateLimitSettings",
-        "FileSettings",
-    }
-)
-# Of sections that need a restart, what a reload applies all the same: a secret is replaced while the nodes run.
-LIVE = frozenset(
-    f"ClusterSettings.{key}"
-    for key in ("Secret", "SecretNext", "WriteBarrierMs", "PeerTimeoutPolicy", "DrainGraceS", "DegradedReadMaxS")
-)
-# A reload reads what begins so; it is applied when the connections are recycled.
-RECYCLE_NEEDED = "SqlSettings."
-SECRET_KEYS = frozenset(
-    {
-        "SqlSettings.DataSource",
-        "SqlSettings.DataSourceReplicas",
-        "ClusterSettings.Secret",
-        "ClusterSettings.SecretNext",
-    }
-)
+class Key(NamedTuple):
+    """One key. section, name: the attributes of `Config` and its section. kind: with bounds, for `msgspec.convert`."""
+
+    section: str
+    name: str
+    kind: Any
+    default: Any
+    applies: Applies
+    marks: frozenset[Mark]
+
+
+def keys_of(config: type[Struct]) -> dict[str, Key]:
+    """All keys, dotted (`SqlSettings.DataSource`). Raises TypeError for one that does not say what applies it."""
+    found = {}
+    for section in msgspec.structs.fields(config):
+        for one in msgspec.structs.fields(section.type):
+            dotted, marks = f"{section.encode_name}.{one.encode_name}", marks_of(one)
+            said = [mark for mark in marks if isinstance(mark, Applies)]
+            if len(said) != 1:
+                raise TypeError(f"{dotted}: must be one of Live[…], Recycle[…], Restart[…]")
+            default = one.default if one.default_factory is msgspec.NODEFAULT else one.default_factory()
+            others = frozenset(mark for mark in marks if isinstance(mark, Mark))
+            found[dotted] = Key(section.name, one.name, one.type, default, said[0], others)
+    return found
+
+
+KEYS = keys_of(Config)
+SECRET_KEYS = frozenset(dotted for dotted, key in KEYS.items() if Mark.SECRET in key.marks)
 
 
 def split_address(address: str) -> tuple[str, int]:
@@ -269,41 +269,27 @@ def split_address(address: str) -> tuple[str, int]:
     return host, int(port)
 
 
+def value_of(config: Config, dotted: str) -> Any:
+    """The value of a key. Raises KeyError where there is none."""
+    found = KEYS[dotted]
+    return getattr(getattr(config, found.section), found.name)
+
+
 def differences(old: Config, new: Config) -> list[str]:
     """Dotted keys whose values differ."""
-    found = []
-    for section in msgspec.structs.fields(Config):
-        before, after = getattr(old, section.name), getattr(new, section.name)
-        for one in msgspec.structs.fields(section.type):
-            if getattr(before, one.name) != getattr(after, one.name):
-                found.append(f"{section.encode_name}.{one.encode_name}")
-    return found
+    return [dotted for dotted in KEYS if value_of(old, dotted) != value_of(new, dotted)]
 
 
 def needs_restart(dotted: str) -> bool:
     """Whether a change of this key waits for a restart."""
-    return dotted not in LIVE and (dotted in RESTART_NEEDED or dotted.partition(".")[0] in RESTART_NEEDED)
+    return KEYS[dotted].applies is Applies.RESTART
 
 
 def apply_live(old: Config, new: Config) -> Config:
     """The new configuration, with the old values of everything that needs a restart."""
-    merged: dict[str, Section] = {}
-    for section in msgspec.structs.fields(Config):
-        before, after = getattr(old, section.name), getattr(new, section.name)
-        kept = {
-            one.name: getattr(before, one.name)
-            for one in msgspec.structs.fields(section.type)
-            if needs_restart(f"{section.encode_name}.{one.encode_name}")
-        }
-        merged[section.name] = msgspec.structs.replace(after, **kept)
-    return Config(**merged)  # type: ignore[arg-type]
-
-
-def to_json(config: Config) -> bytes:
-    """The configuration as it goes to worker processes; `from_json` reads it back. Holds secrets."""
-    return msgspec.json.encode(config)
-
-
-def from_json(data: bytes) -> Config:
-    """See `to_json`."""
-    return msgspec.json.decode(data, type=Config)
+    kept: dict[str, dict[str, Any]] = {}
+    for dotted, one in KEYS.items():
+        if one.applies is Applies.RESTART:
+            kept.setdefault(one.section, {})[one.name] = value_of(old, dotted)
+    merged = {section: msgspec.structs.replace(getattr(new, section), **values) for section, values in kept.items()}
+    return msgspec.structs.replace(new, **merged)

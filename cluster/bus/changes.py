@@ -31,6 +31,10 @@ class Teller:
         self.limit_s = 0.05
         self.misses = 0
 
+    def set_limit_ms(self, milliseconds: int) -> None:
+        """How long an answer to a write waits for the other nodes at most; 0: not at all."""
+        self.limit_s = milliseconds / 1000
+
     @property
     def wants_position(self) -> bool:
         """See `db.pool.queryable.Commits`. Nodes that have replicas ask for it themselves."""

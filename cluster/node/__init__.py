@@ -6,6 +6,7 @@ embedded.py    the embedded PostgreSQL as a child
 followed.py    where the master is while the configuration names another one, kept for the next start
 forkserver.py  a process that has imported what workers need, and forks them
 operations.py  what operators ask of a node, or by it of all
+places.py      a child's place: its process, and what it is asked
 servers.py     which databases the node works with: reload, recycle, failover
 supervisor.py  one loop: spawn, watch, reap, reload, drain
 switch.py      another master for all nodes: who leads, who takes part

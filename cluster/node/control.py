@@ -11,24 +11,29 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
+from cluster.commands import of_node
+from cluster.commands.of_node import AnyCommand, BadCommand
+
 Answer = dict[str, Any]
 _LIMIT = 64 * 1024
 _TALK_S = 5.0
 
 
-async def serve(path: Path, handle: Callable[[str, Answer], Awaitable[Answer]]) -> asyncio.Server:
-    """Answer each command by `handle(command, arguments)`. Only the user who runs the node can connect."""
+async def serve(path: Path, handle: Callable[[AnyCommand], Awaitable[Answer]]) -> asyncio.Server:
+    """Answer each command by `handle`. Only the user who runs the node can connect."""
 
     async def on_connection(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
+            async with asyncio.timeout(_TALK_S):
+                line = await reader.readuntil(b"\n")
             try:
-                async with asyncio.timeout(_TALK_S):
-                    line = await reader.readuntil(b"\n")
-                request = json.loads(line)
-                answer = await handle(str(request["command"]), request)
-            except (ValueError, KeyError, TypeError) as error:
-                # Not the error's text: it may repeat a part of a command, and a command may hold a password.
-                answer = {"ok": False, "error": f"not a command: {type(error).__name__}"}
+                command = read(line)
+            except BadCommand as error:
+                answer = {"ok": False, "error": str(error)}
+            else:
+                answer = await handle(command)
             writer.write(json.dumps(answer).encode() + b"\n")
             writer.close()
             async with asyncio.timeout(_TALK_S):
@@ -41,6 +46,15 @@ async def serve(path: Path, handle: Callable[[str, Answer], Awaitable[Answer]]) 
         return await asyncio.start_unix_server(on_connection, path, limit=_LIMIT)
     finally:
         os.umask(mask)
+
+
+def read(line: bytes) -> AnyCommand:
+    """The command of an operator. Raises BadCommand."""
+    try:
+        request = msgspec.json.decode(line, type=dict[str, Any])
+    except (msgspec.DecodeError, UnicodeDecodeError):  # its text may repeat a part of what was sent
+        raise BadCommand("not a command: it is no JSON object") from None
+    return of_node.read(request.get("command"), request, "operator")
 
 
 def ask(path: Path, command: str, timeout_s: float = 60.0, **arguments: object) -> Answer:

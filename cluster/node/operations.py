@@ -8,16 +8,19 @@ import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Collection
 from pathlib import Path
-from typing import Any
+from typing import Any, assert_never
 
 import msgspec
 
 from app.config import file as configfile
-from app.config.settings import RECYCLE_NEEDED, Config, apply_live, differences, needs_restart, to_json
+from app.config.marks import Applies
+from app.config.settings import KEYS, Config, apply_live, differences, needs_restart
 from app.journal import details
 from app.redaction import Redactor
 from app.version import VERSION
-from cluster.commands import ACTIONS, ALL, EVERYWHERE, OF_ADMINISTRATOR, OF_PEERS
+from cluster.commands import of_node, of_worker
+from cluster.commands.of_node import AnyCommand, ForEveryNode
+from cluster.commands.of_worker import ALL, RELAY
 from cluster.host import logs
 from cluster.host.paths import Paths
 from cluster.node.servers import DatabaseServers
@@ -28,7 +31,9 @@ from db.pool import dsn
 log = logging.getLogger(__name__)
 
 Answer = dict[str, Any]
-AskWorkers = Callable[[Collection[str], str, dict[str, object]], Awaitable[dict[str, dict[str, object]]]]
+AskWorkers = Callable[[Collection[str], of_worker.AnyCommand], Awaitable[dict[str, dict[str, object]]]]
+ADMINISTRATOR = "administrator"
+"""Who asks: an administrator's own row of the audit log is written by the worker that knows who it is."""
 
 
 class Operations:
@@ -64,50 +69,56 @@ class Operations:
         self._config_path = self._config_path or configfile.find()
         return self._config_path
 
-    async def run(self, command: str, arguments: Answer, by: str) -> Answer:
-        """The answer to a command: `ok`, and `error` where that is False. by: who asks."""
-        answer = await self._run(command, arguments)
-        took_part = command in OF_PEERS
-        if command in ACTIONS and by != OF_ADMINISTRATOR and (not took_part or answer.get("changed")):
-            await self._audit(command, arguments, answer, by)
+    async def run(self, command: AnyCommand, by: str) -> Answer:
+        """The answer to a command: `ok`, and `error` where that is False. by: who asks, for the audit log."""
+        try:
+            answer = await self._run(command)
+        except Exception as error:
+            log.exception("a command failed", extra={"command": command.name()})
+            answer = {"ok": False, "error": f"it failed: {type(error).__name__}"}
+        took_part = isinstance(command, of_node.Switch)
+        if command.audit is not None and by != ADMINISTRATOR and (not took_part or answer.get("changed")):
+            await self._audit(command, command.audit, answer, by)
         return answer
 
-    async def _run(self, command: str, arguments: Answer) -> Answer:
-        if arguments.get("cluster") and command in EVERYWHERE and self.config.cluster_settings.enable:
-            return await self._everywhere(command, {"force": arguments.get("force")})
+    async def _run(self, command: AnyCommand) -> Answer:
+        if isinstance(command, ForEveryNode) and command.cluster and self.config.cluster_settings.enable:
+            return await self._everywhere(command)
         match command:
-            case "status":
+            case of_node.Status():
                 return await self._status()
-            case "reload":
+            case of_node.Reload():
                 return await self.reload()
-            case "database":
+            case of_node.Database():
                 return await self.servers.status()
-            case "recycle":
-                return await self._recycle(force=bool(arguments.get("force")))
-            case "switch":
-                return await self._take_part(arguments)
-            case "failover":
-                return await self._fail_over(str(arguments["to"]), force=bool(arguments.get("force")))
-            case "diff":
+            case of_node.Recycle():
+                return await self._recycle(force=command.force)
+            case of_node.Switch():
+                return await self._take_part(command)
+            case of_node.Failover():
+                return await self._fail_over(command.to, force=command.force)
+            case of_node.Diff():
                 return self._diff()
-            case "purge":
+            case of_node.Purge():
                 return await self._purge()
-            case "cluster":
+            case of_node.Cluster():
                 return await self._cluster()
-            case "unlock":
-                return await self._ask_relay(command, {"user": arguments["user"]})
-            case "drain":
+            case of_node.Unlock():
+                return await self._ask_relay(of_worker.Unlock(command.user))
+            case of_node.Drain():
                 return {"ok": True}
-            case "remove" | "upgrade":
-                return await self._ask_relay(command, {"node": arguments.get("node"), "begin": arguments.get("begin")})
-        return {"ok": False, "error": f"unknown command {command!r}"}
+            case of_node.Remove():
+                return await self._ask_relay(of_worker.Remove(command.node))
+            case of_node.Upgrade():
+                return await self._ask_relay(of_worker.Upgrade(command.begin))
+            case _:
+                assert_never(command)
 
-    async def _ask_peers(self, arguments: dict[str, object], limit_s: float) -> dict[str, Answer]:
+    async def _ask_peers(self, step: of_node.Switch, limit_s: float) -> dict[str, Answer]:
         """A step of a change of the master on every other node; a result of each."""
         if not self.config.cluster_settings.enable:
             return {}
-        body = {"command": "switch", "arguments": arguments, "limit_s": limit_s}
-        found: dict[str, Answer] = (await self._ask_relay("everywhere", body)).get("nodes", {})
+        found: dict[str, Answer] = (await self._ask_relay(of_worker.Everywhere(step, limit_s))).get("nodes", {})
         return found
 
     async def _recycle(self, *, force: bool) -> Answer:
@@ -127,11 +138,10 @@ class Operations:
                 return await servers.go_over(self.config, wanted)
             return await self._switch.lead(self.config, wanted, force=force, promote=False, store=False)
 
-    async def _take_part(self, arguments: Answer) -> Answer:
+    async def _take_part(self, asked: of_node.Switch) -> Answer:
         """What the node that leads a change of the master asks."""
-        step = str(arguments.get("step"))
-        answer = await self._switch.take(step, arguments, self.config)
-        if step == "follow" and answer["ok"] and arguments.get("store"):
+        answer = await self._switch.take(asked, self.config)
+        if asked.step == "follow" and answer["ok"] and asked.store:
             answer |= await self._store_sources()
         answer["stored"] = answer.get("config", "")
         return {key: answer[key] for key in ("ok", "error", "heads", "stored", "changed") if key in answer}
@@ -139,28 +149,25 @@ class Operations:
     async def _store_sources(self) -> Answer:
         """What is used is what the configuration says from now on."""
         self.config = msgspec.structs.replace(self.config, sql_settings=self.servers.active)
-        await self._ask(ALL, "reload", {"config": to_json(self.config).decode()})
+        await self._ask(ALL, of_worker.Reload(self.config))
         stored = configfile.store_sources(self._file(), self.servers.active)
         with contextlib.suppress(configfile.ConfigError):  # what the environment says goes before the file
             self.servers.keep(configfile.load(self._file()).config.sql_settings)
         return {"config": stored}
 
-    async def _audit(self, command: str, arguments: Answer, answer: Answer, by: str) -> None:
+    async def _audit(self, command: AnyCommand, action: str, answer: Answer, by: str) -> None:
         """A line of the log at once; a row by the relay, which keeps it while there is no database."""
-        if command == "unlock" and answer.get("ok"):
+        if isinstance(command, of_node.Unlock) and answer.get("ok"):
             return  # in the transaction of the change
-        action = ACTIONS[command]
-        result = "success" if answer.get("ok") else "fail"
-        told = {name: arguments[name] for name in ("cluster", "node", "begin", "force", "user") if arguments.get(name)}
-        text = details(by=by, **told)
-        body: dict[str, object] = {"action": action, "result": result, "details": text}
-        if not (await self._ask_relay("audit", body)).get("ok"):
-            log.info("audit", extra=body)
+        told = {name: getattr(command, name) for name in command.told if getattr(command, name)}
+        row = of_worker.Audit(action, "success" if answer.get("ok") else "fail", details(by=by, **told))
+        if not (await self._ask_relay(row)).get("ok"):
+            log.info("audit", extra={"action": row.action, "result": row.result, "details": row.details})
 
-    async def _everywhere(self, command: str, arguments: Answer) -> Answer:
+    async def _everywhere(self, command: of_node.Reload | of_node.Recycle | of_node.Purge) -> Answer:
         """All nodes at once; a result for each."""
-        own = await self._run(command, arguments)
-        others = await self._ask_relay("everywhere", {"command": command, "arguments": {}})
+        own = await self._run(msgspec.structs.replace(command, cluster=False))
+        others = await self._ask_relay(of_worker.Everywhere(type(command)()))
         nodes = {self._paths.node_id: own | {"result": "ok" if own.get("ok") else "error"}, **others.get("nodes", {})}
         failed = {node_id: str(one.get("error") or one["result"]) for node_id, one in nodes.items() if not one["ok"]}
         answer: Answer = {"ok": not failed, "nodes": nodes}
@@ -168,14 +175,14 @@ class Operations:
             answer["error"] = "; ".join(f"{node_id}: {error}" for node_id, error in sorted(failed.items()))
         return answer
 
-    async def _ask_relay(self, kind: str, body: dict[str, object]) -> Answer:
-        return (await self._ask(("relay",), kind, body)).get("relay", {"ok": False, "error": "no relay"})
+    async def _ask_relay(self, command: of_worker.AnyCommand) -> Answer:
+        return (await self._ask(RELAY, command)).get("relay", {"ok": False, "error": "no relay"})
 
     async def _cluster(self) -> Answer:
         """The members, as this node sees them; none without high availability."""
         if not self.config.cluster_settings.enable:
             return {"ok": True, "members": []}
-        return await self._ask_relay("cluster", {})
+        return await self._ask_relay(of_worker.Cluster())
 
     def _diff(self) -> Answer:
         """Which keys of the file differ from what this node uses, and what would apply them. Never a value."""
@@ -192,7 +199,7 @@ class Operations:
 
     async def _purge(self) -> Answer:
         """Forget all copies that this node holds."""
-        answers = await self._ask(ALL, "purge", {})
+        answers = await self._ask(ALL, of_worker.Purge())
         return {"ok": all(answer.get("ok") for answer in answers.values()), "workers": answers}
 
     async def reload(self) -> Answer:
@@ -205,12 +212,12 @@ class Operations:
         for warning in loaded.warnings:
             log.warning("configuration", extra={"note": warning})
         new = apply_live(self.config, loaded.config)
-        applied = [one for one in differences(self.config, new) if not one.startswith(RECYCLE_NEEDED)]
+        applied = [one for one in differences(self.config, new) if KEYS[one].applies is Applies.LIVE]
         self._pending_restart = [one for one in differences(new, loaded.config) if needs_restart(one)]
         self.config = new
         self._redactor.learn(loaded.config)
         logs.set_up(new.log_settings, "supervisor", self._redactor)
-        answers = await self._ask(ALL, "reload", {"config": to_json(new).decode()})
+        answers = await self._ask(ALL, of_worker.Reload(new))
         log.info("configuration reloaded", extra={"applied": applied, "restart_needed": self._pending_restart})
         good = all(answer.get("ok") for answer in answers.values())
         return {
@@ -241,7 +248,7 @@ class Operations:
             return answer
 
     async def _status(self) -> Answer:
-        answers = await self._ask(ALL, "status", {})
+        answers = await self._ask(ALL, of_worker.Status())
         relay: Answer = answers.get("relay", {})
         reasons: list[str] = relay.pop("reasons", ["relay_down"])
         children = self._children()

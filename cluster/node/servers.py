@@ -11,15 +11,16 @@ from pathlib import Path
 
 import msgspec
 
-from app.config.settings import Config, SqlSettings, to_json
+from app.config.settings import Config, SqlSettings
+from cluster.commands import of_worker
+from cluster.commands.of_worker import ALL, RELAY, SERVING
 from cluster.node import followed
 from db.pool.place import place_of
 
 log = logging.getLogger(__name__)
 
-_ALL = ("relay", "ws", "api")
 Answer = dict[str, object]
-AskWorkers = Callable[[Collection[str], str, dict[str, object]], Awaitable[dict[str, dict[str, object]]]]
+AskWorkers = Callable[[Collection[str], of_worker.AnyCommand], Awaitable[dict[str, dict[str, object]]]]
 
 
 class DatabaseServers:
@@ -36,15 +37,12 @@ class DatabaseServers:
         self.ask = ask
         self.one_at_a_time = asyncio.Lock()
 
-    def sources(self) -> dict[str, object]:
-        """The data sources in use, for the start of a worker."""
-        return self._sources_of(self.active)
+    def sources(self, config: Config) -> of_worker.Sources:
+        """The configuration with the data sources in use, for the start of a worker."""
+        return self._sources_of(config, self.active)
 
-    def _sources_of(self, settings: SqlSettings) -> dict[str, object]:
-        return {
-            "data_source": self._embedded_dsn or settings.data_source,
-            "replicas": list(settings.data_source_replicas),
-        }
+    def _sources_of(self, config: Config, settings: SqlSettings) -> of_worker.Sources:
+        return of_worker.Sources(config, self._embedded_dsn or settings.data_source, settings.data_source_replicas)
 
     def places(self) -> dict[str, object]:
         """Where the servers in use are, without secrets (the embedded one's connection string holds none)."""
@@ -58,7 +56,7 @@ class DatabaseServers:
 
     async def status(self) -> Answer:
         """What the prober knows of each server, and how the workers use them."""
-        answers = await self.ask(_ALL, "database", {})
+        answers = await self.ask(ALL, of_worker.Database())
         relay = answers.pop("relay", {})
         return {"ok": bool(relay.get("ok")), **self.places(), **relay, "workers": answers}
 
@@ -77,30 +75,25 @@ class DatabaseServers:
 
     async def is_later(self, config: Config) -> bool | str:
         """Whether the configuration names another master than the present one; a text: why nobody knows."""
-        body: dict[str, object] = {"config": to_json(config).decode(), "to": config.sql_settings.data_source}
-        answer = (await self.ask(("relay",), "survey", body)).get("relay", {})
+        sql = config.sql_settings
+        answers = await self.ask(RELAY, of_worker.Survey(sql.driver_name, sql.data_source))
+        answer = answers.get("relay", {})
         return bool(answer.get("later")) if answer.get("ok") else str(answer.get("error", "the relay does not answer"))
 
     async def hand_over(
         self, config: Config, to: str, heads: Mapping[str, int], *, force: bool, promote: bool, closed: bool = False
     ) -> Answer:
         """See `db.pool.failover.hand_over`. `unreachable` in a refusal: another node may reach the old master."""
-        body: dict[str, object] = {
-            "to": to,
-            "force": force,
-            "promote": promote,
-            "closed": closed,
-            "heads": dict(heads),
-            "config": to_json(config).decode(),  # by which the relay knows what in `to` is secret
-        }
-        answers = await self.ask(("relay",), "failover", body)
+        driver = config.sql_settings.driver_name
+        asked = of_worker.Failover(driver, to, dict(heads), force=force, promote=promote, closed=closed)
+        answers = await self.ask(RELAY, asked)
         if _all_ok(answers):
             return {"ok": True}
         return _refused(answers) | {"unreachable": any(answer.get("unreachable") for answer in answers.values())}
 
     async def close_master(self) -> Answer:
         """Close the present master for writing."""
-        return (await self.ask(("relay",), "close", {})).get("relay", {"ok": False})
+        return (await self.ask(RELAY, of_worker.Close())).get("relay", {"ok": False})
 
     def keep(self, named: SqlSettings) -> None:
         """The configuration names this: what is used instead is remembered for the next start."""
@@ -109,14 +102,14 @@ class DatabaseServers:
     async def go_over(self, config: Config, wanted: SqlSettings) -> Answer:
         """Go over to these sources. Refused as a whole when the new master cannot be verified."""
         changed = msgspec.structs.replace(config, sql_settings=wanted)
-        body = {"config": to_json(changed).decode(), **self._sources_of(wanted)}
-        answers = await self.ask(("relay",), "verify", body)
+        sources = self._sources_of(changed, wanted)
+        answers = await self.ask(RELAY, of_worker.Verify(sources))
         if not _all_ok(answers):
             return _refused(answers)
         self.active = wanted  # a worker that starts from now on begins with it
-        answers = await self.ask(("api", "ws"), "recycle", body)
+        answers = await self.ask(SERVING, of_worker.Recycle(sources))
         if _all_ok(answers):
-            answers |= await self.ask(("relay",), "recycle", body)
+            answers |= await self.ask(RELAY, of_worker.Recycle(sources))
         if not _all_ok(answers):
             return _refused(answers) | {"workers": answers}
         self.keep(config.sql_settings)

@@ -13,34 +13,34 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+from typing import assert_never
 
 from api import drain
-from app.config.settings import Config, to_json
+from app.config.settings import Config
 from app.redaction import Redactor
 from app.version import VERSION
-from cluster import commands
+from cluster.commands import of_node, of_worker
+from cluster.commands.of_worker import Answer, Beat, Body, Ready, Request, Stop, ToSupervisor
 from cluster.host import paths, spawn, systemd
 from cluster.host.paths import Paths
 from cluster.node import control, embedded, followed
 from cluster.node.children import Child, State
 from cluster.node.embedded import Embedded
 from cluster.node.forkserver import Forked, ForkServer, Unanswered, reap_orphans
-from cluster.node.operations import Operations
+from cluster.node.operations import ADMINISTRATOR, Operations
+from cluster.node.places import Place, ask_all
 from cluster.node.servers import DatabaseServers
 from cluster.peers.zap import KeyPair
 from cluster.shm import floors, page, stamps
 from cluster.sockets import handover
 from cluster.sockets.listen import open_listeners, url_of
-from cluster.workers.channel import Channel, Message
+from cluster.workers.channel import Channel, to_worker
 
 log = logging.getLogger(__name__)
 
 _TICK_S = 0.05
-_ANSWER_S = 5.0
-_SLOW_ANSWER_S = 30.0
-_SLOW = frozenset({"verify", "recycle", "failover", "survey", "close", "everywhere"})
 _LATE_S = 0.5
 _DUMP_S = 0.3
 _END_S = 1.0
@@ -60,20 +60,6 @@ class Options:
     ws_workers: int
 
 
-@dataclass
-class Place:
-    """A child's place: the life of whatever process fills it, and how to start one."""
-
-    life: Child
-    role: str
-    index: int
-    inherited: list[socket.socket] = field(default_factory=list)
-    process: "subprocess.Popen[bytes] | Forked | None" = None
-    channel: Channel | None = None
-    reader: "asyncio.Task[None] | None" = None
-    answers: dict[int, "asyncio.Future[Message]"] = field(default_factory=dict)
-
-
 class Supervisor:
     """`run` starts a node and returns its exit status when it has stopped."""
 
@@ -90,7 +76,6 @@ class Supervisor:
         self._stopping = False
         self._status = 0
         self._commands: asyncio.Queue[Callable[[], None]] = asyncio.Queue()
-        self._answer_ids = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._paths: Paths
         self._page: page.Page
@@ -220,39 +205,36 @@ class Supervisor:
             log.error("no worker was forked", extra={"worker": place.life.name, "reason": str(error)})
             return
         place.life.spawned(now)
-        place.channel = await Channel.open(ours)
+        place.channel = await to_worker(ours)
         place.reader = asyncio.create_task(self._listen(place, place.channel))
         place.channel.send(
-            Message(
-                "start",
-                body={
-                    "config": to_json(self._operations.config).decode(),
-                    **self._operations.servers.sources(),
-                    "node_id": self._paths.node_id,
-                    "runtime": str(self._paths.runtime),
-                    "data_dir": str(self._paths.data),
-                    "incarnation": place.life.restarts + 1,
-                    "keys": self._keys if place.role == "relay" else [],
-                    "workers": self._options.workers,
-                    "ws_workers": self._options.ws_workers,
-                },
+            of_worker.Start(
+                sources=self._operations.servers.sources(self._operations.config),
+                node_id=self._paths.node_id,
+                runtime=str(self._paths.runtime),
+                data_dir=str(self._paths.data),
+                incarnation=place.life.restarts + 1,
+                workers=self._options.workers,
+                ws_workers=self._options.ws_workers,
+                keys=self._keys if place.role == "relay" else [],
             )
         )
 
-    async def _listen(self, place: Place, channel: Channel) -> None:
+    async def _listen(self, place: Place, channel: Channel[ToSupervisor]) -> None:
         async for message in channel.messages():
-            if message.kind == "beat":
-                place.life.beat(time.monotonic())
-            elif message.kind == "ready":
-                place.life.ready()
-            elif message.kind == "command":
-                task = asyncio.get_running_loop().create_task(self._answer(place.role, channel, message))
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
-            elif message.kind == "answer":
-                waiter = place.answers.get(message.id)
-                if waiter is not None and not waiter.done():
-                    waiter.set_result(message)
+            match message:
+                case Beat():
+                    place.life.beat(time.monotonic())
+                case Ready():
+                    place.life.ready()
+                case Request():
+                    task = asyncio.get_running_loop().create_task(self._answer(place.role, channel, message))
+                    self._tasks.add(task)
+                    task.add_done_callback(self._tasks.discard)
+                case Answer():
+                    place.answered(message)
+                case _:
+                    assert_never(message)
 
     def _pids(self) -> set[int]:
         """Of all that are watched."""
@@ -263,13 +245,7 @@ class Supervisor:
         if place.process is None or place.process.poll() is None:
             return
         status = place.process.returncode
-        place.process = None
-        if place.channel is not None:
-            place.channel.close()
-            place.channel = None
-        for waiter in place.answers.values():
-            if not waiter.done():
-                waiter.cancel()
+        place.empty()
         if place.role == "api":
             self._page.set_load(place.index, None)
         expected = place.life.state is State.STOPPING
@@ -299,42 +275,18 @@ class Supervisor:
         await asyncio.sleep(_DUMP_S)
         await _end(place.process)
 
-    async def _answer(self, role: str, channel: Channel, message: Message) -> None:
-        """A worker passes on what an administrator asked of the node."""
-        command = str(message.body["command"])
-        answer: control.Answer = {"ok": False, "error": "unknown command"}
-        if command in commands.OF_WORKERS or (role == "relay" and command in commands.OF_PEERS):
-            by = "another node" if role == "relay" else commands.OF_ADMINISTRATOR
-            answer = await self._operations.run(command, message.body, by)
-        channel.send(Message("answer", message.id, answer))
+    async def _answer(self, role: str, channel: Channel[ToSupervisor], request: Request) -> None:
+        """A worker passes on what an administrator asked of the node; the relay, what another node did."""
+        by: of_node.By = "peer" if role == "relay" else "worker"
+        command = request.command
+        if by in command.by:
+            answer = await self._operations.run(command, "another node" if by == "peer" else ADMINISTRATOR)
+        else:
+            answer = {"ok": False, "error": f"unknown command {command.name()!r}"}
+        channel.send(Answer(request.id, answer))
 
-    async def _ask(self, place: Place, kind: str, body: dict[str, object]) -> dict[str, object]:
-        """One worker's answer, or why there is none."""
-        if place.channel is None:
-            return {"ok": False, "error": "down"}
-        self._answer_ids += 1
-        answer_id = self._answer_ids
-        waiter: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
-        place.answers[answer_id] = waiter
-        place.channel.send(Message(kind, answer_id, body))
-        try:
-            async with asyncio.timeout(_SLOW_ANSWER_S if kind in _SLOW else _ANSWER_S):
-                return (await waiter).body
-        except TimeoutError:
-            return {"ok": False, "error": "timeout"}
-        except asyncio.CancelledError:
-            if asyncio.current_task().cancelling():  # type: ignore[union-attr]
-                raise
-            return {"ok": False, "error": "it ended meanwhile"}
-        finally:
-            del place.answers[answer_id]
-
-    async def _ask_workers(
-        self, roles: Collection[str], kind: str, body: dict[str, object]
-    ) -> dict[str, dict[str, object]]:
-        workers = [place for place in self._places if place.role in roles]
-        answers = await asyncio.gather(*(self._ask(place, kind, body) for place in workers))
-        return {place.life.name: answer for place, answer in zip(workers, answers, strict=True)}
+    async def _ask_workers(self, roles: Collection[str], command: of_worker.AnyCommand) -> dict[str, Body]:
+        return await ask_all(self._places, roles, command)
 
     # What we are told ----------------------------------------------------------------------------------------------
 
@@ -344,12 +296,12 @@ class Supervisor:
 
     def handle_hup(self) -> None:
         """SIGHUP: load the configuration file again."""
-        task = asyncio.get_running_loop().create_task(self._operations.run("reload", {}, "SIGHUP"))
+        task = asyncio.get_running_loop().create_task(self._operations.run(of_node.Reload(), "SIGHUP"))
         task.add_done_callback(lambda done: done.exception())
 
-    async def _on_command(self, command: str, arguments: control.Answer) -> control.Answer:
-        answer: control.Answer = self._redactor.value(await self._operations.run(command, arguments, "command line"))
-        if command == "drain":
+    async def _on_command(self, command: of_node.AnyCommand) -> control.Answer:
+        answer: control.Answer = self._redactor.value(await self._operations.run(command, "command line"))
+        if isinstance(command, of_node.Drain):
             self._commands.put_nowait(self.handle_term)
         return answer
 
@@ -391,7 +343,7 @@ class Supervisor:
         for place in places:
             place.life.stopping()
             if place.channel is not None:
-                place.channel.send(Message("stop", body={"at_once": at_once}))
+                place.channel.send(Stop(at_once=at_once))
         graced = not at_once and any(place.role == "api" for place in places)
         grace_s = drain.grace_s(self._operations.config) if graced else 0
         await self._wait(places, grace_s + WORKER_STOP_S, signal.SIGKILL)

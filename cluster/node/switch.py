@@ -15,7 +15,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from app.config.settings import Config, SqlSettings
-from cluster.commands import ALL
+from cluster.commands import of_worker
+from cluster.commands.of_node import Switch
+from cluster.commands.of_worker import ALL
 from cluster.node import followed
 from cluster.node.servers import Answer, DatabaseServers
 from db.pool.place import Where, moved, where
@@ -27,7 +29,7 @@ HELD_S = 40.0
 HEADS = 5_000
 """Channels written to last, of which a node tells."""
 _STEP_S, _FOLLOW_S = 3.0, 20.0
-AskPeers = Callable[[dict[str, object], float], Awaitable[dict[str, dict[str, Any]]]]
+AskPeers = Callable[[Switch, float], Awaitable[dict[str, dict[str, Any]]]]
 
 
 class MasterSwitch:
@@ -60,7 +62,7 @@ class MasterSwitch:
         if to is None:
             return {"ok": False, "error": "the connection string of the new master cannot be read"}
         try:
-            peers = await self._ask_peers({"step": "hold"}, _STEP_S)
+            peers = await self._ask_peers(Switch("hold"), _STEP_S)
             own = await self.hold()
             silent = sorted(one for one, answer in peers.items() if answer["result"] not in ("ok", "down"))
             if silent and not force:
@@ -72,13 +74,12 @@ class MasterSwitch:
             answer = await self._servers.go_over(config, wanted)
             if not answer["ok"]:
                 return answer
-            step: dict[str, object] = {"step": "follow", "store": store, **to.told()}
-            followed = await self._ask_peers(step, _FOLLOW_S)
+            followed = await self._ask_peers(Switch("follow", store, to.host, to.port, to.database), _FOLLOW_S)
             log.warning("this node has changed the master of all", extra={"database": self._servers.places()["master"]})
             return answer | ({"nodes": followed} if followed else {})
         finally:
             await self.release()
-            await self._ask_peers({"step": "release"}, _STEP_S)
+            await self._ask_peers(Switch("release"), _STEP_S)
 
     async def _hand_over(
         self, config: Config, wanted: SqlSettings, heads: Mapping[str, int], *, force: bool, promote: bool
@@ -86,7 +87,7 @@ class MasterSwitch:
         answer = await self._servers.hand_over(config, wanted.data_source, heads, force=force, promote=promote)
         if answer["ok"] or force:
             return answer
-        closed = await self._ask_peers({"step": "close"}, _STEP_S) if answer.get("unreachable") else {}
+        closed = await self._ask_peers(Switch("close"), _STEP_S) if answer.get("unreachable") else {}
         if not any(one.get("ok") for one in closed.values()):
             return answer
         return await self._servers.hand_over(
@@ -95,9 +96,9 @@ class MasterSwitch:
 
     # Who takes part ------------------------------------------------------------------------------------------------
 
-    async def take(self, step: str, arguments: Answer, config: Config) -> Answer:
+    async def take(self, asked: Switch, config: Config) -> Answer:
         """What the leader asks of this node."""
-        match step:
+        match asked.step:
             case "hold":
                 self._idle.clear()
                 self._let_go_in(HELD_S)
@@ -105,17 +106,17 @@ class MasterSwitch:
             case "close":
                 return await self._servers.close_master()
             case "follow":
-                return await self._follow(Where.of(arguments), config)
+                place = {"host": asked.host, "port": asked.port, "database": asked.database}
+                return await self._follow(Where.of(place), config)
             case "release":
                 await self._let_go()
                 return {"ok": True}
-        return {"ok": False, "error": f"unknown step {step!r}"}
 
     async def hold(self) -> Answer:
         """Nothing is written or acknowledged from here on; the newest numbers that were acknowledged before."""
-        await self._servers.ask(ALL, "hold", {})
+        await self._servers.ask(ALL, of_worker.Hold())
         heads: dict[str, int] = {}
-        answers = await self._servers.ask(("api",), "heads", {})
+        answers = await self._servers.ask(of_worker.Heads.roles, of_worker.Heads())
         for answer in answers.values():
             for channel_id, seq in dict(answer.get("heads") or {}).items():  # type: ignore[call-overload]
                 heads[channel_id] = max(seq, heads.get(channel_id, 0))
@@ -123,7 +124,7 @@ class MasterSwitch:
 
     async def release(self) -> None:
         """Writes go on."""
-        await self._servers.ask(ALL, "release", {})
+        await self._servers.ask(ALL, of_worker.Release())
 
     def _let_go_in(self, seconds: float) -> None:
         if self._timer is not None:

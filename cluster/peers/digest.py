@@ -14,25 +14,12 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from app.config.settings import SECRET_KEYS, Config
+from app.config.marks import Mark
+from app.config.settings import KEYS, SECRET_KEYS, Config
 from cluster.peers.roster import host_port
 from db.pool import dsn as dsns
 
-_OWN = frozenset(
-    {
-        "ServiceSettings.ListenAddress",
-        "ClusterSettings.OverrideHostname",
-        "ClusterSettings.NetworkInterface",
-        "ClusterSettings.BindAddress",
-        "ClusterSettings.AdvertiseAddress",
-        "ClusterSettings.InterNodeListenAddress",
-        "ClusterSettings.SecretFile",
-        "FileSettings.Directory",
-        "LogSettings.FileLocation",
-        "LogSettings.ConsoleLevel",
-        "LogSettings.FileLevel",
-    }
-)
+_OWN = frozenset(dotted for dotted, key in KEYS.items() if Mark.PER_NODE in key.marks)
 _SOURCES = frozenset({"SqlSettings.DataSource", "SqlSettings.DataSourceReplicas"})
 _PASSWORD_PAIR = re.compile(r"\b((?:ssl)?password)\s*=\s*('(?:[^'\\]|\\.)*'|[^\s&]*)", re.IGNORECASE)
 _HEX = 32

@@ -1,61 +1,63 @@
-"""Messages between the supervisor and a worker, over a socket pair: a line of JSON each.
+"""One end of the channel between the supervisor and a worker: a socket pair, a line of JSON a message.
 
-    supervisor -> worker   start (configuration), reload, status, stop
-    worker -> supervisor   beat, ready, answer
-
-The end of the stream means that the other side is dead.
+What goes by it: `cluster/commands/of_worker.py`. The end of the stream means that the other side is dead.
 """
 
 import asyncio
+import logging
 import socket
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import msgspec
 
+from cluster.commands.of_node import why
+from cluster.commands.of_worker import Message, ToSupervisor, ToWorker
+
+log = logging.getLogger(__name__)
+
 _LIMIT = 4 << 20
 
-Body = dict[str, Any]
+Heard = TypeVar("Heard")
 
 
-class Message(msgspec.Struct, omit_defaults=True):
-    """kind: see above. id: of the request that an answer answers."""
+class Channel(Generic[Heard]):
+    """One end. heard: the union of what the other side says."""
 
-    kind: str
-    id: int = 0
-    body: Body = {}
-
-
-_decode = msgspec.json.Decoder(Message).decode
-
-
-class Channel:
-    """One end."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, heard: Any) -> None:
         self._reader = reader
         self._writer = writer
-
-    @classmethod
-    async def open(cls, end: socket.socket) -> "Channel":
-        """Wrap one end of a socket pair."""
-        reader, writer = await asyncio.open_connection(sock=end, limit=_LIMIT)
-        return cls(reader, writer)
+        self._decode = msgspec.json.Decoder(heard).decode
 
     def send(self, message: Message) -> None:
         """Queue a message; lost when the other side is dead."""
         if not self._writer.is_closing():
             self._writer.write(msgspec.json.encode(message) + b"\n")
 
-    async def messages(self) -> AsyncIterator[Message]:
-        """What the other side sends, until it ends."""
+    async def messages(self) -> AsyncIterator[Heard]:
+        """What the other side sends, until it ends. What is no message is logged, without what it holds."""
         while True:
             try:
                 line = await self._reader.readuntil(b"\n")
             except (asyncio.IncompleteReadError, ConnectionError):
                 return
-            yield _decode(line)
+            try:
+                yield self._decode(line)
+            except msgspec.ValidationError as error:
+                log.error("a message between supervisor and worker is none", extra={"reason": why(error)})
+            except msgspec.DecodeError:
+                log.error("a message between supervisor and worker is none", extra={"reason": "not JSON"})
 
     def close(self) -> None:
         """Close this end."""
         self._writer.close()
+
+
+async def to_worker(end: socket.socket) -> Channel[ToSupervisor]:
+    """The supervisor's end of a socket pair."""
+    return Channel(*await asyncio.open_connection(sock=end, limit=_LIMIT), ToSupervisor)
+
+
+async def to_supervisor(end: socket.socket) -> Channel[ToWorker]:
+    """A worker's end of a socket pair."""
+    return Channel(*await asyncio.open_connection(sock=end, limit=_LIMIT), ToWorker)

@@ -5,14 +5,16 @@ import logging
 import os
 import signal
 import socket
+from typing import assert_never
 
 import uvloop
 
-from app.config.settings import from_json
+from app.config.live import Settings
 from app.redaction import Redactor
-from cluster.commands import OF_DATABASE, OF_RELAY
+from cluster.commands import of_worker
+from cluster.commands.of_worker import Answer, Ask, AtOnce, Beat, Body, OfDatabase, OfRelay, Ready, Stop, ToWorker
 from cluster.host import logs, spawn
-from cluster.workers.channel import Body, Channel, Message
+from cluster.workers.channel import Channel, to_supervisor
 from cluster.workers.roles import ROLES
 from cluster.workers.start import Start
 from cluster.workers.worker import Fatal, Worker
@@ -25,22 +27,24 @@ BEAT_S = 0.5
 
 
 async def _run(role: str, index: int, end: socket.socket, inherited: list[socket.socket]) -> None:
-    channel = await Channel.open(end)
+    channel = await to_supervisor(end)
     messages = channel.messages()
     first = await anext(messages, None)
     if first is None:
         return
-    start = Start.of(first.body)
+    assert isinstance(first, of_worker.Start)
+    start = Start.of(first)
     name = spawn.name_of(role, index)
     redactor = Redactor()
-    _learn(redactor, first.body)
-    logs.set_up(start.config.log_settings, name, redactor)
-    worker = ROLES[role](name, start, inherited)
+    _learn(redactor, first)
+    live = Settings(start.config)
+    live.on_reload(lambda config: logs.set_up(config.log_settings, name, redactor))
+    worker = ROLES[role](name, start, inherited, live)
     worker.operator.connect(channel)
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, worker.stop_asked.set)
     beating = asyncio.create_task(_beat(channel, worker))
-    serving = asyncio.create_task(worker.serve(lambda: channel.send(Message("ready"))))
+    serving = asyncio.create_task(worker.serve(lambda: channel.send(Ready())))
     listening = asyncio.create_task(_listen(channel, worker, redactor))
     try:
         await asyncio.wait({serving, listening}, return_when=asyncio.FIRST_COMPLETED)
@@ -54,64 +58,84 @@ async def _run(role: str, index: int, end: socket.socket, inherited: list[socket
         listening.cancel()
 
 
-async def _beat(channel: Channel, worker: Worker) -> None:
+async def _beat(channel: Channel[ToWorker], worker: Worker) -> None:
     while True:
-        channel.send(Message("beat"))
+        channel.send(Beat())
         if worker.database is not None:
             worker.database.current()  # what is idle on a former master ends, too
         await asyncio.sleep(BEAT_S)
 
 
-def _learn(redactor: Redactor, body: Body) -> None:
+def _learn(redactor: Redactor, told: of_worker.Start | of_worker.AnyCommand) -> None:
     """The secrets in what the supervisor says."""
-    if "config" in body:
-        config = from_json(str(body["config"]).encode())
-        redactor.learn(config)
-        for dsn in [body.get("data_source", ""), *body.get("replicas", []), body.get("to", "")]:
-            redactor.learn_source(config.sql_settings.driver_name, str(dsn))
+    match told:
+        case of_worker.Start() | of_worker.Verify() | of_worker.Recycle():
+            sources = told.sources
+            redactor.learn(sources.config)
+            for dsn in [sources.data_source, *sources.replicas]:
+                redactor.learn_source(sources.config.sql_settings.driver_name, dsn)
+        case of_worker.Reload():
+            redactor.learn(told.config)
+        case of_worker.Survey() | of_worker.Failover():
+            redactor.learn_source(told.driver, told.to)
 
 
-async def _listen(channel: Channel, worker: Worker, redactor: Redactor) -> None:
+async def _listen(channel: Channel[ToWorker], worker: Worker, redactor: Redactor) -> None:
     tasks: set[asyncio.Task[None]] = set()
     async for message in channel.messages():
-        _learn(redactor, message.body)
-        match message.kind:
-            case "stop":
-                worker.at_once = bool(message.body.get("at_once"))
+        match message:
+            case Stop():
+                worker.at_once = message.at_once
                 worker.stop_asked.set()
-            case "answer":
+            case Answer():
                 worker.operator.answered(message)
-            case "status":
-                channel.send(Message("answer", message.id, {"ok": True, **worker.status()}))
-            case "heads":
-                channel.send(Message("answer", message.id, {"ok": True, "heads": worker.heads()}))
-            case "database":
-                channel.send(Message("answer", message.id, {"ok": True, **worker.database_status()}))
-            case "reload":
-                config = from_json(str(message.body["config"]).encode())
-                logs.set_up(config.log_settings, worker.name, redactor)
-                worker.reload(config)
-                channel.send(Message("answer", message.id, {"ok": True}))
-            case "purge":
-                worker.purge()
-                channel.send(Message("answer", message.id, {"ok": True}))
-            case kind if kind in OF_RELAY or kind in OF_DATABASE:
-                task = asyncio.get_running_loop().create_task(_act(channel, worker, message))
-                tasks.add(task)
-                task.add_done_callback(tasks.discard)
+            case Ask(id=number, command=command):
+                _learn(redactor, command)
+                if isinstance(command, OfDatabase | OfRelay):
+                    task = asyncio.get_running_loop().create_task(_act(channel, worker, number, command))
+                    tasks.add(task)
+                    task.add_done_callback(tasks.discard)
+                else:
+                    channel.send(Answer(number, {"ok": True, **_at_once(worker, command)}))
+            case of_worker.Start():
+                log.error("a worker is started twice")
+            case _:
+                assert_never(message)
 
 
-async def _act(channel: Channel, worker: Worker, message: Message) -> None:
-    """What takes a while, beside everything else."""
+def _at_once(worker: Worker, command: AtOnce) -> Body:
+    """What is answered in turn; an error ends the worker."""
+    match command:
+        case of_worker.Status():
+            return worker.status()
+        case of_worker.Heads():
+            return {"heads": worker.heads()}
+        case of_worker.Database():
+            return worker.database_status()
+        case of_worker.Reload():
+            worker.live.replace(command.config)
+            return {}
+        case of_worker.Purge():
+            worker.purge()
+            return {}
+        case _:
+            assert_never(command)
+
+
+async def _act(channel: Channel[ToWorker], worker: Worker, number: int, command: OfDatabase | OfRelay) -> None:
+    """What takes a while, beside everything else. Whatever comes of it, there is an answer."""
     answer: Body = {"ok": True}
     try:
-        if message.kind in OF_RELAY:
-            answer |= await worker.operate(message.kind, message.body)
+        if isinstance(command, OfRelay):
+            answer |= await worker.operate(command)
         else:
-            await worker.act(message.kind, message.body)
+            await worker.act(command)
     except DatabaseError as error:
         answer = {"ok": False, "error": str(error).strip(), "unreachable": isinstance(error, failover.Unreachable)}
-    channel.send(Message("answer", message.id, answer))
+    except Exception as error:
+        log.exception("a command of the supervisor failed", extra={"command": command.name()})
+        answer = {"ok": False, "error": f"it failed: {type(error).__name__}"}
+    channel.send(Answer(number, answer))
 
 
 def main(role: str, index: int, descriptors: list[int]) -> int:

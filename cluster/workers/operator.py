@@ -3,7 +3,10 @@
 import asyncio
 import itertools
 
-from cluster.workers.channel import Body, Channel, Message
+from cluster.commands import of_node
+from cluster.commands.of_node import AnyCommand, BadCommand
+from cluster.commands.of_worker import Answer, Body, Request, ToWorker
+from cluster.workers.channel import Channel
 
 _SUPERVISOR_S = 60.0
 
@@ -12,26 +15,33 @@ class SupervisorLink:
     """Fulfils `app.ports.Operator`: commands for the whole node go to its supervisor."""
 
     def __init__(self) -> None:
-        self._channel: Channel | None = None
+        self._channel: Channel[ToWorker] | None = None
         self._numbers = itertools.count(1)
         self._waiting: dict[int, asyncio.Future[Body]] = {}
 
-    def connect(self, channel: Channel) -> None:
+    def connect(self, channel: Channel[ToWorker]) -> None:
         """Commands go by this channel from now on."""
         self._channel = channel
 
-    def answered(self, message: Message) -> None:
+    def answered(self, answer: Answer) -> None:
         """The supervisor's answer has come."""
-        waiter = self._waiting.pop(message.id, None)
+        waiter = self._waiting.pop(answer.id, None)
         if waiter is not None and not waiter.done():
-            waiter.set_result(message.body)
+            waiter.set_result(answer.body)
 
     async def command(self, name: str, **arguments: object) -> Body:
         """See `app.ports.Operator`."""
+        try:
+            return await self.ask(of_node.read(name, arguments, "worker"))
+        except BadCommand as error:
+            return {"ok": False, "error": str(error)}
+
+    async def ask(self, command: AnyCommand) -> Body:
+        """Let the node do it."""
         assert self._channel is not None
         number = next(self._numbers)
         waiter = self._waiting[number] = asyncio.get_running_loop().create_future()
-        self._channel.send(Message("command", number, {**arguments, "command": name}))
+        self._channel.send(Request(number, command))
         try:
             async with asyncio.timeout(_SUPERVISOR_S):
                 answer: Body = await waiter

@@ -6,7 +6,7 @@ import logging
 import os
 import socket
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, assert_never
 
 import msgspec
 
@@ -14,12 +14,12 @@ from app import logins
 from app.config.settings import Config
 from app.journal import Entry, Journal, details
 from app.version import VERSION
-from cluster.commands import EVERYWHERE, OF_PEERS
+from cluster.commands import of_node, of_worker
+from cluster.commands.of_worker import Body, OfRelay
 from cluster.peers import advertise, colours, digest
 from cluster.peers.bodies import Beat
 from cluster.peers.interlink import UPGRADING, Interlink, Place
 from cluster.peers.keyring import KeyRing
-from cluster.peers.requests import ANSWER_S
 from cluster.peers.zap import KeyPair
 from cluster.relay import lease
 from cluster.relay.condition import Condition
@@ -27,7 +27,6 @@ from cluster.relay.lease import LeaseRunner
 from cluster.relay.news import News
 from cluster.relay.relay import Relay
 from cluster.shm.page import Page
-from cluster.workers.channel import Body
 from cluster.workers.start import Start
 from cluster.workers.worker import Fatal, Worker
 from db.model.board import Term
@@ -46,7 +45,6 @@ log = logging.getLogger(__name__)
 _RETRY_S = 0.5
 FOLLOW_S = 0.5
 """For so long a node looks for the master where its configuration says, before it goes where its peers are."""
-_OF_STEPS = frozenset({"step", "store", "host", "port", "database"})
 _NEWS_S = 0.5
 _SCHEMA_S = 10.0
 _A_POLL = "a poll of the outbox, for what was committed before the others heard it"
@@ -65,11 +63,11 @@ class RelayWorker(Worker):
     page: Page
     condition: Condition
     schema_version = 0
-    config: Config
+    secrets: tuple[str, str] = ("", "")
+    """Those by which the interlink works."""
 
     async def serve(self, ready: Callable[[], None]) -> None:
         """See `Worker`."""
-        self.config = self.start.config
         await migrate.run(self.settings)
         self.schema_version = await migrate.version(self.settings)
         self.page = self.start.page(self.name)
@@ -85,7 +83,7 @@ class RelayWorker(Worker):
             database,
             node_id=self.start.paths.node_id,
             incarnation=self.start.incarnation,
-            away_after_s=self.start.config.team_settings.user_status_away_timeout,
+            away_after_s=self.live.config.team_settings.user_status_away_timeout,
             workers=[f"api{one}" for one in range(self.start.workers)]
             + [f"ws{one}" for one in range(self.start.ws_workers)],
             operate=self._operate_for_a_peer,
@@ -93,8 +91,10 @@ class RelayWorker(Worker):
             distrust=lambda: follower.distrust(),
         )
         self.follower = follower = Follower(database, relay.note_changes)
-        self.condition = condition = Condition(self.config, self.page, database, self.prober, follower, relay)
-        self._look_at_config()
+        condition = Condition(self.live.config, self.page, database, self.prober, follower, relay)
+        self.condition = condition
+        self.live.on_reload(self._use)
+        self.live.watch("TeamSettings.UserStatusAwayTimeout", relay.set_away_after)
         holder = f"{self.start.paths.node_id}/{os.getpid()}/{self.start.incarnation}"
         self.journal = Journal(database, self.start.paths.node_id)
         every = (*jobs.JOBS, jobs.trim_audits(self._audit_limits))
@@ -149,9 +149,8 @@ class RelayWorker(Worker):
             version=VERSION,
             urls=settings.inter_node_urls,
         )
-        interlink = Interlink(
-            place, KeyPair(*self.start.keys), _keyring(self.start.config), database, self.relay, self._renew
-        )
+        self.secrets, keyring = self._secrets(), _keyring(self.live.config)
+        interlink = Interlink(place, KeyPair(*self.start.keys), keyring, database, self.relay, self._renew)
         while True:
             try:
                 await interlink.open(self._about(place))
@@ -160,6 +159,8 @@ class RelayWorker(Worker):
                 log.warning("this node cannot enrol yet", extra={"reason": str(error).strip()})
                 await asyncio.sleep(_RETRY_S)
         self.interlink = self.relay.interlink = self.condition.interlink = interlink
+        for key in ("Secret", "SecretNext"):
+            self.live.watch(f"ClusterSettings.{key}", self._renew_secret)
         await self.journal.record(Entry("clusterJoin", details=details(address=place.advertise, version=VERSION)))
         telling = asyncio.create_task(self._tell_news(interlink))
         try:
@@ -185,7 +186,7 @@ class RelayWorker(Worker):
             astray_s = astray_s + _RETRY_S / 2 if place is not None else 0.0
             if place is None or astray_s < FOLLOW_S:
                 continue
-            answer = await self.operator.command("switch", step="follow", **place.told())
+            answer = await self.operator.ask(of_node.Switch("follow", False, place.host, place.port, place.database))
             if not answer.get("ok"):
                 log.warning("the master of the other nodes cannot be used", extra={"reason": answer.get("error", "")})
                 await asyncio.sleep(_RETRY_S * 4)
@@ -241,55 +242,55 @@ class RelayWorker(Worker):
 
     def _in_use(self) -> Config:
         """The configuration, with the servers that are used: what waits for a recycle is `config_pending`."""
-        sql = self.config.sql_settings
+        sql = self.live.config.sql_settings
         if not sql.data_source:
-            return self.config
+            return self.live.config
         used = {"data_source": self.start.data_source, "data_source_replicas": list(self.start.replicas)}
-        return msgspec.structs.replace(self.config, sql_settings=msgspec.structs.replace(sql, **used))
+        return msgspec.structs.replace(self.live.config, sql_settings=msgspec.structs.replace(sql, **used))
 
     async def _operate_for_a_peer(self, command: str, arguments: Body) -> Body:
         """What an administrator asked of all nodes, by one of them; or a step of a change of the master."""
-        if command in OF_PEERS:
-            return await self.operator.command(command, **{key: arguments[key] for key in _OF_STEPS & arguments.keys()})
-        if command not in EVERYWHERE:
-            return {"ok": False, "error": "no command of other nodes"}
-        return await self.operator.command(command)
+        try:
+            asked = of_node.read(command, arguments, "peer")
+        except of_node.BadCommand as error:
+            return {"ok": False, "error": str(error)}
+        return await self.operator.ask(asked)
 
-    async def operate(self, kind: str, body: Body) -> Body:
+    async def operate(self, command: OfRelay) -> Body:
         """See `Worker`."""
         assert self.database is not None
-        match kind:
-            case "audit":
-                await self.journal.record(Entry(str(body["action"]), str(body["result"]), details=str(body["details"])))
+        match command:
+            case of_worker.Audit():
+                await self.journal.record(Entry(command.action, command.result, details=command.details))
                 return {}
-            case "unlock":
-                found = await logins.unlock_by_name(self.database, self.journal, str(body["user"]))
+            case of_worker.Unlock():
+                found = await logins.unlock_by_name(self.database, self.journal, command.user)
                 return {"ok": True} if found else {"ok": False, "error": "there is no such user"}
-            case "survey":
-                return {"later": await failover.is_later(self.database, str(body["to"]))}
+            case of_worker.Survey():
+                return {"later": await failover.is_later(self.database, command.to)}
         if self.interlink is None:
             raise Unavailable("this node has not joined the cluster")
-        match kind:
-            case "cluster":
+        match command:
+            case of_worker.Cluster():
                 return {"members": self._members(self.interlink)}
-            case "everywhere":
-                limit_s = float(body.get("limit_s") or ANSWER_S)
-                asked = self.interlink.requests.ask_all(str(body["command"]), body["arguments"], limit_s)
+            case of_worker.Everywhere(what=what):
+                asked = self.interlink.requests.ask_all(what.name(), what.arguments(), command.answer_s)
                 return {"nodes": await asked}
-            case "remove":
-                removed = await nodes.remove(self.database, str(body["node"]))
+            case of_worker.Remove():
+                removed = await nodes.remove(self.database, command.node)
                 return {"ok": removed} if removed else {"ok": False, "error": "there is no such node"}
-            case "upgrade":
-                await systems.put(self.database, UPGRADING, "1" if body["begin"] else "0")
+            case of_worker.Upgrade():
+                await systems.put(self.database, UPGRADING, "1" if command.begin else "0")
                 return {}
-        raise Unavailable(f"unknown command {kind!r}")
+            case _:
+                assert_never(command)
 
     def _audit_limits(self) -> tuple[int, int]:
-        settings = self.config.audit_settings
+        settings = self.live.config.audit_settings
         return settings.retention_days * 86_400_000, settings.maximum_rows
 
     def _members(self, interlink: Interlink) -> list[dict[str, Any]]:
-        patient = self.config.cluster_settings.peer_timeout_policy == "patient"
+        patient = self.live.config.cluster_settings.peer_timeout_policy == "patient"
         return colours.status(interlink.members(), patient=patient, upgrading=interlink.upgrading)
 
     # What all workers do -------------------------------------------------------------------------------------------
@@ -303,7 +304,7 @@ class RelayWorker(Worker):
 
     def _look_at_config(self) -> None:
         """Whether the configuration names another master than the one that is used."""
-        sql = self.config.sql_settings
+        sql = self.live.config.sql_settings
         named = where(sql.driver_name, sql.data_source) if sql.data_source else None
         self.condition.config_pending = named is not None and named != self._place()
 
@@ -313,15 +314,19 @@ class RelayWorker(Worker):
         schema = {"schema_version": self.schema_version, "schema_needed": migrate.newest(self.settings.driver)}
         return super().database_status() | schema | {key: value for part in parts for key, value in part.items()}
 
-    def reload(self, config: Config) -> None:
-        """See `Worker`."""
-        self.config = config
-        if self.relay is not None:
-            self.condition.config = config
-            self._look_at_config()
-            self.relay.set_away_after(config.team_settings.user_status_away_timeout)
-        if self.interlink is not None:
-            self.interlink.renew_secret(_keyring(config))
+    def _use(self, config: Config) -> None:
+        self.condition.config = config
+        self._look_at_config()
+
+    def _secrets(self) -> tuple[str, str]:
+        cluster = self.live.config.cluster_settings
+        return cluster.secret, cluster.secret_next
+
+    def _renew_secret(self, _changed: str) -> None:
+        """Once, also when both change."""
+        if self.interlink is not None and self._secrets() != self.secrets:
+            self.secrets = self._secrets()
+            self.interlink.renew_secret(_keyring(self.live.config))
 
     def status(self) -> Body:
         """See `Worker`."""

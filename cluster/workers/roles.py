@@ -9,15 +9,14 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from app.config.settings import Config
 from app.context import Context
 from app.events.messages import Message as BusMessage
 from app.passwords import Hasher
 from app.ports import Upgrade
 from cluster.bus.addresses import address_of
 from cluster.bus.bus import BusEnd
+from cluster.commands.of_worker import Body
 from cluster.shm.page import Page, RelayWatch
-from cluster.workers.channel import Body
 from cluster.workers.relayworker import RelayWorker
 from cluster.workers.start import BATCH_CONNECTIONS
 from cluster.workers.worker import Worker
@@ -52,14 +51,11 @@ class ServingWorker(Worker):
         page = self.start.page(self.name)
         database = await self.open_database(page, batch_connections + loader.CONNECTIONS)
         bus = self.bus = self.bus_end(on_messages, on_loss)
-        cluster = self.start.config.cluster_settings
-        if cluster.enable:
-            bus.teller.limit_s = cluster.write_barrier_ms / 1000
-            database.commits = bus
-            database.terms.among_nodes = True
+        if self.start.config.cluster_settings.enable:
+            self.tell_commits(bus, database)
         watch = RelayWatch(page)
         self.ctx = Context(
-            config=self.start.config,
+            config=self.live.config,
             db=database,
             posts=batch.PostWriter(lambda: connect.connect(database), connections=BATCH_CONNECTIONS),
             bus=bus,
@@ -68,7 +64,14 @@ class ServingWorker(Worker):
             operator=self.operator,
             node_id=self.start.paths.node_id,
         )
+        self.live.on_reload(self.ctx.reload)
         return self.ctx, bus, watch
+
+    def tell_commits(self, bus: BusEnd, database: Database) -> None:
+        """Tell other nodes of what is committed, and wait for them."""
+        self.live.watch("ClusterSettings.WriteBarrierMs", bus.teller.set_limit_ms)
+        database.commits = bus
+        database.terms.among_nodes = True
 
     async def tear_down(self, bus: BusEnd) -> None:
         """Close everything, in the order in which things depend on each other."""
@@ -94,13 +97,6 @@ class ServingWorker(Worker):
     def heads(self) -> Mapping[str, int]:
         """See `Worker`."""
         return {str(channel_id): seq for channel_id, seq in self.ctx.posts.acknowledged.items()} if self.ctx else {}
-
-    def reload(self, config: Config) -> None:
-        """See `Worker`."""
-        if self.ctx is not None:
-            self.ctx.reload(config)
-            if self.bus is not None:
-                self.bus.teller.limit_s = config.cluster_settings.write_barrier_ms / 1000
 
 
 class ApiWorker(ServingWorker):

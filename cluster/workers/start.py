@@ -3,12 +3,12 @@
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from app.config.settings import Config, from_json
+from app.config.settings import Config
+from cluster.commands import of_worker
 from cluster.host.paths import Paths
 from cluster.shm.floors import SharedFloors
 from cluster.shm.page import Page
 from cluster.shm.stamps import SharedStamps
-from cluster.workers.channel import Body
 from db.model.settings import PoolSettings
 from db.pool import loader
 
@@ -31,17 +31,17 @@ class Start:
     """Of CURVE, public and secret; the relay's alone, with high availability on."""
 
     @classmethod
-    def of(cls, body: Body) -> "Start":
-        """From the body of the start message."""
+    def of(cls, said: of_worker.Start) -> "Start":
+        """From the message."""
         return cls(
-            config=from_json(str(body["config"]).encode()),
-            data_source=str(body["data_source"]),
-            replicas=tuple(body["replicas"]),
-            paths=Paths(Path(str(body["data_dir"])), Path(str(body["runtime"])), str(body["node_id"])),
-            incarnation=int(body["incarnation"]),
-            workers=int(body["workers"]),
-            ws_workers=int(body["ws_workers"]),
-            keys=tuple(body.get("keys") or ()),
+            config=said.sources.config,
+            data_source=said.sources.data_source,
+            replicas=tuple(said.sources.replicas),
+            paths=Paths(Path(said.data_dir), Path(said.runtime), said.node_id),
+            incarnation=said.incarnation,
+            workers=said.workers,
+            ws_workers=said.ws_workers,
+            keys=tuple(said.keys),
         )
 
     def pool_settings(self, role: str) -> PoolSettings:

@@ -6,12 +6,14 @@ import socket
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import assert_never
 
-from app.config.settings import Config, from_json
+from app.config.live import Settings
 from app.events.messages import Message as BusMessage
 from cluster.bus.bus import BusEnd
+from cluster.commands import of_worker
+from cluster.commands.of_worker import Body, OfDatabase, OfRelay
 from cluster.shm.page import Page
-from cluster.workers.channel import Body
 from cluster.workers.operator import SupervisorLink
 from cluster.workers.start import Start
 from db.model.errors import Unavailable
@@ -30,8 +32,10 @@ class Fatal(Exception):
 class Worker(ABC):
     """What all roles have in common."""
 
-    def __init__(self, name: str, start: Start, inherited: list[socket.socket]) -> None:
+    def __init__(self, name: str, start: Start, inherited: list[socket.socket], live: Settings) -> None:
         self.name = name
+        self.live = live
+        """The configuration in use: what of it is copied is watched."""
         self.start = start
         self.inherited = inherited
         self.settings = start.pool_settings(self.role)
@@ -49,10 +53,6 @@ class Worker(ABC):
     @abstractmethod
     async def serve(self, ready: Callable[[], None]) -> None:
         """Build, call `ready` when serving, return when stopped."""
-
-    @abstractmethod
-    def reload(self, config: Config) -> None:
-        """Use another configuration."""
 
     @abstractmethod
     def status(self) -> Body:
@@ -98,46 +98,48 @@ class Worker(ABC):
         """The newest acknowledged number of the channels this worker wrote to last."""
         return {}
 
-    async def act(self, kind: str, body: Body) -> None:
+    async def act(self, command: OfDatabase) -> None:
         """Something with the database. Raises DatabaseError: then nothing has changed."""
         if self.database is None:
             raise Unavailable("it has not started yet")
-        match kind:
-            case "hold":
+        match command:
+            case of_worker.Hold():
                 self.database.hold()
-            case "release":
+            case of_worker.Release():
                 self.database.release()
-            case "verify":
-                await self.database.verify(self._with(body).pool_settings(self.role))
-            case "recycle":
-                await self.recycle(self.database, self._with(body))
-            case "failover":
+            case of_worker.Verify():
+                await self.database.verify(self._with(command.sources).pool_settings(self.role))
+            case of_worker.Recycle():
+                await self.recycle(self.database, self._with(command.sources))
+            case of_worker.Failover():
                 await failover.hand_over(
                     self.database,
-                    str(body["to"]),
-                    body["heads"],
-                    force=bool(body["force"]),
-                    promote=bool(body["promote"]),
-                    closed=bool(body["closed"]),
+                    command.to,
+                    command.heads,
+                    force=command.force,
+                    promote=command.promote,
+                    closed=command.closed,
                 )
-            case "close":
+            case of_worker.Close():
                 await failover.close(self.database)
+            case _:
+                assert_never(command)
 
-    async def operate(self, kind: str, body: Body) -> Body:
-        """Something that operators ask of the relay."""
-        raise NotImplementedError(kind)
+    async def operate(self, command: OfRelay) -> Body:
+        """Something that operators ask of the relay; of it `ok` and the rest of the answer. Raises DatabaseError."""
+        raise NotImplementedError(command.name())
 
     async def recycle(self, database: Database, start: Start) -> None:
         """Go over to other data sources. Raises Unavailable: then nothing has changed."""
         await database.recycle(start.pool_settings(self.role))
         self.start = start
 
-    def _with(self, body: Body) -> Start:
+    def _with(self, sources: of_worker.Sources) -> Start:
         return replace(
             self.start,
-            config=from_json(str(body["config"]).encode()),
-            data_source=str(body["data_source"]),
-            replicas=tuple(body["replicas"]),
+            config=sources.config,
+            data_source=sources.data_source,
+            replicas=tuple(sources.replicas),
         )
 
     def bus_end(self, on_messages: Callable[[Sequence[BusMessage]], None], on_loss: Callable[[], None]) -> BusEnd:

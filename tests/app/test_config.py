@@ -3,11 +3,12 @@
 import json
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from app.config import file as configfile
 from app.config.file import MASK, ConfigError, load, parse
-from app.config.settings import Config, apply_live, differences, from_json, needs_restart, split_address, to_json
+from app.config.settings import Config, apply_live, differences, needs_restart, split_address
 
 
 def _problems(raw: dict[str, object], environment: dict[str, str] | None = None) -> list[configfile.Problem]:
@@ -182,8 +183,7 @@ def test_a_reload_applies_live_settings_and_keeps_those_that_need_a_restart() ->
 
 def test_the_configuration_survives_its_way_to_a_worker() -> None:
     config = parse({"TeamSettings": {"SiteName": "näme"}}, "config.json", {}).config
-    assert from_json(to_json(config)) == config
-    assert isinstance(config, Config)
+    assert msgspec.json.decode(msgspec.json.encode(config), type=Config) == config
 
 
 def test_the_sample_file_is_valid() -> None:
@@ -207,7 +207,7 @@ def test_addresses_are_split(address: str, expected: tuple[str, int]) -> None:
 
 def test_rate_limits_are_off_with_mattermosts_defaults_and_wait_for_a_restart() -> None:
     limits = parse({}, "config.json", {}).config.rate_limit_settings
-    assert json.loads(to_json(Config()))["RateLimitSettings"] == {
+    assert msgspec.to_builtins(Config())["RateLimitSettings"] == {
         "Enable": False,
         "PerSec": 10,
         "MaxBurst": 100,

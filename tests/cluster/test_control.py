@@ -7,14 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from cluster.commands import of_node
 from cluster.node import control
 from cluster.node.control import Answer
 
 pytestmark = pytest.mark.asyncio
 
 
-async def _handle(command: str, _arguments: Answer) -> Answer:
-    return {"ok": True, "much": "x" * 5_000_000} if command == "much" else {"ok": True}
+async def _handle(command: of_node.AnyCommand) -> Answer:
+    return {"ok": True, "much": "x" * 5_000_000} if isinstance(command, of_node.Diff) else {"ok": True}
 
 
 async def test_a_client_that_does_not_read_its_answer_is_let_go(
@@ -26,7 +27,7 @@ async def test_a_client_that_does_not_read_its_answer_is_let_go(
         with socket.socket(socket.AF_UNIX) as silent, socket.socket(socket.AF_UNIX) as deaf:
             silent.connect(str(path))
             deaf.connect(str(path))
-            deaf.sendall(b'{"command": "much"}\n')
+            deaf.sendall(b'{"command": "diff"}\n')
             answer = await asyncio.to_thread(control.ask, path, "status")
             assert answer == {"ok": True}
             async with asyncio.timeout(5):
@@ -39,7 +40,7 @@ async def test_a_client_that_does_not_read_its_answer_is_let_go(
 async def test_a_long_answer_comes_whole(tmp_path: Path) -> None:
     path = tmp_path / "control.sock"
     async with await control.serve(path, _handle):
-        answer = await asyncio.to_thread(control.ask, path, "much")
+        answer = await asyncio.to_thread(control.ask, path, "diff")
     assert len(answer["much"]) == 5_000_000
 
 

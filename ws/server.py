@@ -11,6 +11,7 @@ from typing import cast
 
 from app.context import Context
 from app.events import messages as events
+from app.events import names
 from app.events.messages import (
     Changed,
     Claim,
@@ -92,7 +93,7 @@ class WebSocketServer:
         for message in messages:
             if waiting and isinstance(message, _AT_ONCE):
                 self.handle(message)
-            elif len(behind) < MAX_BEHIND or not (isinstance(message, Event) and message.name in events.BEST_EFFORT):
+            elif len(behind) < MAX_BEHIND or not (isinstance(message, Event) and message.name in names.BEST_EFFORT):
                 behind.append(message)
         if not waiting:
             self._work_off(alone=sum(isinstance(message, Event) for message in messages) == 1)

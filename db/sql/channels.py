@@ -14,7 +14,8 @@ from db.model import limits, shards
 from db.model.entities import Channel, ChannelInfo, ChannelMember, Head, Membership, TeamMember
 from db.model.ids import ChannelId, TeamId, UserId
 from db.model.settings import Dialect
-from db.order.changes import Place
+from db.order import changes
+from db.order.changes import Change, Place
 from db.order.locks import Accounts, Scope, TeamAlone
 from db.pool.loader import Key, Lookup, lookup_by
 from db.pool.queryable import Queryable, Transaction
@@ -34,6 +35,8 @@ MEMBER_COLUMNS = (
     "channel_id, user_id, roles, scheme_user, scheme_admin, scheme_guest, notify_props, last_update_at, "
     "join_seq, viewed_seq, last_viewed_at, msg_count, msg_count_root"
 )
+_MEMBER_WIDTH = len(MEMBER_COLUMNS.split(", "))
+_INSERT_MEMBER = f"INSERT INTO channel_members ({MEMBER_COLUMNS}) VALUES ({', '.join(['%s'] * _MEMBER_WIDTH)})"  # noqa: S608
 _INFO_WIDTH = 12
 _MEMBERSHIP_WIDTH = 9
 _M = ", ".join("m." + column for column in MEMBER_COLUMNS.split(", "))
@@ -77,7 +80,6 @@ _HEAD = lookup_by(
     key="channel_id",
     on=lambda key: (shards.posts(key[0]),),
 )
-_NOW_MS = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
 
 
 @dataclass(frozen=True)
@@ -289,41 +291,34 @@ async def count_members(db: Queryable, channel_id: ChannelId) -> int:
 
 
 async def add_member(
-    tx: Transaction, scope: Scope, place: Place, user_id: UserId, *, notify_props: str, admin: bool
+    tx: Transaction, scope: Scope, place: Place, change: Change, *, notify_props: str, admin: bool
 ) -> ChannelMember | None:
-    """Add a member in the channel's own order; None when they are a member already, or the channel is archived.
+    """Add the user whom the change is about, and record it; None when they are a member already, or it is archived.
 
-    scope: as in `insert`; a team's may be shared. Takes the number of the place, which becomes `join_seq`, and writes
-    the recoverable event `user_added`.
+    scope: as in `insert`; a team's may be shared. The number and the time of the place become those of the joining.
     """
     del scope
-    if tx.dialect == "mysql":
-        return await mysql.add_member(tx, place, user_id, notify_props=notify_props, admin=admin)
-    channel_id = place.channel_id
-    rows = await tx.write(
-        f"""
-        WITH joined AS (
-            INSERT INTO channel_members ({MEMBER_COLUMNS})
-            SELECT h.channel_id, %s, '', TRUE, %s, FALSE, %s, {_NOW_MS}, n.seq, n.seq, {_NOW_MS},
-                   h.total_msg_count, h.total_msg_count_root
-            FROM channel_heads h JOIN channels c ON c.id = h.channel_id AND c.delete_at = 0
-                CROSS JOIN (SELECT %s::bigint AS seq) n
-            WHERE h.channel_id = %s
-            ON CONFLICT (channel_id, user_id) DO NOTHING
-            RETURNING {MEMBER_COLUMNS}
-        ), head AS (
-            UPDATE channel_heads h SET seq = joined.join_seq, changed_xid = pg_current_xact_id()
-            FROM joined WHERE h.channel_id = joined.channel_id
-        ), event AS (
-            INSERT INTO channel_events (channel_id, seq, create_at, kind, ref)
-            SELECT channel_id, join_seq, last_update_at, 'user_added', user_id FROM joined
-        )
-        SELECT * FROM joined
-        """,  # noqa: S608 (constants)
-        (user_id, admin, notify_props, place.seq, channel_id),
+    channel_id, user_id = place.channel_id, UserId(change.ref)
+    head = await tx.fetch_one(
+        "SELECT h.total_msg_count, h.total_msg_count_root FROM channel_heads h"
+        " JOIN channels c ON c.id = h.channel_id AND c.delete_at = 0"
+        " LEFT JOIN channel_members m ON m.channel_id = h.channel_id AND m.user_id = %s"
+        " WHERE h.channel_id = %s AND m.user_id IS NULL",
+        (user_id, channel_id),
+    )
+    if head is None:
+        return None
+    seq, at, (total, total_root) = place.seq, place.at, head
+    member = ChannelMember(
+        channel_id, user_id, "", True, admin, False, notify_props, at, seq, seq, at, total, total_root
+    )
+    await tx.execute(
+        _INSERT_MEMBER,
+        astuple(member)[:_MEMBER_WIDTH],
         changes=(shards.channel_members(channel_id), shards.user_channels(user_id), shards.posts(channel_id)),
     )
-    return ChannelMember(*rows[0]) if rows else None
+    await changes.record(tx, place, change)
+    return member
 
 
 async def view(db: Queryable, user_id: UserId, channel_ids: Sequence[ChannelId]) -> dict[ChannelId, int]:

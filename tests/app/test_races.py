@@ -194,7 +194,7 @@ def _takes_a_proof(function: ast.AsyncFunctionDef | ast.FunctionDef) -> bool:
 def test_what_writes_under_rules_takes_the_proof_of_a_lock() -> None:
     found = {
         name: function
-        for path in sorted((ROOT / "db").glob("*.py"))
+        for path in sorted((ROOT / "db").rglob("*.py"))
         for name, function, text in _functions(path)
         if _WRITES_RULED.search(text) and isinstance(function, ast.AsyncFunctionDef)
     }
@@ -206,7 +206,7 @@ def test_what_writes_under_rules_takes_the_proof_of_a_lock() -> None:
 def test_every_verb_that_writes_is_raced_with_every_rule() -> None:
     """A verb that opens a transaction, or that calls a function of its module which does."""
     writing: set[str] = set()
-    for path in sorted((ROOT / "app").glob("*.py")):
+    for path in sorted((ROOT / "app").rglob("*.py")):
         functions = {name: text for name, _, text in _functions(path)}
         opens = {name for name, text in functions.items() if ".db.transact(" in text or ".posts.write(" in text}
         hidden = {name for name in opens if "._" in name}

@@ -28,6 +28,7 @@ from app.events.messages import (
 from app.ports import Upgrade
 from db.model.errors import DatabaseError
 from db.model.ids import TeamId, UserId
+from db.model.tables import OF_SOCKETS, Namespace
 from db.sql import channels, teams
 from db.sql.outbox import Poll
 from ws.claims import Claims
@@ -128,7 +129,7 @@ class WebSocketServer:
         if poll is None:
             self.reload_soon()
             return
-        self.handle(Changed(tuple(change for change in poll.changes if change[0] in events.OF_SOCKETS)))
+        self.handle(Changed(tuple(change for change in poll.changes if change[0] in OF_SOCKETS)))
         self.handle(Moved(tuple(poll.heads)))
 
     def find(self, connection_id: str) -> Client | None:
@@ -153,9 +154,9 @@ class WebSocketServer:
         clients: set[Client] = set()
         users: set[str] = set()
         for namespace, key in changed.pairs:
-            if namespace == "session":
+            if namespace == Namespace.SESSION:
                 clients.update(cast(list[Client], self.hub.of_session(key)))
-            elif namespace == "user":
+            elif namespace == Namespace.USER:
                 clients.update(cast(list[Client], self.hub.of_user(key)))
             elif self.hub.of_user(key):
                 users.add(key)

@@ -87,13 +87,12 @@ class EverySessionClosed(msgspec.Struct, array_like=True, frozen=True, tag="ever
 
 
 class Changed(msgspec.Struct, array_like=True, frozen=True, tag="changed"):
-    """Rows that somebody changed, whoever it was: (namespace of the outbox, key). From a relay to its workers."""
+    """Rows that somebody changed, whoever it was: (namespace, key). From a relay to its workers.
+
+    Only what sockets depend on: `db.model.tables.OF_SOCKETS`.
+    """
 
     pairs: tuple[tuple[str, str], ...]
-
-
-OF_SOCKETS = frozenset({"session", "user", "user_channels", "user_teams"})
-"""The namespaces that `Changed` tells of: what sockets depend on."""
 
 
 class Moved(msgspec.Struct, array_like=True, frozen=True, tag="moved"):

@@ -3,7 +3,7 @@
 from enum import Enum, StrEnum, unique
 
 
-class Room(Enum):
+class Room(StrEnum):
     """Whom an event is for."""
 
     CHANNEL = "the members of a channel"

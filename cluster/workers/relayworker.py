@@ -10,8 +10,9 @@ from typing import Any
 
 import msgspec
 
-from app import logins
+from app import jobs, logins
 from app.config.settings import Config
+from app.jobs import Duty
 from app.journal import Entry, Journal, details
 from app.version import VERSION
 from cluster.commands import EVERYWHERE, OF_PEERS
@@ -38,7 +39,7 @@ from db.pool.hosts import Hosts
 from db.pool.place import Where, where
 from db.pool.pool import Database
 from db.pool.prober import Prober
-from db.sql import jobs, nodes
+from db.sql import nodes
 from db.sql.outbox import Follower
 
 log = logging.getLogger(__name__)
@@ -97,8 +98,12 @@ class RelayWorker(Worker):
         self._look_at_config()
         holder = f"{self.start.paths.node_id}/{os.getpid()}/{self.start.incarnation}"
         self.journal = Journal(database, self.start.paths.node_id)
-        every = (*jobs.JOBS, jobs.trim_audits(self._audit_limits))
-        self.leader = LeaseRunner(database, lease.JOBS, holder, lambda fence: jobs.run_for_ever(database, fence, every))
+        self.leader = LeaseRunner(
+            database,
+            lease.JOBS,
+            holder,
+            lambda fence: jobs.run_for_ever(Duty(database, relay, fence, lambda: self.config)),
+        )
         self.hosts = Hosts(database)
         condition.hosts = self.hosts
         work = [self.prober.run(), self.follower.run(), self.relay.serve(), self.leader.run(), condition.run()]
@@ -283,10 +288,6 @@ class RelayWorker(Worker):
                 await systems.put(self.database, UPGRADING, "1" if body["begin"] else "0")
                 return {}
         raise Unavailable(f"unknown command {kind!r}")
-
-    def _audit_limits(self) -> tuple[int, int]:
-        settings = self.config.audit_settings
-        return settings.retention_days * 86_400_000, settings.maximum_rows
 
     def _members(self, interlink: Interlink) -> list[dict[str, Any]]:
         patient = self.config.cluster_settings.peer_timeout_policy == "patient"

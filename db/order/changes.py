@@ -14,6 +14,7 @@ from db.model import shards
 from db.model.ids import ChannelId
 from db.model.numbers import BEFORE
 from db.model.settings import Dialect
+from db.model.tables import CHANNEL_EVENTS
 from db.order import locks
 from db.order.clock import NOW_MS
 from db.pool.queryable import Transaction
@@ -68,6 +69,6 @@ async def record(tx: Transaction, place: Place, change: Change) -> None:
         changes=(shards.posts(place.channel_id),),
     )
     await tx.execute(
-        "INSERT INTO channel_events (channel_id, seq, create_at, kind, ref, payload) VALUES (%s, %s, %s, %s, %s, %s)",
+        CHANNEL_EVENTS.insert,
         (place.channel_id, place.seq, place.at, str(change.kind), change.ref, change.payload()),
     )

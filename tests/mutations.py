@@ -553,7 +553,23 @@ MUTATIONS = (
         ("tests/api/test_channels.py::test_joining_twice_changes_nothing",),
         _BOTH,
     ),
+    Mutation(
+        "postgres: a batch begins at the time of the change before it",
+        "db/sql/posts.py",
+        "greatest((extract(epoch FROM clock.now) * 1000)::bigint, h.last_update_at + 1)",
+        "greatest((extract(epoch FROM clock.now) * 1000)::bigint, h.last_update_at)",
+        ("tests/db/test_changes.py",),
+        ("postgres",),
+    ),
     # db: what others are told, copies, replicas ------------------------------------------------------------------------
+    Mutation(
+        "a column that counts is not in the triggers that there are",
+        "db/model/tables.py",
+        'counts=("token_hash", "user_id",',
+        'counts=("token_hash",',
+        ("tests/db/test_tables.py::test_a_database_has_the_triggers_that_the_description_demands",),
+        _BOTH,
+    ),
     Mutation(
         "postgres: nobody is told that a team was left",
         "db/schema/postgres/0002_outbox.sql",

@@ -22,6 +22,7 @@ events/         what happens: messages of the bus, and how clients see them
 fields.py       name=value, as the log and the audit log write it
 filestore.py    where files lie
 guard.py        sans-I/O: how long the next log-in waits after wrong passwords
+jobs.py         what one node does for all, every so often
 journal.py      the audit log as one process writes it
 leaving.py      leaving channels and teams; what members are
 logins.py       log in, and the delay after wrong passwords

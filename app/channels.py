@@ -9,6 +9,7 @@ from app.audit import audited
 from app.context import Context
 from app.errors import AppError
 from app.events import messages as events
+from app.events.kinds import Scene, UserAdded
 from app.permissions import Actor, can, can_in_channel, can_in_team, can_read_channel, require
 from db.model.entities import Channel, ChannelInfo, ChannelMember, ChannelType, TeamMember, User
 from db.model.errors import Duplicate
@@ -121,7 +122,7 @@ async def add(
     Takes the head's lock. Tell of it with `announce_join` after the transaction.
     """
     place = await lock_head(tx, channel_id)
-    return await channels.add_member(tx, scope, place, user_id, notify_props=NOTIFY_PROPS, admin=admin)
+    return await channels.add_member(tx, scope, place, UserAdded(user_id), notify_props=NOTIFY_PROPS, admin=admin)
 
 
 async def lock_head(tx: Transaction, channel_id: ChannelId) -> Place:
@@ -312,7 +313,7 @@ async def add_member(ctx: Context, actor: Actor, channel_id: ChannelId, user_id:
         place = await lock_head(tx, channel_id)
         channel, user, in_team = await judge(tx)
         leads = _leads(in_team, channel)
-        added = await channels.add_member(tx, scope, place, user_id, notify_props=NOTIFY_PROPS, admin=leads)
+        added = await channels.add_member(tx, scope, place, UserAdded(user_id), notify_props=NOTIFY_PROPS, admin=leads)
         return channel, user, added
 
     channel, user, member = await ctx.db.transact(write)
@@ -334,7 +335,7 @@ def _leads(member: TeamMember, channel: ChannelInfo) -> bool:
 def tell_added(ctx: Context, member: ChannelMember, channel: ChannelInfo) -> None:
     """Tell everybody who routes by membership, then the members."""
     ctx.bus.publish(events.ChannelMembership(member.user_id, channel.id, joined=True, seq=member.join_seq - 1))
-    ctx.bus.publish(events.user_added(member.user_id, channel, member.join_seq))
+    ctx.bus.publish(UserAdded(member.user_id).live(member.join_seq, Scene(channel)))
 
 
 async def tell_typing(ctx: Context, actor: Actor, user_id: UserId, channel_id: ChannelId, parent_id: str) -> None:

@@ -9,6 +9,7 @@ from app.caches import Caches
 from app.config.client import ClientConfig
 from app.config.settings import Config
 from app.emergency import Administrators
+from app.events.kinds import Stored
 from app.journal import Journal
 from app.passwords import Hasher
 from app.ports import Bus, NodeHealth, Operator
@@ -37,6 +38,7 @@ class Context:
     activity: Activity = field(default_factory=Activity)
     typing: Typing = field(default_factory=Typing)
     touched: Touched = field(default_factory=Touched)
+    stored: Stored = field(default_factory=Stored)
     client_config: ClientConfig = field(init=False)
     caches: Caches = field(init=False)
     audit: Journal = field(init=False)

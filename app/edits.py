@@ -7,13 +7,13 @@ from msgspec.structs import replace
 from app import errors, posts, props, validate
 from app.context import Context
 from app.errors import AppError
-from app.events import messages as events
 from app.events import wire
+from app.events.kinds import PostDeleted, PostEdited, Scene
 from app.events.messages import Event
 from app.permissions import Actor
 from app.postrules import PostRule
 from app.props import Props
-from db.model.entities import Post
+from db.model.entities import ChannelInfo, Post
 from db.model.ids import PostId
 from db.order import changes
 from db.pool.queryable import Transaction
@@ -63,21 +63,21 @@ async def update(ctx: Context, actor: Actor, post_id: PostId, body: Update) -> w
     post, access = await posts.find_for(ctx, actor, post_id, "edit_post")
     _UPDATE.ask(actor, post, access)
     patch = Patch(message=body.message, is_pinned=body.is_pinned, props=body.props, file_ids=body.file_ids)
-    return await _change(ctx, actor, _UPDATE, post, patch)
+    return await _change(ctx, actor, _UPDATE, post, access.channel, patch)
 
 
 async def patch(ctx: Context, actor: Actor, post_id: PostId, body: Patch) -> wire.Json:
     """Change a part of a post. Raises 400, 403, 404."""
     post, access = await posts.find_for(ctx, actor, post_id)
     _PATCH.ask(actor, post, access)
-    return await _change(ctx, actor, _PATCH, post, body)
+    return await _change(ctx, actor, _PATCH, post, access.channel, body)
 
 
 async def pin(ctx: Context, actor: Actor, post_id: PostId, *, pinned: bool) -> None:
     """Pin a post to its channel, or unpin it. Raises 400, 403, 404."""
     post, access = await posts.find_for(ctx, actor, post_id, "read_channel")
     _PIN.ask(actor, post, access)
-    await _change(ctx, actor, _PIN, post, Patch(is_pinned=pinned))
+    await _change(ctx, actor, _PIN, post, access.channel, Patch(is_pinned=pinned))
 
 
 async def delete(ctx: Context, actor: Actor, post_id: PostId) -> None:
@@ -89,14 +89,16 @@ async def delete(ctx: Context, actor: Actor, post_id: PostId) -> None:
         place, last = await _DELETE.lock(tx, actor, post)
         given = await reactions.find(tx, [last])
         await edits.delete(tx, last, place, actor.user_id)
-        payload = wire.encode({"deleted_by": actor.user_id, "update_at": last.update_at}).decode()
-        await changes.record(tx, place, "post_deleted", last.id, payload)
-        return events.post_deleted(last, given.get(last.id, ()), actor.user_id, place.seq)
+        deletion = PostDeleted(last.id, actor.user_id, last.update_at)
+        await changes.record(tx, place, deletion)
+        return deletion.live(place.seq, Scene(access.channel, {last.id: last}, given))
 
     ctx.bus.publish(await ctx.db.transact(write))
 
 
-async def _change(ctx: Context, actor: Actor, rule: PostRule, post: Post, patch: Patch) -> wire.Json:
+async def _change(
+    ctx: Context, actor: Actor, rule: PostRule, post: Post, channel: ChannelInfo, patch: Patch
+) -> wire.Json:
     """What leaves the post as it is, such as a retry, takes no number and is no event."""
     posts.check_content(patch.message or "", patch.props or {}, patch.file_ids)
     if post.type.startswith("system_"):
@@ -113,8 +115,10 @@ async def _change(ctx: Context, actor: Actor, rule: PostRule, post: Post, patch:
             raise AppError("api.post.update_post.permissions_time_limit.app_error", 400, timeLimit=limit_s)
         after = replace(after, update_at=place.at)
         await edits.replace(tx, before, after, place, actor.user_id)
-        await changes.record(tx, place, "post_edited", post.id)
-        return wire.post(after, reactions=given), events.post_edited(after, given, place.seq)
+        edit = PostEdited(post.id)
+        await changes.record(tx, place, edit)
+        event = edit.live(place.seq, Scene(channel, {post.id: after}, {post.id: given}))
+        return wire.post(after, reactions=given), event
 
     shown, event = await ctx.db.transact(write)
     if event is not None:

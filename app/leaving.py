@@ -5,6 +5,7 @@ from app.audit import audited
 from app.context import Context
 from app.errors import AppError
 from app.events import messages as events
+from app.events.kinds import Scene, UserRemoved
 from app.permissions import Actor, can_in_channel, can_in_team, require
 from app.roles import Chosen, Scheme, chosen
 from db.model.entities import ChannelInfo, ChannelMember, ChannelType, TeamMember, User
@@ -39,7 +40,7 @@ async def leave_channel(ctx: Context, actor: Actor, channel_id: ChannelId, user_
     async def remove(tx: Transaction) -> int:
         place = await channels.lock_head(tx, channel_id)
         await judge(tx)
-        if not await members.remove(tx, place, user_id, actor.user_id):
+        if not await members.remove(tx, place, UserRemoved(user_id, actor.user_id)):
             raise AppError("app.channel.get_member.missing.app_error", 404)
         return place.seq
 
@@ -68,7 +69,7 @@ async def leave_team(ctx: Context, actor: Actor, team_id: TeamId, user_id: UserI
         left: list[tuple[ChannelInfo, int]] = []
         for channel_id in await members.find_channel_ids(tx, team_id, user_id):
             place = await channels.lock_head(tx, channel_id)
-            gone = await members.remove(tx, place, user_id, actor.user_id)
+            gone = await members.remove(tx, place, UserRemoved(user_id, actor.user_id))
             access = await channels_db.find_access(tx, channel_id, user_id)
             if gone and access is not None:
                 left.append((access.channel, place.seq))
@@ -88,7 +89,7 @@ async def leave_team(ctx: Context, actor: Actor, team_id: TeamId, user_id: UserI
 def _tell_left(ctx: Context, channel: ChannelInfo, user_id: UserId, remover_id: UserId, seq: int) -> None:
     """First those who route by membership, so that the user gets nothing more; then the others, then the user."""
     ctx.bus.publish(events.ChannelMembership(user_id, channel.id, joined=False))
-    ctx.bus.publish(events.user_removed(user_id, channel, remover_id, seq))
+    ctx.bus.publish(UserRemoved(user_id, remover_id).live(seq, Scene(channel)))
     ctx.bus.publish(events.you_were_removed(user_id, channel, remover_id))
 
 

@@ -7,11 +7,15 @@ import msgspec
 from app.events.messages import Message
 
 
-class Bus(Protocol):
-    """The way to every other worker."""
+class Publisher(Protocol):
+    """A way to all workers."""
 
     def publish(self, message: Message) -> None:
         """Send to all that need it. Never blocks; the fast path only, nothing depends on it for correctness."""
+
+
+class Bus(Publisher, Protocol):
+    """The way to every other worker."""
 
     def send_to(self, address: str, message: Message) -> bool:
         """Send to one ws worker; it may be lost, and comes back when there is nobody at that address.

@@ -8,8 +8,8 @@ import msgspec
 from app import errors, posts, validate
 from app.context import Context
 from app.errors import AppError
-from app.events import messages as events
 from app.events import wire
+from app.events.kinds import ReactionAdded, ReactionRemoved, Scene
 from app.events.messages import Event
 from app.permissions import Actor, can, can_in_channel, require
 from app.postrules import PostRule
@@ -50,7 +50,7 @@ async def add(ctx: Context, actor: Actor, new: NewReaction) -> Reaction:
     _ADD.ask(actor, post, access)
 
     async def write(tx: Transaction) -> tuple[Reaction, Event | None]:
-        place, _ = await _ADD.lock(tx, actor, post)
+        place, current = await _ADD.lock(tx, actor, post)
         reaction = Reaction(post.id, actor.user_id, new.emoji_name, place.at)
         most = ctx.config.service_settings.unique_emoji_reaction_limit_per_post
         try:
@@ -59,8 +59,9 @@ async def add(ctx: Context, actor: Actor, new: NewReaction) -> Reaction:
             raise AppError("app.reaction.save.save.too_many_reactions", 400) from error
         if there is not None:
             return there, None
-        await changes.record(tx, place, "reaction_added", post.id, _payload(reaction))
-        return reaction, events.reaction_added(post.channel_id, reaction, place.seq)
+        added = ReactionAdded(post.id, reaction.user_id, reaction.emoji_name, reaction.create_at)
+        await changes.record(tx, place, added)
+        return reaction, added.live(place.seq, Scene(access.channel, {post.id: current}))
 
     reaction, event = await ctx.db.transact(write)
     if event is not None:
@@ -78,12 +79,12 @@ async def remove(ctx: Context, actor: Actor, user_id: UserId, post_id: PostId, e
     _REMOVE.ask(actor, post, access)
 
     async def write(tx: Transaction) -> Event | None:
-        place, _ = await _REMOVE.lock(tx, actor, post)
+        place, current = await _REMOVE.lock(tx, actor, post)
         if not await reactions.remove(tx, place, post.id, user_id, emoji_name):
             return None
-        reaction = Reaction(post.id, user_id, emoji_name, place.at)
-        await changes.record(tx, place, "reaction_removed", post.id, _payload(reaction))
-        return events.reaction_removed(post.channel_id, reaction, place.seq)
+        removed = ReactionRemoved(post.id, user_id, emoji_name, place.at)
+        await changes.record(tx, place, removed)
+        return removed.live(place.seq, Scene(access.channel, {post.id: current}))
 
     event = await ctx.db.transact(write)
     if event is not None:
@@ -127,10 +128,3 @@ async def of_posts(ctx: Context, actor: Actor, ids: Sequence[str]) -> dict[str, 
             break
         answer[one] = each
     return answer
-
-
-def _payload(reaction: Reaction) -> str:
-    """What `app/replay.py` makes the event of, beside the post's id."""
-    return wire.encode(
-        {"user_id": reaction.user_id, "emoji_name": reaction.emoji_name, "create_at": reaction.create_at}
-    ).decode()

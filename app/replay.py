@@ -6,27 +6,16 @@ import msgspec
 
 from app.context import Context
 from app.events import messages as events
+from app.events.kinds import OfPost, Scene
 from app.events.messages import Event
 from app.posts import sender_name
-from db.model.entities import ChannelInfo, Post, Reaction
+from db.model.entities import ChannelInfo, Post
 from db.model.ids import ChannelId, PostId, UserId
 from db.model.numbers import term_in
 from db.sql import channels, posts, reactions, users
 from db.sql.reactions import Reactions
 
 LIMIT = 100
-ChangeRow = tuple[int, str, str, str]
-"""seq, kind, ref, payload: of `channel_events`."""
-
-
-class _Deletion(msgspec.Struct):
-    deleted_by: UserId
-
-
-class _Reaction(msgspec.Struct):
-    user_id: UserId
-    emoji_name: str
-    create_at: int
 
 
 @dataclass(frozen=True)
@@ -64,9 +53,12 @@ async def read(ctx: Context, channel_id: ChannelId, after: int, limit: int = LIM
         upto = min(upto, found_posts[-1].seq)
     if len(found_events) == limit:
         upto = min(upto, found_events[-1][0])
-    changed = await _changed_posts(ctx, found_events)
+    changes = [(seq, change) for seq, *row in found_events if (change := ctx.stored.read(*row)) is not None]
+    named = [PostId(change.ref) for _, change in changes if isinstance(change, OfPost)]
+    changed = {post.id: post for post in await posts.find_many(ctx.db, list(dict.fromkeys(named)))}
     given = await reactions.find(ctx.db, [*found_posts, *changed.values()], by_master=True)
-    built = [event for row in found_events if (event := _of_change(channel, changed, given, *row)) is not None]
+    scene = Scene(channel, changed, given)
+    built = [event for seq, change in changes if (event := change.event(seq, scene)) is not None]
     names = {user.id: user.username for user in await users.find_many(ctx.db, [post.user_id for post in found_posts])}
     built += [_of_post(ctx, post, channel, names, given) for post in found_posts]
     built = sorted((one for one in built if one.seq <= upto), key=lambda one: one.seq)
@@ -77,12 +69,6 @@ async def _went_on_from_before(ctx: Context, channel_id: ChannelId, after: int, 
     """Whether a later master than that which gave out `after` was without it."""
     may = term_in(after) < term_in(end) and after > trimmed
     return may and not await channels.has_change(ctx.db, channel_id, after)
-
-
-async def _changed_posts(ctx: Context, rows: list[ChangeRow]) -> dict[str, Post]:
-    """The posts as they are now that these changes name."""
-    ids = {PostId(ref) for _, kind, ref, _ in rows if kind.startswith(("post_", "reaction_"))}
-    return {post.id: post for post in await posts.find_many(ctx.db, list(ids))}
 
 
 def _of_post(ctx: Context, post: Post, channel: ChannelInfo, names: dict[UserId, str], given: Reactions) -> Event:
@@ -96,29 +82,3 @@ def _of_post(ctx: Context, post: Post, channel: ChannelInfo, names: dict[UserId,
         sender_name=sender_name(ctx, post, names.get(post.user_id, "")),
         reactions=given.get(post.id, ()),
     )
-
-
-def _of_change(
-    channel: ChannelInfo, changed: dict[str, Post], given: Reactions, seq: int, kind: str, ref: str, payload: str
-) -> Event | None:
-    """None: a kind of a later version, or a change of a post that is deleted now.
-
-    Its deletion tells all, and what it said is gone: who hears of it now may have come after it.
-    """
-    post = changed.get(ref)
-    match kind:
-        case "post_edited" if post is not None and not post.delete_at:
-            return events.post_edited(post, given.get(post.id, ()), seq)
-        case "post_deleted" if post is not None:
-            return events.post_deleted(post, (), msgspec.json.decode(payload, type=_Deletion).deleted_by, seq)
-        case "reaction_added" | "reaction_removed" if post is not None and not post.delete_at:
-            told = msgspec.json.decode(payload, type=_Reaction)
-            reaction = Reaction(PostId(ref), told.user_id, told.emoji_name, told.create_at)
-            build = events.reaction_added if kind == "reaction_added" else events.reaction_removed
-            return build(channel.id, reaction, seq)
-        case "user_added":
-            return events.user_added(UserId(ref), channel, seq)
-        case "user_removed":
-            remover_id = msgspec.json.decode(payload).get("remover_id", ref)
-            return events.user_removed(UserId(ref), channel, UserId(remover_id), seq)
-    return None

@@ -11,7 +11,8 @@ from collections.abc import Iterable, Sequence
 from socket import socket
 from typing import Protocol
 
-from app.events.messages import BEST_EFFORT, Event
+from app.events.messages import Event
+from app.events.names import BEST_EFFORT
 
 _YIELD_EVERY = 256
 BATCH = 32

@@ -11,6 +11,7 @@ from typing import cast
 
 from app.context import Context
 from app.events import messages as events
+from app.events import names
 from app.events.messages import (
     Changed,
     Claim,
@@ -27,6 +28,7 @@ from app.events.messages import (
 from app.ports import Upgrade
 from db.model.errors import DatabaseError
 from db.model.ids import TeamId, UserId
+from db.model.tables import OF_SOCKETS, Namespace
 from db.sql import channels, teams
 from db.sql.outbox import Poll
 from ws.claims import Claims
@@ -92,7 +94,7 @@ class WebSocketServer:
         for message in messages:
             if waiting and isinstance(message, _AT_ONCE):
                 self.handle(message)
-            elif len(behind) < MAX_BEHIND or not (isinstance(message, Event) and message.name in events.BEST_EFFORT):
+            elif len(behind) < MAX_BEHIND or not (isinstance(message, Event) and message.name in names.BEST_EFFORT):
                 behind.append(message)
         if not waiting:
             self._work_off(alone=sum(isinstance(message, Event) for message in messages) == 1)
@@ -127,7 +129,7 @@ class WebSocketServer:
         if poll is None:
             self.reload_soon()
             return
-        self.handle(Changed(tuple(change for change in poll.changes if change[0] in events.OF_SOCKETS)))
+        self.handle(Changed(tuple(change for change in poll.changes if change[0] in OF_SOCKETS)))
         self.handle(Moved(tuple(poll.heads)))
 
     def find(self, connection_id: str) -> Client | None:
@@ -152,9 +154,9 @@ class WebSocketServer:
         clients: set[Client] = set()
         users: set[str] = set()
         for namespace, key in changed.pairs:
-            if namespace == "session":
+            if namespace == Namespace.SESSION:
                 clients.update(cast(list[Client], self.hub.of_session(key)))
-            elif namespace == "user":
+            elif namespace == Namespace.USER:
                 clients.update(cast(list[Client], self.hub.of_user(key)))
             elif self.hub.of_user(key):
                 users.add(key)

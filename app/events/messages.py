@@ -13,12 +13,10 @@ from msgspec import Meta
 
 from app.config.settings import PrivacySettings
 from app.events import wire
+from app.events.names import Care, Name, Room
 from app.permissions import Viewer
 from db.model.entities import ChannelInfo, ChannelMember, ChannelType, Post, Reaction, TeamMember, User
 from db.model.ids import ChannelId, SessionId, TeamId, UserId
-
-# Shed first when a client is slow, and never repaired.
-BEST_EFFORT = frozenset({"typing", "status_change", "channel_viewed"})
 
 
 class Audience(msgspec.Struct, array_like=True, frozen=True):
@@ -33,6 +31,15 @@ class Audience(msgspec.Struct, array_like=True, frozen=True):
     omit_users: tuple[str, ...] = ()
     connection_id: str = ""
     omit_connection_id: str = ""
+
+    @property
+    def room(self) -> Room:
+        """Of which kind it is; a connection is one of its user's."""
+        if self.user_id or self.connection_id:
+            return Room.USER
+        if self.channel_id:
+            return Room.CHANNEL
+        return Room.TEAM if self.team_id else Room.EVERYBODY
 
 
 class Event(msgspec.Struct, array_like=True, frozen=True, tag="event"):
@@ -80,13 +87,12 @@ class EverySessionClosed(msgspec.Struct, array_like=True, frozen=True, tag="ever
 
 
 class Changed(msgspec.Struct, array_like=True, frozen=True, tag="changed"):
-    """Rows that somebody changed, whoever it was: (namespace of the outbox, key). From a relay to its workers."""
+    """Rows that somebody changed, whoever it was: (namespace, key). From a relay to its workers.
+
+    Only what sockets depend on: `db.model.tables.OF_SOCKETS`.
+    """
 
     pairs: tuple[tuple[str, str], ...]
-
-
-OF_SOCKETS = frozenset({"session", "user", "user_channels", "user_teams"})
-"""The namespaces that `Changed` tells of: what sockets depend on."""
 
 
 class Moved(msgspec.Struct, array_like=True, frozen=True, tag="moved"):
@@ -223,8 +229,19 @@ def unbundle(data: bytes) -> list[Message]:
     return messages
 
 
-def build(name: str, data: dict[str, Any], audience: Audience, seq: int = 0) -> Event:
-    """An event with its frame. A recoverable one says its number in the channel, for clients of our own."""
+def build(name: Name, data: dict[str, Any], audience: Audience, seq: int = 0) -> Event:
+    """An event with its frame. A recoverable one says its number in the channel, for clients of our own.
+
+    Raises ValueError for an audience that the name is not for, or a number that it must have or must not have.
+    """
+    care = name.rooms.get(audience.room)
+    if care is None or (care is Care.RECOVERABLE) != (seq > 0):
+        raise ValueError(f"{name} with number {seq} to {audience.room.value}")
+    return encoded(name.value, data, audience, seq)
+
+
+def encoded(name: str, data: dict[str, Any], audience: Audience, seq: int = 0) -> Event:
+    """The same of any name, and nothing is checked."""
     body = wire.encode(
         {
             "event": name,
@@ -265,45 +282,13 @@ def posted(
     }
     if mentions:
         data["mentions"] = wire.encode(mentions).decode()
-    return build("posted", data, Audience(channel_id=channel.id), post.seq)
-
-
-def post_edited(post: Post, reactions: Sequence[Reaction], seq: int) -> Event:
-    """A post says something else, or was pinned or unpinned, to the members of its channel."""
-    data = {"post": wire.encode(wire.post(post, reactions=reactions)).decode()}
-    return build("post_edited", data, Audience(channel_id=post.channel_id), seq)
-
-
-def post_deleted(post: Post, reactions: Sequence[Reaction], deleted_by: UserId, seq: int) -> Event:
-    """A post is gone, and its replies with it, to the members of its channel; administrators learn who deleted it.
-
-    post: as it was.
-    """
-    data = {"post": wire.encode(wire.post(post, reactions=reactions)).decode()}
-    audience = Audience(channel_id=post.channel_id)
-    sensitive = build("post_deleted", data | {"delete_by": deleted_by}, audience, seq).frame
-    return msgspec.structs.replace(build("post_deleted", data, audience, seq), sensitive=sensitive)
-
-
-def reaction_added(channel_id: ChannelId, reaction: Reaction, seq: int) -> Event:
-    """Somebody reacted to a post, to the members of its channel."""
-    return _reaction("reaction_added", channel_id, reaction, seq)
-
-
-def reaction_removed(channel_id: ChannelId, reaction: Reaction, seq: int) -> Event:
-    """Somebody took a reaction back, to the members of its channel."""
-    return _reaction("reaction_removed", channel_id, reaction, seq)
-
-
-def _reaction(name: str, channel_id: ChannelId, reaction: Reaction, seq: int) -> Event:
-    data = {"reaction": wire.encode(wire.reaction(reaction)).decode()}
-    return build(name, data, Audience(channel_id=channel_id), seq)
+    return build(Name.POSTED, data, Audience(channel_id=channel.id), post.seq)
 
 
 def typing(user_id: UserId, channel_id: ChannelId, parent_id: str) -> Event:
     """Somebody is typing, to the other members of the channel."""
     return build(
-        "typing",
+        Name.TYPING,
         {"parent_id": parent_id, "user_id": user_id},
         Audience(channel_id=channel_id, omit_users=(user_id,)),
     )
@@ -311,56 +296,47 @@ def typing(user_id: UserId, channel_id: ChannelId, parent_id: str) -> Event:
 
 def channel_viewed(user_id: UserId, channel_id: ChannelId) -> Event:
     """The user has read the channel, to their other clients."""
-    return build("channel_viewed", {"channel_id": channel_id}, Audience(user_id=user_id))
+    return build(Name.CHANNEL_VIEWED, {"channel_id": channel_id}, Audience(user_id=user_id))
 
 
 def channel_created(user_id: UserId, channel: ChannelInfo) -> Event:
     """A channel was created, to its creator."""
-    return build("channel_created", {"channel_id": channel.id, "team_id": channel.team_id}, Audience(user_id=user_id))
+    return build(
+        Name.CHANNEL_CREATED, {"channel_id": channel.id, "team_id": channel.team_id}, Audience(user_id=user_id)
+    )
 
 
 def direct_added(creator_id: UserId, teammate_id: UserId, channel_id: ChannelId) -> Event:
     """A direct channel was opened, to both."""
     return build(
-        "direct_added",
+        Name.DIRECT_ADDED,
         {"creator_id": creator_id, "teammate_id": teammate_id},
         Audience(channel_id=channel_id),
     )
 
 
-def user_added(user_id: UserId, channel: ChannelInfo, seq: int) -> Event:
-    """A user joined a channel, to its members."""
-    return build("user_added", {"user_id": user_id, "team_id": channel.team_id}, Audience(channel_id=channel.id), seq)
-
-
-def user_removed(user_id: UserId, channel: ChannelInfo, remover_id: UserId, seq: int) -> Event:
-    """A user left a channel or was removed, to those who stay."""
-    data = {"user_id": user_id, "remover_id": remover_id}
-    return build("user_removed", data, Audience(channel_id=channel.id), seq)
-
-
 def you_were_removed(user_id: UserId, channel: ChannelInfo, remover_id: UserId) -> Event:
-    """The same to the user, who does not get what goes to the channel any more."""
+    """A user left a channel or was removed, to that user, who does not get what goes to the channel any more."""
     data = {"channel_id": channel.id, "remover_id": remover_id}
-    return build("user_removed", data, Audience(user_id=user_id))
+    return build(Name.USER_REMOVED, data, Audience(user_id=user_id))
 
 
 def leave_team(user_id: UserId, team_id: TeamId, *, to_user: bool) -> Event:
     """A user left a team: to those who stay, or to the user."""
     audience = Audience(user_id=user_id) if to_user else Audience(team_id=team_id)
-    return build("leave_team", {"user_id": user_id, "team_id": team_id}, audience)
+    return build(Name.LEAVE_TEAM, {"user_id": user_id, "team_id": team_id}, audience)
 
 
 def channel_member_updated(member: ChannelMember, privacy: PrivacySettings) -> Event:
     """What a user is in a channel has changed, to that user. The member is JSON in a text."""
     seen = wire.encode(wire.channel_member(member, Viewer(privacy, member.user_id))).decode()
-    return build("channel_member_updated", {"channelMember": seen}, Audience(user_id=member.user_id))
+    return build(Name.CHANNEL_MEMBER_UPDATED, {"channelMember": seen}, Audience(user_id=member.user_id))
 
 
 def memberrole_updated(member: TeamMember) -> Event:
     """What a user is in a team has changed, to that user. The member is JSON in a text."""
     seen = wire.encode(wire.team_member(member)).decode()
-    return build("memberrole_updated", {"member": seen}, Audience(user_id=member.user_id))
+    return build(Name.MEMBERROLE_UPDATED, {"member": seen}, Audience(user_id=member.user_id))
 
 
 def user_updated(user: User, privacy: PrivacySettings) -> tuple[Event, Event]:
@@ -368,7 +344,7 @@ def user_updated(user: User, privacy: PrivacySettings) -> tuple[Event, Event]:
     others = Audience(omit_users=(user.id,))
 
     def seen(audience: Audience, viewer: Viewer) -> Event:
-        return build("user_updated", {"user": wire.user(user, viewer)}, audience)
+        return build(Name.USER_UPDATED, {"user": wire.user(user, viewer)}, audience)
 
     told = seen(others, Viewer(privacy))
     whole = seen(others, Viewer(privacy, administrator=True)).frame
@@ -377,27 +353,27 @@ def user_updated(user: User, privacy: PrivacySettings) -> tuple[Event, Event]:
 
 def user_role_updated(user_id: UserId, roles: str) -> Event:
     """The system roles of a user have changed, to that user."""
-    return build("user_role_updated", {"user_id": user_id, "roles": roles}, Audience(user_id=user_id))
+    return build(Name.USER_ROLE_UPDATED, {"user_id": user_id, "roles": roles}, Audience(user_id=user_id))
 
 
 def user_activation_status_change() -> Event:
     """Somebody was deactivated or activated again, to everybody."""
-    return build("user_activation_status_change", {}, Audience())
+    return build(Name.USER_ACTIVATION_STATUS_CHANGE, {}, Audience())
 
 
 def added_to_team(user_id: UserId, team_id: TeamId) -> Event:
     """A user joined a team, to that user."""
-    return build("added_to_team", {"team_id": team_id, "user_id": user_id}, Audience(user_id=user_id))
+    return build(Name.ADDED_TO_TEAM, {"team_id": team_id, "user_id": user_id}, Audience(user_id=user_id))
 
 
 def new_user(user_id: UserId) -> Event:
     """An account was created, to everybody."""
-    return build("new_user", {"user_id": user_id}, Audience())
+    return build(Name.NEW_USER, {"user_id": user_id}, Audience())
 
 
 def status_change(user_id: UserId, status: str) -> Event:
     """The user's presence changed, to their own clients (others ask for it)."""
-    return build("status_change", {"status": status, "user_id": user_id}, Audience(user_id=user_id))
+    return build(Name.STATUS_CHANGE, {"status": status, "user_id": user_id}, Audience(user_id=user_id))
 
 
 def hello(
@@ -407,7 +383,7 @@ def hello(
     data: dict[str, Any] = {"connection_id": connection_id, "server_version": server_version}
     if refetch is not None:
         data |= {"db_gen": db_gen, "refetch": refetch}
-    return build("hello", data, Audience(user_id=user_id))
+    return build(Name.HELLO, data, Audience(user_id=user_id))
 
 
 def active(user_id: UserId) -> Presence:

@@ -14,6 +14,7 @@ import msgspec
 import zmq
 
 from app.events import messages as events
+from app.events import names
 from app.events.messages import Admitted, Event, EverySessionClosed, Message, Presence, SessionClosed
 from cluster.bus.changes import Teller
 from cluster.bus.envelope import MAX_BODY_BYTES, BadEnvelope, Class, Envelope, Kind, pack, unpack
@@ -35,7 +36,7 @@ def class_of(message: Message) -> Class:
     """How much a message matters."""
     if isinstance(message, (SessionClosed, EverySessionClosed)):
         return Class.SECURITY
-    if isinstance(message, Admitted) or (isinstance(message, Event) and message.name in events.BEST_EFFORT):
+    if isinstance(message, Admitted) or (isinstance(message, Event) and message.name in names.BEST_EFFORT):
         return Class.BEST_EFFORT
     return Class.RELIABLE
 

@@ -28,6 +28,7 @@ from cluster.peers.membership import Change as Move
 from cluster.relay.presence import PresenceKeeper
 from cluster.shm.page import Page
 from db.model.ids import UserId
+from db.model.tables import OF_SOCKETS, Namespace
 from db.pool.pool import Database
 from db.sql.outbox import Poll
 
@@ -254,8 +255,15 @@ class Relay:
             self._early_bytes -= len(self._early.popleft()[0])
 
     def _publish(self, message: Message) -> None:
+        """To the workers here only."""
         self._hand_out(kind_of(message), events.bundle([events.encode(message)]), class_of(message))
         self._drain_soon()
+
+    def publish(self, message: Message) -> None:
+        """See `app.ports.Publisher`: what this process itself has to tell."""
+        self._publish(message)
+        if self.interlink is not None:
+            self.interlink.publish(kind_of(message), class_of(message), events.bundle([events.encode(message)]))
 
     def _drain_soon(self) -> None:
         """The descriptor is edge-triggered: a send outside of `_drain` may have eaten the edge."""
@@ -302,10 +310,10 @@ class Relay:
             self._publish(events.Moved(tuple(poll.heads[at : at + _PAIRS])))
         self._moved.append((self._loop.time(), tuple(poll.heads)))
         self.tell_who_has_no_master()
-        pairs = [change for change in poll.changes if change[0] in events.OF_SOCKETS]
+        pairs = [change for change in poll.changes if change[0] in OF_SOCKETS]
         for at in range(0, len(pairs), _PAIRS):
             self._publish(events.Changed(tuple(pairs[at : at + _PAIRS])))
-        users = [UserId(key) for namespace, key in poll.changes if namespace == "status"]
+        users = [UserId(key) for namespace, key in poll.changes if namespace == Namespace.STATUS]
         if users and self.interlink is not None and self.interlink.is_disturbed():
             self._presence.restate_held_here(users)
 

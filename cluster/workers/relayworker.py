@@ -10,8 +10,9 @@ from typing import Any, assert_never
 
 import msgspec
 
-from app import logins
+from app import jobs, logins
 from app.config.settings import Config
+from app.jobs import Duty
 from app.journal import Entry, Journal, details
 from app.version import VERSION
 from cluster.commands import of_node, of_worker
@@ -37,7 +38,8 @@ from db.pool.hosts import Hosts
 from db.pool.place import Where, where
 from db.pool.pool import Database
 from db.pool.prober import Prober
-from db.sql import jobs, nodes
+from db.sql import nodes
+from db.sql.leases import Fence
 from db.sql.outbox import Follower
 
 log = logging.getLogger(__name__)
@@ -97,8 +99,12 @@ class RelayWorker(Worker):
         self.live.watch("TeamSettings.UserStatusAwayTimeout", relay.set_away_after)
         holder = f"{self.start.paths.node_id}/{os.getpid()}/{self.start.incarnation}"
         self.journal = Journal(database, self.start.paths.node_id)
-        every = (*jobs.JOBS, jobs.trim_audits(self._audit_limits))
-        self.leader = LeaseRunner(database, lease.JOBS, holder, lambda fence: jobs.run_for_ever(database, fence, every))
+        self.leader = LeaseRunner(
+            database,
+            lease.JOBS,
+            holder,
+            lambda fence: jobs.run_for_ever(self._duty(database, relay, fence)),
+        )
         self.hosts = Hosts(database)
         condition.hosts = self.hosts
         work = [self.prober.run(), self.follower.run(), self.relay.serve(), self.leader.run(), condition.run()]
@@ -285,9 +291,9 @@ class RelayWorker(Worker):
             case _:
                 assert_never(command)
 
-    def _audit_limits(self) -> tuple[int, int]:
-        settings = self.live.config.audit_settings
-        return settings.retention_days * 86_400_000, settings.maximum_rows
+    def _duty(self, database: Database, relay: Relay, fence: Fence) -> Duty:
+        """What a job has while this node does those of the cluster: the configuration is that of its moment."""
+        return Duty(database, relay, fence, lambda: self.live.config)
 
     def _members(self, interlink: Interlink) -> list[dict[str, Any]]:
         patient = self.live.config.cluster_settings.peer_timeout_policy == "patient"

@@ -1,4 +1,4 @@
-"""The rows as typed structs. Field order is column order (`COLUMNS` of each SQL module), so a row is `User(*row)`.
+"""The rows as typed structs. Field order is column order (`db/model/tables.py`), so a row is `User(*row)`.
 
 Times are milliseconds since 1970 UTC; fields that hold JSON are its text and are passed through unparsed. All are
 frozen, because caches hand out one copy to everybody: who needs another makes it (`msgspec.structs.replace`).

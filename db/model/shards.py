@@ -9,6 +9,8 @@ from collections.abc import Iterable, Sequence
 from typing import Protocol
 from zlib import crc32
 
+from db.model.tables import Namespace
+
 SLOTS = 65_536
 UNKNOWN = (1 << 63) - 1
 """A position beyond all: committed, but nobody could ask how far."""
@@ -19,73 +21,81 @@ Tokens = tuple[int, ...]
 
 
 def shard(namespace: str, key: str) -> Shard:
-    """The slot of an object. namespace: a word of the outbox (`cluster_log.namespace`)."""
+    """The slot of an object that the outbox told of, perhaps by a word of another version."""
     return crc32(f"{namespace}:{key}".encode()) % SLOTS
+
+
+_BEGINNINGS = {one: crc32(f"{one.value}:".encode()) for one in Namespace}
+
+
+def of(namespace: Namespace, key: str) -> Shard:
+    """The same of a namespace that is known."""
+    return crc32(key.encode(), _BEGINNINGS[namespace]) % SLOTS
 
 
 def user(user_id: str) -> Shard:
     """A row of `users`."""
-    return shard("user", user_id)
+    return of(Namespace.USER, user_id)
 
 
 def session(session_id: str) -> Shard:
     """A row of `sessions`."""
-    return shard("session", session_id)
+    return of(Namespace.SESSION, session_id)
 
 
 def status(user_id: str) -> Shard:
     """A row of `statuses`."""
-    return shard("status", user_id)
+    return of(Namespace.STATUS, user_id)
 
 
 def preferences(user_id: str) -> Shard:
     """All preferences of a user."""
-    return shard("preferences", user_id)
+    return of(Namespace.PREFERENCES, user_id)
 
 
 def team(team_id: str) -> Shard:
     """A row of `teams`."""
-    return shard("team", team_id)
+    return of(Namespace.TEAM, team_id)
 
 
 def team_channels(team_id: str) -> Shard:
     """Which channels a team has."""
-    return shard("team_channels", team_id)
+    return of(Namespace.TEAM_CHANNELS, team_id)
 
 
 def team_members(team_id: str) -> Shard:
     """Who is a member of a team, and as what."""
-    return shard("team_members", team_id)
+    return of(Namespace.TEAM_MEMBERS, team_id)
 
 
 def user_teams(user_id: str) -> Shard:
     """Of which teams a user is a member, and as what."""
-    return shard("user_teams", user_id)
+    return of(Namespace.USER_TEAMS, user_id)
 
 
 def channel(channel_id: str) -> Shard:
     """A row of `channels`."""
-    return shard("channel", channel_id)
+    return of(Namespace.CHANNEL, channel_id)
 
 
 def channel_members(channel_id: str) -> Shard:
     """Who is a member of a channel, and as what."""
-    return shard("channel_members", channel_id)
+    return of(Namespace.CHANNEL_MEMBERS, channel_id)
 
 
 def user_channels(user_id: str) -> Shard:
     """Of which channels a user is a member, and as what."""
-    return shard("user_channels", user_id)
+    return of(Namespace.USER_CHANNELS, user_id)
 
 
 def viewed(channel_id: str, user_id: str) -> Shard:
     """How far a member has read a channel."""
-    return shard("viewed", channel_id + user_id)
+    return of(Namespace.VIEWED, channel_id + user_id)
 
 
 def posts(channel_id: str) -> Shard:
     """The posts of a channel and its head (the row of `channel_heads`)."""
-    return shard("posts", channel_id)
+    return of(Namespace.POSTS, channel_id)
 
 
 class Floors(Protocol):

@@ -6,11 +6,15 @@ if and only if what it tells of was done.
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
+
+import msgspec
 
 from db.model import shards
 from db.model.ids import ChannelId
 from db.model.numbers import BEFORE
 from db.model.settings import Dialect
+from db.model.tables import CHANNEL_EVENTS
 from db.order import locks
 from db.order.clock import NOW_MS
 from db.pool.queryable import Transaction
@@ -30,6 +34,22 @@ class Place:
     at: int
 
 
+class Change(msgspec.Struct, frozen=True):
+    """What is stored of a change: a row of `channel_events`. `app/events/kinds.py` has all kinds, with their events.
+
+    kind: the word of its class, of at most 32 letters. ref: the id that it is about; all other fields are its payload.
+    """
+
+    kind: ClassVar[str]
+    ref: str
+
+    def payload(self) -> str:
+        """The JSON of all fields but `ref`, in their order."""
+        fields = msgspec.structs.asdict(self)
+        del fields["ref"]
+        return msgspec.json.encode(fields).decode()
+
+
 async def begin(tx: Transaction, channel_id: ChannelId) -> Place | None:
     """Lock the head and take the next number; None when there is no such channel."""
     locks.head(tx, channel_id)
@@ -41,7 +61,7 @@ async def begin(tx: Transaction, channel_id: ChannelId) -> Place | None:
     return Place(channel_id, int(row[0]), int(row[1])) if row else None
 
 
-async def record(tx: Transaction, place: Place, kind: str, ref: str, payload: str = "{}") -> None:
+async def record(tx: Transaction, place: Place, change: Change) -> None:
     """Move the head to this change, and leave what `app/replay.py` builds its event of."""
     await tx.execute(
         f"UPDATE channel_heads SET seq = %s, last_update_at = %s, {_MOVED[tx.dialect]} WHERE channel_id = %s",  # noqa: S608
@@ -49,6 +69,6 @@ async def record(tx: Transaction, place: Place, kind: str, ref: str, payload: st
         changes=(shards.posts(place.channel_id),),
     )
     await tx.execute(
-        "INSERT INTO channel_events (channel_id, seq, create_at, kind, ref, payload) VALUES (%s, %s, %s, %s, %s, %s)",
-        (place.channel_id, place.seq, place.at, kind, ref, payload),
+        CHANNEL_EVENTS.insert,
+        (place.channel_id, place.seq, place.at, str(change.kind), change.ref, change.payload()),
     )

@@ -16,4 +16,5 @@ queryable.py   what the functions of this folder work with: the pool, or a trans
 routing.py     which server serves a read, sans-I/O
 systems.py     node-independent facts of the installation
 terms.py       whether what was written under a term of a master may be acknowledged
+triggers.py    the triggers that the description of the tables demands
 """

@@ -10,20 +10,13 @@ Its tables have a time of creation in whole seconds: one of this second may yet 
 from dataclasses import dataclass
 
 from db.drivers import Row
+from db.model import tables
 from db.model.settings import Dialect
+from db.pool import triggers
 
-EVERYTHING = "*"
-"""The namespace of a row of the outbox that tells of everything (migration 0020)."""
-TRIGGERS: dict[Dialect, int] = {"postgres": 27, "mysql": 28}
+TRIGGERS: dict[Dialect, int] = {dialect: len(triggers.demanded(dialect)) for dialect in triggers.THERE}
 """How many of them tell of changes; later versions may add some."""
-# fmt: off
-TABLES = (
-    "users", "sessions", "teams", "team_members", "channels", "channel_members", "channel_heads", "channel_events",
-    "posts", "post_versions", "post_mentions", "reactions", "statuses", "preferences", "systems", "cluster_nodes",
-    "cluster_log",
-)
-# fmt: on
-"""Of which anybody keeps copies, or learns of changes."""
+TABLES = tuple(table.name for table in tables.TABLES)
 _OURS = ", ".join(f"'{table}'" for table in TABLES)
 SQL: dict[Dialect, str] = {
     "postgres": f"""

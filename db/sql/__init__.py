@@ -4,7 +4,6 @@ attempts.py     wrong passwords, and the delays after them
 audits.py       who did what
 channels.py     channels, their members and their heads
 edits.py        posts that change or go
-jobs.py         what one node at a time does for all, guarded by a lease
 leases.py       leases with fencing tokens
 members.py      memberships of channels that end or change
 mysql/          what has to be said to MySQL and MariaDB in other statements
@@ -16,5 +15,6 @@ reactions.py    reactions to posts
 sessions.py     sessions, looked up by the hash of their token
 statuses.py     online, away, do not disturb, offline
 teams.py        teams and their members
+trims.py        what is old goes
 users.py        users
 """

@@ -11,9 +11,6 @@ from db.order import clock
 from db.order.clock import NOW_MS
 from db.pool.queryable import Queryable, Transaction
 
-_WRITTEN = "id, user_id, session_id, action, result, extra_info, ip_address, node_id, request_id"
-_SELECT = f"SELECT {_WRITTEN}, create_at FROM audits"  # noqa: S608 (a constant)
-
 
 class Audit(msgspec.Struct, frozen=True):
     """A row. create_at: ms, by the database's clock when it is written. user_id: who did it, '' for nobody known."""
@@ -30,14 +27,19 @@ class Audit(msgspec.Struct, frozen=True):
     create_at: int = 0
 
 
+*_GIVEN, _ = Audit.__struct_fields__  # all but create_at, which the database gives
+_WRITTEN = ", ".join(_GIVEN)
+_SELECT = f"SELECT {_WRITTEN}, create_at FROM audits"  # noqa: S608 (a constant)
+
+
 async def insert(db: Queryable, audits: Sequence[Audit]) -> None:
     """Add rows; their time is now."""
     if not audits:
         return
-    row = f"({', '.join(['%s'] * 9)}, {NOW_MS[db.dialect]})"
+    row = f"({', '.join(['%s'] * len(_GIVEN))}, {NOW_MS[db.dialect]})"
     await db.execute(
         f"INSERT INTO audits ({_WRITTEN}, create_at) VALUES {', '.join([row] * len(audits))}",  # noqa: S608 (constants)
-        [value for audit in audits for value in astuple(audit)[:9]],
+        [value for audit in audits for value in astuple(audit)[: len(_GIVEN)]],
     )
 
 

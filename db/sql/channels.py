@@ -7,38 +7,22 @@ in a new statement (so with a new snapshot), reads and writes the rest.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from msgspec.structs import astuple
-
 from db.drivers import Row
 from db.model import limits, shards
 from db.model.entities import Channel, ChannelInfo, ChannelMember, Head, Membership, TeamMember
 from db.model.ids import ChannelId, TeamId, UserId
 from db.model.settings import Dialect
-from db.order.changes import Place
+from db.model.tables import CHANNEL_HEADS, CHANNEL_MEMBERS, CHANNELS, MEMBERSHIPS, TEAM_MEMBERS
+from db.order import changes
+from db.order.changes import Change, Place
 from db.order.locks import Accounts, Scope, TeamAlone
 from db.pool.loader import Key, Lookup, lookup_by
 from db.pool.queryable import Queryable, Transaction
 from db.sql.mysql import channels as mysql
-from db.sql.teams import MEMBER_COLUMNS as TEAM_MEMBER_COLUMNS
 
-_OWN_COLUMNS = (
-    "id, create_at, update_at, delete_at, team_id, type, display_name, name, header, purpose, creator_id, "
-    "extra_update_at"
-)
-_HEAD_COLUMNS = "last_post_at, total_msg_count, total_msg_count_root, seq"
-_C = ", ".join("c." + column for column in _OWN_COLUMNS.split(", "))
-COLUMNS = _C + "".join(", h." + column for column in _HEAD_COLUMNS.split(", "))
-_FROM = "FROM channels c JOIN channel_heads h ON h.channel_id = c.id"
-_SELECT = f"SELECT {COLUMNS} {_FROM}"
-MEMBER_COLUMNS = (
-    "channel_id, user_id, roles, scheme_user, scheme_admin, scheme_guest, notify_props, last_update_at, "
-    "join_seq, viewed_seq, last_viewed_at, msg_count, msg_count_root"
-)
-_INFO_WIDTH = 12
-_MEMBERSHIP_WIDTH = 9
-_M = ", ".join("m." + column for column in MEMBER_COLUMNS.split(", "))
-_MEMBERSHIP = ", ".join("m." + column for column in MEMBER_COLUMNS.split(", ")[:_MEMBERSHIP_WIDTH])
-_T = ", ".join("t." + column for column in TEAM_MEMBER_COLUMNS.split(", "))
+_C, _M = CHANNELS.names("c"), CHANNEL_MEMBERS.names("m")
+_MEMBERSHIP, _T = MEMBERSHIPS.names("m"), TEAM_MEMBERS.names("t")
+_SELECT = f"SELECT {_C}, {CHANNEL_HEADS.names('h')} FROM channels c JOIN channel_heads h ON h.channel_id = c.id"  # noqa: S608
 _UNVIEWED = "FROM post_mentions x WHERE x.user_id = m.user_id AND x.channel_id = m.channel_id AND x.seq > m.viewed_seq"
 # Columns and join that give the two counts of unviewed mentions of a member `m`. MariaDB has no LATERAL.
 _MENTIONS: dict[Dialect, tuple[str, str]] = {
@@ -72,12 +56,11 @@ _ACCESS = Lookup(
 )
 _HEAD = lookup_by(
     "head",
-    columns=_HEAD_COLUMNS,
+    columns=CHANNEL_HEADS.names(),
     source="channel_heads",
     key="channel_id",
     on=lambda key: (shards.posts(key[0]),),
 )
-_NOW_MS = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
 
 
 @dataclass(frozen=True)
@@ -99,8 +82,8 @@ async def insert(tx: Transaction, scope: TeamAlone | Accounts, channel: Channel)
     """
     del scope
     await tx.execute(
-        f"INSERT INTO channels ({_OWN_COLUMNS}) VALUES ({', '.join(['%s'] * 12)})",  # noqa: S608 (a constant)
-        astuple(channel)[:12],
+        CHANNELS.insert,
+        CHANNELS.values(channel),
         changes=(shards.channel(channel.id), shards.team_channels(channel.team_id)),
     )
     await tx.execute(
@@ -129,10 +112,10 @@ async def find_access(db: Queryable, channel_id: ChannelId, user_id: UserId) -> 
     row = await db.load(_ACCESS, (channel_id, user_id))
     if row is None:
         return None
-    member = row[_INFO_WIDTH : _INFO_WIDTH + _MEMBERSHIP_WIDTH]
-    team_member = row[_INFO_WIDTH + _MEMBERSHIP_WIDTH :]
+    member = row[CHANNELS.width : CHANNELS.width + MEMBERSHIPS.width]
+    team_member = row[CHANNELS.width + MEMBERSHIPS.width :]
     return Access(
-        ChannelInfo(*row[:_INFO_WIDTH]),
+        ChannelInfo(*row[: CHANNELS.width]),
         Membership(*member) if member[0] is not None else None,
         TeamMember(*team_member) if team_member[0] is not None else None,
     )
@@ -147,7 +130,7 @@ async def find_head(db: Queryable, channel_id: ChannelId) -> Head | None:
 async def find_heads(db: Queryable, channel_ids: Sequence[ChannelId]) -> dict[ChannelId, Head]:
     """The counters of these channels."""
     rows = await db.fetch(
-        f"SELECT channel_id, {_HEAD_COLUMNS} FROM channel_heads WHERE channel_id = ANY(%s)",  # noqa: S608 (constants)
+        f"SELECT channel_id, {CHANNEL_HEADS.names()} FROM channel_heads WHERE channel_id = ANY(%s)",  # noqa: S608 (constants)
         (list(channel_ids),),
         on=[shards.posts(one) for one in channel_ids],
     )
@@ -289,41 +272,34 @@ async def count_members(db: Queryable, channel_id: ChannelId) -> int:
 
 
 async def add_member(
-    tx: Transaction, scope: Scope, place: Place, user_id: UserId, *, notify_props: str, admin: bool
+    tx: Transaction, scope: Scope, place: Place, change: Change, *, notify_props: str, admin: bool
 ) -> ChannelMember | None:
-    """Add a member in the channel's own order; None when they are a member already, or the channel is archived.
+    """Add the user whom the change is about, and record it; None when they are a member already, or it is archived.
 
-    scope: as in `insert`; a team's may be shared. Takes the number of the place, which becomes `join_seq`, and writes
-    the recoverable event `user_added`.
+    scope: as in `insert`; a team's may be shared. The number and the time of the place become those of the joining.
     """
     del scope
-    if tx.dialect == "mysql":
-        return await mysql.add_member(tx, place, user_id, notify_props=notify_props, admin=admin)
-    channel_id = place.channel_id
-    rows = await tx.write(
-        f"""
-        WITH joined AS (
-            INSERT INTO channel_members ({MEMBER_COLUMNS})
-            SELECT h.channel_id, %s, '', TRUE, %s, FALSE, %s, {_NOW_MS}, n.seq, n.seq, {_NOW_MS},
-                   h.total_msg_count, h.total_msg_count_root
-            FROM channel_heads h JOIN channels c ON c.id = h.channel_id AND c.delete_at = 0
-                CROSS JOIN (SELECT %s::bigint AS seq) n
-            WHERE h.channel_id = %s
-            ON CONFLICT (channel_id, user_id) DO NOTHING
-            RETURNING {MEMBER_COLUMNS}
-        ), head AS (
-            UPDATE channel_heads h SET seq = joined.join_seq, changed_xid = pg_current_xact_id()
-            FROM joined WHERE h.channel_id = joined.channel_id
-        ), event AS (
-            INSERT INTO channel_events (channel_id, seq, create_at, kind, ref)
-            SELECT channel_id, join_seq, last_update_at, 'user_added', user_id FROM joined
-        )
-        SELECT * FROM joined
-        """,  # noqa: S608 (constants)
-        (user_id, admin, notify_props, place.seq, channel_id),
+    channel_id, user_id = place.channel_id, UserId(change.ref)
+    head = await tx.fetch_one(
+        "SELECT h.total_msg_count, h.total_msg_count_root FROM channel_heads h"
+        " JOIN channels c ON c.id = h.channel_id AND c.delete_at = 0"
+        " LEFT JOIN channel_members m ON m.channel_id = h.channel_id AND m.user_id = %s"
+        " WHERE h.channel_id = %s AND m.user_id IS NULL",
+        (user_id, channel_id),
+    )
+    if head is None:
+        return None
+    seq, at, (total, total_root) = place.seq, place.at, head
+    member = ChannelMember(
+        channel_id, user_id, "", True, admin, False, notify_props, at, seq, seq, at, total, total_root
+    )
+    await tx.execute(
+        CHANNEL_MEMBERS.insert,
+        CHANNEL_MEMBERS.values(member),
         changes=(shards.channel_members(channel_id), shards.user_channels(user_id), shards.posts(channel_id)),
     )
-    return ChannelMember(*rows[0]) if rows else None
+    await changes.record(tx, place, change)
+    return member
 
 
 async def view(db: Queryable, user_id: UserId, channel_ids: Sequence[ChannelId]) -> dict[ChannelId, int]:

@@ -3,9 +3,9 @@
 from db.model.entities import Post
 from db.model.ids import PostId, UserId
 from db.model.settings import Dialect
+from db.model.tables import POSTS
 from db.order.changes import Place
 from db.pool.queryable import Transaction
-from db.sql.posts import COLUMNS
 
 # Whom a post mentions stands in it: so the rows are found by their key. A reply is the root of no post.
 _THREAD = "(p.id = %s OR p.root_id = %s AND p.root_id <> '') AND p.mentions <> '[]'"
@@ -20,7 +20,7 @@ _FORGET_MENTIONS: dict[Dialect, str] = {
 
 async def find(tx: Transaction, post_id: PostId) -> Post | None:
     """The post as it is now; None when it is not there or deleted."""
-    row = await tx.fetch_one(f"SELECT {COLUMNS} FROM posts WHERE id = %s AND delete_at = 0", (post_id,))  # noqa: S608
+    row = await tx.fetch_one(f"SELECT {POSTS.names()} FROM posts WHERE id = %s AND delete_at = 0", (post_id,))  # noqa: S608
     return Post(*row) if row else None
 
 

@@ -3,13 +3,13 @@
 from db.model import shards
 from db.model.ids import ChannelId, TeamId, UserId
 from db.order import changes
-from db.order.changes import Place
+from db.order.changes import Change, Place
 from db.pool.queryable import Queryable, Transaction
 
 
-async def remove(tx: Transaction, place: Place, user_id: UserId, remover_id: UserId) -> bool:
-    """End a membership in the channel's own order, with a recoverable event; whether there was one."""
-    channel_id = place.channel_id
+async def remove(tx: Transaction, place: Place, change: Change) -> bool:
+    """End the membership of the user whom the change is about, and record it; whether there was one."""
+    channel_id, user_id = place.channel_id, change.ref
     key = (channel_id, user_id)
     gone = await tx.execute(
         "DELETE FROM channel_members WHERE channel_id = %s AND user_id = %s",
@@ -19,7 +19,7 @@ async def remove(tx: Transaction, place: Place, user_id: UserId, remover_id: Use
     if not gone:
         return False
     await tx.execute("DELETE FROM post_mentions WHERE channel_id = %s AND user_id = %s", key)
-    await changes.record(tx, place, "user_removed", user_id, f'{{"remover_id":"{remover_id}"}}')
+    await changes.record(tx, place, change)
     return True
 
 

@@ -9,12 +9,12 @@ from collections.abc import Callable
 
 from db.model.entities import ClusterNode
 from db.model.settings import Dialect
+from db.model.tables import CLUSTER_NODES
 from db.order.clock import NOW_MS
 from db.pool import systems
 from db.pool.queryable import Queryable, Transaction
 
 _FORGOTTEN = "cluster_forgotten_incarnation"
-_COLUMNS = "node_id, incarnation, public_key, address, hostname, version, mac, last_seen_at, left_at, removed_at"
 _NEW = "INSERT INTO cluster_nodes (node_id, incarnation, public_key, address, mac, last_seen_at) VALUES (%s, 0, '', '', '', 0)"  # noqa: E501
 # Either way the row is there and locked then, also when another session is deleting it.
 _CLAIM: dict[Dialect, str] = {
@@ -60,7 +60,7 @@ async def enrol(
 async def read_all(db: Queryable) -> list[ClusterNode]:
     """Every row, by node id: members, those that left and those that were removed."""
     rows = await db.fetch(
-        f"SELECT {_COLUMNS}, {NOW_MS[db.dialect]} - last_seen_at FROM cluster_nodes ORDER BY node_id"  # noqa: S608
+        f"SELECT {CLUSTER_NODES.names()}, {NOW_MS[db.dialect]} - last_seen_at FROM cluster_nodes ORDER BY node_id"  # noqa: S608
     )
     return [ClusterNode(*row) for row in rows]
 

@@ -15,7 +15,7 @@ from typing import Protocol
 
 from db.drivers import Connection, Row
 from db.drivers.mysql_tables import NOW_MS
-from db.model import shards
+from db.model import shards, tables
 from db.model.board import boottime_ns
 from db.model.errors import DatabaseError
 from db.model.settings import Dialect
@@ -136,7 +136,7 @@ class Outbox:
         if found is None:
             return None
         position, changes, heads = found
-        truncated = [key for namespace, key in changes if namespace == guards.EVERYTHING]
+        truncated = [key for namespace, key in changes if namespace == tables.EVERYTHING]
         unseen = self._cursor.unseen or (f"truncated: {', '.join(truncated)}" if truncated else "")
         if unseen != self._unseen:
             self._unseen = unseen

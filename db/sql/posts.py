@@ -9,18 +9,14 @@ from db.model import limits, shards
 from db.model.entities import Post
 from db.model.ids import ChannelId, PostId, UserId
 from db.model.numbers import BEFORE
+from db.model.tables import POSTS
 from db.pool.loader import lookup_by
 from db.pool.queryable import Queryable
 
-COLUMNS = (
-    "id, channel_id, seq, create_at, update_at, edit_at, delete_at, is_pinned, user_id, root_id, original_id, "
-    "message, type, props, hashtags, file_ids, mentions, pending_post_id, reply_count, last_reply_at, "
-    "has_reactions"
-)
-_SELECT = f"SELECT {COLUMNS} FROM posts"  # noqa: S608 (a constant)
+_SELECT = f"SELECT {POSTS.names()} FROM posts"  # noqa: S608 (a constant)
 _ROOTS_ONLY = "AND root_id = ''"
 _SIZED = "SELECT id, seq, update_at, octet_length(message) + octet_length(props) AS size FROM posts"
-_P = ", ".join("p." + column for column in COLUMNS.split(", "))
+_P = POSTS.names("p")
 
 
 def _bounded(sized: str, order: str) -> str:
@@ -209,7 +205,7 @@ def _shards(row: Row) -> tuple[shards.Shard]:
     return (shards.posts(row[1]),)
 
 
-_BY_ID = lookup_by("post", columns=COLUMNS, source="posts", key="id", of=_shards)
+_BY_ID = lookup_by("post", columns=POSTS.names(), source="posts", key="id", of=_shards)
 
 
 async def find(db: Queryable, post_id: PostId) -> Post | None:

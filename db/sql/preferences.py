@@ -5,12 +5,12 @@ from collections.abc import Iterable
 from db.model import shards
 from db.model.entities import Preference
 from db.model.settings import Dialect
+from db.model.tables import PREFERENCES
 from db.pool.queryable import Queryable
 
-_INSERT = "INSERT INTO preferences (user_id, category, name, value) VALUES (%s, %s, %s, %s)"
 _SAVE: dict[Dialect, str] = {
-    "postgres": f"{_INSERT} ON CONFLICT (user_id, category, name) DO UPDATE SET value = excluded.value",
-    "mysql": f"{_INSERT} ON DUPLICATE KEY UPDATE value = VALUES(value)",
+    "postgres": f"{PREFERENCES.insert} ON CONFLICT (user_id, category, name) DO UPDATE SET value = excluded.value",
+    "mysql": f"{PREFERENCES.insert} ON DUPLICATE KEY UPDATE value = VALUES(value)",
 }
 
 
@@ -19,6 +19,6 @@ async def save(db: Queryable, preferences: Iterable[Preference]) -> None:
     for preference in preferences:
         await db.execute(
             _SAVE[db.dialect],
-            (preference.user_id, preference.category, preference.name, preference.value),
+            PREFERENCES.values(preference),
             changes=(shards.preferences(preference.user_id),),
         )

@@ -7,6 +7,7 @@ from db.drivers import Row
 from db.model import limits, shards
 from db.model.entities import Post, Reaction
 from db.model.ids import ChannelId, PostId, UserId
+from db.model.tables import REACTIONS
 from db.order.changes import Place
 from db.pool.queryable import Queryable, Transaction
 
@@ -19,11 +20,11 @@ class TooManyEmojis(Exception):
 
 
 _NUMBERED = (
-    "SELECT post_id, user_id, emoji_name, create_at, row_number() OVER ("
+    f"SELECT {REACTIONS.names()}, row_number() OVER ("  # noqa: S608 (constants)
     "PARTITION BY post_id ORDER BY create_at, user_id, emoji_name) AS place FROM reactions WHERE post_id = ANY(%s)"
 )
 _SELECT = (
-    f"SELECT post_id, user_id, emoji_name, create_at FROM ({_NUMBERED}) numbered"  # noqa: S608 (a constant)
+    f"SELECT {REACTIONS.names()} FROM ({_NUMBERED}) numbered"  # noqa: S608 (a constant)
     " WHERE place > %s AND place <= %s ORDER BY create_at, user_id, emoji_name"
 )
 
@@ -32,7 +33,7 @@ async def add(tx: Transaction, place: Place, reaction: Reaction, most_emojis: in
     """Insert a reaction, given at `place`; the one that is there already, None when it is new. Raises TooManyEmojis."""
     key = (reaction.post_id, reaction.user_id, reaction.emoji_name)
     row = await tx.fetch_one(
-        "SELECT post_id, user_id, emoji_name, create_at FROM reactions"
+        f"SELECT {REACTIONS.names()} FROM reactions"  # noqa: S608 (constants)
         " WHERE post_id = %s AND user_id = %s AND emoji_name = %s",
         key,
     )
@@ -45,10 +46,7 @@ async def add(tx: Transaction, place: Place, reaction: Reaction, most_emojis: in
     )
     if counted is not None and counted[0] >= most_emojis and not counted[1]:
         raise TooManyEmojis(reaction.post_id)
-    await tx.execute(
-        "INSERT INTO reactions (post_id, user_id, emoji_name, create_at) VALUES (%s, %s, %s, %s)",
-        (*key, place.at),
-    )
+    await tx.execute(REACTIONS.insert, (*key, place.at))
     await tx.execute(
         "UPDATE posts SET has_reactions = TRUE, update_at = %s WHERE id = %s", (place.at, reaction.post_id)
     )

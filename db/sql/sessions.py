@@ -2,27 +2,21 @@
 
 from collections.abc import Sequence
 
-from msgspec.structs import astuple
-
 from db.drivers import Row
 from db.model import limits, shards
 from db.model.entities import Session, User
 from db.model.ids import SessionId, UserId
+from db.model.tables import SESSIONS, USERS
 from db.order.clock import NOW_MS
 from db.pool.loader import lookup_by
 from db.pool.queryable import Queryable, Transaction
-from db.sql.users import COLUMNS as USER_COLUMNS
 
-COLUMNS = "id, token_hash, user_id, create_at, expires_at, last_activity_at, device_id, csrf_token"
-_COLUMNS_WITH_USER = ", ".join(
-    [*(f"s.{column}" for column in COLUMNS.split(", ")), *(f"u.{column}" for column in USER_COLUMNS.split(", "))]
-)
+_COLUMNS_WITH_USER = f"{SESSIONS.names('s')}, {USERS.names('u')}"
 _SOURCE = "sessions s JOIN users u ON u.id = s.user_id"
-_SESSION_WIDTH = len(COLUMNS.split(", "))
 
 
 def _shards(row: Row) -> tuple[shards.Shard, shards.Shard]:
-    return shards.session(row[0]), shards.user(row[_SESSION_WIDTH])
+    return shards.session(row[0]), shards.user(row[SESSIONS.width])
 
 
 _BY_TOKEN = lookup_by("session_by_token", columns=_COLUMNS_WITH_USER, source=_SOURCE, key="s.token_hash", of=_shards)
@@ -32,8 +26,8 @@ _BY_ID = lookup_by("session", columns=_COLUMNS_WITH_USER, source=_SOURCE, key="s
 async def insert(db: Queryable, session: Session) -> None:
     """Insert a new session."""
     await db.execute(
-        f"INSERT INTO sessions ({COLUMNS}) VALUES (%s, %s, %s, %s, %s, %s, %s, %s)",  # noqa: S608
-        astuple(session),
+        SESSIONS.insert,
+        SESSIONS.values(session),
         changes=(shards.session(session.id),),
     )
 
@@ -57,13 +51,13 @@ async def find_of_users(db: Queryable, user_ids: Sequence[UserId], limit: int) -
         " ORDER BY s.last_activity_at DESC LIMIT %s",
         (list(user_ids), limit),
     )
-    return [(Session(*row[:_SESSION_WIDTH]), User(*row[_SESSION_WIDTH:])) for row in rows]
+    return [(Session(*row[: SESSIONS.width]), User(*row[SESSIONS.width :])) for row in rows]
 
 
 def _pair(row: tuple[object, ...] | None) -> tuple[Session, User] | None:
     if row is None:
         return None
-    return Session(*row[:_SESSION_WIDTH]), User(*row[_SESSION_WIDTH:])  # type: ignore[arg-type]
+    return Session(*row[: SESSIONS.width]), User(*row[SESSIONS.width :])  # type: ignore[arg-type]
 
 
 async def touch(db: Queryable, session_id: SessionId) -> None:
@@ -90,7 +84,7 @@ async def delete_expired(db: Queryable, user_id: UserId, now_ms: int) -> None:
 async def find_of_user(db: Queryable, user_id: UserId) -> list[Session]:
     """The sessions of a user, expired ones included, the one used last first: up to limits.SESSIONS."""
     rows = await db.fetch(
-        f"SELECT {COLUMNS} FROM sessions WHERE user_id = %s ORDER BY last_activity_at DESC, id LIMIT %s",  # noqa: S608
+        f"SELECT {SESSIONS.names()} FROM sessions WHERE user_id = %s ORDER BY last_activity_at DESC, id LIMIT %s",  # noqa: S608
         (user_id, limits.SESSIONS),
     )
     return [Session(*row) for row in rows]

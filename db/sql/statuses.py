@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from db.model import shards
 from db.model.entities import Status
 from db.model.ids import UserId
+from db.model.tables import STATUSES
 from db.pool.queryable import Queryable
 from db.sql.mysql import statuses as mysql
 
-COLUMNS = 'user_id, status, "manual", last_activity_at, dnd_end_time, prev_status'  # reserved in MySQL 8.4: manual
-_SELECT = f"SELECT {COLUMNS} FROM statuses"  # noqa: S608 (a constant)
+_SELECT = f"SELECT {STATUSES.names()} FROM statuses"  # noqa: S608 (a constant)
 
 
 async def find_many(db: Queryable, user_ids: Sequence[UserId]) -> list[Status]:

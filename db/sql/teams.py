@@ -1,35 +1,23 @@
 """Teams and their members: SQL of the tables `teams` and `team_members`."""
 
-from msgspec.structs import astuple
-
 from db.drivers import Row
 from db.model import limits, shards
 from db.model.entities import Team, TeamMember
 from db.model.ids import TeamId, UserId
+from db.model.tables import TEAM_MEMBERS, TEAMS
 from db.order.locks import Accounts, TeamAlone
 from db.pool.queryable import Queryable, Transaction
 from db.sql.mysql import teams as mysql
 
-COLUMNS = (
-    "id, create_at, update_at, delete_at, display_name, name, description, email, type, company_name, "
-    "allowed_domains, invite_id, allow_open_invite, last_team_icon_update"
-)
-_SELECT = f"SELECT {COLUMNS} FROM teams"  # noqa: S608 (a constant)
-MEMBER_COLUMNS = "team_id, user_id, create_at, delete_at, roles, scheme_user, scheme_admin, scheme_guest"
-_T = ", ".join("t." + column for column in COLUMNS.split(", "))
-_M = ", ".join("m." + column for column in MEMBER_COLUMNS.split(", "))
-_TEAM_WIDTH = len(COLUMNS.split(", "))
-_SELECT_MEMBER = f"SELECT {MEMBER_COLUMNS} FROM team_members"  # noqa: S608 (a constant)
+_SELECT = f"SELECT {TEAMS.names()} FROM teams"  # noqa: S608 (a constant)
+_T, _M = TEAMS.names("t"), TEAM_MEMBERS.names("m")
+_SELECT_MEMBER = f"SELECT {TEAM_MEMBERS.names()} FROM team_members"  # noqa: S608 (a constant)
 
 
 async def insert(tx: Transaction, creator: Accounts, team: Team) -> TeamAlone:
     """Insert; the team's lock, as nobody else sees it yet. Raises Duplicate with constraint teams_name_key."""
     del creator
-    await tx.execute(
-        f"INSERT INTO teams ({COLUMNS}) VALUES ({', '.join(['%s'] * 14)})",  # noqa: S608 (a constant)
-        astuple(team),
-        changes=(shards.team(team.id),),
-    )
+    await tx.execute(TEAMS.insert, TEAMS.values(team), changes=(shards.team(team.id),))
     return TeamAlone(team.id)
 
 
@@ -65,7 +53,7 @@ async def find_of_user(db: Queryable, user_id: UserId, page: int = 0) -> list[tu
         on=(shards.user_teams(user_id),),
         of=_shards,
     )
-    return [(Team(*row[:_TEAM_WIDTH]), TeamMember(*row[_TEAM_WIDTH:])) for row in rows]
+    return [(Team(*row[: TEAMS.width]), TeamMember(*row[TEAMS.width :])) for row in rows]
 
 
 async def find_ids_of_user(db: Queryable, user_id: UserId) -> list[TeamId]:
@@ -100,11 +88,10 @@ async def add_member(tx: Transaction, lock: TeamAlone, member: TeamMember) -> bo
         return await mysql.add_member(tx, member)
     return (
         await tx.execute(
-            f"INSERT INTO team_members AS m ({MEMBER_COLUMNS}) VALUES (%s, %s, %s, %s, %s, %s, %s, %s)"  # noqa: S608
-            " ON CONFLICT (team_id, user_id) DO UPDATE SET delete_at = 0, roles = excluded.roles,"
+            TEAM_MEMBERS.insert + " ON CONFLICT (team_id, user_id) DO UPDATE SET delete_at = 0, roles = excluded.roles,"
             " scheme_user = excluded.scheme_user, scheme_admin = excluded.scheme_admin,"
-            " scheme_guest = excluded.scheme_guest WHERE m.delete_at <> 0",
-            astuple(member),
+            " scheme_guest = excluded.scheme_guest WHERE team_members.delete_at <> 0",
+            TEAM_MEMBERS.values(member),
             changes=(shards.team_members(member.team_id), shards.user_teams(member.user_id)),
         )
         == 1

@@ -2,35 +2,28 @@
 
 from collections.abc import Sequence
 
-from msgspec.structs import astuple
-
 from db.drivers import Row
 from db.model import shards
 from db.model.entities import User
 from db.model.ids import ChannelId, UserId
+from db.model.tables import USERS
 from db.order import locks
 from db.pool.loader import lookup_by
 from db.pool.queryable import Queryable, Transaction
 
-COLUMNS = (
-    "id, create_at, update_at, delete_at, username, password, email, email_verified, nickname, first_name, last_name, "
-    "position, roles, locale, props, notify_props, timezone, last_password_update, last_picture_update, "
-    "failed_attempts, allow_marketing"
-)
-_SELECT = f"SELECT {COLUMNS} FROM users"  # noqa: S608 (a constant)
-_INSERT = f"INSERT INTO users ({COLUMNS}) VALUES ({', '.join(['%s'] * 21)})"  # noqa: S608 (a constant)
+_SELECT = f"SELECT {USERS.names()} FROM users"  # noqa: S608 (a constant)
 
 
 def _shards(row: Row) -> tuple[shards.Shard]:
     return (shards.user(row[0]),)
 
 
-_BY_ID = lookup_by("user", columns=COLUMNS, source="users", key="id", on=lambda key: (shards.user(key[0]),))
+_BY_ID = lookup_by("user", columns=USERS.names(), source="users", key="id", on=lambda key: (shards.user(key[0]),))
 
 
 async def insert(db: Queryable, user: User) -> None:
     """Insert. Raises Duplicate with constraint users_username_key or users_email_key."""
-    await db.execute(_INSERT, astuple(user), changes=(shards.user(user.id),))
+    await db.execute(USERS.insert, USERS.values(user), changes=(shards.user(user.id),))
 
 
 async def count(db: Queryable) -> int:

@@ -15,6 +15,7 @@ from app.channels import NewChannel
 from app.config.settings import Config, TeamSettings
 from app.context import Context
 from app.edits import Patch, Update
+from app.events.kinds import PostDeleted
 from app.permissions import Actor
 from app.posts import Draft
 from app.reactions import NewReaction
@@ -163,7 +164,7 @@ async def _team_is_archived(world: World, tx: Transaction, who: UserId) -> None:
 async def _root_is_deleted(world: World, tx: Transaction, who: UserId) -> None:
     place = await rooms.place(tx, world.channel.id)
     await edits_db.delete(tx, world.root, place, world.id("ann"))
-    await changes.record(tx, place, "post_deleted", world.root.id)
+    await changes.record(tx, place, PostDeleted(world.root.id, world.id("ann")))
 
 
 async def _team_is_full(world: World, tx: Transaction, who: UserId) -> None:

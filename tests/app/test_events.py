@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from app.events import messages as events
 from app.events.messages import Audience, ChannelMembership, Event, Presence, SessionClosed, TeamMembership
+from app.events.names import BEST_EFFORT
 from db.model.entities import Channel, Post
 from db.model.ids import ChannelId, TeamId, UserId
 
@@ -64,7 +65,7 @@ def test_typing_leaves_out_who_types() -> None:
     broadcast = _frame(event)["broadcast"]
     assert isinstance(broadcast, dict)
     assert broadcast["omit_users"] == {"ann": True}
-    assert event.name in events.BEST_EFFORT
+    assert event.name in BEST_EFFORT
 
 
 def test_an_event_of_a_version_that_knew_of_one_copy_is_understood() -> None:

@@ -1,10 +1,13 @@
 """What the relay tells the workers of its node."""
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
 
+from app.events import messages as events
+from app.events.messages import Message
 from cluster.bus.bus import BusEnd
 from cluster.bus.envelope import Class, Envelope, Kind
 from cluster.peers.interlink import Interlink
@@ -12,14 +15,20 @@ from cluster.relay.relay import Relay
 from cluster.shm import page
 from cluster.shm.page import Page
 from db.model.board import Term
+from db.model.ids import UserId
 from db.pool.pool import Database
 
 
 class Peers:
-    """The part of `Interlink` that is told of commits."""
+    """The part of `Interlink` that tells the other nodes."""
 
     def __init__(self) -> None:
         self.told: asyncio.Queue[Envelope] = asyncio.Queue()
+        self.published: list[tuple[Kind, Class, bytes]] = []
+
+    def publish(self, kind: Kind, kind_class: Class, body: bytes) -> None:
+        """See `Interlink`."""
+        self.published.append((kind, kind_class, body))
 
     def changed(self, envelope: Envelope, body: bytes) -> None:
         """See `Interlink`."""
@@ -78,3 +87,31 @@ async def test_what_peers_still_say_while_a_node_stops_harms_nobody(tmp_path: Pa
     await asyncio.sleep(0.05)
     bus.close()
     assert failed == []
+
+
+async def test_what_a_job_of_the_relay_publishes_reaches_the_workers_here_and_the_other_nodes(tmp_path: Path) -> None:
+    page.create(tmp_path / "page")
+    address = f"ipc://{tmp_path}/bus"
+    database = cast(Database, SimpleNamespace())
+    relay = Relay(
+        address, Page(tmp_path / "page", writable=True), database, node_id="n", incarnation=1, away_after_s=300
+    )
+    heard: asyncio.Queue[Message] = asyncio.Queue()
+
+    def hear(messages: Sequence[Message]) -> None:
+        for message in messages:
+            heard.put_nowait(message)
+
+    peers, event = Peers(), events.new_user(UserId("ann"))
+    relay.interlink = cast(Interlink, peers)
+    bus = BusEnd(address, node_id="n", worker="ws0", incarnation=1, on_messages=hear, on_loss=_ignore)
+    serving = asyncio.create_task(relay.serve())
+    relay.publish(event)  # the worker is not there yet: it gets what came while it was finding this relay
+    assert await asyncio.wait_for(heard.get(), 5) == event
+    relay.publish(event)
+    assert await asyncio.wait_for(heard.get(), 5) == event
+    body = events.bundle([events.encode(event)])
+    assert peers.published == [(Kind.MESSAGE, Class.RELIABLE, body)] * 2
+    bus.close()
+    serving.cancel()
+    await asyncio.wait([serving])

@@ -1,5 +1,6 @@
 """Channels and memberships, for tests that are not about who may what."""
 
+from app.events.kinds import UserAdded, UserRemoved
 from db.model.entities import Channel, ChannelMember, Team, TeamMember
 from db.model.ids import ChannelId, TeamId, UserId
 from db.order import changes
@@ -25,13 +26,13 @@ async def place(tx: Transaction, channel_id: ChannelId) -> Place:
 async def join(tx: Transaction, channel_id: ChannelId, user_id: UserId, *, admin: bool = False) -> ChannelMember | None:
     """A member more; None where they were one."""
     at = await place(tx, channel_id)
-    return await channels.add_member(tx, Accounts(frozenset()), at, user_id, notify_props="{}", admin=admin)
+    return await channels.add_member(tx, Accounts(frozenset()), at, UserAdded(user_id), notify_props="{}", admin=admin)
 
 
 async def leave(tx: Transaction, channel_id: ChannelId, user_id: UserId) -> int | None:
     """A member less; the number of that, None where they were none."""
     at = await place(tx, channel_id)
-    return at.seq if await members.remove(tx, at, user_id, user_id) else None
+    return at.seq if await members.remove(tx, at, UserRemoved(user_id, user_id)) else None
 
 
 def team(team_id: str, name: str = "") -> Team:

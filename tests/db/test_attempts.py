@@ -1,11 +1,13 @@
 """Rows of wrong passwords: those that come together count each other; what says nothing any more goes."""
 
 import asyncio
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
-from app import journal
+from app import jobs, journal
+from app.config.settings import AuditSettings, Config
+from app.jobs import Duty
 from db.drivers import Connection
 from db.drivers.mysql_connection import MySQLConnection
 from db.drivers.postgres import PostgresConnection
@@ -13,9 +15,8 @@ from db.model.ids import UserId, new_id
 from db.order.clock import NOW_MS
 from db.pool.pool import Database
 from db.pool.queryable import Transaction
-from db.sql import attempts, audits, jobs, leases
+from db.sql import attempts, audits, leases
 from db.sql.audits import Audit
-from db.sql.leases import Fence
 from tests.plugins.drivers import drivers
 
 pytestmark = drivers("postgres", "mysql")
@@ -29,10 +30,12 @@ async def _now_ms(database: Database) -> int:
     return int(row[0])
 
 
-async def _fence(database: Database) -> Fence:
-    found = await leases.acquire(database, "jobs", "node", 60_000)
-    assert found is not None
-    return found
+async def _duty(database: Database, keep_rows: int = 1, *, batch: int) -> Duty:
+    """Of the leader; rows of the audit log are kept for a day."""
+    fence = await leases.acquire(database, "jobs", "node", 60_000)
+    assert fence is not None
+    config = Config(audit_settings=AuditSettings(retention_days=1, maximum_rows=keep_rows))
+    return Duty(database, cast(Any, None), fence, lambda: config, batch)
 
 
 async def test_a_key_without_a_row_has_zeros(database: Database) -> None:
@@ -78,7 +81,7 @@ async def test_rows_go_when_they_say_nothing_any_more(database: Database) -> Non
         await attempts.lock(tx, keys)
         keep = {key: now_ms + (DAY_MS if number < 5 else -1) for number, key in enumerate(keys)}
         await attempts.save(tx, dict.fromkeys(keys, (1, 1, 1)), keep)
-    assert await jobs.trim_attempts(database, await _fence(database), batch=3) == 7
+    assert await jobs.trim_attempts.run(await _duty(database, batch=3)) == 7
     _, found = await attempts.find(database, keys)
     assert [key for key, times in found.items() if times != (0, 0, 0)] == keys[:5]
 
@@ -101,8 +104,7 @@ async def test_rows_of_the_audit_log_go_by_age_and_by_number(
     await audits.insert(database, [_audit("new")])
     await asyncio.sleep(0.005)
     await audits.insert(database, [_audit("newer")])
-    job = jobs.trim_audits(lambda: (DAY_MS, keep_rows), batch=3)
-    assert await job.run(database, await _fence(database)) == 22 - len(left)
+    assert await jobs.trim_audits.run(await _duty(database, keep_rows, batch=3)) == 22 - len(left)
     found = await audits.find_page(database, UserId("ann"), 0, 100)
     assert [one.action for one in found] == left[::-1]
 
@@ -111,9 +113,7 @@ async def test_rows_of_the_audit_log_go_by_age_and_by_number(
 async def test_of_rows_of_one_moment_as_many_stay_as_are_kept(database: Database, keep_rows: int) -> None:
     await audits.insert(database, [_audit(str(number)) for number in range(10)])
     newest = [one.id for one in await audits.find_page(database, None, 0, keep_rows)]
-    assert await jobs.trim_audits(lambda: (DAY_MS, keep_rows), batch=2).run(database, await _fence(database)) == (
-        10 - keep_rows
-    )
+    assert await jobs.trim_audits.run(await _duty(database, keep_rows, batch=2)) == 10 - keep_rows
     assert [one.id for one in await audits.find_page(database, None, 0, 100)] == newest
 
 
@@ -121,7 +121,7 @@ async def test_what_stays_is_walked_over_once_and_not_for_each_batch(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await audits.insert(database, [_audit(str(number)) for number in range(30)])
-    fence, sent = await _fence(database), list[str]()
+    duty, sent = await _duty(database, 3, batch=4), list[str]()
     for kind in (PostgresConnection, MySQLConnection):
         real: Any = kind.fetch
 
@@ -130,7 +130,7 @@ async def test_what_stays_is_walked_over_once_and_not_for_each_batch(
             return await real(connection, *arguments)
 
         monkeypatch.setattr(kind, "fetch", fetch)
-    assert await jobs.trim_audits(lambda: (DAY_MS, 3), batch=4).run(database, fence) == 27
+    assert await jobs.trim_audits.run(duty) == 27
     assert len([sql for sql in sent if "OFFSET" in sql]) == 1
     assert len([sql for sql in sent if "LIMIT" in sql]) == 8
 

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from app.events.kinds import PostEdited
 from db.model.entities import Channel
 from db.model.ids import ChannelId, PostId, TeamId, UserId, new_id
 from db.model.numbers import TERM_BITS, term_in
@@ -53,7 +54,7 @@ class Room:
         async with self._database.transaction() as tx:
             place = await changes.begin(tx, self.channel_id)
             assert place is not None
-            await changes.record(tx, place, "post_edited", new_id())
+            await changes.record(tx, place, PostEdited(new_id()))
         return place.seq
 
     async def everything(self) -> list[int]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from app.events.kinds import PostEdited
 from db.drivers.pipeline import PipelineConnection
 from db.model import shards
 from db.model.board import Term
@@ -146,7 +147,7 @@ async def test_a_post_waits_for_a_change_that_is_under_way_and_takes_the_number_
         writing = asyncio.create_task(writer.write(_post(channel_id)))
         await asyncio.wait([writing], timeout=0.5)
         assert not writing.done()
-        await changes.record(tx, place, "post_edited", new_id())
+        await changes.record(tx, place, PostEdited(new_id()))
     written = await writing
     assert written is not None
     assert (written.seq, written.create_at > place.at) == (place.seq + 1, True)

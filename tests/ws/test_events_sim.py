@@ -572,10 +572,12 @@ def _event(channel_id: str, truth: Truth, seq: int, picture: Picture) -> Event:
     text, reacted = picture.get(row.ref, ("", False))
     data = {"number": seq, "ref": row.ref, "text": text, "reacted": reacted}
     audience = Audience(channel_id=channel_id)
-    event = events.build(row.kind, data, audience, seq)
+    event = events.encoded(row.kind, data, audience, seq)
     if row.kind != "post_deleted":
         return event
-    return msgspec.structs.replace(event, sensitive=events.build(row.kind, data | {"delete_by": True}, audience).frame)
+    return msgspec.structs.replace(
+        event, sensitive=events.encoded(row.kind, data | {"delete_by": True}, audience).frame
+    )
 
 
 @pytest.fixture(autouse=True)

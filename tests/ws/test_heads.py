@@ -7,7 +7,7 @@ from ws.heads import GAP_S, Cursors, Heads
 
 
 def _event(seq: int, channel_id: str = "c") -> Event:
-    return events.build("posted", {"number": seq}, Audience(channel_id=channel_id), seq)
+    return events.encoded("posted", {"number": seq}, Audience(channel_id=channel_id), seq)
 
 
 def _seqs(found: object) -> list[int]:

@@ -69,7 +69,7 @@ def _join(hub: Hub, user: str, name: str, channels: tuple[str, ...] = (), teams:
 
 
 def _send(hub: Hub, audience: Audience, name: str = "e") -> bytes:
-    event = events.build(name, {}, audience)
+    event = events.encoded(name, {}, audience)
     hub.handle(event)
     return event.frame
 
@@ -322,7 +322,7 @@ def test_who_leaves_loses_what_was_not_written_yet_and_nothing_else() -> None:
     sent = {"c": Audience(channel_id="c"), "d": Audience(channel_id="d"), "t": Audience(team_id="t"),
             "u": Audience(team_id="u"), "me": Audience(user_id="ann", channel_id="c"), "all": Audience()}  # fmt: skip
     for name, audience in sent.items():
-        ann.stream.add(Copies(events.build(name, {}, audience)).frame)
+        ann.stream.add(Copies(events.encoded(name, {}, audience)).frame)
 
     def waiting() -> list[str]:
         return [json.loads(frame.body + b"}")["event"] for frame in ann.stream.events()]

@@ -1,51 +1,11 @@
-"""Joining and reading channels; see `db/sql/channels.py`."""
+"""Reading channels; see `db/sql/channels.py`."""
 
 from collections.abc import Sequence
 
-from msgspec.structs import astuple
-
-from db.drivers.mysql_tables import NOW_MS, table_of
+from db.drivers.mysql_tables import table_of
 from db.model import shards
-from db.model.entities import ChannelMember
 from db.model.ids import ChannelId, UserId
-from db.order.changes import Place
 from db.pool.queryable import Queryable, Transaction
-
-_COLUMNS = ChannelMember.__struct_fields__[:13]
-_INSERT_MEMBER = f"INSERT INTO channel_members ({', '.join(_COLUMNS)}) VALUES ({', '.join(['%s'] * len(_COLUMNS))})"  # noqa: S608
-
-
-async def add_member(
-    tx: Transaction, place: Place, user_id: UserId, *, notify_props: str, admin: bool
-) -> ChannelMember | None:
-    """See `db.sql.channels.add_member`."""
-    channel_id, seq = place.channel_id, place.seq
-    head = await tx.fetch_one(
-        f"SELECT {NOW_MS}, h.total_msg_count, h.total_msg_count_root FROM channel_heads h"  # noqa: S608 (a constant)
-        " JOIN channels c ON c.id = h.channel_id AND c.delete_at = 0"
-        " LEFT JOIN channel_members m ON m.channel_id = h.channel_id AND m.user_id = %s"
-        " WHERE h.channel_id = %s AND m.user_id IS NULL",
-        (user_id, channel_id),
-    )
-    if head is None:
-        return None
-    now_ms, total, total_root = head
-    member = ChannelMember(
-        channel_id, user_id, "", True, admin, False, notify_props, now_ms, seq, seq, now_ms, total, total_root
-    )
-    await tx.execute(
-        _INSERT_MEMBER,
-        astuple(member)[: len(_COLUMNS)],
-        changes=(shards.channel_members(channel_id), shards.user_channels(user_id), shards.posts(channel_id)),
-    )
-    await tx.execute(
-        "UPDATE channel_heads SET seq = %s, changed_at = %s WHERE channel_id = %s", (seq, now_ms, channel_id)
-    )
-    await tx.execute(
-        "INSERT INTO channel_events (channel_id, seq, create_at, kind, ref) VALUES (%s, %s, %s, 'user_added', %s)",
-        (channel_id, seq, now_ms, user_id),
-    )
-    return member
 
 
 async def view(db: Queryable, user_id: UserId, channel_ids: Sequence[ChannelId]) -> dict[ChannelId, int]:

@@ -1,14 +1,10 @@
 """Joining teams; see `db/sql/teams.py`."""
 
-from msgspec.structs import astuple
-
 from db.model import shards
 from db.model.entities import TeamMember
 from db.model.errors import Duplicate
+from db.model.tables import TEAM_MEMBERS
 from db.pool.queryable import Queryable, Transaction
-
-_COLUMNS = TeamMember.__struct_fields__
-_INSERT = f"INSERT INTO team_members ({', '.join(_COLUMNS)}) VALUES ({', '.join(['%s'] * len(_COLUMNS))})"  # noqa: S608
 
 
 async def add_member(db: Queryable, member: TeamMember) -> bool:
@@ -22,7 +18,7 @@ async def add_member(db: Queryable, member: TeamMember) -> bool:
         )
         if row is None:
             try:
-                await tx.execute(_INSERT, astuple(member), changes=changes)
+                await tx.execute(TEAM_MEMBERS.insert, TEAM_MEMBERS.values(member), changes=changes)
             except Duplicate:  # somebody else was faster; the transaction goes on
                 return False
             return True

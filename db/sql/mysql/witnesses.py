@@ -5,21 +5,9 @@ are large, and the outbox does not say which it was, so it counts as everything:
 """
 
 from db.drivers import Row
+from db.model import tables
 
-_OF = (
-    ("users", "id"),
-    ("sessions", "id"),
-    ("teams", "id"),
-    ("team_members", "team_id"),
-    ("channels", "id"),
-    ("channel_members", "channel_id"),
-    ("channel_heads", "channel_id"),
-    ("posts", "id"),
-    ("reactions", "post_id"),
-    ("statuses", "user_id"),
-    ("preferences", "user_id"),
-    ("cluster_nodes", "node_id"),
-)
+_OF = tuple((table.name, table.witness) for table in tables.TABLES if table.witness)
 """Of what copies are kept: the table and the column that finds its witness."""
 TABLES = tuple(table for table, _ in _OF)
 _LOG = "coalesce((SELECT max(id) FROM cluster_log), 0)"
@@ -31,7 +19,7 @@ _ASKED = (
     for table, column in _OF
 )
 SQL = f"SELECT {', '.join(_ASKED)}, greatest({_NEXT}, {_LOG} + 1)"
-OUTBOX = "cluster_log"
+OUTBOX = tables.CLUSTER_LOG.name
 
 
 class Witnesses:

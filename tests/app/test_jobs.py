@@ -1,18 +1,25 @@
 """What one node does for all: what goes, what stays, and what a process without the lease leaves as it was."""
 
 import asyncio
+import dataclasses
+import importlib
+import pkgutil
 from typing import Any
 
 import pytest
 
+import app
+from app import jobs
+from app.config.settings import AuditSettings, Config
+from app.events import messages as events
+from app.events.messages import Message
+from app.jobs import Duty, Job
 from db.model.entities import Session
 from db.model.errors import Fenced, Unavailable
 from db.model.ids import SessionId, UserId, new_id
 from db.order.clock import NOW_MS
 from db.pool.pool import Database
-from db.pool.queryable import Queryable
-from db.sql import jobs, leases, outbox, sessions
-from db.sql.jobs import Job
+from db.sql import leases, outbox, sessions
 from db.sql.leases import Fence
 from tests.db.people import user
 from tests.plugins.drivers import drivers
@@ -22,11 +29,21 @@ pytestmark = drivers("postgres", "mysql")
 HOUR_MS = 3_600_000
 
 
+class Told:
+    """A bus that keeps what it is given."""
+
+    def __init__(self) -> None:
+        self.messages: list[Message] = []
+
+    def publish(self, message: Message) -> None:
+        self.messages.append(message)
+
+
 @pytest.fixture
-async def fence(database: Database) -> Fence:
-    found = await leases.acquire(database, "jobs", "node", 60_000)
-    assert found is not None
-    return found
+async def duty(database: Database) -> Duty:
+    fence = await leases.acquire(database, "jobs", "node", 60_000)
+    assert fence is not None
+    return Duty(database, Told(), fence, Config)
 
 
 @pytest.fixture
@@ -59,30 +76,30 @@ async def state(database: Database, channel_id: str) -> tuple[int, list[int]]:
     return head[0], [row[0] for row in rows]
 
 
-async def test_old_changes_of_channels_go_and_their_heads_say_so(database: Database, fence: Fence, now_ms: int) -> None:
+async def test_old_changes_of_channels_go_and_their_heads_say_so(database: Database, duty: Duty, now_ms: int) -> None:
     old = await channel(database, now_ms, {1: 3 * HOUR_MS, 4: 2 * HOUR_MS, 9: 1000})
     young = await channel(database, now_ms, {1: 1000, 2: 0})
     further = await channel(database, now_ms, {7: 2 * HOUR_MS}, trimmed=8)
-    assert await jobs.trim_events(database, fence) == 3
+    assert await jobs.trim_events.run(duty) == 3
     assert await state(database, old) == (4, [9])
     assert await state(database, young) == (0, [1, 2])
     assert await state(database, further) == (8, [])
-    assert await jobs.trim_events(database, fence) == 0
+    assert await jobs.trim_events.run(duty) == 0
 
 
-async def test_everything_up_to_the_trimmed_number_goes(database: Database, fence: Fence, now_ms: int) -> None:
+async def test_everything_up_to_the_trimmed_number_goes(database: Database, duty: Duty, now_ms: int) -> None:
     """A clock that was put back leaves younger rows below older ones: what `trimmed_seq` says must hold for them."""
     channel_id = await channel(database, now_ms, {1: 1000, 2: 2 * HOUR_MS, 3: 1000})
-    await jobs.trim_events(database, fence)
+    await jobs.trim_events.run(duty)
     assert await state(database, channel_id) == (2, [3])
 
 
 async def test_many_changes_go_batch_by_batch_also_of_channels_without_a_head(
-    database: Database, fence: Fence, now_ms: int
+    database: Database, duty: Duty, now_ms: int
 ) -> None:
     channels = [await channel(database, now_ms, {1: 2 * HOUR_MS, 2: 2 * HOUR_MS}) for _ in range(7)]
     await database.execute("DELETE FROM channel_heads WHERE channel_id = %s", (channels[0],))
-    assert await jobs.trim_events(database, fence, batch=3) == 14
+    assert await jobs.trim_events.run(dataclasses.replace(duty, batch=3)) == 14
     assert [await state(database, one) for one in channels[1:]] == [(2, [])] * 6
 
 
@@ -92,7 +109,7 @@ async def session(database: Database, user_id: UserId, expires_at: int) -> Sessi
     return session_id
 
 
-async def test_expired_sessions_end_and_are_told_of(database: Database, fence: Fence, now_ms: int) -> None:
+async def test_expired_sessions_end_and_are_told_of(database: Database, duty: Duty, now_ms: int) -> None:
     ann = user("ann").id
     gone = {await session(database, ann, now_ms - HOUR_MS - n) for n in range(5)}
     kept = {await session(database, ann, expires_at) for expires_at in (0, now_ms - 1000, now_ms + HOUR_MS)}
@@ -104,30 +121,30 @@ async def test_expired_sessions_end_and_are_told_of(database: Database, fence: F
     async with asyncio.timeout(10):
         while await reader.poll() is None:  # tables of the last second might yet become others
             await asyncio.sleep(0.1)
-    assert await jobs.end_sessions(database, fence, batch=2) == 5
+    assert await jobs.end_sessions.run(dataclasses.replace(duty, batch=2)) == 5
     assert {row[0] for row in await database.fetch("SELECT id FROM sessions")} == kept
     poll = await reader.poll()
     assert poll is not None
     assert set(poll.changes) == {("session", one) for one in gone}
 
 
-async def test_the_outbox_is_trimmed(database: Database, fence: Fence, now_ms: int) -> None:
+async def test_the_outbox_is_trimmed(database: Database, duty: Duty, now_ms: int) -> None:
     for age_ms in (2 * HOUR_MS, 0):
         await database.execute(
             'INSERT INTO cluster_log (namespace, "key", create_at) VALUES (%s, %s, %s)', ("user", str(age_ms), now_ms - age_ms)
         )  # fmt: skip
-    assert await jobs.trim_log(database, fence) == 1
+    assert await jobs.trim_log.run(duty) == 1
     assert await database.fetch('SELECT "key" FROM cluster_log') == [("0",)]
 
 
-async def test_without_the_lease_nothing_is_done(database: Database, fence: Fence, now_ms: int) -> None:
+async def test_without_the_lease_nothing_is_done(database: Database, duty: Duty, now_ms: int) -> None:
     channel_id = await channel(database, now_ms, {1: 2 * HOUR_MS})
     await session(database, user("ann").id, 5)
-    await leases.release(database, fence)
+    await leases.release(database, duty.fence)
     assert await leases.acquire(database, "jobs", "other", 60_000)
     for job in jobs.JOBS:
         with pytest.raises(Fenced):
-            await job.run(database, fence)
+            await job.run(duty)
     assert await state(database, channel_id) == (0, [1])
     assert len(await database.fetch("SELECT 1 FROM sessions")) == 1
 
@@ -135,19 +152,52 @@ async def test_without_the_lease_nothing_is_done(database: Database, fence: Fenc
 async def test_jobs_are_done_in_turn_and_one_that_fails_does_not_end_the_others() -> None:
     done: list[str] = []
 
-    async def good(db: Queryable, fence: Fence) -> int:
+    async def good(_: Duty) -> int:
         done.append("good")
         return 1
 
-    async def bad(db: Queryable, fence: Fence) -> int:
+    async def bad(_: Duty) -> int:
         done.append("bad")
         if done.count("bad") == 3:
             raise Fenced("over")
         raise Unavailable("away")
 
     nothing: Any = None
+    idle = Duty(nothing, nothing, Fence("jobs", 1), Config)
     with pytest.raises(Fenced):
         async with asyncio.timeout(10):
-            await jobs.run_for_ever(nothing, Fence("jobs", 1), (Job("bad", 0.02, bad), Job("good", 0.005, good)))
+            await jobs.run_for_ever(idle, (Job("bad", 0.02, bad), Job("good", 0.005, good)))
     assert done.count("bad") == 3
     assert done.count("good") >= 2
+
+
+async def test_a_job_reads_settings_and_publishes_what_it_wrote_under_the_lease(database: Database, duty: Duty) -> None:
+    """Each time the configuration of then; and of what the lease undid nothing is told."""
+    told, config = Told(), Config()
+    duty = dataclasses.replace(duty, bus=told, settings=lambda: config)
+
+    @jobs.job(every_s=1.0)
+    async def greet(duty: Duty) -> int:
+        await duty.write(lambda tx: tx.execute("INSERT INTO systems (name, value) VALUES ('greeted', 'yes')"))
+        duty.bus.publish(events.new_user(UserId(str(duty.config.audit_settings.retention_days))))
+        return 1
+
+    assert (greet.name, greet.every_s) == ("greet", 1.0)
+    config = Config(audit_settings=AuditSettings(retention_days=7))
+    assert await greet.run(duty) == 1
+    assert told.messages == [events.new_user(UserId("7"))]
+    await database.execute("DELETE FROM systems WHERE name = 'greeted'")
+    await leases.release(database, duty.fence)
+    assert await leases.acquire(database, "jobs", "other", 60_000)
+    with pytest.raises(Fenced):
+        await greet.run(duty)
+    assert len(told.messages) == 1
+    assert not await database.fetch("SELECT 1 FROM systems WHERE name = 'greeted'")
+
+
+def test_every_job_is_done() -> None:
+    found = set()
+    for module in pkgutil.walk_packages(app.__path__, "app."):
+        found |= {one for one in vars(importlib.import_module(module.name)).values() if isinstance(one, Job)}
+    assert found == set(jobs.JOBS)
+    assert len({one.name for one in found}) == len(found)

@@ -1,0 +1,124 @@
+"""What one node does for all of them, every so often: the node that has the lease (`cluster/relay/lease.py`).
+
+A job is a function with `@job`, and stands in `JOBS`. All that it writes goes through its `Duty`, whose transactions
+commit only while the lease is held; it goes on batch by batch until nothing is left, so that no transaction is long.
+What has happened is told after the commit, as by every verb.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from app.config.settings import Config
+from app.ports import Publisher
+from db.model.errors import DatabaseError, Fenced
+from db.pool.queryable import Queryable, Transaction
+from db.sql import attempts, audits, leases, outbox, trims
+from db.sql.leases import Fence
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+KEEP_MS = 3_600_000
+"""Every reader of the outbox has read what is older, and nobody is told again what happened before."""
+SESSION_GRACE_MS = 60_000
+"""Nodes judge sessions by their own clocks; one whose clock is slow must not lose a session that it thinks is good."""
+_DAY_MS = 86_400_000
+
+
+@dataclass(frozen=True)
+class Duty:
+    """What a job works with. settings: gives the configuration as it is by now. batch: rows of one transaction."""
+
+    db: Queryable
+    bus: Publisher
+    fence: Fence
+    settings: Callable[[], Config]
+    batch: int = 500
+
+    @property
+    def config(self) -> Config:
+        """The configuration of now."""
+        return self.settings()
+
+    async def write(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
+        """A transaction under the lease. Raises Fenced, having changed nothing, when another node has it."""
+        return await leases.guarded(self.db, self.fence, work)
+
+    async def in_batches(self, work: Callable[[Transaction, int], Awaitable[int]]) -> int:
+        """The same until `work` touches fewer rows than it may; how many it touched."""
+        total = 0
+        while True:
+            touched = await self.write(lambda tx: work(tx, self.batch))
+            total += touched
+            if touched < self.batch:
+                return total
+
+
+@dataclass(frozen=True)
+class Job:
+    """Something to be done every so often; `run` says how many rows it touched. Raises DatabaseError."""
+
+    name: str
+    every_s: float
+    run: Callable[[Duty], Awaitable[int]]
+
+
+def job(*, every_s: float) -> Callable[[Callable[[Duty], Awaitable[int]]], Job]:
+    """Make a job of a function; it has the function's name."""
+    return lambda run: Job(run.__name__, every_s, run)
+
+
+@job(every_s=60.0)
+async def trim_log(duty: Duty) -> int:
+    """Rows of the outbox that every reader has read long ago."""
+    return await duty.write(lambda tx: outbox.trim(tx, KEEP_MS))
+
+
+@job(every_s=60.0)
+async def trim_events(duty: Duty) -> int:
+    """Changes of channels that are too old to be told again to anybody: `trimmed_seq` says up to where."""
+    return await duty.in_batches(lambda tx, batch: trims.events(tx, KEEP_MS, batch))
+
+
+@job(every_s=300.0)
+async def end_sessions(duty: Duty) -> int:
+    """Sessions that have expired."""
+    return await duty.in_batches(lambda tx, batch: trims.sessions(tx, SESSION_GRACE_MS, batch))
+
+
+@job(every_s=300.0)
+async def trim_attempts(duty: Duty) -> int:
+    """Delays after wrong passwords that ended long ago."""
+    return await duty.in_batches(attempts.trim)
+
+
+@job(every_s=300.0)
+async def trim_audits(duty: Duty) -> int:
+    """Rows of the audit log that are too old, or too many."""
+    limits = duty.config.audit_settings
+    bound = await audits.find_bound(duty.db, limits.retention_days * _DAY_MS, limits.maximum_rows)
+    return await duty.in_batches(lambda tx, batch: audits.trim(tx, bound, batch))
+
+
+JOBS = (trim_log, trim_events, end_sessions, trim_attempts, trim_audits)
+
+
+async def run_for_ever(duty: Duty, jobs: tuple[Job, ...] = JOBS) -> None:
+    """Do them all, until cancelled; one that fails is done at its next time. Raises Fenced: nothing is to go on."""
+    loop = asyncio.get_running_loop()
+    due = {one.name: loop.time() for one in jobs}
+    while True:
+        next_one = min(jobs, key=lambda one: due[one.name])
+        await asyncio.sleep(max(0.0, due[next_one.name] - loop.time()))
+        due[next_one.name] = loop.time() + next_one.every_s
+        try:
+            touched = await next_one.run(duty)
+        except Fenced:
+            raise
+        except DatabaseError as error:
+            log.warning("a job of the cluster failed", extra={"job": next_one.name, "reason": str(error).strip()})
+        else:
+            log.debug("a job of the cluster is done", extra={"job": next_one.name, "rows": touched})

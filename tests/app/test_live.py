@@ -47,8 +47,8 @@ def test_marks_do_not_hide_bounds() -> None:
         KEYS[f"{one}"]
         for one in ("ServiceSettings.ListenAddress", "ClusterSettings.Secret", "ClusterSettings.WriteBarrierMs")
     )
-    assert (listen.applies, listen.marks) == (Applies.RESTART, {Mark.PER_NODE})
-    assert (secret.applies, secret.marks) == (Applies.LIVE, {Mark.SECRET})
+    assert (listen.applies, listen.marks) == (Applies.RESTART, frozenset({Mark.PER_NODE}))
+    assert (secret.applies, secret.marks) == (Applies.LIVE, frozenset({Mark.SECRET}))
     for wrong in (-1, 5001, "50"):
         with pytest.raises(msgspec.ValidationError):
             msgspec.convert(wrong, barrier.kind)

@@ -751,6 +751,20 @@ MUTATIONS = (
         ("tests/ws/test_protocol.py",),
     ),
     Mutation(
+        "a socket of a worker that stops gets what its heir will send again",
+        "ws/client.py",
+        "        if kept:\n            self.stream.clear()",
+        "        if kept and False:\n            self.stream.clear()",
+        ("tests/ws/test_handover_sim.py::test_whatever_stops_a_client_gets_one_stream",),
+    ),
+    Mutation(
+        "an heir gives a connection to whoever names it",
+        "ws/keeper.py",
+        "if kept is None or (kept.parcel.user_id, kept.parcel.session_id) != (claim.user_id, claim.session_id):",
+        "if kept is None:",
+        ("tests/ws/test_keeper.py",),
+    ),
+    Mutation(
         "who comes back gets what was kept, whatever became of their membership",
         "ws/stream.py",
         "self._queue[:0] = again\n        self.sift(view)",
@@ -817,8 +831,8 @@ MUTATIONS = (
     Mutation(
         "where a connection went is forgotten",
         "ws/claims.py",
-        "                self._forwarding.add(message.connection_id, message.reply_to, self._now())\n",
-        "                pass\n",
+        "            self.moved(claim.connection_id, claim.reply_to)\n",
+        "",
         ("tests/ws/test_claims.py",),
     ),
     # cluster ---------------------------------------------------------------------------------------------------------

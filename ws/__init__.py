@@ -13,13 +13,16 @@ close.py     close codes
 detached.py  sans-I/O: connections kept for clients that come back
 dialogue.py  what a client asks, and what it is answered
 entry.py     how a socket gets its connection
+farewell.py  a worker that stops gives its connections to others
 fanout.py    shared frames, dirty list, one write per socket and turn of the loop
 frames.py    sans-I/O: frames of clients, whole texts by a short path
 heads.py     sans-I/O: every event of a channel once and in its order
 hub.py       who hears what
 index.py     sans-I/O: members of rooms, both ways, in little memory
+keeper.py    sans-I/O: connections of workers that have stopped
 lenders.py   what this worker cannot read is read by one of another node
 lookout.py   polls the outbox while the relay does not
+parcels.py   sans-I/O: connections as they are handed over
 patience.py  how long is waited for what cannot be read
 protocol.py  sans-I/O: handshake, frames, requests, limits
 repairs.py   reads what did not come

@@ -7,14 +7,18 @@ hello.
 """
 
 import asyncio
+import fcntl
 import logging
 import socket
-from collections.abc import Coroutine
+import sys
+import termios
+from collections.abc import Callable, Coroutine
 from typing import Any, cast
 
 from app import sessions
 from app.errors import AppError
 from app.events import messages as events
+from app.events.messages import Frame
 from app.permissions import Actor, can
 from app.ports import Upgrade
 from db.model.errors import DatabaseError
@@ -24,6 +28,7 @@ from ws.close import Close
 from ws.entry import Entry, Wanted
 from ws.fanout import SharedFrame, text_frame
 from ws.heads import Cursors
+from ws.parcels import Snapshot
 from ws.serving import Server
 from ws.stream import MAX_QUEUED_EVENTS, Stream
 
@@ -42,6 +47,15 @@ LINGER_BYTES = 1 << 20
 """Of a client that sends on after it was told why its socket is closed."""
 MAX_WAITING_REQUESTS = 32
 _WRITE_BUFFER_BYTES = 65_536
+_PROXY_BYTES = 8192
+
+
+def unacknowledged(sock: socket.socket) -> int:
+    """Bytes that the peer's kernel has not confirmed (tcp(7), SIOCOUTQ)."""
+    try:
+        return int.from_bytes(fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(4)), sys.byteorder)
+    except OSError:  # it is closed
+        return 0
 
 
 class Client(asyncio.BufferedProtocol):
@@ -244,10 +258,53 @@ class Client(asyncio.BufferedProtocol):
         if self.attached:
             self.give_way()
         self._server.detached.discard(self)
-        if self.cursors or not self.stream.resume(seq, self._server.hub.view_of(self)):
+        if not self.stream.resume(seq, self._server.hub.view_of(self)):
             self.forget()
             return False
         return True
+
+    def is_entering(self) -> bool:
+        """Whether it is about to have its connection."""
+        return not self.final and (self._holding or (bool(self.session_id) and not self.connection_id))
+
+    def pack(self, frame_of: Callable[[SharedFrame], Frame]) -> Snapshot | None:
+        """The connection as another worker may go on with it; None: there is none. Its socket gets no more events then.
+
+        frame_of: an event as it crosses the bus, the same object for the same event.
+        """
+        if not self.connection_id or self.final or self._holding:
+            return None
+        if self.attached:
+            self.hold()
+        written = self._unread() if self.attached else self.stream.written()
+        return Snapshot(
+            self.connection_id,
+            self.user_id,
+            self.session_id,
+            self.stream.seq,
+            [None if one is None else frame_of(one) for one in written],
+            list(map(frame_of, self.stream.events())),
+            list(self._server.hub.positions_of(self).items()),
+            self._server.loop.time(),
+        )
+
+    def _unread(self) -> list[SharedFrame | None]:
+        """What the client may not have read: it is here or in the kernel, or within 8 KiB of that, as in a proxy."""
+        written, left = self.stream.written(), _PROXY_BYTES
+        if self._transport is not None:
+            left += self._transport.get_write_buffer_size() + unacknowledged(self._socket)
+        at = len(written)
+        while at and left > 0:
+            at -= 1
+            one = written[at]
+            left -= one.size if one is not None else 0
+        return written[at:]
+
+    def part(self, *, kept: bool) -> None:
+        """This worker stops. kept: another one has the connection, and what this one did not write yet."""
+        if kept:
+            self.stream.clear()
+        self.close(Close.SERVICE_RESTART)
 
     def give_way(self) -> None:
         """The client has another socket: this one was broken and nobody had noticed."""

@@ -32,7 +32,7 @@ MAX_REPLAYED = 500
 """Events of a channel that was joined while the connection was on its way from one worker to another."""
 MAX_POSITIONS = 1000
 MAX_BEHIND = 1000
-"""Events of a channel that a client of our own is brought up to date with; beyond, it is to fetch the channel."""
+"""Events of a channel that a client is brought up to date with; beyond, it is to fetch the channel, or all anew."""
 
 
 @dataclass(frozen=True)
@@ -220,13 +220,16 @@ class Entry:
         return True
 
     def _begins(self, given: Given, memberships: Positions) -> dict[str, int] | None:
-        """From where on the connection is to hear its channels; None: too much was joined meanwhile."""
+        """From where on the connection is to hear its channels; None: too much happened meanwhile."""
         begins = dict(given.positions)
-        for channel_id in memberships.keys() - given.positions.keys():
-            join_seq, head = memberships[channel_id]
-            if head - join_seq > MAX_REPLAYED:
+        for channel_id, (join_seq, head) in memberships.items():
+            at = given.positions.get(channel_id)
+            if at is None or at < join_seq - 1:  # joined meanwhile, or anew
+                if head - join_seq > MAX_REPLAYED:
+                    return None
+                begins[channel_id] = join_seq - 1
+            elif head - at > MAX_BEHIND:
                 return None
-            begins[channel_id] = join_seq - 1
         return begins
 
     async def _too_far_back(self, known: Known, memberships: Positions) -> list[str]:

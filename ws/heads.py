@@ -268,6 +268,10 @@ class Cursors:
             cursor.seq = max(cursor.seq, reach)
         return ready
 
+    def positions(self) -> dict[str, int]:
+        """Up to where it has these channels."""
+        return {channel_id: cursor.seq for channel_id, cursor in self._cursors.items()}
+
     def end(self, channel_id: str) -> None:
         """It hears of this channel no more."""
         self._cursors.pop(channel_id, None)

@@ -118,16 +118,23 @@ class Hub:
         self._by_connection[new.connection_id] = new
         self.watch_session(new)
         self._unwatch(old)
+        if old.cursors is not None:
+            for channel_id, seq in old.cursors.positions().items():
+                old.cursors.end(channel_id)  # what is being read for it is not for this stream any more
+                self.begin(new, channel_id, seq)
 
     def rename(self, client: Client, old_id: str) -> None:
         """The client has another connection id."""
         del self._by_connection[old_id]
         self._by_connection[client.connection_id] = client
 
-    def heads_of(self, user_id: str) -> dict[str, int]:
-        """How far the channels are that a user hears."""
-        listener = self._listeners.get(user_id)
-        return {one: self._heads.head(one) for one in listener.rooms} if listener is not None else {}
+    def positions_of(self, client: Client) -> dict[str, int]:
+        """How far a client has the channels that its user hears, by what was delivered to it."""
+        listener = self._listeners.get(client.user_id)
+        if listener is None:
+            return {}
+        positions = {one: self._heads.head(one) for one in listener.rooms}
+        return positions if client.cursors is None else positions | client.cursors.positions()
 
     def unheard(self, positions: Positions) -> list[str]:
         """The channels of which something may be committed that nobody here has heard of."""

@@ -19,11 +19,16 @@ from app.events.messages import (
     EverySessionClosed,
     Frame,
     Given,
+    Kept,
     Lack,
+    Leaving,
     Lent,
     Message,
     Moved,
+    Parcels,
     SessionClosed,
+    Void,
+    Willing,
 )
 from app.ports import Upgrade
 from db.model.errors import DatabaseError
@@ -33,11 +38,13 @@ from db.sql import channels, teams
 from db.sql.outbox import Poll
 from ws.claims import Claims
 from ws.client import Client
-from ws.close import Close
 from ws.detached import Detached
-from ws.fanout import Fanout
+from ws.fanout import Fanout, SharedFrame
+from ws.farewell import Farewell
 from ws.hub import Client as HubClient
 from ws.hub import Positions
+from ws.keeper import Keeper
+from ws.parcels import Snapshot
 from ws.repairs import Repairs
 from ws.strangers import Strangers
 
@@ -49,7 +56,9 @@ ENTRIES = 16
 _CLOSES_EVERY_S = 0.02
 CLOSES_S = 0.8
 _CLOSES_LEAST = 20
-_DRAIN_S = 1.0
+_DRAIN_S = 0.8
+_ENTERING_S = 0.5
+"""For those who are about to get a connection when the worker stops."""
 _SWEEP_S = 1.0
 _RETRY_S = 0.2
 READ_BYTES = 16_384
@@ -58,7 +67,7 @@ TURN_S = 0.05
 """Of messages of the bus, before others have their turn."""
 MAX_BEHIND = 1000
 """Messages that wait for their turn; beyond, nobody is told who types."""
-_AT_ONCE = (SessionClosed, EverySessionClosed, Claim, Given, Lack, Lent)
+_AT_ONCE = (SessionClosed, EverySessionClosed, Claim, Given, Leaving, Willing, Parcels, Kept, Void, Lack, Lent)
 """What waits for nothing that is behind already: it is urgent, and true at any moment."""
 _UNSENT_BYTES = 65_536
 """In the kernel, of one socket; by itself it takes 2.6 MB before it tells us that a client does not read."""
@@ -67,8 +76,8 @@ _UNSENT_BYTES = 65_536
 class WebSocketServer:
     """All sockets of one ws worker. `adopt` takes them, `take` takes what the bus brings."""
 
-    def __init__(self, ctx: Context, address: str) -> None:
-        """address: of this worker, in the ids of its connections."""
+    def __init__(self, ctx: Context, address: str, *, alone: bool = False) -> None:
+        """address: of this worker, in the ids of its connections. alone: there are no other ws workers."""
         self.ctx = ctx
         self.repairs = Repairs(ctx, address)
         self.hub = self.repairs.hub
@@ -78,7 +87,9 @@ class WebSocketServer:
         self.detached: Detached[Client] = Detached()
         self.strangers: Strangers[Client] = Strangers()
         self.buffer = memoryview(bytearray(READ_BYTES))
-        self.claims = Claims(ctx.bus, address, self._give_away, self.loop.time)
+        self.claims = Claims(ctx.bus, address, self._give_away, self.loop.time, alone=alone)
+        self.keeper = Keeper(self.loop.time)
+        self.farewell = Farewell(ctx.bus, address, self.loop.time)
         self.tasks: set[asyncio.Task[None]] = set()
         self.entering = 0
         """Clients that wait for their connection: for the database, most of the time."""
@@ -120,7 +131,10 @@ class WebSocketServer:
             self.claims.handle(message)
         elif isinstance(message, Lack | Lent):
             self.repairs.lenders.handle(message)
+        elif isinstance(message, Leaving | Willing | Parcels | Kept | Void):
+            self._hear_of_stop(message)
         else:
+            self._note(message)
             self.hub.handle(message, alone=alone)
             self.repairs.look()
 
@@ -136,16 +150,43 @@ class WebSocketServer:
         """The client of this id."""
         return cast(Client | None, self.hub.of_connection(connection_id))
 
+    def _note(self, message: Message) -> None:
+        """What concerns connections that are kept for workers that have stopped."""
+        match message:
+            case Event():
+                self.keeper.note(message)
+            case SessionClosed():
+                self.keeper.end_session(message.session_id)
+            case EverySessionClosed():
+                self.keeper.end_all()
+
+    def _hear_of_stop(self, message: Leaving | Willing | Parcels | Kept | Void) -> None:
+        """Of another worker, or what is answered to this one."""
+        match message:
+            case Leaving():
+                self.claims.note_leaving()
+                if self.farewell.is_asked(message):
+                    self.keeper.listen(message.reply_to)
+                    self.ctx.bus.send_to(message.reply_to, Willing(self.claims.address))
+            case Parcels():
+                most = self.ctx.config.service_settings.maximum_web_sockets_per_user
+                kept = not self.farewell.begun and self.keeper.take(message, most)
+                self.ctx.bus.send_to(message.reply_to, Kept(message.id, kept))
+            case Void():
+                for connection_id in message.connection_ids:
+                    self.keeper.discard(connection_id)
+            case Willing() | Kept():
+                self.farewell.handle(message)
+
     def _give_away(self, claim: Claim) -> Given | None:
         """Let another worker go on with a connection."""
         old = self.find(claim.connection_id)
-        if old is None or not old.surrender(claim.user_id, claim.session_id, claim.seq):
+        if old is None:
+            return self.keeper.give(claim)
+        if not old.surrender(claim.user_id, claim.session_id, claim.seq):
             return None
-        frames = tuple(
-            Frame(one.body, one.best_effort, one.room, one.plain.body if one.plain is not None else b"")
-            for one in old.stream.events()
-        )
-        given = Given(claim.id, True, frames=frames, positions=self.hub.heads_of(old.user_id))
+        frames = tuple(map(_frame, old.stream.events()))
+        given = Given(claim.id, True, frames=frames, positions=self.hub.positions_of(old))
         old.forget()
         return given
 
@@ -260,20 +301,64 @@ class WebSocketServer:
                 client.check(now, now_ms)
             for client in self.detached.overdue(now):
                 client.forget()
+            self.keeper.sweep()
 
-    async def drain(self, seconds: float = CLOSES_S) -> None:
+    async def drain(self, seconds: float = CLOSES_S, *, node: str | None = None) -> None:
         """Take no more sockets, close those here with 1012 and give the clients a second to hear of it.
 
-        Many are closed by and by, within so many seconds, as they all come back somewhere else.
+        node: other workers than those whose addresses begin so ('' for all others) are given the connections before;
+        None: nobody is. Many are closed by and by, within so many seconds, as they all come back somewhere else.
         """
-        self._draining = True
-        clients = list(self.clients)
-        slice_ = max(_CLOSES_LEAST, math.ceil(len(clients) * _CLOSES_EVERY_S / seconds))
-        for at in range(0, len(clients), slice_):
-            if at:
-                await asyncio.sleep(_CLOSES_EVERY_S)
-            for client in clients[at : at + slice_]:
-                client.close(Close.SERVICE_RESTART)
+        self._draining = self.farewell.begun = True
+        handing = node is not None and bool(self.clients or self.detached or self.keeper)
+        if handing and node is not None:
+            self.keeper.leave()
+            handing = await self.farewell.ask(node)
+        late = self.loop.time() + _ENTERING_S if handing else 0.0
+        ready = [client for client in self.clients if not (handing and client.is_entering())]
+        kept = [one for one in self.keeper if self.find(one) is None]
+        await self._part([*ready, *self.detached, *kept], seconds, handing=handing)
+        while self.loop.time() < late and any(client.is_entering() for client in self.clients):
+            await asyncio.sleep(_CLOSES_EVERY_S)
+        await self._part([client for client in self.clients if not client.final], seconds, handing=handing)
         deadline = self.loop.time() + _DRAIN_S
         while self.clients and self.loop.time() < deadline:
             await asyncio.sleep(0.02)
+
+    async def _part(self, connections: "Sequence[Client | str]", seconds: float, *, handing: bool) -> None:
+        """Let go of these, some at a time. By its id: one that is kept here for another worker."""
+        slice_ = max(_CLOSES_LEAST, math.ceil(len(connections) * _CLOSES_EVERY_S / seconds))
+        async with asyncio.TaskGroup() as group:
+            for at in range(0, len(connections), slice_):
+                if at:
+                    await asyncio.sleep(_CLOSES_EVERY_S)
+                group.create_task(self._let_go(connections[at : at + slice_], handing=handing))
+
+    async def _let_go(self, connections: "Sequence[Client | str]", *, handing: bool) -> None:
+        """Give them to a worker that stays, then close those that have a socket."""
+        frames: dict[SharedFrame, Frame] = {}
+
+        def frame_of(shared: SharedFrame) -> Frame:
+            return frames.get(shared) or frames.setdefault(shared, _frame(shared))
+
+        heirs: dict[str, str] = {}
+        if handing:
+            packed = (self.keeper.snapshot(one) if isinstance(one, str) else one.pack(frame_of) for one in connections)
+            snapshots: list[Snapshot] = [one for one in packed if one is not None]
+            heirs = await self.farewell.hand_over(snapshots, self.keeper.told())
+        for one in connections:
+            connection_id = one if isinstance(one, str) else one.connection_id
+            here = one in self.keeper if isinstance(one, str) else self.find(connection_id) is one
+            if connection_id in heirs and here:
+                self.claims.moved(connection_id, heirs[connection_id])
+            elif connection_id in heirs:  # it was claimed meanwhile
+                self.farewell.void(heirs[connection_id], [connection_id])
+            if isinstance(one, str):
+                self.keeper.discard(one)
+            elif here or not connection_id:
+                one.part(kept=connection_id in heirs)
+
+
+def _frame(shared: SharedFrame) -> Frame:
+    plain = shared.plain.body if shared.plain is not None else b""
+    return Frame(shared.body, shared.best_effort, shared.room, plain)

@@ -84,6 +84,10 @@ class Stream:
         """The events that are queued."""
         return [item for item in self._queue if not isinstance(item, bytes)]
 
+    def written(self) -> list[SharedFrame | None]:
+        """The dead queue, its last event at the end; None where one is not known."""
+        return [self._dead[one % DEAD_QUEUE] for one in range(self.seq - len(self._dead), self.seq)]
+
     def sift(self, view: View) -> None:
         """Of what is queued, leave what the user may know."""
         queue = [item if isinstance(item, bytes) else view.of(item) for item in self._queue]

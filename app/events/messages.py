@@ -128,6 +128,7 @@ class Claim(msgspec.Struct, array_like=True, frozen=True, tag="claim"):
     """A client came back to another ws worker than the one that has its connection: that one is to give it away.
 
     seq: the number of the event that the client expects. reply_to: the address of who asks. id: of this claim.
+    everybody: all ws workers are asked; those that know nothing of the connection say nothing.
     """
 
     id: str
@@ -136,6 +137,7 @@ class Claim(msgspec.Struct, array_like=True, frozen=True, tag="claim"):
     user_id: str
     session_id: str
     seq: int
+    everybody: bool = False
 
 
 class Frame(msgspec.Struct, array_like=True, frozen=True):
@@ -164,6 +166,66 @@ class Given(msgspec.Struct, array_like=True, frozen=True, tag="given"):
     moved_to: str = ""
     frames: tuple[Frame, ...] = ()
     positions: dict[str, int] = {}
+
+
+class Leaving(msgspec.Struct, array_like=True, frozen=True, tag="leaving"):
+    """A ws worker stops: who is willing to keep its connections is to say so.
+
+    reply_to: its address. node: how the addresses of workers begin that stop with it, '' when it stops alone.
+    """
+
+    reply_to: str
+    node: str = ""
+
+
+class Willing(msgspec.Struct, array_like=True, frozen=True, tag="willing"):
+    """The answer to `Leaving`: this ws worker stays, and keeps what it is given."""
+
+    address: str
+
+
+class Parcel(msgspec.Struct, array_like=True, frozen=True):
+    """A connection of a worker that stops. Numbers point into `frames` and `heads` of the `Parcels` that it comes in.
+
+    seq: the number of its next event, the first of `queue`. dead: the events before it, the last one at the end; -1
+    where one is not known. heads: how far it has each channel of its user. age_s: for how long nobody has served it.
+    """
+
+    connection_id: str
+    user_id: str
+    session_id: str
+    seq: int
+    dead: tuple[int, ...]
+    queue: tuple[int, ...]
+    heads: tuple[int, ...]
+    age_s: float
+
+
+class Parcels(msgspec.Struct, array_like=True, frozen=True, tag="parcels"):
+    """Connections of a worker that stops, for one of those that are willing. What they share is there once.
+
+    told: digests of events without a number in a channel that they need not be told, of the last seconds.
+    """
+
+    id: str
+    reply_to: str
+    frames: tuple[Frame, ...]
+    heads: tuple[tuple[str, int], ...]
+    parcels: tuple[Parcel, ...]
+    told: tuple[bytes, ...] = ()
+
+
+class Kept(msgspec.Struct, array_like=True, frozen=True, tag="kept"):
+    """The answer to `Parcels`: whether all of them are kept."""
+
+    id: str
+    kept: bool
+
+
+class Void(msgspec.Struct, array_like=True, frozen=True, tag="void"):
+    """These connections are elsewhere after all: whoever was given them by the worker that stops is to forget them."""
+
+    connection_ids: tuple[str, ...]
 
 
 class Lack(msgspec.Struct, array_like=True, frozen=True, tag="lack"):
@@ -201,6 +263,11 @@ Message = (
     | Admitted
     | Claim
     | Given
+    | Leaving
+    | Willing
+    | Parcels
+    | Kept
+    | Void
     | Lack
     | Lent
 )

@@ -15,7 +15,7 @@ import zmq
 
 from app.events import messages as events
 from app.events import names
-from app.events.messages import Admitted, Event, EverySessionClosed, Message, Presence, SessionClosed
+from app.events.messages import Admitted, Event, EverySessionClosed, Leaving, Message, Presence, SessionClosed
 from cluster.bus.changes import Teller
 from cluster.bus.envelope import MAX_BODY_BYTES, BadEnvelope, Class, Envelope, Kind, pack, unpack
 from cluster.bus.sequence import Reader, Stamp, Verdict
@@ -128,6 +128,8 @@ class BusEnd:
             log.warning("a message is too large for the bus", extra={"bytes": len(encoded)})
             self.dropped += 1
             return
+        if isinstance(message, Leaving):
+            self._flush()  # alone, as an earlier version cannot read the bundle that it is in
         kind, kind_class = kind_of(message), class_of(message)
         if not self._outgoing.add(kind, kind_class, encoded):
             self._flush()

@@ -47,7 +47,7 @@ _END_S = 1.0
 _POSTGRES_QUIT_S = 6.0  # after 5 s the postmaster kills what does not quit (AbortKillTimeout)
 _POSTGRES_STOP_S = 2.0
 _WATCHDOG_S = {"api": 10.0, "ws": 5.0, "relay": 5.0}
-WORKER_STOP_S = 2.2
+WORKER_STOP_S = 3.0
 
 
 @dataclass

@@ -86,6 +86,7 @@ async def _listen(channel: Channel[ToWorker], worker: Worker, redactor: Redactor
         match message:
             case Stop():
                 worker.at_once = message.at_once
+                worker.node_stops = True
                 worker.stop_asked.set()
             case Answer():
                 worker.operator.answered(message)

@@ -13,7 +13,7 @@ from app.context import Context
 from app.events.messages import Message as BusMessage
 from app.passwords import Hasher
 from app.ports import Upgrade
-from cluster.bus.addresses import address_of
+from cluster.bus.addresses import address_of, node_part
 from cluster.bus.bus import BusEnd
 from cluster.commands.of_worker import Body
 from cluster.shm.page import Page, RelayWatch
@@ -195,16 +195,21 @@ class WsWorker(ServingWorker):
         from ws.server import CLOSES_S, WebSocketServer
 
         ctx, bus, _ = await self.build(self._on_messages, self._on_loss, 0)
-        self.websockets = WebSocketServer(ctx, address_of(self.start.paths.node_id, self.name))
+        among_nodes = ctx.config.cluster_settings.enable
+        alone = not among_nodes and self.start.ws_workers == 1
+        self.websockets = WebSocketServer(ctx, address_of(self.start.paths.node_id, self.name), alone=alone)
         self.receiver = Receiver(self.inherited[0], self._adopt, self._count, room=self.websockets.has_room)
         sweeping = asyncio.create_task(self.websockets.sweep_for_ever())
         looking = asyncio.create_task(Lookout(ctx.db, self.websockets.note).run())
         ready()
         await self.stop_asked.wait()
+        self.websockets.farewell.begun = True
         grace_s = 0.0 if self.at_once else drain.grace_s(ctx.config)
         await asyncio.sleep(grace_s / 2)  # load balancers learn of it, and clients that come back go elsewhere
         self.receiver.close()
-        await self.websockets.drain(max(grace_s / 2, CLOSES_S))
+        nobody = alone or self.at_once or (self.node_stops and not among_nodes)
+        others = node_part(self.start.paths.node_id) if self.node_stops else ""
+        await self.websockets.drain(max(grace_s / 2, CLOSES_S), node=None if nobody else others)
         sweeping.cancel()
         looking.cancel()
         await self.tear_down(bus)
@@ -226,6 +231,7 @@ class WsWorker(ServingWorker):
             return
         if self._count():
             log.warning("messages of the bus were lost: reading memberships and sessions anew")
+        self.websockets.claims.note_leaving()
         self.ctx.bus.publish(self.websockets.held())
         self.websockets.reload_soon()
 

@@ -42,6 +42,8 @@ class Worker(ABC):
         self.stop_asked = asyncio.Event()
         self.at_once = False
         """Without the grace of a drain."""
+        self.node_stops = False
+        """Whether its node stops with it."""
         self.operator = SupervisorLink()
         self.database: Database | None = None
 

@@ -5,6 +5,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
 import pytest
@@ -93,6 +94,84 @@ def test_a_client_that_hops_from_node_to_node_misses_and_doubles_nothing(cluster
     assert sum(len(socket.named("hello")) for socket in sockets) == 1
     assert load.failures == []
     sockets[-1].close()
+
+
+@pytest.mark.parametrize("how", ["header", "challenge"])
+def test_while_all_nodes_are_restarted_a_client_goes_on_as_one_connection(cluster: Cluster, how: str) -> None:
+    """It comes back at once to another node, or later to the same one, which then is another process."""
+    resume = Socket.resume if how == "header" else Socket.resume_by_challenge
+    ann, bob, channel = _pair(cluster)
+    sockets = [Socket.open(cluster.client(ann, 0))]
+    connection_id = _id(sockets[0])
+    writers = [(cluster.client(who, place), channel) for place, who in enumerate((bob, bob, ann))]
+    with Load(writers, pause_s=0.02) as load:
+        for place in range(3):
+            load.expect_more(10)
+            with ThreadPoolExecutor() as pool:
+                restarting = pool.submit(cluster.restart, place)
+                assert sockets[-1].expect_closed() == 1012
+                if place == 1:
+                    restarting.result()
+                at = place if place == 1 else (place + 1) % 3
+                sockets.append(resume(cluster.client(ann, at), connection_id, sockets[-1].next_seq))
+                sockets[-1].expect("posted")
+                restarting.result()
+            if place == 1:  # it is there still
+                sockets[-1].break_off()
+                sockets[-1].expect_closed()
+                sockets.append(resume(cluster.client(ann, 2), connection_id, sockets[-1].next_seq))
+    acknowledged = {one.pending_id for one in load.acknowledged}
+    found = [(len(one.events), one.named("hello"), one.faults[:2]) for one in sockets]
+    assert sum(len(hellos) for _, hellos, _ in found) == 1, found
+    assert not any(faults for _, _, faults in found), found
+    until(lambda: acknowledged <= set(_messages(*sockets)), 10, "every post")
+    heard = [post for socket in sockets for post in socket.posts() if not post["type"]]
+    assert len(heard) == len({post["id"] for post in heard}), "a post came twice"
+    assert all(before["create_at"] <= after["create_at"] for before, after in pairwise(heard)), "out of order"
+    assert [socket.faults for socket in sockets] == [[]] * len(sockets)
+    assert sum(len(socket.named("hello")) for socket in sockets) == 1
+    assert load.failures == []
+    sockets[-1].close()
+
+
+def test_a_worker_that_is_replaced_alone_gives_its_connections_to_others(cluster: Cluster) -> None:
+    ann, bob, channel = _pair(cluster)
+    before = [Socket.open(ann) for _ in range(4)]
+    bob.write(channel, "before")
+    for socket in before:
+        socket.expect_post("before")
+    before[0].break_off()
+    pids = {name: cluster.nodes[0].pid(name) for name in ("ws0", "ws1")}
+    for name, pid in pids.items():
+        os.kill(pid, signal.SIGTERM)
+        cluster.nodes[0].wait_replaced(name, pid)
+    assert {socket.expect_closed() for socket in before[1:]} == {1012}
+    bob.write(channel, "meanwhile")
+    for place, socket in enumerate(before):
+        after = Socket.resume(cluster.client(ann, place % 3), _id(socket), socket.next_seq)
+        after.expect_post("meanwhile")
+        assert _messages(socket, after) == ["before", "meanwhile"]
+        assert not after.named("hello")
+        after.close()
+
+
+def test_a_node_is_restarted_in_five_seconds_where_its_grace_allows(cluster: Cluster) -> None:
+    """With sockets, and idle connections of HTTP, that its clients keep open."""
+    ann, _, _ = _pair(cluster)
+    here, node = cluster.client(ann, 2), cluster.nodes[2]
+    cluster.configure(node, {"ClusterSettings": {"DrainGraceS": 1}})
+    assert node.ask("reload")["ok"]
+    sockets = [Socket.open(here) for _ in range(20)]
+    here.get("/users/me")
+    began = time.monotonic()
+    node.stop(timeout_s=30)
+    node.launch()
+    until(lambda: node.ping() == 200, 20)
+    assert within(5.0, since=began)
+    assert {socket.expect_closed() for socket in sockets} == {1012}
+    cluster.configure(node, {})
+    node.wait_ready()
+    assert node.ask("reload")["ok"]
 
 
 def test_where_the_owner_is_dead_a_client_begins_anew_at_once(cluster: Cluster) -> None:

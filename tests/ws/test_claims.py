@@ -12,16 +12,19 @@ class Workers:
     def __init__(self, *addresses: str) -> None:
         self.silent: set[str] = set()
         self.too_large = False
+        self.now = 0.0
         self.held: dict[str, set[str]] = {one: set() for one in addresses}
         self.sent: list[tuple[str, Message]] = []
         self.claims = {one: self._make(one) for one in addresses}
+        self.now = KEPT_S  # nobody has stopped lately
 
     def _make(self, address: str) -> Claims:
         workers = self
 
         class End:
             def publish(self, message: Message) -> None:
-                raise AssertionError("a claim is for one worker")
+                for to in workers.claims:
+                    workers.send(address, to, message)
 
             def send_to(self, to: str, message: Message) -> bool:
                 return workers.send(address, to, message)
@@ -35,7 +38,7 @@ class Workers:
             workers.held[address].discard(claim.connection_id)
             return Given(claim.id, True, frames=(Frame(b"one", False),), positions={"c": claim.seq})
 
-        return Claims(End(), address, give, lambda: 0.0)
+        return Claims(End(), address, give, lambda: workers.now)
 
     def send(self, sender: str, to: str, message: Message) -> bool:
         assert isinstance(message, Claim | Given)
@@ -115,6 +118,60 @@ async def test_what_is_too_large_for_the_bus_is_refused() -> None:
     workers.too_large = True
     assert not await workers.ask(B, mine)
     assert workers.held[A] == set()
+
+
+async def test_who_keeps_a_connection_of_a_worker_that_stopped_is_found() -> None:
+    workers = Workers(A, B, C)
+    workers.held[B].add("dead" * 6 + "xx")
+    assert not await workers.ask(C, "dead" * 6 + "xx"), "nobody is asked when no worker stopped lately"
+    workers.claims[C].note_leaving()
+    assert await workers.ask(C, "dead" * 6 + "xx")
+    assert workers.held == {A: set(), B: set(), C: {"dead" * 6 + "xx"}}
+    workers.claims[A].note_leaving()
+    assert await workers.ask(A, "dead" * 6 + "xx"), "where it went from there is told"
+    assert await workers.ask(A, "dead" * 6 + "xx"), "who keeps it itself asks nobody"
+
+
+async def test_everybody_is_asked_where_the_worker_that_stops_says_nothing_any_more() -> None:
+    workers = Workers(A, B, C, "dddddd00")
+    workers.claims[C].note_leaving()
+    workers.silent.add(A)
+    workers.held[B].add(A + "x" * 18)
+    assert await workers.ask(C, A + "x" * 18)
+    assert sum(isinstance(message, Claim) and message.everybody for _, message in workers.sent) == 4
+    assert sum(isinstance(message, Given) for _, message in workers.sent) == 1, "who knows nothing says nothing"
+
+
+async def test_a_worker_is_asked_for_what_its_predecessor_had() -> None:
+    workers = Workers(A, B)
+    mine = workers.claims[A].new_connection_id()
+    assert not workers.claims[A].may_be_elsewhere(mine)
+    workers.claims[A].note_leaving()
+    assert workers.claims[A].may_be_elsewhere(mine)
+    workers.held[B].add(mine)
+    assert await workers.ask(A, mine)
+
+
+async def test_of_two_who_claim_at_once_one_has_it() -> None:
+    workers = Workers(A, B, C)
+    workers.held[A].add("dead" * 6 + "xx")
+    for one in (B, C):
+        workers.claims[one].note_leaving()
+    found = await asyncio.gather(*(workers.ask(one, "dead" * 6 + "xx") for one in (B, C)))
+    assert any(found)
+    assert sum(map(len, workers.held.values())) == 1
+
+
+async def test_what_an_earlier_version_answers_to_everybody_ends_nothing() -> None:
+    """It knows of no such claims, and says that it has nothing."""
+    workers = Workers(A, B)
+    workers.claims[B].note_leaving()
+    asking = asyncio.create_task(workers.ask(B, "dead" * 6 + "xx"))
+    await asyncio.sleep(0.01)
+    claim = next(one for _, one in workers.sent if isinstance(one, Claim))
+    workers.claims[B].handle(Given(claim.id, False))
+    workers.claims[B].handle(Given(claim.id, True, positions={"c": 7}))
+    assert await asking
 
 
 def test_where_connections_went_is_forgotten_in_time() -> None:

@@ -113,6 +113,9 @@ def test_who_waits_for_a_fault_of_others_is_found() -> None:
     assert [one for one in found if "node 1" in one], "also who is never answered"
     assert checker.blocked(posts, 20.0, [CHANNEL], Forgiven([Touched(waits=frozenset({1, 2}))]))[0] == []
     assert checker.blocked(posts, 20.0, [CHANNEL], Forgiven([Touched(channel=0)]))[0] == []
+    assert checker.blocked([Post("k6", CHANNEL, -1, 10.0, 20.0, "p6")], 20.0, [CHANNEL], GOOD)[0] == [], (
+        "it may be anywhere"
+    )
     two = [Touched(frozenset({1, 2})), Touched(frozenset({1, 2}))]
     assert checker.blocked(posts, 20.0, [CHANNEL], Forgiven(two))[0] == [], "two faults met them"
 

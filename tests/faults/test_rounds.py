@@ -22,7 +22,7 @@ from tests.plugins.resources import uses
 from tests.rig.require import Require
 from tests.rig.scale import PROVING
 
-pytestmark: object = pytest.mark.alone if PROVING else []
+pytestmark: list[pytest.MarkDecorator] = [pytest.mark.alone] if PROVING else []
 
 _FEW: dict[Dialect, list[str]] = {
     "postgres": ["node - node: cut", "relay killed"],

@@ -60,7 +60,9 @@ def call(who: Rest, method: str, path: str, body: object = None, timeout_s: floa
 
 @dataclass
 class Post:
-    """A post that somebody began to write on a node (the last one that was asked). acked: 0.0 while it is not."""
+    """A post that somebody began to write. place: the node of its writer; -1: of one that goes wherever it is answered,
+    and so may wait for a node that is frozen. acked: 0.0 while it is not.
+    """
 
     key: str
     channel_id: str
@@ -90,11 +92,10 @@ class Writer(Witness):
                 return  # nothing was promised
 
     def _sent(self, post: Post) -> bool:
-        if self._own < 0:
-            self._turn += 1
-            post.place = self._turn % len(self._nodes)
+        self._turn += 1
+        place = self._own if self._own >= 0 else self._turn % len(self._nodes)
         body = {"channel_id": post.channel_id, "message": post.key, "pending_post_id": post.key}
-        response = call(self._nodes[post.place], "POST", "/posts", body)
+        response = call(self._nodes[place], "POST", "/posts", body)
         if response is None or response.status_code in _AGAIN:
             if response is not None and response.status_code == 500:
                 self.faults.append(f"500 {response.text[:200]}")

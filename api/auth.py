@@ -74,9 +74,9 @@ class Authenticator:
             req.context.request_id,
         )
 
-    async def actor(self, req: Request) -> Actor:
-        """The session and user. Raises 401."""
-        actor = await self.optional(req)
+    async def actor(self, req: Request, *, whole: bool = True) -> Actor:
+        """The session and user. whole: wait for the body, and ask again when that took long. Raises 401."""
+        actor = await self.optional(req, whole=whole)
         if actor is None:
             raise errors.session_expired()
         return actor
@@ -89,9 +89,13 @@ class Authenticator:
         return actor
 
     async def optional(
-        self, req: Request, authenticate: Callable[[Context, str], Awaitable[Actor]] = sessions.authenticate
+        self,
+        req: Request,
+        authenticate: Callable[[Context, str], Awaitable[Actor]] = sessions.authenticate,
+        *,
+        whole: bool = True,
     ) -> Actor | None:
-        """The session and user, or None when nobody (valid) asks.
+        """The session and user, or None when nobody (valid) asks. whole: as for `actor`.
 
         Raises 401 for a good cookie that fails CSRF, and 413 when there is a body that is too large.
         """
@@ -107,7 +111,8 @@ class Authenticator:
             if source is Source.COOKIE:
                 self._check_csrf(req, actor.session)
             began = time.monotonic()
-            await bodies.whole(req, self._ctx)
+            if whole:
+                await bodies.whole(req, self._ctx)
             if time.monotonic() - began > _LONG_S:
                 try:
                     actor = await authenticate(self._ctx, token)

@@ -14,68 +14,6 @@ T = TypeVar("T")
 _CHUNK = 65_536
 
 
-class Login(msgspec.Struct, kw_only=True):
-    """POST /users/login: `login_id` is a user name or an address; `id` goes before it."""
-
-    id: str = ""
-    login_id: str = ""
-    password: str = ""
-    device_id: str = ""
-
-
-class TeamMember(msgspec.Struct, kw_only=True):
-    """POST /teams/{team_id}/members."""
-
-    team_id: str = ""
-    user_id: str = ""
-
-
-class ChannelMember(msgspec.Struct, kw_only=True):
-    """POST /channels/{channel_id}/members."""
-
-    user_id: str = ""
-
-
-class Revoke(msgspec.Struct, kw_only=True):
-    """POST /users/{user_id}/sessions/revoke: the id of a session, or its token."""
-
-    session_id: str = ""
-
-
-class Active(msgspec.Struct, kw_only=True):
-    """PUT /users/{user_id}/active."""
-
-    active: bool
-
-
-class Roles(msgspec.Struct, kw_only=True):
-    """PUT …/roles: names separated by spaces."""
-
-    roles: str
-
-
-class NewStatus(msgspec.Struct, kw_only=True):
-    """PUT /users/{user_id}/status."""
-
-    user_id: str = ""
-    status: str = ""
-    dnd_end_time: int = 0
-
-
-class View(msgspec.Struct, kw_only=True):
-    """POST /channels/members/{user_id}/view."""
-
-    channel_id: str = ""
-    prev_channel_id: str = ""
-
-
-class Typing(msgspec.Struct, kw_only=True):
-    """POST /users/{user_id}/typing."""
-
-    channel_id: str = ""
-    parent_id: str = ""
-
-
 async def read(req: Request, ctx: Context, wanted: type[T], name: str) -> T:
     """The body as a `wanted`. Raises 413, or 400 naming `name` for anything that is not one."""
     raw = await whole(req, ctx)

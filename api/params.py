@@ -1,14 +1,25 @@
-"""Parts of the path and of the query: checked here, so that nothing malformed goes further.
+"""Parts of the path and of the query, by the types of a handler's parameters: nothing malformed goes further.
 
-No handler reads the query itself (a test looks): whatever comes out of here may go to a database.
+    async def on(call: Call, user_id: UserId, page: Page, include_deleted: Flag = False)
+                             path: OF_PATH     query: the marker of an Annotated, the key is the parameter's name
+
+No handler sees the request itself: whatever comes out of here may go to a database.
 """
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, NamedTuple
 
 from falcon.asgi import Request
 
 from app import errors, validate
 from app.permissions import Actor
-from app.postlists import Threads
+from app.postlists import Cursor, Threads
+from db.model import limits
 from db.model.ids import ChannelId, PostId, TeamId, UserId, is_id
+
+Schema = Mapping[str, object]
+"""Of OpenAPI."""
 
 DEFAULT_PAGE_SIZE = 60
 MAX_PAGE_SIZE = 200
@@ -23,17 +34,17 @@ def user_id(value: str, actor: Actor) -> UserId:
     return actor.user_id if value == "me" else UserId(_id(value, "user_id"))
 
 
-def team_id(value: str) -> TeamId:
+def team_id(value: str, _actor: object = None) -> TeamId:
     """A team's id. Raises 400."""
     return TeamId(_id(value, "team_id"))
 
 
-def channel_id(value: str) -> ChannelId:
+def channel_id(value: str, _actor: object = None) -> ChannelId:
     """A channel's id. Raises 400."""
     return ChannelId(_id(value, "channel_id"))
 
 
-def post_id(value: str) -> PostId:
+def post_id(value: str, _actor: object = None) -> PostId:
     """A post's id. Raises 400."""
     return PostId(_id(value, "post_id"))
 
@@ -94,7 +105,7 @@ def _digits(req: Request, key: str) -> int | None:
     return int(significant or "0") if len(significant) <= _MAX_DIGITS else _MAX_BIGINT + 1
 
 
-def flag(req: Request, key: str, *, default: bool = False) -> bool:
+def flag(req: Request, key: str, default: bool = False) -> bool:
     """A truth value of the query, as Go's ParseBool takes it; what is none is the default."""
     written = req.get_param(key, default="")
     return True if written in _TRUE else False if written in _FALSE else default
@@ -105,9 +116,16 @@ def token(req: Request) -> str | None:
     return req.get_param("access_token")
 
 
-def page(req: Request) -> tuple[int, int]:
-    """The page and its size."""
-    return (
+class PageOf(NamedTuple):
+    """Which page of a list, and how many it holds."""
+
+    number: int
+    size: int
+
+
+def page(req: Request) -> PageOf:
+    """`page` and `per_page`."""
+    return PageOf(
         number(req, "page", 0, most=1_000_000),
         number(req, "per_page", DEFAULT_PAGE_SIZE, most=MAX_PAGE_SIZE),
     )
@@ -120,3 +138,84 @@ def threads(req: Request) -> Threads:
         skip=flag(req, "skipFetchThreads"),
         deleted=flag(req, "include_deleted"),
     )
+
+
+def cursor(req: Request) -> Cursor:
+    """`perPage`, `direction`, `fromPost` and `fromCreateAt`, as Mattermost judges them. Raises 400."""
+    limit = strict_number(req, "perPage") or 0
+    if limit > MAX_PAGE_SIZE:
+        raise errors.invalid_url("perPage")
+    direction = text(req, "direction")
+    if direction not in ("", "up", "down"):
+        raise errors.invalid_url("direction")
+    last, create_at = text(req, "fromPost"), strict_number(req, "fromCreateAt") or 0
+    if last and not create_at:
+        raise errors.invalid_url("fromCreateAt")
+    return Cursor(limit or limits.THREAD_POSTS, direction == "up", last, create_at)
+
+
+# What parameters of handlers may be ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """A part of the path. read: raises 400. needs_session: it depends on who asks."""
+
+    read: Callable[[str, Any], str]
+    needs_session: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Key:
+    """A key of the query, by the name of the parameter; what is not given is the parameter's default."""
+
+    read: Callable[[Request, str, Any], object]
+    schema: Schema
+
+
+@dataclass(frozen=True, eq=False)
+class Keys:
+    """Keys of the query that make one value."""
+
+    read: Callable[[Request], object]
+    schemas: Mapping[str, Schema]
+
+
+_TEXT: Schema = {"type": "string"}
+_TRUTH: Schema = {"type": "boolean", "default": False}
+_TIME: Schema = {"type": "integer", "format": "int64", "minimum": 0}
+
+
+def _size(most: int) -> dict[str, object]:
+    return {"type": "integer", "minimum": 0, "maximum": most, "default": min(DEFAULT_PAGE_SIZE, most)}
+
+
+OF_PATH: Mapping[object, Part] = {
+    UserId: Part(user_id, needs_session=True),
+    TeamId: Part(team_id),
+    ChannelId: Part(channel_id),
+    PostId: Part(post_id),
+}
+
+Username = Annotated[str, Part(lambda value, _: name(value, "username"))]
+TeamName = Annotated[str, Part(lambda value, _: name(value, "name"))]
+ChannelName = Annotated[str, Part(lambda value, _: name(value, "channel_name"))]
+EmojiName = Annotated[str, Part(lambda value, _: emoji_name(value))]
+
+Text = Annotated[str, Key(text, _TEXT)]
+Flag = Annotated[bool, Key(flag, _TRUTH)]
+Time = Annotated[int, Key(lambda req, key, default: strict_number(req, key) or default, _TIME)]
+"""Milliseconds since 1970."""
+Size = Annotated[
+    int, Key(lambda req, key, default: number(req, key, default, most=MAX_PAGE_SIZE), _size(MAX_PAGE_SIZE))
+]
+
+Page = Annotated[PageOf, Keys(page, {"page": _size(0) | {"maximum": 1_000_000}, "per_page": _size(MAX_PAGE_SIZE)})]
+PageNumber = Annotated[int, Keys(lambda req: page(req).number, {"page": _size(0) | {"maximum": 1_000_000}})]
+InThreads = Annotated[
+    Threads, Keys(threads, {"collapsedThreads": _TRUTH, "skipFetchThreads": _TRUTH, "include_deleted": _TRUTH})
+]
+InThread = Annotated[
+    Cursor,
+    Keys(cursor, {"perPage": _size(MAX_PAGE_SIZE), "direction": _TEXT, "fromPost": _TEXT, "fromCreateAt": _TIME}),
+]

@@ -1,6 +1,6 @@
 """Answers and errors in Mattermost's form."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from http import HTTPStatus
 
 import falcon
@@ -11,24 +11,6 @@ from app.events import wire
 from db.model.ids import new_id
 
 JSON = "application/json"
-
-
-def send(resp: Response, body: object, status: int = 200) -> None:
-    """Answer with JSON."""
-    resp.status = status
-    resp.content_type = JSON
-    resp.data = wire.encode(body)
-
-
-def send_encoded(resp: Response, body: bytes) -> None:
-    """Answer with JSON that is encoded already."""
-    resp.content_type = JSON
-    resp.data = body
-
-
-def ok(resp: Response) -> None:
-    """Answer {"status":"OK"}, for what has nothing else to say (clients parse every body)."""
-    send(resp, wire.OK)
 
 
 def common_headers(request_id: str, version_id: str) -> dict[str, str]:
@@ -60,10 +42,10 @@ def not_modified(req: Request, resp: Response, *parts: object) -> bool:
 
     It is weak: the same state leaves as it is, or as gzip.
     """
-    tag = ".".join(str(part) for part in parts)
+    tag = ".".join(map(str, parts))
     resp.etag = f'W/"{tag}"'
-    wanted: Iterable[str] = (str(one) for one in req.if_none_match or ())
-    if not any(one in (tag, "*") for one in wanted):
+    known = req.if_none_match
+    if not known or not any(str(one) in (tag, "*") for one in known):
         return False
     resp.status = 304
     return True

@@ -27,6 +27,7 @@ journal.py      the audit log as one process writes it
 leaving.py      leaving channels and teams; what members are
 logins.py       log in, and the delay after wrong passwords
 markdown.py     what of a message is prose, and what code or the destination of a link
+may.py          who may, as data: the rules that operations declare
 mentions.py     who a message mentions
 origin.py       where a request comes from
 origins.py      sans-I/O: of which web pages a browser may talk to us
@@ -40,6 +41,7 @@ presence.py     sans-I/O: who is online, from connections coming and going
 props.py        what may stand in the props of a post, and what of it is shown
 ratelimit.py    sans-I/O: GCRA, with what other workers admitted
 reactions.py    reactions to posts
+reading.py      reading posts: which are asked for, who may have them
 redaction.py    what a process knows to be secret, and texts without it
 replay.py       events built anew from the database
 roles.py        Mattermost's roles, the permissions they carry in their scope, and who may be given which
@@ -47,6 +49,7 @@ sessions.py     log in, log out, who is asking
 statuses.py     what users say of themselves
 system.py       health
 teams.py        teams and their members
+timezones.py    the time zones that users may choose
 turns.py        sans-I/O: a bounded queue that is fair to sources
 users.py        accounts
 validate.py     the forms of names, addresses and texts

@@ -9,8 +9,10 @@ from app.audit import audited
 from app.context import Context
 from app.errors import AppError
 from app.events import messages as events
+from app.events import wire
 from app.events.kinds import Scene, UserAdded
-from app.permissions import Actor, can, can_in_channel, can_in_team, can_read_channel, require
+from app.permissions import Actor, can, can_in_channel, can_in_team, can_read_channel, require, viewer
+from app.ports import Tag
 from db.model.entities import Channel, ChannelInfo, ChannelMember, ChannelType, TeamMember, User
 from db.model.errors import Duplicate
 from db.model.ids import ChannelId, TeamId, UserId, is_id, new_id
@@ -206,13 +208,15 @@ async def get(ctx: Context, channel_id: ChannelId) -> Channel:
     return channel
 
 
-async def get_for(ctx: Context, actor: Actor, channel_id: ChannelId) -> Channel:
+async def get_for(ctx: Context, actor: Actor, channel_id: ChannelId, tag: Tag) -> wire.Json:
     """The channel with its counters. Raises 404 when it is not there, 403 when the actor may not read it."""
     access = await access_for(ctx, actor, channel_id)
     head = await ctx.caches.heads.get(channel_id)
     if head is None:
         raise AppError("app.channel.get.existing.app_error", 404)
-    return head.of(access.channel)
+    channel = head.of(access.channel)
+    tag(channel.id, channel.update_at, channel.seq)
+    return wire.channel(channel)
 
 
 async def access_for(ctx: Context, actor: Actor, channel_id: ChannelId) -> Access:
@@ -237,15 +241,23 @@ async def get_by_name_for(ctx: Context, actor: Actor, team_id: TeamId, name: str
     return channel
 
 
-async def members(
-    ctx: Context, actor: Actor, channel_id: ChannelId, *, page: int, per_page: int
-) -> list[ChannelMember]:
-    """A page of the members. Raises 404, 403."""
+async def members(ctx: Context, actor: Actor, channel_id: ChannelId, *, page: int, per_page: int) -> list[wire.Json]:
+    """A page of the members, as the actor may see them. Raises 404, 403."""
     await access_for(ctx, actor, channel_id)
-    return await channels.find_members(ctx.db, channel_id, page * per_page, per_page)
+    return _seen_by(ctx, actor, await channels.find_members(ctx.db, channel_id, page * per_page, per_page))
 
 
-async def stats(ctx: Context, actor: Actor, channel_id: ChannelId) -> dict[str, object]:
+def seen_by(ctx: Context, actor: Actor, member: ChannelMember) -> wire.Json:
+    """The membership as the actor may see it."""
+    return wire.channel_member(member, viewer(actor, ctx.config.privacy_settings))
+
+
+def _seen_by(ctx: Context, actor: Actor, members: list[ChannelMember]) -> list[wire.Json]:
+    seer = viewer(actor, ctx.config.privacy_settings)
+    return [wire.channel_member(member, seer) for member in members]
+
+
+async def stats(ctx: Context, actor: Actor, channel_id: ChannelId) -> wire.Json:
     """How many members, guests and pinned posts. Raises 404, 403."""
     await access_for(ctx, actor, channel_id)
     number, guests, pinned = await members_db.stats(ctx.db, channel_id)
@@ -253,8 +265,15 @@ async def stats(ctx: Context, actor: Actor, channel_id: ChannelId) -> dict[str, 
 
 
 async def of_user(
-    ctx: Context, user_id: UserId, team_id: TeamId, *, include_deleted: bool, deleted_since_ms: int, page: int = 0
-) -> list[Channel]:
+    ctx: Context,
+    user_id: UserId,
+    team_id: TeamId,
+    tag: Tag,
+    *,
+    include_deleted: bool,
+    deleted_since_ms: int,
+    page: int = 0,
+) -> list[wire.Json]:
     """A page of the user's channels in the team and their direct ones. Raises 404 when there are none at all."""
     key = (user_id, team_id)
     infos = [
@@ -269,17 +288,21 @@ async def of_user(
     found = [heads[info.id].of(info) for info in infos if info.id in heads]
     if not found and not page:
         raise AppError("app.channel.get_channels.not_found.app_error", 404)
-    return found
+    newest = max((max(channel.update_at, channel.last_post_at) for channel in found), default=0)
+    tag(user_id, newest, len(found), sum(channel.seq for channel in found))
+    return [wire.channel(channel) for channel in found]
 
 
-async def memberships(ctx: Context, user_id: UserId, team_id: TeamId, page: int) -> list[ChannelMember]:
-    """A page of the user's memberships in the team's channels and their direct ones."""
-    return await channels.find_memberships(ctx.db, user_id, team_id, page)
+async def memberships(ctx: Context, actor: Actor, user_id: UserId, team_id: TeamId, page: int) -> list[wire.Json]:
+    """A page of the user's memberships in the team's channels and their direct ones, as the actor may see them."""
+    return _seen_by(ctx, actor, await channels.find_memberships(ctx.db, user_id, team_id, page))
 
 
 @audited("addChannelMember", "channel_id", "user_id")
 async def add_member(ctx: Context, actor: Actor, channel_id: ChannelId, user_id: UserId) -> ChannelMember:
     """Join a channel or add somebody. A member already: the membership as it is. Raises 400, 403, 404."""
+    if not is_id(user_id):
+        raise errors.invalid_body("user_id")
 
     async def judge(db: Queryable) -> tuple[ChannelInfo, User, TeamMember]:
         access = await channels.find_access(db, channel_id, actor.user_id)
@@ -339,7 +362,14 @@ def tell_added(ctx: Context, member: ChannelMember, channel: ChannelInfo) -> Non
 
 
 async def tell_typing(ctx: Context, actor: Actor, user_id: UserId, channel_id: ChannelId, parent_id: str) -> None:
-    """Tell the channel that the user types, unless that was told too often. Raises 403 unless the actor may post."""
+    """Tell the channel that the user types, unless that was told too often.
+
+    parent_id: the root of the thread, '' for none. Raises 400, and 403 unless the actor may post.
+    """
+    if not is_id(channel_id):
+        raise errors.invalid_body("channel_id")
+    if parent_id and not is_id(parent_id):
+        raise errors.invalid_body("parent_id")
     access = await posts.readable(ctx, actor, channel_id)
     require(can_in_channel(actor, access, "create_post"))
     told = ctx.config.service_settings.enable_user_typing_messages
@@ -348,7 +378,9 @@ async def tell_typing(ctx: Context, actor: Actor, user_id: UserId, channel_id: C
 
 
 async def view(ctx: Context, user_id: UserId, channel_id: str, prev_channel_id: str) -> dict[ChannelId, int]:
-    """Mark channels as read; last viewed times of those the user is a member of. Either id may be ''."""
+    """Mark channels as read; last viewed times of those the user is a member of. Either id may be ''. Raises 400."""
+    if any(one and not is_id(one) for one in (channel_id, prev_channel_id)):
+        raise errors.invalid_body("channel_view.channel_id")
     wanted = [ChannelId(one) for one in dict.fromkeys((channel_id, prev_channel_id)) if one]
     if not wanted:
         return {}

@@ -62,6 +62,7 @@ MESSAGES: Final[dict[str, str]] = {
     "api.context.405.app_error": "Method not allowed.",
     "api.context.internal.app_error": "The server has run into a problem. It is in the server's log under the"
     " request id.",
+    "api.context.not_implemented.app_error": "This operation is not offered by this server.",
     "api.context.invalid_body_param.app_error": "Invalid or missing {Name} in request body.",
     "api.context.invalid_param.app_error": "Invalid {Name} parameter.",
     "api.context.invalid_url_param.app_error": "Invalid or missing {Name} parameter in request URL.",

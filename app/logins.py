@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from app import sessions
+from app import errors, sessions
 from app.audit import audited
 from app.context import Context
 from app.errors import AppError
@@ -25,6 +25,7 @@ from db.model.ids import SessionId, UserId
 from db.pool.queryable import Queryable, Transaction
 from db.sql import attempts, users
 
+_MAX_DEVICE_ID = 512
 _NOBODY_DIGITS = 5
 """Of the hash of a name that nobody has: what was typed stays unknown, and rows are few."""
 
@@ -34,8 +35,10 @@ async def log_in(
 ) -> tuple[User, Session, str]:
     """The user, the new session and its token. `login_id`: a user name or an address, when `user_id` is ''.
 
-    Raises 401 for wrong credentials, 429 when too many log in or too many passwords were wrong (security S5, S6).
+    Raises 400, 401 for wrong credentials, 429 when too many log in or too many passwords were wrong (security S5, S6).
     """
+    if len(device_id) > _MAX_DEVICE_ID:
+        raise errors.invalid_body("device_id")
     if not password:
         raise AppError("api.user.login.blank_pwd.app_error", 400)
     wanted = login_id.strip().lower()

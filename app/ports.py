@@ -1,10 +1,14 @@
 """What the rules need from the outside; `cluster` fulfils it."""
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import msgspec
 
 from app.events.messages import Message
+
+Tag = Callable[..., None]
+"""Names the state of what is asked for, by its parts; does not come back (it raises) where the asker has it already."""
 
 
 class Publisher(Protocol):

@@ -1,5 +1,7 @@
 """Posts: writing them, and who may read them."""
 
+from typing import NamedTuple
+
 import msgspec
 
 from app import errors, mentions, postlists, props, validate
@@ -35,9 +37,16 @@ class Draft(msgspec.Struct, kw_only=True):
     file_ids: list[str] = []
 
 
+class Created(NamedTuple):
+    """A post as it was written, or by an earlier request with its pending id. encoded: as everybody gets it."""
+
+    post: Post
+    encoded: bytes
+
+
 async def create(
     ctx: Context, actor: Actor, draft: Draft, *, set_online: bool = True, by_integration: bool = False
-) -> Post:
+) -> Created:
     """Write a post and tell the channel. The same pending id gives the same post, whoever retries where and when.
 
     by_integration: the draft's props may say that it is another's than the actor's.
@@ -65,21 +74,21 @@ async def create(
     if written is None:
         raise await _refusal(ctx, new)
     if not written.created:
-        return await _posted_before(ctx, actor, access, written.id)
+        before = await _posted_before(ctx, actor, access, written.id)
+        return Created(before, wire.encode(await shown(ctx, before)))
     post = _as_written(new, written)
-    ctx.bus.publish(
-        events.posted(
-            post,
-            access.channel,
-            mentioned,
-            set_online=set_online,
-            sender_name=sender_name(ctx, post, actor.user.username),
-        )
+    event, encoded = events.created(
+        post,
+        access.channel,
+        mentioned,
+        set_online=set_online,
+        sender_name=sender_name(ctx, post, actor.user.username),
     )
+    ctx.bus.publish(event)
     ctx.bus.publish(events.channel_viewed(actor.user_id, access.channel.id))
     if set_online and ctx.activity.is_news(actor.user_id, ctx.now_ms()):
         ctx.bus.publish(events.active(actor.user_id))
-    return post
+    return Created(post, encoded)
 
 
 async def _posted_before(ctx: Context, actor: Actor, access: Access, post_id: PostId) -> Post:

@@ -103,6 +103,12 @@ def granted(scope: Scope, role_names: str, permission: str) -> bool:
     return False
 
 
+class Names(msgspec.Struct, kw_only=True):
+    """PUT …/roles: names separated by spaces."""
+
+    roles: str
+
+
 class Scheme(msgspec.Struct, kw_only=True):
     """PUT …/schemeRoles: which roles of its scheme a member is to have. scheme_guest: never by this operation."""
 

@@ -7,6 +7,7 @@ from app.audit import audited
 from app.context import Context
 from app.errors import AppError
 from app.events import messages as events
+from app.events import wire
 from app.permissions import Actor, can, require
 from app.roles import ADMINISTRATOR
 from db.model.entities import Session, User
@@ -98,10 +99,12 @@ async def _end(ctx: Context, session_id: SessionId) -> None:
         tell_ended(ctx, [session_id])
 
 
-async def of_user(ctx: Context, actor: Actor, user_id: UserId) -> list[Session]:
+async def of_user(ctx: Context, actor: Actor, user_id: UserId) -> list[wire.Json]:
     """A user's sessions. Raises 403, 404."""
     await _require_over(ctx, actor, user_id)
-    return await sessions.find_of_user(ctx.db, user_id)
+    user = actor.user if user_id == actor.user_id else await ctx.caches.users.get(user_id)
+    found = await sessions.find_of_user(ctx.db, user_id)
+    return [wire.session(session, user.roles if user is not None else "") for session in found]
 
 
 async def revoke(ctx: Context, actor: Actor, user_id: UserId, named: str) -> None:
@@ -109,6 +112,8 @@ async def revoke(ctx: Context, actor: Actor, user_id: UserId, named: str) -> Non
 
     Raises 403, and 400 when no session of theirs is meant.
     """
+    if not named:
+        raise errors.invalid_body("session_id")
     hashed = token_hash(named)
     found = await sessions.find_of_user(ctx.db, user_id)
     meant = [one.id for one in found if one.id == named or one.token_hash == hashed]

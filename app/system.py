@@ -12,11 +12,60 @@ from app.errors import AppError
 from app.events import wire
 from app.events.wire import Json
 from app.permissions import Actor, can, require
+from app.version import MATTERMOST_VERSION
 from db.model.errors import DatabaseError
 from db.pool import systems
 
 _HEALTHY, _UNHEALTHY = "OK", "UNHEALTHY"
 _DATABASE_TIMEOUT_S = 2.0
+_APP_VERSIONS = {
+    "AndroidLatestVersion": "",
+    "AndroidMinVersion": "",
+    "DesktopLatestVersion": "",
+    "DesktopMinVersion": "",
+    "IosLatestVersion": "",
+    "IosMinVersion": "",
+}
+
+
+def ping(ctx: Context) -> tuple[Json, int]:
+    """Whether this node should get traffic, and the status: 200, else 503 with the reason. Asks no database.
+
+    200 with the reason `degraded_reads`: what is kept is still served, and nothing can be written anywhere.
+    """
+    reason = ctx.health.broken()
+    body: Json = {"status": "OK" if reason is None else "UNHEALTHY", **_APP_VERSIONS}
+    status = 200
+    if reason is not None:
+        body |= _why(ctx, reason)
+        status = 503
+    elif ctx.health.degraded():
+        body["reason"] = "degraded_reads"
+    return body, status
+
+
+async def ping_parts(ctx: Context) -> tuple[Json, int]:
+    """The same, and how the database and the file store are; when one is not well the status is 500."""
+    body, status = ping(ctx)
+    body["database_status"] = await database_status(ctx)
+    body["filestore_status"] = filestore_status(ctx)
+    if "UNHEALTHY" in (body["database_status"], body["filestore_status"]) and status == 200:
+        body["status"] = "UNHEALTHY"
+        status = 500
+    return body, status
+
+
+def ping_v3(ctx: Context) -> tuple[Json, int]:
+    """The same as server 3.9 answered it: the health check of Mattermost's HA document."""
+    reason = ctx.health.broken()
+    body: Json = {"server_time": str(ctx.now_ms()), "version": MATTERMOST_VERSION}
+    return (body, 200) if reason is None else (body | _why(ctx, reason), 503)
+
+
+def _why(ctx: Context, reason: str) -> dict[str, str]:
+    """Why this node should get no traffic; of one that is joining, also what it waits for."""
+    waits_for = ctx.health.waits_for() if reason == "joining" else ""
+    return {"reason": reason} | ({"waits_for": waits_for} if waits_for else {})
 
 
 async def database_status(ctx: Context) -> str:
@@ -27,6 +76,25 @@ async def database_status(ctx: Context) -> str:
     except (DatabaseError, TimeoutError):
         return _UNHEALTHY
     return _HEALTHY
+
+
+def client_config(ctx: Context, actor: Actor | None, wanted: str) -> bytes:
+    """The configuration for clients: all of it for sessions, what the login page needs for others. Raises 400, 501."""
+    _require_old_format(wanted, "config")
+    return ctx.client_config.limited if actor is None else ctx.client_config.full
+
+
+def client_license(wanted: str) -> Json:
+    """There is no licence to have. Raises 400, 501."""
+    _require_old_format(wanted, "license")
+    return {"IsLicensed": "false"}
+
+
+def _require_old_format(wanted: str, what: str) -> None:
+    if wanted == "":
+        raise AppError(f"api.{what}.client.old_format.app_error", 501)
+    if wanted != "old":
+        raise AppError("api.context.invalid_param.app_error", 400, Name="format")
 
 
 def view_config(ctx: Context, actor: Actor) -> Json:

@@ -206,21 +206,33 @@ async def get(ctx: Context, team_id: TeamId) -> Team:
     return await living_team(ctx.db, team_id)
 
 
-async def get_by_name_for(ctx: Context, actor: Actor, name: str) -> tuple[Team, TeamMember | None]:
-    """The team of this name, with the actor's membership. Raises 404, 403."""
+async def get_by_name_for(ctx: Context, actor: Actor, name: str) -> wire.Json:
+    """The team of this name, as the actor may see it. Raises 404, 403."""
     team = await teams.find_by_name(ctx.db, name.lower())
     if team is None or team.delete_at:
         raise AppError("app.team.get_by_name.missing.app_error", 404)
-    member = await teams.find_member(ctx.db, team.id, actor.user_id)
+    return _seen_by(actor, team, await teams.find_member(ctx.db, team.id, actor.user_id))
+
+
+async def get_for(ctx: Context, actor: Actor, team_id: TeamId) -> wire.Json:
+    """The team, an archived one too, as the actor may see it. Raises 403, 404."""
+    team = await ctx.caches.teams.get(team_id)
+    if team is None:
+        raise AppError("app.team.get.find.app_error", 404)
+    return _seen_by(actor, team, await ctx.caches.team_members.get((team_id, actor.user_id)))
+
+
+def _seen_by(actor: Actor, team: Team, member: TeamMember | None) -> wire.Json:
+    """For members, and of open teams for everybody who may list those. Raises 403."""
     is_open = team.allow_open_invite and team.type == "O"
     require(can_in_team(actor, member, "view_team") or (is_open and can(actor, "list_public_teams")))
-    return team, member
+    return seen_by(actor, team, member)
 
 
-async def of_user(ctx: Context, actor: Actor, user_id: UserId, page: int) -> list[tuple[Team, TeamMember | None]]:
-    """A page of the teams the user is in, each with the actor's membership (None where the actor is another)."""
+async def of_user(ctx: Context, actor: Actor, user_id: UserId, page: int) -> list[wire.Json]:
+    """A page of the teams the user is in, as the actor may see each."""
     found = await (teams.find_of_user(ctx.db, user_id, page) if page else ctx.caches.user_teams.get(user_id)) or ()
-    return [(team, member if actor.user_id == user_id else None) for team, member in found]
+    return [seen_by(actor, team, member if actor.user_id == user_id else None) for team, member in found]
 
 
 def seen_by(actor: Actor, team: Team, member: TeamMember | None) -> wire.Json:
@@ -230,10 +242,10 @@ def seen_by(actor: Actor, team: Team, member: TeamMember | None) -> wire.Json:
     return wire.team(team, show_email=manages, show_invitation=invites)
 
 
-async def require_view(ctx: Context, actor: Actor, team_id: TeamId) -> None:
-    """Raises 403 unless the actor may look into the team, 404 for an administrator when there is none."""
+async def require_in(ctx: Context, actor: Actor, team_id: TeamId, permission: str) -> None:
+    """Raises 403 unless the actor has the permission in the team, 404 for an administrator when there is none."""
     member = await ctx.caches.team_members.get((team_id, actor.user_id))
-    require(can_in_team(actor, member, "view_team"))
+    require(can_in_team(actor, member, permission))
     if member is None and await ctx.caches.teams.get(team_id) is None:
         raise AppError("app.team.get.find.app_error", 404)
 

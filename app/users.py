@@ -3,7 +3,7 @@
 import msgspec
 from msgspec.structs import replace
 
-from app import sessions, teams, validate
+from app import errors, sessions, teams, validate
 from app.audit import audited
 from app.context import Context
 from app.errors import AppError
@@ -11,10 +11,12 @@ from app.events import messages as events
 from app.events import wire
 from app.origin import Origin
 from app.permissions import Actor, Viewer, can, require, viewer
+from app.ports import Tag
 from app.roles import ADMINISTRATOR, chosen_of_system
+from db.model import limits
 from db.model.entities import Preference, Team, User
 from db.model.errors import Duplicate
-from db.model.ids import SessionId, UserId, new_id
+from db.model.ids import SessionId, UserId, is_id, new_id
 from db.order import clock
 from db.pool import systems
 from db.pool.queryable import Queryable, Transaction
@@ -185,9 +187,25 @@ async def get(ctx: Context, user_id: UserId) -> User:
     return _found(await ctx.caches.users.get(user_id))
 
 
-async def get_by_username(ctx: Context, username: str) -> User:
-    """The user of this name. Raises 404."""
-    return _found(await users.find_by_username(ctx.db, username.lower()))
+async def get_for(ctx: Context, actor: Actor, user_id: UserId, tag: Tag) -> wire.Json:
+    """The user as the actor may see them. Raises 404."""
+    user = actor.user if user_id == actor.user_id else await get(ctx, user_id)
+    privacy = ctx.config.privacy_settings
+    seer = viewer(actor, privacy)
+    tag(
+        user.id,
+        user.update_at,
+        user.failed_attempts,
+        privacy.show_full_name,
+        privacy.show_email_address,
+        seer.sees_all_of(user.id),
+    )
+    return wire.user(user, seer)
+
+
+async def get_by_username_for(ctx: Context, actor: Actor, username: str) -> wire.Json:
+    """The user of this name, as the actor may see them. Raises 404."""
+    return seen_by(ctx, actor, _found(await users.find_by_username(ctx.db, username.lower())))
 
 
 def _found(user: User | None) -> User:
@@ -196,9 +214,20 @@ def _found(user: User | None) -> User:
     return user
 
 
-async def find_many(ctx: Context, user_ids: list[UserId], since_ms: int) -> list[User]:
-    """Users by id that changed after `since_ms`; unknown ids are left out."""
-    return await users.find_many(ctx.db, user_ids, since_ms)
+async def find_many_for(ctx: Context, actor: Actor, ids: list[str], since_ms: int) -> list[wire.Json]:
+    """Users by id that changed after `since_ms`, as the actor may see them; what is unknown, or no id, is left out.
+
+    Raises 400 for none and for more than limits.USER_IDS.
+    """
+    if not ids or len(ids) > limits.USER_IDS:
+        raise errors.invalid_body("user_ids")
+    found = await users.find_many(ctx.db, [UserId(one) for one in ids if is_id(one)], since_ms)
+    return [seen_by(ctx, actor, user) for user in found]
+
+
+async def stats(ctx: Context) -> wire.Json:
+    """How many accounts there are, deactivated ones left out."""
+    return {"total_users_count": await users.count_active(ctx.db)}
 
 
 def seen_by(ctx: Context, actor: Actor, user: User) -> wire.Json:

@@ -136,7 +136,7 @@ class ClusterSettings(Section, frozen=True):
 
 
 class RateLimitSettings(Section, frozen=True):
-    """How many requests a client may make, on all nodes together. `api/throttle.py` says who counts as one.
+    """How many requests a client may make, on all nodes together. `api/http/throttle.py` says who counts as one.
 
     PerSec: the even rate. MaxBurst: how many more than one may come at once. MemoryStoreSize: clients that a worker
     remembers.

@@ -337,19 +337,33 @@ def posted(
     reactions: Sequence[Reaction] = (),
 ) -> Event:
     """A new post, to the members of its channel."""
+    return created(post, channel, mentions, set_online=set_online, sender_name=sender_name, reactions=reactions)[0]
+
+
+def created(
+    post: Post,
+    channel: ChannelInfo,
+    mentions: Sequence[UserId],
+    *,
+    set_online: bool,
+    sender_name: str,
+    reactions: Sequence[Reaction] = (),
+) -> tuple[Event, bytes]:
+    """The same, and the post's JSON as it stands there: it is made once, for the event and for who wrote it."""
     sender_name = f"@{sender_name}"
+    encoded = wire.encode(wire.post(post, reactions=reactions))
     data: dict[str, Any] = {
         "channel_display_name": sender_name if channel.type == ChannelType.DIRECT else channel.display_name,
         "channel_name": channel.name,
         "channel_type": channel.type,
-        "post": wire.encode(wire.post(post, reactions=reactions)).decode(),
+        "post": encoded.decode(),
         "sender_name": sender_name,
         "set_online": set_online,
         "team_id": channel.team_id,
     }
     if mentions:
         data["mentions"] = wire.encode(mentions).decode()
-    return build(Name.POSTED, data, Audience(channel_id=channel.id), post.seq)
+    return build(Name.POSTED, data, Audience(channel_id=channel.id), post.seq), encoded
 
 
 def typing(user_id: UserId, channel_id: ChannelId, parent_id: str) -> Event:

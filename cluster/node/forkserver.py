@@ -34,13 +34,13 @@ _REQUEST_BYTES = 4096
 _MOST_DESCRIPTORS = 16
 _ANSWER_S = 5.0
 _MODULES = (
-    "api.asgi",
-    "api.balance",
-    "api.drain",
+    "api.http.asgi",
+    "api.http.balance",
+    "api.http.drain",
     "api.proxies",
-    "api.server",
-    "api.throttle",
-    "api.upgrade",
+    "api.http.server",
+    "api.http.throttle",
+    "api.http.upgrade",
     "cluster.sockets.handover",
     "cluster.sockets.loads",
     "cluster.relay.relay",

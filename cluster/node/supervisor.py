@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import assert_never
 
-from api import drain
+from api.http import drain
 from app.config.settings import Config
 from app.redaction import Redactor
 from app.version import VERSION

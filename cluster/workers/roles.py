@@ -27,8 +27,8 @@ from db.pool.pool import Database
 from db.writer import batch, connect
 
 if TYPE_CHECKING:
-    from api.server import Server
-    from api.throttle import Throttle
+    from api.http.server import Server
+    from api.http.throttle import Throttle
     from cluster.sockets.handover import Receiver
     from ws.server import WebSocketServer
 
@@ -107,12 +107,12 @@ class ApiWorker(ServingWorker):
 
     async def serve(self, ready: Callable[[], None]) -> None:
         """See `Worker`."""
-        from api.asgi import create_app
-        from api.balance import Balance
+        from api.http.asgi import create_app
+        from api.http.balance import Balance
+        from api.http.server import create_server, serve
+        from api.http.throttle import Throttle
+        from api.http.upgrade import Upgrader
         from api.proxies import Trust
-        from api.server import create_server, serve
-        from api.throttle import Throttle
-        from api.upgrade import Upgrader
         from cluster.sockets.handover import Receiver, UpgradeSender
         from cluster.sockets.loads import PageLoads, PeerSender
 
@@ -189,7 +189,7 @@ class WsWorker(ServingWorker):
 
     async def serve(self, ready: Callable[[], None]) -> None:
         """See `Worker`."""
-        from api import drain
+        from api.http import drain
         from cluster.sockets.handover import Receiver
         from ws.lookout import Lookout
         from ws.server import CLOSES_S, WebSocketServer

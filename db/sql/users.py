@@ -32,6 +32,12 @@ async def count(db: Queryable) -> int:
     return int(row[0]) if row else 0
 
 
+async def count_active(db: Queryable) -> int:
+    """How many of them are not deactivated."""
+    row = await db.fetch_one("SELECT count(*) FROM users WHERE delete_at = 0")
+    return int(row[0]) if row else 0
+
+
 async def find(db: Queryable, user_id: UserId) -> User | None:
     """The user of this id."""
     row = await db.load(_BY_ID, (user_id,))

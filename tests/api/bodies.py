@@ -6,8 +6,9 @@ from typing import Any, get_origin
 
 import pytest
 
+from api.operation import Operation
 from tests.api import operations
-from tests.api.operations import Operation, example, send
+from tests.api.operations import example, fields_of, send
 from tests.api.world import World
 
 NOT_JSON = [
@@ -36,8 +37,10 @@ LONE_SURROGATES = [b"\\ud800", b"\\udc00", b"\\udc00\\ud800", b"\\ud800\\u0041"]
 # Each is a whole token of JSON.
 HUGE_NUMBERS = [str(2**64).encode(), str(-(2**63) - 1).encode(), b"1" + b"0" * 400, b"1e999", b"-1e999"]
 
-with_body = pytest.mark.parametrize("operation", operations.WITH_BODY, ids=lambda operation: operation.name)
-with_parameters = pytest.mark.parametrize("operation", operations.WITH_PARAMETERS, ids=lambda operation: operation.name)
+with_body = pytest.mark.parametrize("operation", operations.WITH_BODY, ids=lambda operation: operation.title)
+with_parameters = pytest.mark.parametrize(
+    "operation", operations.WITH_PARAMETERS, ids=lambda operation: operation.title
+)
 
 
 def send_body(world: World, operation: Operation, body: bytes | Iterator[bytes]) -> Any:
@@ -66,10 +69,10 @@ def wrong_types(wanted: Any) -> list[bytes]:
 
 def texts(world: World, operation: Operation, text: bytes) -> Iterator[bytes]:
     """Good bodies but for `text` (JSON without its quotes) within one of their texts, by turns in every one."""
-    if not operation.fields:
+    if not fields_of(operation):
         yield b'["' + text + b'"]'
         yield b'["' + world.member.id.encode() + b'","' + text + b'"]'
-    for name, wanted in operation.fields.items():
+    for name, wanted in fields_of(operation).items():
         if wanted is str:
             yield with_field(world, operation, name, b'"ab' + text + b'cd"')
         elif (get_origin(wanted) or wanted) is dict:

@@ -20,11 +20,11 @@ from urllib.parse import parse_qs
 import psutil
 import uvloop
 
-from api import connection, readers
-from api import server as api_server
-from api.balance import Balance
+from api.http import connection, readers
+from api.http import server as api_server
+from api.http.balance import Balance
+from api.http.upgrade import Upgrader
 from api.proxies import Trust
-from api.upgrade import Upgrader
 from app.config.settings import Config, RateLimitSettings, ServiceSettings
 from app.errors import AppError
 from cluster.host.spawn import ALLOCATOR

@@ -106,7 +106,7 @@ _ALONE = {"POST /api/v4/users/sessions/revoke/all", "POST /api/v4/users/logout"}
 
 
 def test_every_operation_is_judged() -> None:
-    changing = {one.name for one in operations.EVERY if one.method not in ("GET", "HEAD")}
+    changing = {one.title for one in operations.EVERY if one.method not in ("GET", "HEAD")}
     assert ACTIONS.keys() | CONTENT == changing
     assert not ACTIONS.keys() & CONTENT
 

@@ -1,17 +1,21 @@
 """Who may do what: every operation by everybody.
 
-Each row of the matrix says what the example of an operation (`operations.py`) is answered for each role of the world
-(`world.py`), whose team is closed and whose channel is private. Where the path names a user, it is the one who asks.
+What its example is answered for each role of the world (`world.py`) follows from the rules that it declares
+(`rights.py`), and what is answered has the type that it declares.
 """
 
 import contextlib
+from collections.abc import Mapping
 
 import pytest
 import requests
 
+from api.operation import Operation
 from tests.api import operations
 from tests.api.expect import refused
-from tests.api.operations import Operation, example, send
+from tests.api.operations import example, send
+from tests.api.rights import answers
+from tests.api.shape import unlike
 from tests.api.world import ROLES, World
 from tests.plugins.drivers import drivers
 from tests.rig.node import Node
@@ -20,96 +24,47 @@ from tests.rig.rest import Rest, unique
 
 pytestmark = drivers("all")
 
-Expected = tuple[int, int, int, int, int, int]
-
-# By role: nobody, stranger, teammate, member, team_admin, system_admin.
-OPEN: Expected = (200, 200, 200, 200, 200, 200)
-MATRIX: dict[str, Expected] = {
+# A sample by hand, of each kind of rule: by role nobody, stranger, teammate, member, team_admin, system_admin.
+SAMPLE = {
     "POST /api/v4/users": (201, 201, 201, 201, 201, 201),
-    "POST /api/v4/users/login": OPEN,
-    "POST /api/v4/users/logout": OPEN,
     "POST /api/v4/users/ids": (401, 200, 200, 200, 200, 200),
-    "GET /api/v4/users/{user_id}": (401, 200, 200, 200, 200, 200),
-    "GET /api/v4/users/username/{username}": (401, 200, 200, 200, 200, 200),
     "POST /api/v4/users/{user_id}/typing": (401, 403, 403, 200, 200, 200),
-    "GET /api/v4/users/{user_id}/teams": (401, 200, 200, 200, 200, 200),
     "GET /api/v4/users/{user_id}/teams/{team_id}/channels": (401, 403, 200, 200, 200, 200),
-    "GET /api/v4/users/{user_id}/teams/{team_id}/channels/members": (401, 403, 200, 200, 200, 200),
     "GET /api/v4/users/{user_id}/channels/{channel_id}/posts/unread": (401, 403, 403, 200, 200, 404),
-    "GET /api/v4/users/{user_id}/sessions": (401, 200, 200, 200, 200, 200),
-    "POST /api/v4/users/{user_id}/reset_failed_attempts": (401, 403, 403, 403, 403, 200),
-    "GET /api/v4/users/{user_id}/audits": (401, 200, 200, 200, 200, 200),
     "GET /api/v4/audits": (401, 403, 403, 403, 403, 200),
-    "GET /api/v4/users/{user_id}/status": (401, 200, 200, 200, 200, 200),
-    "PUT /api/v4/users/{user_id}/status": (401, 200, 200, 200, 200, 200),
-    "POST /api/v4/users/status/ids": (401, 200, 200, 200, 200, 200),
-    "GET /api/v4/channels/{channel_id}/stats": (401, 403, 403, 200, 200, 200),
-    "GET /api/v4/config": (401, 403, 403, 403, 403, 200),
     "POST /api/v4/teams": (401, 201, 201, 201, 201, 201),
-    "GET /api/v4/teams/name/{name}": (401, 403, 200, 200, 200, 200),
-    "POST /api/v4/teams/{team_id}/members": (401, 403, 403, 201, 201, 201),
-    "GET /api/v4/teams/{team_id}/channels/name/{channel_name}": (401, 404, 404, 200, 200, 200),
+    "GET /api/v4/teams/{team_id}": (401, 403, 200, 200, 200, 200),
     "POST /api/v4/channels": (401, 403, 201, 201, 201, 201),
-    "POST /api/v4/channels/direct": (401, 201, 201, 201, 201, 201),
-    "GET /api/v4/channels/{channel_id}": (401, 403, 403, 200, 200, 200),
-    "GET /api/v4/channels/{channel_id}/members": (401, 403, 403, 200, 200, 200),
-    "POST /api/v4/channels/{channel_id}/members": (401, 403, 403, 201, 201, 201),
+    "GET /api/v4/teams/{team_id}/channels/name/{channel_name}": (401, 404, 404, 200, 200, 200),
     "GET /api/v4/channels/{channel_id}/posts": (401, 403, 403, 200, 200, 200),
-    "POST /api/v4/channels/members/{user_id}/view": (401, 200, 200, 200, 200, 200),
     "POST /api/v4/posts": (401, 403, 403, 201, 201, 201),
-    "GET /api/v4/posts/{post_id}": (401, 403, 403, 200, 200, 200),
-    "GET /api/v4/posts/{post_id}/thread": (401, 403, 403, 200, 200, 200),
     "PUT /api/v4/posts/{post_id}": (401, 403, 403, 403, 200, 200),
-    "PUT /api/v4/posts/{post_id}/patch": (401, 403, 403, 403, 200, 200),
-    "POST /api/v4/posts/{post_id}/pin": (401, 403, 403, 200, 200, 200),
-    "POST /api/v4/posts/{post_id}/unpin": (401, 403, 403, 200, 200, 200),
-    "GET /api/v4/channels/{channel_id}/pinned": (401, 403, 403, 200, 200, 200),
-    "POST /api/v4/reactions": (401, 403, 403, 200, 200, 200),
-    "GET /api/v4/posts/{post_id}/reactions": (401, 403, 403, 200, 200, 200),
-    "POST /api/v4/posts/ids/reactions": (401, 403, 403, 200, 200, 200),
-    "DELETE /api/v4/users/{user_id}/posts/{post_id}/reactions/{emoji_name}": (401, 403, 403, 200, 200, 200),
-    "GET /api/v4/system/ping": OPEN,
-    "HEAD /api/v4/system/ping": OPEN,
-    "GET /api/v3/general/ping": OPEN,
-    "HEAD /api/v3/general/ping": OPEN,
     "GET /api/v4/websocket": (400, 400, 400, 400, 400, 400),  # without an upgrade
-    "GET /api/v4/config/client": OPEN,
-    "GET /api/v4/license/client": OPEN,
     "POST /api/v4/config/reload": (401, 403, 403, 403, 403, 200),
-    "POST /api/v4/database/recycle": (401, 403, 403, 403, 403, 200),
-    "POST /api/v4/caches/invalidate": (401, 403, 403, 403, 403, 200),
-    "GET /api/v4/cluster/status": (401, 403, 403, 403, 403, 200),
 }
-# The same with the member in the path (the member themselves left out: 0). Reading a user is open to all.
-FOR_OTHERS: dict[str, Expected] = {
-    "GET /api/v4/users/{user_id}": (401, 200, 200, 0, 200, 200),
-    "POST /api/v4/users/{user_id}/typing": (401, 403, 403, 0, 403, 200),
-    "GET /api/v4/users/{user_id}/sessions": (401, 403, 403, 0, 403, 200),
-    "POST /api/v4/users/{user_id}/reset_failed_attempts": (401, 403, 403, 0, 403, 200),
-    "GET /api/v4/users/{user_id}/audits": (401, 403, 403, 0, 403, 200),
-    "GET /api/v4/users/{user_id}/status": (401, 200, 200, 0, 200, 200),
-    "PUT /api/v4/users/{user_id}/status": (401, 400, 400, 0, 400, 400),  # the body names another user
-    "GET /api/v4/users/{user_id}/teams": (401, 403, 403, 0, 403, 200),
-    "GET /api/v4/users/{user_id}/teams/{team_id}/channels": (401, 403, 403, 0, 403, 200),
-    "GET /api/v4/users/{user_id}/teams/{team_id}/channels/members": (401, 403, 403, 0, 403, 200),
-    "GET /api/v4/users/{user_id}/channels/{channel_id}/posts/unread": (401, 403, 403, 0, 403, 200),
-    "POST /api/v4/channels/members/{user_id}/view": (401, 403, 403, 0, 403, 200),
-    "DELETE /api/v4/users/{user_id}/posts/{post_id}/reactions/{emoji_name}": (401, 403, 403, 0, 403, 200),
+OTHERS = {  # with the member in the path
+    "GET /api/v4/users/{user_id}": (401, 200, 200, 200, 200, 200),
+    "GET /api/v4/users/{user_id}/sessions": (401, 403, 403, 403, 403, 200),
+    "PUT /api/v4/users/{user_id}/status": (401, 400, 400, 403, 400, 400),  # the body names another user
+    "GET /api/v4/users/{user_id}/teams": (401, 403, 403, 403, 403, 200),
 }
-# The same with the public channel in place of the private one: where that is another answer.
-IN_PUBLIC: dict[str, Expected] = {
+PUBLIC = {
     "GET /api/v4/users/{user_id}/channels/{channel_id}/posts/unread": (401, 403, 404, 200, 200, 404),
-    "GET /api/v4/channels/{channel_id}": (401, 403, 200, 200, 200, 200),
-    "GET /api/v4/channels/{channel_id}/stats": (401, 403, 200, 200, 200, 200),
-    "GET /api/v4/channels/{channel_id}/members": (401, 403, 200, 200, 200, 200),
-    "POST /api/v4/channels/{channel_id}/members": (401, 403, 403, 201, 201, 201),
     "GET /api/v4/channels/{channel_id}/posts": (401, 403, 200, 200, 200, 200),
     "GET /api/v4/channels/{channel_id}/pinned": (401, 403, 403, 200, 200, 200),
 }
 ERRORS = {401: "session", 403: "permissions"}
 
-every_operation = pytest.mark.parametrize("operation", operations.ALL, ids=lambda operation: operation.name)
-BY_NAME = {operation.name: operation for operation in operations.ALL}
+every_operation = pytest.mark.parametrize("operation", operations.ALL, ids=lambda operation: operation.title)
+
+
+by_user = pytest.mark.parametrize(
+    "operation", [one for one in operations.ALL if "user_id" in one.parameters], ids=lambda one: one.title
+)
+in_channels = pytest.mark.parametrize(
+    "operation", [one for one in operations.ALL if "channel_id" in one.parameters], ids=lambda one: one.title
+)
+BY_TITLE = {operation.title: operation for operation in operations.EVERY}
 
 
 def _assert_answer(who: Rest, world: World, operation: Operation, expected: int, **parameters: str) -> None:
@@ -118,19 +73,22 @@ def _assert_answer(who: Rest, world: World, operation: Operation, expected: int,
     assert response.status_code == expected, response.text
     if expected >= 400:
         refused(response, expected, ERRORS.get(expected))
+    elif operation.method != "HEAD":
+        assert ("ETag" in response.headers) == operation.tagged
+        assert unlike(response.json(), operation.answers) == []
 
 
 def _assert_answers(
-    world: World, operation: Operation, expected: Expected, *, but: str = "", **parameters: str
+    world: World, operation: Operation, expected: Mapping[str, int], *, but: str = "", **parameters: str
 ) -> None:
     """To each role, `but` one, what is expected; a failure names all roles that get something else."""
     wrong = []
-    for role, status in zip(ROLES, expected, strict=True):
+    for role, status in expected.items():
         if role == but:
             continue
         who = world.who(role)
         try:
-            if operation.template.endswith("/logout") and who.user:
+            if operation.path.endswith("/logout") and who.user:
                 with contextlib.closing(Rest(who.url).log_in(who.user["username"])) as other:
                     _assert_answer(other, world, operation, status, **parameters)
             else:
@@ -140,36 +98,29 @@ def _assert_answers(
     assert not wrong, "\n".join(wrong)
 
 
-def test_every_operation_is_in_the_matrix() -> None:
-    assert {operation.name for operation in operations.ALL} == set(MATRIX)
-
-
-def test_every_operation_on_a_user_says_what_others_may() -> None:
-    assert {operation.name for operation in operations.ALL if "user_id" in operation.parameters} == set(FOR_OTHERS)
-
-
-def test_every_operation_on_a_channel_says_what_may_be_done_in_a_public_one() -> None:
-    assert {operation.name for operation in operations.ALL if "channel_id" in operation.parameters} == set(IN_PUBLIC)
+def test_what_is_worked_out_is_what_is_meant() -> None:
+    for titles, options in ((SAMPLE, {}), (OTHERS, {"other": True}), (PUBLIC, {"public": True})):
+        for title, by_role in titles.items():
+            assert tuple(answers(BY_TITLE[title], **options).values()) == by_role, title
 
 
 @every_operation
 def test_everybody_does_what_they_may_and_nothing_else(world: World, operation: Operation) -> None:
-    _assert_answers(world, operation, MATRIX[operation.name])
+    _assert_answers(world, operation, answers(operation))
 
 
-@pytest.mark.parametrize("name", FOR_OTHERS)
-def test_nobody_acts_for_another_but_administrators(world: World, name: str) -> None:
-    _assert_answers(world, BY_NAME[name], FOR_OTHERS[name], but="member", user_id=world.member.id)
+@by_user
+def test_nobody_acts_for_another_but_administrators(world: World, operation: Operation) -> None:
+    _assert_answers(world, operation, answers(operation, other=True), but="member", user_id=world.member.id)
 
 
-@pytest.mark.parametrize("name", IN_PUBLIC)
-def test_a_public_channel_is_open_to_its_team(world: World, name: str) -> None:
-    _assert_answers(world, BY_NAME[name], IN_PUBLIC[name], channel_id=world.public["id"])
+@in_channels
+def test_a_public_channel_is_open_to_its_team(world: World, operation: Operation) -> None:
+    _assert_answers(world, operation, answers(operation, public=True), channel_id=world.public["id"])
 
 
-@pytest.mark.parametrize("name", FOR_OTHERS)
-def test_me_is_the_one_who_asks(world: World, name: str) -> None:
-    operation = BY_NAME[name]
+@by_user
+def test_me_is_the_one_who_asks(world: World, operation: Operation) -> None:
     for role in ROLES:
         who = world.who(role)
         good = example(operation, world, who)
@@ -184,7 +135,7 @@ def test_me_is_the_one_who_asks(world: World, name: str) -> None:
 @every_operation
 def test_without_a_session_nothing_is_said_of_what_is_there(world: World, operation: Operation) -> None:
     """Not even whether the request is a good one."""
-    if MATRIX[operation.name][0] != 401:
+    if answers(operation)["nobody"] != 401:
         return
     who, bad = world.nobody, dict.fromkeys(operation.parameters, "x")
     refused(send(who, operation, bad, data=b"not JSON"), 401, "session")
@@ -205,8 +156,7 @@ def test_an_administrator_of_another_team_is_a_stranger(world: World, ann: Rest)
     new_team(ann)
     for operation in operations.ALL:
         if "team_id" in operation.parameters or "channel_id" in operation.parameters:
-            expected = MATRIX[operation.name][ROLES.index("stranger")]
-            _assert_answer(ann, world, operation, expected)
+            _assert_answer(ann, world, operation, answers(operation)["stranger"])
 
 
 @pytest.mark.parametrize("table", ["channel_members", "team_members"])

@@ -7,7 +7,7 @@ import requests
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.cors import headers_of
+from api.http.cors import headers_of
 from api.proxies import Trust
 from app.config.settings import Config, ServiceSettings
 from tests.api.conftest import Configure

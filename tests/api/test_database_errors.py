@@ -5,7 +5,7 @@ import pytest
 from falcon import testing
 from falcon.asgi import Request, Response
 
-from api.asgi import _on_database_error
+from api.errors import on_database_error
 from db.model import errors
 from db.model.errors import Busy, Deadlock, Unavailable
 
@@ -26,7 +26,7 @@ def test_is_503_that_says_when_to_come_back(kind: type[Exception]) -> None:
             raise kind("the server was closed by Ann, whose password is hunter2")
 
     app = falcon.asgi.App(middleware=[_Named()])
-    app.add_error_handler(errors.DatabaseError, _on_database_error)
+    app.add_error_handler(errors.DatabaseError, on_database_error)
     app.add_route("/", Fails())
     answer = testing.TestClient(app).simulate_post("/")
     assert answer.status_code == 503

@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from api.drain import grace_s, refuse_new
+from api.http.drain import grace_s, refuse_new
 from app.config.settings import ClusterSettings, Config
 
 

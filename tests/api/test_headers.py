@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 import requests
 
+from api.operation import Operation
 from db.model.ids import is_id
 from tests.api import operations
 from tests.api.expect import refused
-from tests.api.operations import Operation, example, send
+from tests.api.operations import example, send
 from tests.api.world import World
 from tests.rig.node import Node
 from tests.rig.people import new_channel, new_team
@@ -18,7 +19,7 @@ from tests.rig.rest import Rest
 
 VERSION_ID = re.compile(r"5\.37\.0\.[^.]+\.([0-9a-f]{32})\.false")
 
-every_operation = pytest.mark.parametrize("operation", operations.ALL, ids=lambda operation: operation.name)
+every_operation = pytest.mark.parametrize("operation", operations.ALL, ids=lambda operation: operation.title)
 
 
 def _answers(world: World, operation: Operation) -> list[requests.Response]:
@@ -27,7 +28,7 @@ def _answers(world: World, operation: Operation) -> list[requests.Response]:
     return [
         send(who, operation, good.parameters, query=good.query, json=good.body)
         for who in (world.system_admin, world.nobody)
-        if not operation.template.endswith("/logout") or who is world.nobody
+        if not operation.path.endswith("/logout") or who is world.nobody
     ]
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import requests
 
-from api.answers import PACK_FROM_BYTES, PACKED_KEPT_BYTES, Answers, accepts_gzip, policy_of
+from api.http.answers import PACK_FROM_BYTES, PACKED_KEPT_BYTES, Answers, accepts_gzip, policy_of
 from app.config.settings import Config, ServiceSettings
 from tests.api.serving import PATH, Serving
 
@@ -107,7 +107,7 @@ async def test_nobody_waits_until_a_large_answer_is_packed(
         where.append(threading.current_thread())
         return b""
 
-    monkeypatch.setattr("api.answers._pack", pack)
+    monkeypatch.setattr("api.http.answers._pack", pack)
     scope = {"method": "GET", "headers": [(b"accept-encoding", b"gzip")]}
     start = {"status": 200, "headers": [(b"content-type", b"application/json")]}
     await Answers(Config).packed(scope, start, b"x" * size)  # type: ignore[arg-type]

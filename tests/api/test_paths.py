@@ -6,10 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from api.asgi import V4
-from api.paths import NOWHERE, WORDS, base_of, normalise, words_of
-from db.model.ids import is_id
-from tests.api import operations
+from api.http.paths import NOWHERE, base_of, normalise
+from api.table import EVERY
 from tests.rig.scale import PROVING, scale
 
 property_test = settings(max_examples=scale(300, 20_000), deadline=None, derandomize=not PROVING, database=None)
@@ -132,33 +130,5 @@ def test_below_a_base_all_is_as_without_one(path: str, base: str) -> None:
 
 
 def test_nowhere_is_no_route_and_counts_as_one_of_the_api() -> None:
-    assert NOWHERE not in {operation.template for operation in operations.EVERY}
+    assert NOWHERE not in {operation.path for operation in EVERY}
     assert NOWHERE.startswith("/api/")
-
-
-def test_no_word_is_an_id() -> None:
-    words = [word for words in WORDS.values() for word in words]
-    assert len(words) > 60
-    assert not any(is_id(word) or word == "me" for word in words)
-
-
-def test_every_id_of_a_route_knows_the_words_of_its_place() -> None:
-    assert words_of(f"{V4}/users/{{user_id}}/teams/{{team_id}}/channels", V4) == (
-        ("user_id", WORDS["/users"]),
-        ("team_id", WORDS["/users/{}/teams"]),
-    )
-    assert words_of(f"{V4}/users/username/{{username}}", V4) == ()
-    nouns = {name for template in {one.template for one in operations.EVERY} for name, _ in words_of(template, V4)}
-    assert nouns >= {"user_id", "team_id", "channel_id", "post_id"}
-
-
-def test_a_route_of_ours_is_in_the_table_where_an_id_may_stand() -> None:
-    """Else a new literal operation next to an id would be missing there."""
-    templates = {one.template.removeprefix(V4) for one in operations.EVERY if one.template.startswith(V4)}
-    split = [[("{}" if part.startswith("{") else part) for part in one.strip("/").split("/")] for one in templates]
-    with_ids = {"/".join(parts[:place]) for parts in split for place, part in enumerate(parts) if part == "{}"}
-    for parts in split:
-        for place, part in enumerate(parts):
-            before = "/".join(parts[:place])
-            if part != "{}" and before in with_ids:
-                assert part in WORDS[f"/{before}"], f"/{before}/{part}"

@@ -10,8 +10,8 @@ from typing import Any, cast
 import pytest
 import uvloop
 
-from api import server as api_server
-from api.readers import LEAST_BYTES, STUCK_S, Readers
+from api.http import server as api_server
+from api.http.readers import LEAST_BYTES, STUCK_S, Readers
 from tests.api.serving import PATH, Serving, create, get
 from tests.rig.wait import until
 

@@ -5,6 +5,7 @@ What is refused before any SQL runs is tried on one database; ids and names that
 
 import pytest
 
+from api.operation import Operation
 from db.model.ids import new_id
 from tests.api.bodies import (
     DEEP_JSON,
@@ -20,7 +21,7 @@ from tests.api.bodies import (
     wrong_types,
 )
 from tests.api.expect import refused
-from tests.api.operations import Operation, example, send
+from tests.api.operations import example, fields_of, send
 from tests.api.world import World
 from tests.plugins.drivers import drivers
 
@@ -42,16 +43,16 @@ def test_what_is_not_json_is_refused(world: World, operation: Operation) -> None
 
 @with_body
 def test_a_body_of_another_type_is_refused(world: World, operation: Operation) -> None:
-    for body in [*wrong_types(dict if operation.fields else list), b"null"]:
+    for body in [*wrong_types(dict if fields_of(operation) else list), b"null"]:
         refused(send_body(world, operation, body), 400, "body")
 
 
 @with_body
 def test_a_field_of_another_type_is_refused(world: World, operation: Operation) -> None:
-    for name, wanted in operation.fields.items():
+    for name, wanted in fields_of(operation).items():
         for value in wrong_types(wanted):
             refused(send_body(world, operation, with_field(world, operation, name, value)), 400, "body")
-    if not operation.fields:
+    if not fields_of(operation):
         for value in wrong_types(str):
             refused(send_body(world, operation, b"[" + value + b"]"), 400, "body")
 
@@ -64,7 +65,7 @@ def test_deep_nesting_is_refused(world: World, operation: Operation) -> None:
 
 @with_body
 def test_deep_nesting_within_a_field_is_refused(world: World, operation: Operation) -> None:
-    for name in [*operation.fields, "unknown"] if operation.fields else []:
+    for name in [*fields_of(operation), "unknown"] if fields_of(operation) else []:
         for deep in DEEP_JSON:
             refused(send_body(world, operation, with_field(world, operation, name, deep)), 400, "body")
             inner = b'{"key":' + deep + b"}"
@@ -76,7 +77,7 @@ def test_what_is_not_utf_8_is_refused(world: World, operation: Operation) -> Non
     for octets in NOT_UTF_8:
         for body in texts(world, operation, octets):
             refused(send_body(world, operation, body), 400, "body")
-        if operation.fields:
+        if fields_of(operation):
             body = with_field(world, operation, "unknown", b'"' + octets + b'"')
             refused(send_body(world, operation, body), 400, "body")
 
@@ -96,10 +97,10 @@ def test_a_nul_character_is_refused(world: World, operation: Operation) -> None:
 
 @with_body
 def test_numbers_beyond_64_bits_are_refused(world: World, operation: Operation) -> None:
-    for name in operation.fields:
+    for name in fields_of(operation):
         for number in HUGE_NUMBERS:
             refused(send_body(world, operation, with_field(world, operation, name, number)), 400, "body")
-    if not operation.fields:
+    if not fields_of(operation):
         for number in HUGE_NUMBERS:
             refused(send_body(world, operation, b"[" + number + b"]"), 400, "body")
 
@@ -163,7 +164,7 @@ def test_ids_and_names_that_nothing_has_are_refused(world: World, operation: Ope
     good = example(operation, world, who)
     for name in operation.parameters:
         response = send(who, operation, good.parameters | {name: new_id()}, json=good.body)
-        if operation.template.endswith("/{emoji_name}") and name in MAY_BE_NOTHING and response.status_code == 200:
+        if operation.path.endswith("/{emoji_name}") and name in MAY_BE_NOTHING and response.status_code == 200:
             continue
         assert refused(response)["status_code"] in (400, 403, 404)
 
@@ -175,6 +176,6 @@ def test_ids_and_names_that_nothing_has_are_refused_to_the_administrator(world: 
     good = example(operation, world, world.team_admin)
     for name in operation.parameters:
         response = send(who, operation, good.parameters | {name: new_id()}, json=good.body)
-        if operation.template.endswith("/{emoji_name}") and name in MAY_BE_NOTHING and response.status_code == 200:
+        if operation.path.endswith("/{emoji_name}") and name in MAY_BE_NOTHING and response.status_code == 200:
             continue
         assert refused(response)["status_code"] in (400, 403, 404)

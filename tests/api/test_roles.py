@@ -6,11 +6,12 @@ from typing import Any, get_origin
 
 import pytest
 
+from api.operation import Operation
 from app.roles import ROLES
 from tests.api import world as worlds
 from tests.api.conftest import Add
 from tests.api.expect import refused
-from tests.api.operations import ENDING, EVERY, Operation, example, send
+from tests.api.operations import ENDING, EVERY, example, fields_of, send
 from tests.api.world import World
 from tests.plugins.drivers import drivers
 from tests.rig.node import Node
@@ -18,7 +19,7 @@ from tests.rig.people import new_channel, new_team
 from tests.rig.rest import Rest
 from tests.rig.scale import scale
 
-WITH_FIELDS = [operation for operation in EVERY if operation.fields]
+WITH_FIELDS = [operation for operation in EVERY if fields_of(operation)]
 # Whatever would make somebody more, by the name of some field of some entity of Mattermost's.
 POWERS: dict[str, Any] = {
     "roles": "system_user system_admin",
@@ -43,7 +44,7 @@ def own_world(node: Node) -> Iterator[World]:
 
 def _request(world: World, operation: Operation, who: Rest) -> tuple[dict[str, str], dict[str, Any]]:
     """The parameters and a good body of an operation on oneself."""
-    if operation.name not in ENDING:
+    if operation.title not in ENDING:
         good = example(operation, world, who)
         return good.parameters | ({"user_id": who.id} if "user_id" in operation.parameters else {}), good.body
     ids = {"user_id": who.id, "team_id": world.team["id"], "channel_id": world.private["id"]}
@@ -52,7 +53,7 @@ def _request(world: World, operation: Operation, who: Rest) -> tuple[dict[str, s
         "revoke": {"session_id": "x" * 26},
         "schemeRoles": {"scheme_user": True, "scheme_admin": False},
     }
-    last = operation.template.split("/")[-1]
+    last = operation.path.split("/")[-1]
     return {name: ids[name] for name in operation.parameters}, bodies.get(last, {"roles": ""})
 
 
@@ -99,20 +100,20 @@ def test_no_value_of_any_field_makes_anybody_more(own_world: World, role: str) -
     wrong = []
     for operation in WITH_FIELDS:
         parameters, good = _request(own_world, operation, who)
-        bodies = [good | {name: value for name, value in POWERS.items() if name not in operation.fields}]
-        for name, wanted in operation.fields.items():
+        bodies = [good | {name: value for name, value in POWERS.items() if name not in fields_of(operation)}]
+        for name, wanted in fields_of(operation).items():
             values = [*ROLES, *SCOPED] if name == "roles" else _values(wanted)
             bodies += [good | {name: value} for value in values]
         for body in bodies:
             response = send(who, operation, parameters, json=body)
             if response.status_code >= 500:
-                wrong.append(f"{operation.name} {body}: {response.status_code}")
-            if operation.template.endswith("/users") and response.ok:
+                wrong.append(f"{operation.title} {body}: {response.status_code}")
+            if operation.path.endswith("/users") and response.ok:
                 made = response.json()
                 assert (made["roles"], made["email_verified"]) == ("system_user", False), body
         after = _rights(own_world, who)
         if after - before:
-            wrong.append(f"{operation.name}: {after - before}")
+            wrong.append(f"{operation.title}: {after - before}")
             break
         if after != before:
             _restore(own_world)

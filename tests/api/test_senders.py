@@ -4,7 +4,7 @@ import socket
 import time
 from typing import Any, cast
 
-from api.senders import MAX_BYTES, Senders
+from api.http.senders import MAX_BYTES, Senders
 from tests.api.serving import PATH, Serving
 from tests.rig.wait import until
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import requests
 
-from api.asgi import V4
-from api.paths import words_of
+from api.known import Map, form_of, read
+from api.operation import V4
 from tests.api import operations
 from tests.api.expect import NOBODYS_ID, is_time_ms, refused
 from tests.api.world import World
@@ -27,6 +27,10 @@ APP_VERSIONS = {
     "IosLatestVersion",
     "IosMinVersion",
 }
+
+
+KNOWN = read()
+LEADS = Map(operations.EVERY, KNOWN)
 
 
 def _call(node: Node, method: str, path: str, **options: Any) -> requests.Response:
@@ -173,29 +177,50 @@ def test_what_is_unknown_is_mattermosts_404(node: Node, method: str, path: str) 
 
 
 @drivers("postgres")  # it is refused before any SQL
-@pytest.mark.parametrize("template", sorted({one.template for one in operations.EVERY if words_of(one.template, V4)}))
-def test_an_operation_that_is_not_here_is_no_bad_id(world: World, template: str) -> None:
-    """`GET /users/stats` is unknown; it does not say that "stats" is no user."""
-    others = {one.template for one in operations.EVERY} - {template}
-    ours = re.compile("|".join(re.sub(r"{\w+}", "[^/]+", other) for other in others))
-    for name, words in words_of(template, V4):
-        for word in sorted(words):
-            path = re.sub(r"{\w+}", NOBODYS_ID, template.replace(f"{{{name}}}", word))
-            for method in ("GET", "POST", "PUT", "DELETE") if not ours.fullmatch(path) else ():
-                for who in (world.system_admin, world.nobody):
-                    response = who.session.request(method, who.url + path, timeout=10)
-                    refused(response, 404, "api.context.404.app_error")
+def test_what_reads_like_an_id_is_the_operation_that_it_names(world: World) -> None:
+    """`GET /users/known` is an operation that is not offered; it does not say that "known" is no user."""
+    ours = re.compile("|".join(re.sub(r"{\w+}", "[^/]+", one.title) for one in operations.EVERY))
+    paths = {
+        re.sub(r"{\w+}", "{}", one.path.replace(f"{{{name}}}", word))
+        for one in operations.EVERY
+        for name, words in LEADS.words_of(one.path).items()
+        for word in words
+    }
+    asked = [(method, path) for path in sorted(paths) for method in ("GET", "POST", "PUT", "DELETE")]
+    for method, path in asked:
+        path = path.replace("{}", NOBODYS_ID)
+        if not ours.fullmatch(f"{method} {path}"):
+            error, allowed = LEADS.refusal(method, path)
+            for who in (world.system_admin, world.nobody):
+                response = who.session.request(method, who.url + path, timeout=10)
+                refused(response, error.status, error.id)
+                assert response.headers.get("Allow", "") == allowed
+    assert len(asked) > 100
+
+
+@drivers("postgres")
+def test_an_operation_that_is_known_and_not_offered_is_501_for_everybody(world: World) -> None:
+    """A client learns that it need not try again, and not that the path is wrong."""
+    offered = {form_of(one.method, one.path) for one in operations.EVERY}
+    missing = [one for one in KNOWN if one.form not in offered]
+    for one in missing:
+        path = f"{world.nobody.url}{V4}" + re.sub(r"{\w+}", NOBODYS_ID, one.path)
+        for who in (world.nobody, world.member):
+            response = who.session.request(one.method, path, data=b"not JSON", timeout=10)
+            refused(response, 501, "api.context.not_implemented.app_error")
+    assert len(missing) > 300
 
 
 def test_an_unknown_operation_is_404_with_a_session_too(world: World) -> None:
     assert world.system_admin.call("GET", "/unknown").status_code == 404
 
 
-@pytest.mark.parametrize("template", sorted({operation.template for operation in operations.EVERY}))
+@pytest.mark.parametrize("template", sorted({operation.path for operation in operations.EVERY}))
 def test_a_wrong_method_is_405_and_says_which_are_right(node: Node, template: str) -> None:
-    right = {operation.method for operation in operations.EVERY if operation.template == template}
+    right = {operation.method for operation in operations.EVERY if operation.path == template}
     path = re.sub(r"{\w+}", "a" * 26, template)
-    for method in {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"} - right:
+    known = {one.method for one in KNOWN if form_of("", V4 + one.path) == form_of("", template)}  # 501
+    for method in {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"} - right - known:
         response = _call(node, method, path)
         assert response.status_code == 405
         if method != "HEAD":
@@ -207,3 +232,18 @@ def test_a_part_of_a_path_that_reads_like_another_operation_is_that_operation(wo
     """`/users/login` is no user, `/channels/direct` no channel."""
     for path in ("/users/login", "/users/logout", "/users/ids", "/channels/direct"):
         refused(world.member.call("GET", path), 405)
+
+
+def test_the_time_zones_are_those_of_the_tz_database(world: World) -> None:
+    found = world.member.get("/system/timezones")
+    assert {"Europe/Berlin", "America/New_York", "Asia/Kolkata", "UTC"} <= set(found)
+    assert found == sorted(set(found))
+
+
+def test_the_api_describes_itself(world: World) -> None:
+    response = world.nobody.call("GET", "/openapi.json")
+    document = response.json()
+    assert document["openapi"].startswith("3.")
+    assert document["paths"]["/api/v4/posts"]["post"]["requestBody"]["required"]
+    again = world.nobody.session.get(response.url, headers={"If-None-Match": response.headers["ETag"]}, timeout=10)
+    assert (again.status_code, again.content) == (304, b"")

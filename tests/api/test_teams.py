@@ -402,3 +402,20 @@ def test_more_default_channels_may_be_set(own_admin: Rest, add: Add, configure: 
     configure({"TeamSettings": {"ExperimentalDefaultChannels": ["news", "no-such-channel"]}})
     _join(ann, team, bob.id)
     assert news["id"] in {channel["id"] for channel in bob.get(f"/users/me/teams/{team['id']}/channels")}
+
+
+def test_a_team_is_read_by_its_id(ann: Rest, bob: Rest) -> None:
+    """As by its name: by its members, without what only those who may invite see; open ones by everybody."""
+    closed, opened = new_team(ann), new_team(ann, allow_open_invite=True)
+    assert ann.get(f"/teams/{closed['id']}") == ann.get(f"/teams/name/{closed['name']}") == closed
+    refused(bob.call("GET", f"/teams/{closed['id']}"), 403, "permissions")
+    seen = bob.get(f"/teams/{opened['id']}")
+    assert seen == opened | {"email": "", "invite_id": ""}
+
+
+def test_an_archived_team_is_still_read_by_its_id(node: Node, ann: Rest) -> None:
+    team = new_team(ann)
+    node.sql("UPDATE teams SET delete_at = 5 WHERE id = %s", team["id"])
+    node.polled()
+    assert ann.get(f"/teams/{team['id']}")["delete_at"] == 5
+    refused(ann.call("GET", f"/teams/{new_id()}"), 404, "app.team.get.find.app_error")

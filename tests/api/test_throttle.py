@@ -9,9 +9,9 @@ from typing import Any, cast
 import pytest
 import requests
 
-from api import throttle
+from api.http import throttle
+from api.http.throttle import TELL_S, Throttle
 from api.proxies import Trust
-from api.throttle import TELL_S, Throttle
 from app.config.client import ClientConfig
 from app.config.settings import Config, RateLimitSettings, ServiceSettings
 from app.context import Context
@@ -305,10 +305,10 @@ def _get(node: Node, who: str, path: str = ME, **headers: str) -> requests.Respo
     return requests.get(f"{node.url}{path}", headers={"X-Who": who, **headers}, timeout=10)
 
 
-def _use_up(node: Node, who: str) -> requests.Response:
+def _use_up(node: Node, who: str, path: str = ME) -> requests.Response:
     """Ask until refused, whichever worker answers."""
     for _ in range(10 * BURST):
-        response = _get(node, who)
+        response = _get(node, who, path)
         if response.status_code == 429:
             return response
     raise AssertionError("never refused")
@@ -377,6 +377,12 @@ def test_no_spelling_of_a_path_leads_past_the_limit(limited_node: Node, path: st
     who = new_id()
     _use_up(limited_node, who)
     assert _get(limited_node, who, path).status_code == 429
+
+
+def test_operations_that_are_not_offered_count(limited_node: Node) -> None:
+    who, path = new_id(), "/api/v4/ldap/groups"
+    assert _get(limited_node, who, path).status_code == 501
+    assert _use_up(limited_node, who, path).status_code == 429
 
 
 def test_a_page_of_another_origin_can_read_that_it_is_too_much(limited_node: Node) -> None:

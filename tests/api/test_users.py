@@ -528,3 +528,11 @@ def test_typing_can_be_switched_off(add: Add, configure: Configure) -> None:
     socket.expect_post("done")
     assert not socket.named("typing")
     socket.close()
+
+
+def test_accounts_are_counted_without_deactivated_ones(node: Node, ann: Rest, admin: Rest) -> None:
+    before = ann.get("/users/stats")["total_users_count"]
+    user = sign_up(node.url)
+    assert ann.get("/users/stats") == {"total_users_count": before + 1}
+    assert admin.call("PUT", f"/users/{user['id']}/active", {"active": False}).ok
+    assert ann.get("/users/stats") == {"total_users_count": before}

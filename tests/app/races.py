@@ -110,7 +110,7 @@ async def build(ctx: Context) -> World:
         await rooms.insert(tx, world.channel)
         await rooms.join(tx, world.channel.id, world.id("ann"), admin=True)
         await rooms.join(tx, world.channel.id, world.id("bob"))
-    world.root = await posts.create(
+    world.root, _ = await posts.create(
         ctx, world.actor("ann"), Draft(channel_id=channel_id, message=f"@{people['bob'].username}")
     )
     await posts.create(

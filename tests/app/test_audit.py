@@ -249,6 +249,7 @@ _READS = frozenset(
         "permissions.viewer",
         "posts._require_deleted",
         "posts.find_for",
+        "statuses.choose",  # of others, by administrators
         "sessions._require_over",  # what verbs that are audited ask with
         "system.cluster_status",
         "system.view_config",

@@ -50,9 +50,10 @@ class Chat:
         self.ctx, self.bus, self.actor, self.channel_id = ctx, bus, actor, channel_id
 
     async def write(self, message: str, root_id: str = "") -> Post:
-        return await posts.create(
+        post, _ = await posts.create(
             self.ctx, self.actor, Draft(channel_id=self.channel_id, message=message, root_id=root_id)
         )
+        return post
 
     async def edit(self, post: Post, message: str) -> None:
         await edits.patch(self.ctx, self.actor, post.id, Patch(message=message))
@@ -155,7 +156,7 @@ async def test_buttons_are_told_again_without_where_they_lead(chat: Chat) -> Non
         message="choose",
         props={name: msgspec.Raw(msgspec.json.encode(value)) for name, value in attachments.items()},
     )
-    post = await posts.create(chat.ctx, chat.actor, draft)
+    post, _ = await posts.create(chat.ctx, chat.actor, draft)
     await chat.edit(post, "choose now")
     found = await chat.read(1)
     assert _kinds(found) == [("posted", 2), ("post_edited", 3)]

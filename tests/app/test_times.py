@@ -83,5 +83,5 @@ async def test_deactivation_and_roles_are_dated_by_the_database(database: Databa
         before = await clock.now_ms(database)
         await users.set_roles(ctx, admin, world.id("cat"), "system_user system_post_all")
         await users.set_active(ctx, admin, world.id("bob"), active=False)
-        found = await users.find_many(ctx, [world.id("bob"), world.id("cat")], before - 1)
-    assert {user.id for user in found} == {world.id("bob"), world.id("cat")}
+        found = await users.find_many_for(ctx, admin, [world.id("bob"), world.id("cat")], before - 1)
+    assert {user["id"] for user in found} == {world.id("bob"), world.id("cat")}

@@ -229,3 +229,10 @@ def test_a_post_is_the_same_in_answers_and_events(post: Post) -> None:
     for event in built:
         for frame in (event.frame, event.sensitive or event.frame):
             assert json.loads(json.loads(frame + b"}")["data"]["post"]) == seen
+
+
+def test_who_writes_a_post_is_answered_what_is_told() -> None:
+    """It is made JSON once: `events.created`."""
+    event, encoded = events.created(POST, SAMPLES[ChannelInfo], (), set_online=True, sender_name="ann")
+    assert json.loads(event.frame + b"}")["data"]["post"] == encoded.decode()
+    assert json.loads(encoded) == _json(wire.post(POST))

@@ -14,7 +14,7 @@ import pytest
 import requests
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from api.upgrade import fields_of
+from api.http.upgrade import fields_of
 from app.activity import TYPING_BURST, TYPING_EVERY_MS
 from app.errors import AppError
 from tests.plugins.resources import uses

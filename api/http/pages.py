@@ -7,7 +7,7 @@ from importlib.resources import files
 
 from falcon.asgi import Request, Response
 
-from api import answers
+from api.http import answers
 
 
 class Pages:

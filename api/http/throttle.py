@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from falcon.asgi import Request
 
-from api import auth, params, replies
+from api import auth, params, replies, table
 from api.proxies import Trust
 from app.context import Context
 from app.errors import AppError
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from uvicorn._types import ASGI3Application, ASGIReceiveCallable, ASGISendCallable, ASGISendEvent, HTTPScope
 
 TELL_S = 0.1
-# Load balancers take a node that does not answer these out. With a query they may ask the database, and count.
-PINGS = frozenset({"/api/v4/system/ping", "/api/v3/general/ping"})
 _FAILED = 400
 _LONGEST = 512
 
@@ -80,7 +78,7 @@ class Throttle:
 
     def _key_of(self, scope: "HTTPScope") -> _Key | None:
         path = scope["path"]
-        if not path.startswith("/api/") or (path.rstrip("/") in PINGS and not scope["query_string"]):
+        if not path.startswith("/api/") or (path.rstrip("/") in table.UNCOUNTED and not scope["query_string"]):
             return None
         return self._key(scope)
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, cast
 from uvicorn.protocols.http.flow_control import FlowControl
 
 if TYPE_CHECKING:
-    from api.connection import Connection
+    from api.http.connection import Connection
 
 READ_BYTES = 16_384
 """The dearest bytes (chunks of one byte) cost 0.2 µs each: 3 ms a turn."""

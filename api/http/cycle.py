@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
-from api.answers import Answers
+from api.http.answers import Answers
 from app.errors import AppError
 
 if TYPE_CHECKING:

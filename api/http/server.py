@@ -15,16 +15,16 @@ import uvicorn
 from falcon.asgi import App, Response
 from falcon.asgi import Request as HttpRequest
 
-from api.answers import Answers
-from api.balance import Balance
-from api.connection import Connection, Worker
-from api.drain import grace_s, refuse_new
-from api.intake import READ_BYTES, Intake
+from api.http.answers import Answers
+from api.http.balance import Balance
+from api.http.connection import Connection, Worker
+from api.http.drain import grace_s, refuse_new
+from api.http.intake import READ_BYTES, Intake
+from api.http.readers import Readers
+from api.http.senders import Senders
+from api.http.throttle import Throttle
+from api.http.upgrade import Upgrader
 from api.proxies import Trust
-from api.readers import Readers
-from api.senders import Senders
-from api.throttle import Throttle
-from api.upgrade import Upgrader
 from app.context import Context
 
 MOST_CONNECTIONS = 16_384

@@ -9,7 +9,7 @@ import heapq
 from collections.abc import Callable
 from typing import Protocol
 
-from api.readers import Transport
+from api.http.readers import Transport
 
 MAX_BYTES = 16 << 20
 

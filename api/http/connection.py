@@ -14,16 +14,16 @@ from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.utils import get_local_addr, get_remote_addr
 
-from api import cors, paths
-from api.answers import Answers
-from api.balance import Balance
-from api.cycle import Cycle
-from api.intake import DISCARD_BYTES, Flow, Intake
+from api.http import cors, paths
+from api.http.answers import Answers
+from api.http.balance import Balance
+from api.http.cycle import Cycle
+from api.http.intake import DISCARD_BYTES, Flow, Intake
+from api.http.readers import Readers
+from api.http.senders import Senders
+from api.http.throttle import Throttle, error_of, headers_of
+from api.http.upgrade import Request, Upgrader
 from api.proxies import Trust
-from api.readers import Readers
-from api.senders import Senders
-from api.throttle import Throttle, error_of, headers_of
-from api.upgrade import Request, Upgrader
 from app.context import Context
 from app.errors import AppError
 

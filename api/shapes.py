@@ -1,0 +1,264 @@
+"""What is answered, as types in Mattermost's field names: for documents, and for tests, which look at every answer."""
+
+from typing import Any, Literal, NotRequired, TypedDict
+
+Map = dict[str, Any]
+
+
+class Done(TypedDict):
+    """For what has nothing else to say: clients parse every body."""
+
+    status: Literal["OK"]
+
+
+class User(TypedDict):
+    """An account, as who asks may see it."""
+
+    id: str
+    create_at: int
+    update_at: int
+    delete_at: int
+    username: str
+    auth_data: str
+    auth_service: str
+    email: str
+    nickname: str
+    first_name: str
+    last_name: str
+    position: str
+    roles: str
+    props: Map
+    locale: str
+    timezone: Map
+    disable_welcome_email: bool
+    last_picture_update: NotRequired[int]
+    email_verified: NotRequired[bool]
+    notify_props: NotRequired[Map]
+    last_password_update: NotRequired[int]
+    failed_attempts: NotRequired[int]
+    allow_marketing: NotRequired[bool]
+
+
+class UsersStats(TypedDict):
+    """How many accounts."""
+
+    total_users_count: int
+
+
+class Session(TypedDict):
+    """A session, without its token."""
+
+    id: str
+    token: str
+    create_at: int
+    expires_at: int
+    last_activity_at: int
+    user_id: str
+    device_id: str
+    roles: str
+    is_oauth: bool
+    expired_notify: bool
+    props: Map
+    team_members: list[Map]
+    local: bool
+
+
+class Audit(TypedDict):
+    """A row of the audit log."""
+
+    id: str
+    create_at: int
+    user_id: str
+    action: str
+    extra_info: str
+    ip_address: str
+    session_id: str
+
+
+class Status(TypedDict):
+    """The presence of a user."""
+
+    user_id: str
+    status: Literal["online", "away", "dnd", "offline"]
+    manual: bool
+    last_activity_at: int
+    dnd_end_time: int
+
+
+class Team(TypedDict):
+    """A team, as who asks may see it."""
+
+    id: str
+    create_at: int
+    update_at: int
+    delete_at: int
+    display_name: str
+    name: str
+    description: str
+    email: str
+    type: Literal["O", "I"]
+    company_name: str
+    allowed_domains: str
+    invite_id: str
+    allow_open_invite: bool
+    last_team_icon_update: int
+    scheme_id: str | None
+    group_constrained: bool | None
+    policy_id: str | None
+
+
+class TeamMember(TypedDict):
+    """A membership of a team."""
+
+    team_id: str
+    user_id: str
+    roles: str
+    delete_at: int
+    scheme_guest: bool
+    scheme_user: bool
+    scheme_admin: bool
+    explicit_roles: str
+
+
+class Channel(TypedDict):
+    """A channel with its counters."""
+
+    id: str
+    create_at: int
+    update_at: int
+    delete_at: int
+    team_id: str
+    type: Literal["O", "P", "D", "G"]
+    display_name: str
+    name: str
+    header: str
+    purpose: str
+    last_post_at: int
+    total_msg_count: int
+    extra_update_at: int
+    creator_id: str
+    scheme_id: str | None
+    props: Map | None
+    group_constrained: bool | None
+    shared: bool | None
+    total_msg_count_root: int
+    policy_id: str | None
+
+
+class ChannelMember(TypedDict):
+    """A membership of a channel; of others' -1 and {} for what is theirs."""
+
+    channel_id: str
+    user_id: str
+    roles: str
+    last_viewed_at: int
+    msg_count: int
+    mention_count: int
+    mention_count_root: int
+    msg_count_root: int
+    notify_props: Map
+    last_update_at: int
+    scheme_guest: bool
+    scheme_user: bool
+    scheme_admin: bool
+    explicit_roles: str
+
+
+class ChannelStats(TypedDict):
+    """Numbers of a channel."""
+
+    channel_id: str
+    member_count: int
+    guest_count: int
+    pinnedpost_count: int
+
+
+class Viewed(TypedDict):
+    """When channels were last read, by their ids."""
+
+    status: Literal["OK"]
+    last_viewed_at_times: dict[str, int]
+
+
+class Post(TypedDict):
+    """A post; of a deleted one its content is empty."""
+
+    id: str
+    create_at: int
+    update_at: int
+    edit_at: int
+    delete_at: int
+    is_pinned: bool
+    user_id: str
+    channel_id: str
+    root_id: str
+    parent_id: str
+    original_id: str
+    message: str
+    type: str
+    props: Map
+    hashtags: str
+    pending_post_id: str
+    reply_count: int
+    last_reply_at: int
+    participants: list[Map] | None
+    metadata: Map
+    has_reactions: NotRequired[bool]
+    file_ids: NotRequired[list[str]]
+
+
+class PostList(TypedDict):
+    """Posts by id, and the order in which they are shown."""
+
+    order: list[str]
+    posts: dict[str, Post]
+    next_post_id: str
+    prev_post_id: str
+    has_next: NotRequired[bool]
+
+
+class Reaction(TypedDict):
+    """A reaction to a post."""
+
+    user_id: str
+    post_id: str
+    emoji_name: str
+    create_at: int
+    update_at: int
+    delete_at: int
+    remote_id: str | None
+
+
+class Ping(TypedDict):
+    """Whether the node should get traffic."""
+
+    status: Literal["OK", "UNHEALTHY"]
+    AndroidLatestVersion: str
+    AndroidMinVersion: str
+    DesktopLatestVersion: str
+    DesktopMinVersion: str
+    IosLatestVersion: str
+    IosMinVersion: str
+    reason: NotRequired[str]
+    waits_for: NotRequired[str]
+    database_status: NotRequired[str]
+    filestore_status: NotRequired[str]
+
+
+class PingV3(TypedDict):
+    """The same, as server 3.9 answered it."""
+
+    server_time: str
+    version: str
+    reason: NotRequired[str]
+    waits_for: NotRequired[str]
+
+
+class Operated(TypedDict):
+    """What came of a command to the node, or to all nodes."""
+
+    status: Literal["OK", "FAIL"]
+    nodes: NotRequired[dict[str, Map]]
+    applied: NotRequired[list[str]]
+    recycle_needed: NotRequired[list[str]]
+    restart_needed: NotRequired[list[str]]

@@ -112,10 +112,12 @@ def test_while_all_nodes_are_restarted_a_client_goes_on_as_one_connection(cluste
                 assert sockets[-1].expect_closed() == 1012
                 if place == 1:
                     restarting.result()
+                    until(lambda: cluster.nodes[1].ping() == 200, 20)  # before that, no balancer sends anybody there
                 at = place if place == 1 else (place + 1) % 3
                 sockets.append(resume(cluster.client(ann, at), connection_id, sockets[-1].next_seq))
                 sockets[-1].expect("posted")
                 restarting.result()
+                until(lambda place=place: cluster.nodes[place].ping() == 200, 20)  # type: ignore[misc]
             if place == 1:  # it is there still
                 sockets[-1].break_off()
                 sockets[-1].expect_closed()

@@ -17,7 +17,9 @@ cors.py      what answers tell pages of other origins
 cycle.py     a request and its answer: one write instead of two
 drain.py     how long a stopping node serves, and an end of its listening socket that resets nobody
 intake.py    what a connection reads: bounded bytes a turn, one request's at a time
+measures.py  what is counted of HTTP
 members.py   one member of a channel or of a team
+metricsport.py the port on which Prometheus reads
 params.py    parts of the path and of the query
 pages.py     the web pages
 paths.py     where a request leads: paths below SiteURL's, in one form

@@ -20,6 +20,7 @@ from api.balance import Balance
 from api.connection import Connection, Worker
 from api.drain import grace_s, refuse_new
 from api.intake import READ_BYTES, Intake
+from api.measures import Measures
 from api.proxies import Trust
 from api.readers import Readers
 from api.senders import Senders
@@ -115,6 +116,7 @@ def create_server(
         balance=balance,
         throttle=throttle,
         answers=Answers(lambda: ctx.config),
+        measures=Measures(ctx.metrics),
         readers=readers,
         senders=senders,
         trust=trust,

@@ -7,6 +7,7 @@ from app.context import Context
 from app.errors import AppError
 from app.events import messages as events
 from app.events import wire
+from app.metrics import POSTS
 from app.permissions import Actor, can, can_in_channel, can_in_team, can_read_channel, require
 from app.postlists import PostList
 from app.props import Props
@@ -66,6 +67,7 @@ async def create(
         raise await _refusal(ctx, new)
     if not written.created:
         return await _posted_before(ctx, actor, access, written.id)
+    ctx.metrics.counter(POSTS).inc()
     post = _as_written(new, written)
     ctx.bus.publish(
         events.posted(

@@ -37,6 +37,7 @@ _MODULES = (
     "api.asgi",
     "api.balance",
     "api.drain",
+    "api.metricsport",
     "api.proxies",
     "api.server",
     "api.throttle",

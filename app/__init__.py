@@ -15,10 +15,12 @@ caches.py       what a worker keeps copies of
 channels.py     channels and their members
 config/         the configuration: its fields, its file, what clients see of it
 context.py      everything a verb needs, built once per process
+counting.py     how a node counts: counters, gauges and histograms in cells of memory
 edits.py        posts that change: edited, pinned, deleted
 emergency.py    administrators while there is no master
 errors.py       AppError: Mattermost's error ids, texts and statuses
 events/         what happens: messages of the bus, and how clients see them
+exposition.py   what was counted, in Prometheus' text format
 fields.py       name=value, as the log and the audit log write it
 filestore.py    where files lie
 guard.py        sans-I/O: how long the next log-in waits after wrong passwords
@@ -29,6 +31,7 @@ logins.py       log in, and the delay after wrong passwords
 markdown.py     what of a message is prose, and what code or the destination of a link
 may.py          who may, as data: the rules that operations declare
 mentions.py     who a message mentions
+metrics.py      what is counted: names, types, labels, buckets
 origin.py       where a request comes from
 origins.py      sans-I/O: of which web pages a browser may talk to us
 passwords.py    argon2id off the loop
@@ -39,6 +42,7 @@ postrules.py    what a change of a post needs
 posts.py        posts
 presence.py     sans-I/O: who is online, from connections coming and going
 props.py        what may stand in the props of a post, and what of it is shown
+questions.py    questions to another process and their answers, by a key
 ratelimit.py    sans-I/O: GCRA, with what other workers admitted
 reactions.py    reactions to posts
 reading.py      reading posts: which are asked for, who may have them
@@ -54,4 +58,5 @@ turns.py        sans-I/O: a bounded queue that is fair to sources
 users.py        accounts
 validate.py     the forms of names, addresses and texts
 version.py      our version and the one of Mattermost we speak
+workpool.py     work in threads: bounded, fair to sources
 """

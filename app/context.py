@@ -8,11 +8,13 @@ from app.activity import Activity, Touched, Typing
 from app.caches import Caches
 from app.config.client import ClientConfig
 from app.config.settings import Config
+from app.counting import Metrics
 from app.emergency import Administrators
 from app.events.kinds import Stored
 from app.journal import Journal
 from app.passwords import Hasher
-from app.ports import Bus, NodeHealth, Operator
+from app.ports import Blobs, Bus, NodeHealth, Operator, Outbound
+from app.workpool import WorkPool
 from db.pool.pool import Database
 from db.writer.batch import PostWriter
 
@@ -33,8 +35,12 @@ class Context:
     hasher: Hasher
     health: NodeHealth
     operator: Operator
+    outbound: Outbound
+    blobs: Blobs
     now_ms: Callable[[], int] = wall_clock_ms
     node_id: str = ""
+    metrics: Metrics = field(default_factory=Metrics)
+    work: WorkPool = field(default_factory=WorkPool)
     activity: Activity = field(default_factory=Activity)
     typing: Typing = field(default_factory=Typing)
     touched: Touched = field(default_factory=Touched)

@@ -18,6 +18,7 @@ from app.context import Context
 from app.errors import AppError
 from app.guard import Guard, Key, State, keys
 from app.journal import Entry, Journal, details
+from app.metrics import FAILED_LOGINS, LOGINS
 from app.origin import Origin
 from app.permissions import Actor, can, require
 from db.model.entities import Session, User
@@ -44,10 +45,13 @@ async def log_in(
     wanted = login_id.strip().lower()
     user = await (users.find(ctx.db, user_id) if user_id else _find_by_login(ctx, wanted))
     try:
-        return await _log_in(ctx, user, password, device_id, origin, account=_account(user, user_id or wanted))
+        found = await _log_in(ctx, user, password, device_id, origin, account=_account(user, user_id or wanted))
     except AppError as error:
+        ctx.metrics.counter(FAILED_LOGINS).inc()
         ctx.audit.note(Entry("login", error.id, user.id if user is not None else "", origin=origin))
         raise
+    ctx.metrics.counter(LOGINS).inc()
+    return found
 
 
 async def _log_in(

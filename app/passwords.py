@@ -6,18 +6,16 @@ that a flood never keeps other people out. Who comes from where their account lo
 own, which has every other turn: a flood from more sources than there are places would fill the only one.
 """
 
-import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from app.errors import AppError
-from app.turns import FairQueue
+from app.workpool import Threads, Turns
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +25,8 @@ MAX_WAITING = 32
 MAX_PER_SOURCE = 8
 _AT_ONCE = 2
 """Turns: while one password is looked at, the next attempt is charged in the database."""
+_OTHERS, _KNOWN = range(2)
+_CLOSE_S = 1.0
 CHEAP_VARIABLE = "MMNODE_CHEAP_PASSWORDS"
 """Names the data directory of a node of the tests: there hashes cost, and are worth, nothing."""
 
@@ -47,15 +47,11 @@ class Hasher:
         rehash: bool = True,
     ) -> None:
         self._hasher = PasswordHasher(time_cost=passes, memory_cost=memory_kib, parallelism=1)
-        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="passwords")
-        self._others, self._known = (
-            FairQueue["asyncio.Future[None]"](max_waiting - _AT_ONCE, max_per_source) for _ in range(2)
-        )
-        self._turn_of = [self._others, self._known]
-        self._turns = min(_AT_ONCE, max_waiting)
+        self._threads = Threads(1, "passwords")
+        at_once = min(_AT_ONCE, max_waiting)
+        self._turns = Turns(at_once, max_waiting - _AT_ONCE, max_per_source, lanes=2, refuse=_too_many)
         self._rehash = rehash
         self._nobody: str | None = None
-        self._busy = 0
 
     @classmethod
     def of(cls, environment: Mapping[str, str], data: Path) -> "Hasher":
@@ -72,7 +68,7 @@ class Hasher:
     @property
     def waiting(self) -> int:
         """See the class."""
-        return self._busy + len(self._others) + len(self._known)
+        return self._turns.waiting
 
     @contextlib.asynccontextmanager
     async def turn(self, source: str, *, known: bool = False) -> AsyncIterator[Verify]:
@@ -81,41 +77,8 @@ class Hasher:
         source: who asks, '' for nobody known. known: from there the account logged in lately. Raises AppError 429 when
         too many wait: nothing was looked at.
         """
-        if self._busy < self._turns:
-            self._busy += 1
-        else:
-            await self._wait(self._known if known else self._others, source)
-        try:
+        async with self._turns.turn(source, _KNOWN if known else _OTHERS):
             yield self._look
-        finally:
-            self._pass_on()
-
-    async def _wait(self, queue: FairQueue["asyncio.Future[None]"], source: str) -> None:
-        place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        placed = queue.put(source, place)
-        if placed.displaced is not None:
-            placed.displaced.set_exception(_too_many())
-        if not placed.taken:
-            raise _too_many()
-        try:
-            await place
-        except asyncio.CancelledError:
-            given = not queue.remove(source, place) and not place.cancelled() and place.exception() is None
-            if given:
-                self._pass_on()
-            raise
-
-    def _pass_on(self) -> None:
-        """A turn is over, or came to somebody who has gone."""
-        while (following := self._next()) is not None:
-            if not following.done():
-                following.set_result(None)
-                return
-        self._busy -= 1
-
-    def _next(self) -> "asyncio.Future[None] | None":
-        self._turn_of.reverse()
-        return self._turn_of[0].take() or self._turn_of[1].take()
 
     async def hash(self, password: str, source: str = "") -> str:
         """The encoded hash of a new password. Raises AppError 429 when too many wait."""
@@ -140,7 +103,7 @@ class Hasher:
         return await self._run(password, stored) or None
 
     async def _run(self, password: str, stored: str | None) -> str:
-        return await asyncio.get_running_loop().run_in_executor(self._executor, self._work, password, stored)
+        return await self._threads.run(lambda: self._work(password, stored))
 
     def _work(self, password: str, stored: str | None) -> str:
         secret = password.encode("utf-8", "surrogatepass")
@@ -154,8 +117,8 @@ class Hasher:
         return self._hasher.hash(secret) if again else stored
 
     def close(self) -> None:
-        """End the thread; calls under way are finished first."""
-        self._executor.shutdown(wait=True, cancel_futures=True)
+        """End the thread; what it does now is finished first."""
+        self._threads.close(_CLOSE_S)
 
 
 def _too_many() -> AppError:

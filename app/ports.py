@@ -1,7 +1,9 @@
 """What the rules need from the outside; `cluster` fulfils it."""
 
-from collections.abc import Callable
-from typing import Any, Protocol
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
 
 import msgspec
 
@@ -97,3 +99,113 @@ class Handover(Protocol):
 
         False: no ws worker took it in time, and none will.
         """
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a request to elsewhere may take. Seconds: until there is a connection, between two reads, in all.
+
+    max_bytes: of the answer's body, unpacked. cut: give what fits of a longer one instead of failing. redirects: how
+    many are followed; 0: they are answers like others.
+    """
+
+    connect_s: float = 5.0
+    read_s: float = 10.0
+    total_s: float = 30.0
+    max_bytes: int = 1 << 20
+    cut: bool = False
+    redirects: int = 3
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What somebody elsewhere answered. headers: by lower-case name. url: whose answer it is, after redirects."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    url: str
+
+
+class Failed(Exception):
+    """There is no answer from elsewhere; `text` is fit for people, and `why` for programs."""
+
+    Why = Literal[
+        "url", "forbidden", "unreachable", "tls", "timeout", "protocol", "redirects", "too_large", "busy"
+    ]  # fmt: skip
+
+    def __init__(self, why: Why, text: str) -> None:
+        super().__init__(text)
+        self.why = why
+        self.text = text
+
+
+class Outbound(Protocol):
+    """HTTP requests to elsewhere."""
+
+    async def fetch(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        body: bytes = b"",
+        limits: Limits | None = None,
+    ) -> Reply:
+        """Ask; whatever the status is, an answer is an answer. Never asks what is inside (see `Failed`, "forbidden"),
+        unless ServiceSettings.AllowedUntrustedInternalConnections names it.
+
+        Headers that the connection needs are the client's own: ValueError. Raises Failed when there is no answer.
+        """
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What was written. sha256: in hexadecimal digits."""
+
+    size: int
+    sha256: str
+
+
+class BlobFailed(Exception):
+    """Something with a file did not come about; `text` is fit for people, and `why` for programs.
+
+    missing: there is no such file. full: no room, or a quota. unavailable: it cannot be reached, or refuses.
+    """
+
+    Why = Literal["key", "range", "missing", "too_large", "full", "unavailable", "busy"]
+
+    def __init__(self, why: Why, text: str) -> None:
+        super().__init__(text)
+        self.why = why
+        self.text = text
+
+
+class Blob(Protocol):
+    """A file that is read. descriptor: of the file on this machine (for sendfile), valid while it is open."""
+
+    size: int
+    descriptor: int
+
+    def read(self, start: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
+        """That part, at most up to the end, in chunks of bounded size. Raises BlobFailed."""
+
+
+class Blobs(Protocol):
+    """Files by key: names between slashes, none of them '', '.' or '..'. All raise BlobFailed."""
+
+    async def put(self, key: str, parts: AsyncIterable[bytes], *, max_bytes: int) -> Stored:
+        """Write a file, in place of one that has the key. When it returns the file is durable.
+
+        When it raises, the key has what it had (or, if the disk failed at the very end, all of the new file), and of
+        what came nothing is left.
+        """
+
+    def open(self, key: str) -> AbstractAsyncContextManager[Blob]:
+        """A block in which the file can be read, whoever replaces or deletes it meanwhile."""
+
+    async def delete(self, key: str) -> bool:
+        """Whether there was one."""
+
+    async def exists(self, key: str) -> int | None:
+        """Its size; None when there is none."""

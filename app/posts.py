@@ -9,6 +9,7 @@ from app.context import Context
 from app.errors import AppError
 from app.events import messages as events
 from app.events import wire
+from app.metrics import POSTS
 from app.permissions import Actor, can, can_in_channel, can_in_team, can_read_channel, require
 from app.postlists import PostList
 from app.props import Props
@@ -76,6 +77,7 @@ async def create(
     if not written.created:
         before = await _posted_before(ctx, actor, access, written.id)
         return Created(before, wire.encode(await shown(ctx, before)))
+    ctx.metrics.counter(POSTS).inc()
     post = _as_written(new, written)
     event, encoded = events.created(
         post,

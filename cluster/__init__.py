@@ -11,6 +11,7 @@ commands/    what processes, operators and other nodes ask of each other, as typ
 demo/        the demo: three nodes over a PostgreSQL master with two replicas, on one machine
 host/        the machine: paths, logs, processes, systemd
 node/        the supervisor of a node: its children, its commands, the database servers that it uses
+outside/     what is reached beyond the cluster: files, HTTP requests to elsewhere
 peers/       the other nodes: who they are, what is exchanged with them, what they are known to have
 relay/       what a relay does for its node: fan-out between its workers and to peers, leases, its node's state
 shm/         what the processes of a node share in memory

@@ -67,6 +67,31 @@ class Mutation:
 
 
 MUTATIONS = (
+    # ports before they are needed ------------------------------------------------------------------------------------
+    Mutation(
+        "a file has its name before it is durable",
+        "cluster/outside/blobs.py",
+        "            os.fsync(self._descriptor)\n",
+        "",
+        (
+            "tests/cluster/test_blobs.py::"
+            "test_a_file_is_durable_before_it_has_its_name_and_the_name_before_it_is_acknowledged",
+        ),
+    ),
+    Mutation(
+        "an address that somebody else named is not judged",
+        "cluster/outside/outbound.py",
+        "[one for one in found if self._guard[1].allows(target.host, one)]",
+        "list(found)",
+        ("tests/cluster/test_outbound.py::test_each_redirect_is_judged_anew",),
+    ),
+    Mutation(
+        "what a killed worker counted goes with it",
+        "app/counting.py",
+        'if metric is not None and metric.kind == "gauge":',
+        "if metric is not None:",
+        ("tests/app/test_counting.py::test_whoever_takes_the_place_of_a_dead_process_counts_on",),
+    ),
     # one source, no deadline -----------------------------------------------------------------------------------------
     Mutation(
         "a socket waits for its master alone, however long",

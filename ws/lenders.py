@@ -14,9 +14,11 @@ from dataclasses import replace
 
 from app.events.messages import Lack, Lent
 from app.ports import Bus
+from app.questions import Questions
 from app.replay import Found
 from db.model.errors import DatabaseError
 from db.model.ids import new_id
+from db.model.tasks import Tasks
 
 log = logging.getLogger(__name__)
 
@@ -35,34 +37,25 @@ class Lenders:
         self._bus = bus
         self._address = address
         self._read = read
-        self._asked: dict[str, asyncio.Future[Found]] = {}
+        self._asked: Questions[str, Found] = Questions()
         self._lending = asyncio.Semaphore(AT_ONCE)
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks()
 
     async def ask(self, channel_id: str, after: int, limit_s: float) -> Found | None:
         """What a channel has beyond a number, by a node that has a master; None: nobody said so in time."""
-        answer: asyncio.Future[Found] = asyncio.get_running_loop().create_future()
         lack = Lack(new_id(), self._address, channel_id, after)
-        self._asked[lack.id] = answer
         try:
-            self._bus.ask_elsewhere(lack)
-            async with asyncio.timeout(limit_s):
-                return await answer
+            return await self._asked.ask(lack.id, lambda: self._bus.ask_elsewhere(lack), limit_s)
         except TimeoutError:
             return None
-        finally:
-            del self._asked[lack.id]
 
     def handle(self, message: Lack | Lent) -> None:
         """A worker of another node asks, or answers."""
         if isinstance(message, Lent):
-            answer = self._asked.get(message.id)
-            if answer is not None and not answer.done():
-                answer.set_result(Found(message.upto, message.end, message.events, message.trimmed, message.lost))
+            found = Found(message.upto, message.end, message.events, message.trimmed, message.lost)
+            self._asked.answered(message.id, found)
         elif len(self._tasks) < MAX_ASKED:
-            task = asyncio.get_running_loop().create_task(self._lend(message))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._tasks.start(self._lend(message))
 
     async def _lend(self, lack: Lack) -> None:
         async with self._lending:

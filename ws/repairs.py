@@ -5,15 +5,15 @@ gap ──50 ms──> the master ──silent, and not for others──> a peer
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Iterable
+from collections.abc import Iterable
 from contextlib import AsyncExitStack
-from typing import Any
 
 from app import replay
 from app.context import Context
 from app.events.messages import Moved
 from db.model.errors import DatabaseError
 from db.model.ids import ChannelId
+from db.model.tasks import Tasks
 from db.sql import channels
 from ws.close import Close
 from ws.fanout import Copies
@@ -46,7 +46,7 @@ class Repairs:
         self._reads = asyncio.Semaphore(READS)
         self._catch_ups = asyncio.Semaphore(CATCH_UPS)
         self._timer: asyncio.TimerHandle | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks()
         self.patience = Patience(ctx.db.board)
         self.lenders = Lenders(ctx.bus, address, self._of_database)
         self._asked: dict[tuple[str, int], asyncio.Task[replay.Found | None]] = {}
@@ -68,7 +68,7 @@ class Repairs:
     def _read_due(self) -> None:
         self._timer = None
         for channel_id, head in self.heads.due(self._loop.time()):
-            self._start(self._fill(channel_id, head))
+            self._tasks.start(self._fill(channel_id, head))
         self.look()
 
     async def _fill(self, channel_id: str, head: int) -> None:
@@ -151,7 +151,7 @@ class Repairs:
                 client.close(Close.SERVICE_RESTART)
 
     def _catch_up(self, client: Client, channel_id: str) -> None:
-        self._start(self._bring_up(client, channel_id))
+        self._tasks.start(self._bring_up(client, channel_id))
 
     async def _bring_up(self, client: Client, channel_id: str) -> None:
         """Send a client alone what others of the channel had before it was there."""
@@ -191,11 +191,6 @@ class Repairs:
                 else:
                     self.heads.learn(channel_id, seq, now)
         self.look()
-
-    def _start(self, work: Coroutine[Any, Any, None]) -> None:
-        task: asyncio.Task[None] = self._loop.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
 
 def _parts(channel_ids: list[str]) -> Iterable[list[str]]:

@@ -13,6 +13,8 @@ cors.py      what answers tell pages of other origins
 cycle.py     a request and its answer: one write instead of two
 drain.py     how long a stopping node serves, and an end of its listening socket that resets nobody
 intake.py    what a connection reads: bounded bytes a turn, one request's at a time
+measures.py  what is counted of HTTP
+metricsport.py  the port on which Prometheus reads
 pages.py     the web pages
 paths.py     where a request leads: paths below SiteURL's, in one form
 readers.py   answers that wait for their readers: how much is kept, who is cut

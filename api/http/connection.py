@@ -19,6 +19,7 @@ from api.http.answers import Answers
 from api.http.balance import Balance
 from api.http.cycle import Cycle
 from api.http.intake import DISCARD_BYTES, Flow, Intake
+from api.http.measures import Measures
 from api.http.readers import Readers
 from api.http.senders import Senders
 from api.http.throttle import Throttle, error_of, headers_of
@@ -47,6 +48,7 @@ class Worker:
     balance: Balance
     throttle: Throttle | None
     answers: Answers
+    measures: Measures
     readers: Readers
     senders: Senders
     trust: Trust
@@ -313,9 +315,10 @@ class Connection(HttpToolsProtocol):
         self.since = self.loop.time()
         self._worker.senders.forget(self)
         self.server_state.total_requests += 1
+        assert self.cycle is not None
+        self._worker.measures.answered(self.scope["method"], self.scope["path"], self.cycle.status)
         if self.transport.is_closing():
             return
-        assert self.cycle is not None
         if self.cycle.keep_alive:
             self._discarding_since = self.since if self.in_body else None
             self.intake.go_on()

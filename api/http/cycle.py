@@ -27,6 +27,11 @@ class Cycle(RequestResponseCycle):
         self._is_asked_for = False
         """The application has the first event."""
 
+    @property
+    def status(self) -> int:
+        """Of the answer, once there is one."""
+        return self._start["status"] if self._start is not None else 0
+
     async def receive(self) -> "ASGIReceiveEvent":
         """ASGI's receive. The first event waits for no body, and tells no client to send one.
 

@@ -20,6 +20,7 @@ from api.http.balance import Balance
 from api.http.connection import Connection, Worker
 from api.http.drain import grace_s, refuse_new
 from api.http.intake import READ_BYTES, Intake
+from api.http.measures import Measures
 from api.http.readers import Readers
 from api.http.senders import Senders
 from api.http.throttle import Throttle
@@ -115,6 +116,7 @@ def create_server(
         balance=balance,
         throttle=throttle,
         answers=Answers(lambda: ctx.config),
+        measures=Measures(ctx.metrics),
         readers=readers,
         senders=senders,
         trust=trust,

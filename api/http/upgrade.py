@@ -20,6 +20,7 @@ from app.context import Context
 from app.errors import AppError
 from app.ports import Handover, Upgrade
 from db.model.errors import DatabaseError
+from db.model.tasks import Tasks
 
 log = logging.getLogger(__name__)
 
@@ -78,15 +79,12 @@ class Upgrader:
         self._ctx = ctx
         self._handover = handover
         self._trust = trust
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks()
 
     def start(self, transport: asyncio.Transport, request: Request, refuse: Callable[[AppError], None]) -> None:
         """Take the transport over; it is given away in a task, or given back to `refuse`."""
         transport.pause_reading()
-        task = asyncio.get_running_loop().create_task(self._run(transport, request, refuse))
-        transport.set_protocol(_Waiting(task))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        transport.set_protocol(_Waiting(self._tasks.start(self._run(transport, request, refuse))))
 
     async def _run(self, transport: asyncio.Transport, request: Request, refuse: Callable[[AppError], None]) -> None:
         try:

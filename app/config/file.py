@@ -250,6 +250,13 @@ def _judge(config: Config, source: str) -> list[Problem]:
         split_address(service.listen_address)
     except ValueError as error:
         refuse("ServiceSettings.ListenAddress", service.listen_address, str(error))
+    try:
+        split_address(config.metrics_settings.listen_address)
+    except ValueError as error:
+        refuse("MetricsSettings.ListenAddress", config.metrics_settings.listen_address, str(error))
+    for one in service.allowed_untrusted_internal_connections.replace(",", " ").split():
+        if "/" in one and not _is_network(one):
+            refuse("ServiceSettings.AllowedUntrustedInternalConnections", one, "must be hosts, addresses or networks")
     for network in service.trusted_proxies:
         try:
             ip_network(network)
@@ -279,6 +286,14 @@ def _judge(config: Config, source: str) -> list[Problem]:
     if config.log_settings.enable_file and not config.log_settings.file_location:
         refuse("LogSettings.FileLocation", "", "must name a file when LogSettings.EnableFile is true")
     return problems
+
+
+def _is_network(text: str) -> bool:
+    try:
+        ip_network(text, strict=False)
+    except ValueError:
+        return False
+    return True
 
 
 def _is_site_url(url: str) -> bool:

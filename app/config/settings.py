@@ -72,6 +72,8 @@ class ServiceSettings(Section, frozen=True):
     unique_emoji_reaction_limit_per_post: Live[Annotated[int, Meta(ge=0, le=500)]] = 50
     """Different emojis on one post."""
     maximum_web_sockets_per_user: Live[Positive] = 20
+    allowed_untrusted_internal_connections: Live[str] = ""
+    """Hosts, addresses and networks inside, between spaces or commas, that hooks and previews may ask."""
 
 
 class TeamSettings(Section, frozen=True):
@@ -199,6 +201,13 @@ class LocalizationSettings(Section, frozen=True):
     available_locales: Live[str] = ""
 
 
+class MetricsSettings(Section, frozen=True):
+    """What Prometheus reads. ListenAddress: a port alone is on this machine only (in Mattermost: on all addresses)."""
+
+    enable: Restart[bool] = False
+    listen_address: Restart[PerNode[str]] = ":8067"
+
+
 class LogSettings(Section, frozen=True):
     """Where the log goes. Console is the standard error stream."""
 
@@ -224,6 +233,7 @@ class Config(Struct, frozen=True, kw_only=True, rename="pascal"):
     email_settings: EmailSettings = EmailSettings()
     privacy_settings: PrivacySettings = PrivacySettings()
     localization_settings: LocalizationSettings = LocalizationSettings()
+    metrics_settings: MetricsSettings = MetricsSettings()
     log_settings: LogSettings = LogSettings()
 
 

@@ -18,6 +18,7 @@ from app.events import names
 from app.events.messages import Admitted, Event, EverySessionClosed, Leaving, Message, Presence, SessionClosed
 from cluster.bus.changes import Teller
 from cluster.bus.envelope import MAX_BODY_BYTES, BadEnvelope, Class, Envelope, Kind, pack, unpack
+from cluster.bus.inbox import Inbox
 from cluster.bus.sequence import Reader, Stamp, Verdict
 from db.model.board import Term
 from db.model.shards import Shard
@@ -28,7 +29,6 @@ BEAT_S = 0.5
 # Plain numbers: pyzmq's flags make a new enum member with every `|`, which costs more than the send.
 _LAST, _MORE = int(zmq.DONTWAIT), int(zmq.DONTWAIT | zmq.SNDMORE)
 _HIGH_WATER = 100_000
-_MAX_PER_TURN = 512
 _BUNDLE_HEAD_BYTES = 3
 
 
@@ -105,7 +105,6 @@ class BusEnd:
         self._stamp = Stamp()
         self._reader = Reader()
         self._welcomed = False
-        self._look_due = False
         self.teller = Teller(self._tell)
         self.dropped = 0
         self._loop = asyncio.get_running_loop()
@@ -118,7 +117,9 @@ class BusEnd:
         self._socket.set(zmq.RECONNECT_IVL, 20)
         self._socket.set(zmq.RECONNECT_IVL_MAX, 200)
         self._socket.connect(address)
-        self._loop.add_reader(self._socket.FD, self._drain)
+        self._came: list[Message] = []
+        self._inbox = Inbox(self._socket, self._take, self._hand_over)
+        self._inbox.start()
         self._beater = self._loop.call_soon(self._beat)
 
     def publish(self, message: Message) -> None:
@@ -175,8 +176,7 @@ class BusEnd:
     def close(self) -> None:
         """Send no more; what waits is given up."""
         self._beater.cancel()
-        self._loop.remove_reader(self._socket.FD)
-        self._socket.close()
+        self._inbox.close()
         self._context.term()
 
     def _end_turn(self) -> None:
@@ -209,28 +209,18 @@ class BusEnd:
         except zmq.Again:
             self.dropped += number
             return
-        if not self._look_due:  # the descriptor is edge-triggered and a send may have eaten the edge
-            self._look_due = True
-            self._loop.call_soon(self._drain)
+        self._inbox.look_soon()
 
     def _beat(self) -> None:
         self._send(Kind.BEAT, Class.CONTROL, self._stamp.last, b"")
         self._beater = self._loop.call_later(BEAT_S, self._beat)
 
-    def _drain(self) -> None:
-        self._look_due = False
-        messages: list[Message] = []
-        for _ in range(_MAX_PER_TURN):
-            if self._socket.closed:
-                break
-            try:
-                frames = self._socket.recv_multipart(zmq.DONTWAIT)
-            except zmq.Again:
-                break
-            messages.extend(self._receive(frames))
-        else:
-            self._loop.call_soon(self._drain)
-        if messages:
+    def _take(self, frames: list[bytes]) -> None:
+        self._came.extend(self._receive(frames))
+
+    def _hand_over(self) -> None:
+        if self._came:
+            messages, self._came = self._came, []
             self._on_messages(messages)
 
     def _receive(self, frames: list[bytes]) -> Sequence[Message]:

@@ -58,6 +58,11 @@ class Paths:
         return self.runtime / "own" / "stamps"
 
     @property
+    def metrics(self) -> Path:
+        """What is counted, in shared memory."""
+        return self.runtime / "own" / "metrics"
+
+    @property
     def postgres_sockets(self) -> Path:
         """Directory of the embedded PostgreSQL's socket."""
         return self.runtime / "pg"

@@ -37,6 +37,7 @@ _MODULES = (
     "api.http.asgi",
     "api.http.balance",
     "api.http.drain",
+    "api.http.metricsport",
     "api.proxies",
     "api.http.server",
     "api.http.throttle",

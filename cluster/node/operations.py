@@ -60,9 +60,16 @@ class Operations:
         self._url = url
         self.announced = False
         """Whether all of the node has been up since its start."""
+        self.metrics_url = ""
+        """Where metrics are read; '': nowhere."""
         self._pending_restart: list[str] = []
         redactor.learn_source(servers.active.driver_name, servers.active.data_source)
         self._switch = MasterSwitch(servers, self._ask_peers, redactor.learn_source)
+
+    def pending(self) -> dict[str, int]:
+        """How many changed keys of the configuration wait, by what they wait for."""
+        recycle = self.servers.pending(self.config.sql_settings)
+        return {"restart": len(self._pending_restart), "recycle": len(recycle)}
 
     def _file(self) -> Path | None:
         """config.json: that of the start; where there was none, the one that has been written since."""
@@ -260,6 +267,7 @@ class Operations:
             "node_id": self._paths.node_id,
             "version": VERSION,
             "url": self._url,
+            **({"metrics_url": self.metrics_url} if self.metrics_url else {}),
             "state": "up" if up else "degraded" if self.announced else "starting",
             "colour": colour_of(reasons),
             "reasons": reasons,

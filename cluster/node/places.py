@@ -6,7 +6,9 @@ import socket
 import subprocess
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 
+from app.questions import Abandoned, Questions
 from cluster.commands.of_worker import Answer, AnyCommand, Ask, Body, ToSupervisor
 from cluster.node.children import Child
 from cluster.node.forkserver import Forked
@@ -24,34 +26,24 @@ class Place:
     process: "subprocess.Popen[bytes] | Forked | None" = None
     channel: Channel[ToSupervisor] | None = None
     reader: "asyncio.Task[None] | None" = None
-    _answers: dict[int, "asyncio.Future[Body]"] = field(default_factory=dict)
+    _questions: Questions[int, Body] = field(default_factory=Questions)
     _numbers: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
 
     async def ask(self, command: AnyCommand) -> Body:
         """The answer of the worker that is there, or why there is none."""
         if self.channel is None:
             return {"ok": False, "error": "down"}
-        number = next(self._numbers)
-        waiter: asyncio.Future[Body] = asyncio.get_running_loop().create_future()
-        self._answers[number] = waiter
-        self.channel.send(Ask(number, command))
+        question = Ask(next(self._numbers), command)
         try:
-            async with asyncio.timeout(command.limit_s()):
-                return await waiter
+            return await self._questions.ask(question.id, partial(self.channel.send, question), command.limit_s())
         except TimeoutError:
             return {"ok": False, "error": "timeout"}
-        except asyncio.CancelledError:
-            if asyncio.current_task().cancelling():  # type: ignore[union-attr]
-                raise
+        except Abandoned:
             return {"ok": False, "error": "it ended meanwhile"}
-        finally:
-            del self._answers[number]
 
     def answered(self, answer: Answer) -> None:
         """The worker has answered."""
-        waiter = self._answers.get(answer.id)
-        if waiter is not None and not waiter.done():
-            waiter.set_result(answer.body)
+        self._questions.answered(answer.id, answer.body)
 
     def empty(self) -> None:
         """The process has ended: nobody is there to answer any more."""
@@ -59,9 +51,7 @@ class Place:
         if self.channel is not None:
             self.channel.close()
             self.channel = None
-        for waiter in self._answers.values():
-            if not waiter.done():
-                waiter.cancel()
+        self._questions.abandon()
 
 
 async def ask_all(places: Iterable[Place], roles: Collection[str], command: AnyCommand) -> dict[str, Body]:

@@ -29,14 +29,17 @@ from cluster.node import control, embedded, followed
 from cluster.node.children import Child, State
 from cluster.node.embedded import Embedded
 from cluster.node.forkserver import Forked, ForkServer, Unanswered, reap_orphans
+from cluster.node.measured import NodeMetrics
 from cluster.node.operations import ADMINISTRATOR, Operations
 from cluster.node.places import Place, ask_all
 from cluster.node.servers import DatabaseServers
 from cluster.peers.zap import KeyPair
 from cluster.shm import floors, page, stamps
 from cluster.sockets import handover
-from cluster.sockets.listen import open_listeners, url_of
+from cluster.sockets.listen import metrics_listeners, open_listeners, url_of
 from cluster.workers.channel import Channel, to_worker
+from cluster.workers.start import names_of
+from db.model.tasks import Tasks
 
 log = logging.getLogger(__name__)
 
@@ -76,9 +79,10 @@ class Supervisor:
         self._stopping = False
         self._status = 0
         self._commands: asyncio.Queue[Callable[[], None]] = asyncio.Queue()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks()
         self._paths: Paths
         self._page: page.Page
+        self._metrics: NodeMetrics
         self._url = ""
         self._keys: list[str] = []
         """Of CURVE, for the relay: new with every start of the node, the same for a relay that is started anew."""
@@ -95,6 +99,7 @@ class Supervisor:
         self._forks.ready()  # it imports while we do the rest
         listeners = open_listeners(self._config.service_settings.listen_address, self._options.workers)
         self._url = url_of(listeners[0])
+        scraped = metrics_listeners(self._config.metrics_settings, self._options.workers)
         lock = paths.lock(self._options.data_dir)
         self._paths = paths.prepare(self._options.data_dir)
         log.info("node is starting", extra={"version": VERSION, "node": self._paths.node_id, "url": self._url})
@@ -103,7 +108,8 @@ class Supervisor:
         floors.create(self._paths.floors, processes)
         stamps.create(self._paths.stamps)
         self._page = page.Page(self._paths.page, writable=True)
-        self._make_places(listeners)
+        self._metrics = NodeMetrics(self._paths.metrics, names_of(self._options.workers, self._options.ws_workers))
+        self._make_places(listeners, scraped)
         if self._config.cluster_settings.enable:
             keys = KeyPair.fresh()
             self._keys = [keys.public, keys.secret]
@@ -119,7 +125,7 @@ class Supervisor:
         log.info("node has stopped")
         return self._status
 
-    def _make_places(self, listeners: list[socket.socket]) -> None:
+    def _make_places(self, listeners: list[socket.socket], scraped: list[socket.socket]) -> None:
         if not self._config.sql_settings.data_source:
             self._embedded = embedded.prepare(self._paths)
             for note in self._embedded.notes:
@@ -143,7 +149,10 @@ class Supervisor:
         for index in range(self._options.ws_workers):
             self._add("ws", index, [handover.listen(self._paths.handover(f"ws{index}"))])
         for index, listener in enumerate(listeners):
-            self._add("api", index, [handover.listen(self._paths.handover(f"api{index}")), listener])
+            handed = handover.listen(self._paths.handover(f"api{index}"))
+            self._add("api", index, [handed, listener, *scraped[index : index + 1]])
+        if scraped:
+            self._operations.metrics_url = f"{url_of(scraped[0])}/metrics"
 
     def _add(self, role: str, index: int, inherited: list[socket.socket]) -> None:
         self._places.append(
@@ -169,6 +178,7 @@ class Supervisor:
                 elif place.life.hangs(now):
                     await self._kill_hanging(place)
             self._page.set_crashing(any(place.life.red for place in self._places))
+            self._metrics.measure(now, [place.life for place in self._places], self._operations.pending)
             self._announce()
             while not self._commands.empty():
                 self._commands.get_nowait()()
@@ -228,9 +238,7 @@ class Supervisor:
                 case Ready():
                     place.life.ready()
                 case Request():
-                    task = asyncio.get_running_loop().create_task(self._answer(place.role, channel, message))
-                    self._tasks.add(task)
-                    task.add_done_callback(self._tasks.discard)
+                    self._tasks.start(self._answer(place.role, channel, message))
                 case Answer():
                     place.answered(message)
                 case _:
@@ -248,6 +256,7 @@ class Supervisor:
         place.empty()
         if place.role == "api":
             self._page.set_load(place.index, None)
+        self._metrics.ended(place.life.name)
         expected = place.life.state is State.STOPPING
         place.life.exited(now)
         if not expected and status == spawn.FATAL_STATUS and place.role != "postgres":
@@ -296,8 +305,7 @@ class Supervisor:
 
     def handle_hup(self) -> None:
         """SIGHUP: load the configuration file again."""
-        task = asyncio.get_running_loop().create_task(self._operations.run(of_node.Reload(), "SIGHUP"))
-        task.add_done_callback(lambda done: done.exception())
+        self._tasks.start(self._operations.run(of_node.Reload(), "SIGHUP"))
 
     async def _on_command(self, command: of_node.AnyCommand) -> control.Answer:
         answer: control.Answer = self._redactor.value(await self._operations.run(command, "command line"))

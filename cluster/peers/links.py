@@ -12,10 +12,12 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import zmq
 
 from cluster.bus.envelope import MAX_BODY_BYTES, BadEnvelope, Envelope, unpack
+from cluster.bus.inbox import Inbox
 from cluster.peers.zap import KeyPair, as_client, as_server
 from cluster.sockets.listen import AddressInUse
 
@@ -23,7 +25,6 @@ log = logging.getLogger(__name__)
 
 TOPIC = b"*"
 _RELIABLE_HWM, _LOSSY_HWM = 100_000, 1_000
-_MAX_PER_TURN = 512
 _BIND_TRIES, _BIND_EVERY_S = 100, 0.02
 # Plain numbers: pyzmq's flags make a new enum member with every `|`.
 _LAST, _MORE = int(zmq.DONTWAIT), int(zmq.DONTWAIT | zmq.SNDMORE)
@@ -37,7 +38,7 @@ class _Remote:
 
     address: tuple[str, int]
     key: str
-    sub: "zmq.Socket[bytes]"
+    sub: Inbox
     dealer: "zmq.Socket[bytes]"
     dropped: int = 0
 
@@ -61,7 +62,6 @@ class Links:
         self._on_broadcast = on_broadcast
         self._on_direct = on_direct
         self._after = after
-        self._loop = asyncio.get_running_loop()
         self._remotes: dict[str, _Remote] = {}
         self.dropped = 0
         self._open()
@@ -74,6 +74,7 @@ class Links:
         self._reliable = self._context.socket(zmq.PUB)
         self._lossy = self._context.socket(zmq.PUB)
         self._router = self._context.socket(zmq.ROUTER)
+        self._direct = Inbox(self._router, self._take_direct, self._after, copy=False)
 
     def _bind(self) -> None:
         host, port = self._listen
@@ -85,8 +86,7 @@ class Links:
             _set_up(socket, high_water)
             as_server(socket, self._keys)
             socket.bind(_endpoint(host or "*", number))
-        self._loop.add_reader(self._router.FD, self._drain_router)
-        self._loop.call_soon(self._drain_router)
+        self._direct.start()
 
     async def rebind(self) -> None:
         """End all connections that others have to us: a member was removed, and ZAP looks at new ones only.
@@ -122,9 +122,9 @@ class Links:
         dealer = self._client(zmq.DEALER, key)
         dealer.set(zmq.IMMEDIATE, 1)
         dealer.connect(_endpoint(host, port + 2))
-        self._remotes[peer] = _Remote(address, key, sub, dealer)
-        self._loop.add_reader(sub.FD, self._drain_sub, peer, sub)
-        self._loop.call_soon(self._drain_sub, peer, sub)
+        broadcasts = Inbox(sub, partial(self._take_broadcast, peer), self._after)
+        self._remotes[peer] = _Remote(address, key, broadcasts, dealer)
+        broadcasts.start()
 
     def _client(self, kind: int, server_key: str) -> "zmq.Socket[bytes]":
         socket = self._context.socket(kind)
@@ -136,7 +136,6 @@ class Links:
         """Hear and speak to it no more."""
         remote = self._remotes.pop(peer, None)
         if remote is not None:
-            self._loop.remove_reader(remote.sub.FD)
             remote.sub.close()
             remote.dealer.close()
 
@@ -172,45 +171,23 @@ class Links:
         self._unbind()
 
     def _unbind(self) -> None:
-        if not self._router.closed:
-            self._loop.remove_reader(self._router.FD)
-        for socket in (self._reliable, self._lossy, self._router):
+        self._direct.close()
+        for socket in (self._reliable, self._lossy):
             socket.close()
 
     # What comes ----------------------------------------------------------------------------------------------------
 
-    def _drain_sub(self, peer: str, socket: "zmq.Socket[bytes]") -> None:
-        for _ in range(_MAX_PER_TURN):
-            if socket.closed:
-                return
-            try:
-                frames = socket.recv_multipart(zmq.DONTWAIT)
-            except zmq.Again:
-                break
-            if len(frames) == 3:
-                self._hand(self._on_broadcast, peer, frames[1], frames[2])
-            else:
-                log.warning("a node sent something that is no message", extra={"node": peer})
+    def _take_broadcast(self, peer: str, frames: list[bytes]) -> None:
+        if len(frames) == 3:
+            self._hand(self._on_broadcast, peer, frames[1], frames[2])
         else:
-            self._loop.call_soon(self._drain_sub, peer, socket)
-        self._after()
+            log.warning("a node sent something that is no message", extra={"node": peer})
 
-    def _drain_router(self) -> None:
-        socket = self._router
-        for _ in range(_MAX_PER_TURN):
-            if socket.closed:
-                return
-            try:
-                frames = socket.recv_multipart(zmq.DONTWAIT, copy=False)
-            except zmq.Again:
-                break
-            if len(frames) == 3:
-                self._hand(self._on_direct, _user_of(frames[2]), frames[1].bytes, frames[2].bytes)
-            else:
-                log.warning("a node sent something that is no message")
+    def _take_direct(self, frames: list[zmq.Frame]) -> None:
+        if len(frames) == 3:
+            self._hand(self._on_direct, _user_of(frames[2]), frames[1].bytes, frames[2].bytes)
         else:
-            self._loop.call_soon(self._drain_router)
-        self._after()
+            log.warning("a node sent something that is no message")
 
     def _hand(self, handler: Handler, peer: str, header: bytes, body: bytes) -> None:
         try:

@@ -8,6 +8,7 @@ from typing import Any
 from cluster.peers.bodies import Answer
 from cluster.peers.membership import Liveness
 from cluster.peers.mesh import Answered, Asked, Mesh
+from db.model.tasks import Tasks
 
 ANSWER_S = 5.0
 
@@ -24,7 +25,7 @@ class Requests:
         self._loop = asyncio.get_running_loop()
         self._numbers = itertools.count(1)
         self._answers: dict[str, asyncio.Queue[tuple[str, Answer]]] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks()
 
     async def ask_all(self, command: str, arguments: dict[str, Any], limit_s: float = ANSWER_S) -> dict[str, Any]:
         """What each peer answers: {node id: answer}, with `result` ok, accepted, error, timeout or down."""
@@ -69,9 +70,7 @@ class Requests:
 
     def asked(self, output: Asked) -> None:
         """A peer asks: say that it has begun, do it, say what came of it."""
-        task = self._loop.create_task(self._serve(output))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks.start(self._serve(output))
 
     async def _serve(self, asked: Asked) -> None:
         self._mesh.answer(asked.peer, asked.request_id, Answer(done=False))

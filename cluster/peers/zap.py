@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 import zmq
 import zmq.utils.z85
 
+from cluster.bus.inbox import Inbox
 from cluster.peers.keyring import fingerprint
 
 log = logging.getLogger(__name__)
@@ -79,9 +80,8 @@ class Gate:
         except zmq.ZMQError:
             self._socket.close()
             raise
-        self._descriptor = self._socket.FD
-        self._loop.add_reader(self._descriptor, self._drain)
-        self._loop.call_soon(self._drain)
+        self._inbox = Inbox(self._socket, self._answer, per_turn=_MAX_PER_TURN)
+        self._inbox.start()
 
     def allow(self, node_of_key: Mapping[str, str]) -> None:
         """From now on admit exactly these public keys (Z85), each as the node of this id."""
@@ -91,20 +91,7 @@ class Gate:
 
     def close(self) -> None:
         """Answer no more; sockets of the context admit nobody then."""
-        if not self._socket.closed:
-            self._loop.remove_reader(self._descriptor)
-            self._socket.close()
-
-    def _drain(self) -> None:
-        for _ in range(_MAX_PER_TURN):
-            if self._socket.closed:
-                return
-            try:
-                frames = self._socket.recv_multipart(zmq.DONTWAIT)
-            except zmq.Again:
-                return
-            self._answer(frames)
-        self._loop.call_soon(self._drain)
+        self._inbox.close()
 
     def _answer(self, frames: list[bytes]) -> None:
         if len(frames) < _FRAMES - 1 or frames[2] != b"1.0":

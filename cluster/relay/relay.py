@@ -20,6 +20,7 @@ from cluster.bus import addresses
 from cluster.bus.bus import BEAT_S, class_of, kind_of, send
 from cluster.bus.changes import Learner
 from cluster.bus.envelope import BadEnvelope, Class, Envelope, Kind, pack, unpack
+from cluster.bus.inbox import Inbox
 from cluster.bus.sequence import Reader, Stamp, Verdict
 from cluster.peers import masters
 from cluster.peers.interlink import Interlink
@@ -35,7 +36,6 @@ from db.sql.outbox import Poll
 log = logging.getLogger(__name__)
 
 _HIGH_WATER = 100_000
-_MAX_PER_TURN = 512
 _EARLY_S = 2.0
 _EARLY_BYTES = 16 << 20
 _GONE_S = 3.0
@@ -106,7 +106,6 @@ class Relay:
         self._early_bytes = 0
         """What came while workers were still finding this relay: they get it when they do."""
         self._early_until = self._loop.time() + _EARLY_S
-        self._drain_due = False
         self._turn = 0
         self._moved: deque[tuple[float, tuple[tuple[str, int], ...]]] = deque()
         """What the last polls found of heads: for nodes that cannot poll."""
@@ -119,40 +118,24 @@ class Relay:
         self._socket.set(zmq.LINGER, 0)
         self._socket.set(zmq.MAXMSGSIZE, 1 << 20)
         self._socket.bind(address)
+        self._inbox = Inbox(self._socket, self._receive, lambda: page.advance(self.relayed))
         page.take_over(incarnation)
 
     async def serve(self) -> None:
         """Relay, beat and keep presence until cancelled."""
-        descriptor = self._socket.FD
-        self._loop.add_reader(descriptor, self._drain)
-        self._loop.call_soon(self._drain)
+        self._inbox.start()
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._beat_for_ever())
                 group.create_task(self._presence.keep_for_ever())
                 group.create_task(self._presence.end_forgotten())
         finally:
-            self._loop.remove_reader(descriptor)
-            self._socket.close()
+            self._inbox.close()
             self._context.term()
 
     def set_away_after(self, seconds: float) -> None:
         """Idle for so long means away, from now on."""
         self._presence.set_away_after(seconds)
-
-    def _drain(self) -> None:
-        self._drain_due = False
-        for _ in range(_MAX_PER_TURN):
-            if self._socket.closed:
-                return
-            try:
-                frames = self._socket.recv_multipart(zmq.DONTWAIT)
-            except zmq.Again:
-                break
-            self._receive(frames)
-        else:
-            self._drain_soon()
-        self._page.advance(self.relayed)
 
     def _receive(self, frames: list[bytes]) -> None:
         try:
@@ -257,19 +240,13 @@ class Relay:
     def _publish(self, message: Message) -> None:
         """To the workers here only."""
         self._hand_out(kind_of(message), events.bundle([events.encode(message)]), class_of(message))
-        self._drain_soon()
+        self._inbox.look_soon()
 
     def publish(self, message: Message) -> None:
         """See `app.ports.Publisher`: what this process itself has to tell."""
         self._publish(message)
         if self.interlink is not None:
             self.interlink.publish(kind_of(message), class_of(message), events.bundle([events.encode(message)]))
-
-    def _drain_soon(self) -> None:
-        """The descriptor is edge-triggered: a send outside of `_drain` may have eaten the edge."""
-        if not self._drain_due:
-            self._drain_due = True
-            self._loop.call_soon(self._drain)
 
     def is_a_worker_missing(self) -> bool:
         """Whether some worker has not been heard of for a while."""
@@ -279,7 +256,7 @@ class Relay:
 
     def deliver(self, envelope: Envelope, body: bytes) -> None:
         """See `Sink`."""
-        self._drain_soon()
+        self._inbox.look_soon()
         match envelope.kind:
             case Kind.MESSAGE | Kind.API_MESSAGE:
                 self._hand_out(envelope.kind, body, envelope.kind_class)
@@ -349,7 +326,7 @@ class Relay:
         link = self._links.get(name)
         if link is not None and str(link.incarnation) == incarnation:
             self._send(name, link, Kind.ACK, Class.CONTROL, ticket, b"")
-            self._drain_soon()
+            self._inbox.look_soon()
 
     async def asked(self, command: str, arguments: dict[str, Any]) -> dict[str, Any]:
         """See `Sink`."""
@@ -401,5 +378,5 @@ class Relay:
                     self._presence.lose_worker(worker)
                 else:
                     self._send(worker, link, Kind.BEAT, Class.CONTROL, link.stamp.last, b"")
-            self._drain()
+            self._inbox.look()
             await asyncio.sleep(BEAT_S)

@@ -7,16 +7,22 @@ With SO_REUSEPORT the kernel spreads connections evenly over the sockets (a sing
 import socket
 from typing import Any
 
-from app.config.settings import split_address
+from app.config.settings import MetricsSettings, split_address
 
 
 class AddressInUse(Exception):
     """The address cannot be had."""
 
 
-def open_listeners(address: str, count: int, backlog: int = 2048) -> list[socket.socket]:
-    """`count` listening sockets on `host:port`. Port 0: any free one, the same for all. Raises AddressInUse."""
+def open_listeners(
+    address: str, count: int, backlog: int = 2048, *, key: str = "ServiceSettings.ListenAddress", everywhere: str = ""
+) -> list[socket.socket]:
+    """`count` listening sockets on `host:port`. Port 0: any free one, the same for all. Raises AddressInUse.
+
+    key: where the address was set. everywhere: the host when only a port is given; '': all addresses.
+    """
     host, port = split_address(address)
+    host = host or everywhere
     listeners: list[socket.socket] = []
     try:
         family, sockaddr = _resolve(host, port)
@@ -36,8 +42,16 @@ def open_listeners(address: str, count: int, backlog: int = 2048) -> list[socket
     except OSError as error:
         for listener in listeners:
             listener.close()
-        raise AddressInUse(f"ServiceSettings.ListenAddress = {address}: {error.strerror or error}") from error
+        raise AddressInUse(f"{key} = {address}: {error.strerror or error}") from error
     return listeners
+
+
+def metrics_listeners(settings: MetricsSettings, count: int) -> list[socket.socket]:
+    """Those of `MetricsSettings`, which are on this machine only when they name just a port; [] when it is off."""
+    if not settings.enable:
+        return []
+    key, here = "MetricsSettings.ListenAddress", "127.0.0.1"
+    return open_listeners(settings.listen_address, count, key=key, everywhere=here)
 
 
 def _resolve(host: str, port: int) -> tuple[int, tuple[Any, ...]]:

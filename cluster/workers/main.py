@@ -10,6 +10,7 @@ from typing import assert_never
 import uvloop
 
 from app.config.live import Settings
+from app.metrics import LOOP_LAG
 from app.redaction import Redactor
 from cluster.commands import of_worker
 from cluster.commands.of_worker import Answer, Ask, AtOnce, Beat, Body, OfDatabase, OfRelay, Ready, Stop, ToWorker
@@ -19,6 +20,7 @@ from cluster.workers.roles import ROLES
 from cluster.workers.start import Start
 from cluster.workers.worker import Fatal, Worker
 from db.model.errors import DatabaseError, Refused
+from db.model.tasks import Tasks
 from db.pool import failover
 
 log = logging.getLogger(__name__)
@@ -59,10 +61,16 @@ async def _run(role: str, index: int, end: socket.socket, inherited: list[socket
 
 
 async def _beat(channel: Channel[ToWorker], worker: Worker) -> None:
+    loop = asyncio.get_running_loop()
+    lag = worker.metrics.gauge(LOOP_LAG, worker.name)
+    due = loop.time()
     while True:
+        lag.set(max(0.0, loop.time() - due))
         channel.send(Beat())
+        worker.measure()
         if worker.database is not None:
             worker.database.current()  # what is idle on a former master ends, too
+        due = loop.time() + BEAT_S
         await asyncio.sleep(BEAT_S)
 
 
@@ -81,7 +89,7 @@ def _learn(redactor: Redactor, told: of_worker.Start | of_worker.AnyCommand) -> 
 
 
 async def _listen(channel: Channel[ToWorker], worker: Worker, redactor: Redactor) -> None:
-    tasks: set[asyncio.Task[None]] = set()
+    tasks = Tasks()
     async for message in channel.messages():
         match message:
             case Stop():
@@ -93,9 +101,7 @@ async def _listen(channel: Channel[ToWorker], worker: Worker, redactor: Redactor
             case Ask(id=number, command=command):
                 _learn(redactor, command)
                 if isinstance(command, OfDatabase | OfRelay):
-                    task = asyncio.get_running_loop().create_task(_act(channel, worker, number, command))
-                    tasks.add(task)
-                    task.add_done_callback(tasks.discard)
+                    tasks.start(_act(channel, worker, number, command))
                 else:
                     channel.send(Answer(number, {"ok": True, **_at_once(worker, command)}))
             case of_worker.Start():

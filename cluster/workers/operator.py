@@ -1,8 +1,9 @@
 """From a worker to the supervisor: what an administrator asks of the node, whichever worker it lands in."""
 
-import asyncio
 import itertools
+from functools import partial
 
+from app.questions import Questions
 from cluster.commands import of_node
 from cluster.commands.of_node import AnyCommand, BadCommand
 from cluster.commands.of_worker import Answer, Body, Request, ToWorker
@@ -17,7 +18,7 @@ class SupervisorLink:
     def __init__(self) -> None:
         self._channel: Channel[ToWorker] | None = None
         self._numbers = itertools.count(1)
-        self._waiting: dict[int, asyncio.Future[Body]] = {}
+        self._questions: Questions[int, Body] = Questions()
 
     def connect(self, channel: Channel[ToWorker]) -> None:
         """Commands go by this channel from now on."""
@@ -25,9 +26,7 @@ class SupervisorLink:
 
     def answered(self, answer: Answer) -> None:
         """The supervisor's answer has come."""
-        waiter = self._waiting.pop(answer.id, None)
-        if waiter is not None and not waiter.done():
-            waiter.set_result(answer.body)
+        self._questions.answered(answer.id, answer.body)
 
     async def command(self, name: str, **arguments: object) -> Body:
         """See `app.ports.Operator`."""
@@ -39,14 +38,8 @@ class SupervisorLink:
     async def ask(self, command: AnyCommand) -> Body:
         """Let the node do it."""
         assert self._channel is not None
-        number = next(self._numbers)
-        waiter = self._waiting[number] = asyncio.get_running_loop().create_future()
-        self._channel.send(Request(number, command))
+        question = Request(next(self._numbers), command)
         try:
-            async with asyncio.timeout(_SUPERVISOR_S):
-                answer: Body = await waiter
-                return answer
+            return await self._questions.ask(question.id, partial(self._channel.send, question), _SUPERVISOR_S)
         except TimeoutError:
             return {"ok": False, "error": "the supervisor does not answer"}
-        finally:
-            self._waiting.pop(number, None)

@@ -28,6 +28,7 @@ from cluster.relay.lease import LeaseRunner
 from cluster.relay.news import News
 from cluster.relay.relay import Relay
 from cluster.shm.page import Page
+from cluster.workers import measured
 from cluster.workers.start import Start
 from cluster.workers.worker import Fatal, Worker
 from db.model.board import Term
@@ -35,7 +36,7 @@ from db.model.errors import DatabaseError, Unavailable
 from db.model.ids import new_id
 from db.pool import failover, migrate, systems
 from db.pool.hosts import Hosts
-from db.pool.place import Where, where
+from db.pool.place import Where, place_of, where
 from db.pool.pool import Database
 from db.pool.prober import Prober
 from db.sql import nodes
@@ -333,6 +334,17 @@ class RelayWorker(Worker):
         if self.interlink is not None and self._secrets() != self.secrets:
             self.secrets = self._secrets()
             self.interlink.renew_secret(_keyring(self.live.config))
+
+    def measure(self) -> None:
+        """See `Worker`."""
+        super().measure()
+        if self.relay is None or self.prober is None or self.follower is None:
+            return
+        measured.relay(self.metrics, self.relay, self.condition, self.leader)
+        places = [place_of(self.settings.driver, dsn) for dsn in self.start.replicas]
+        measured.servers(self.metrics, self.page.term(), self.follower, self.prober, places)
+        if self.interlink is not None:
+            measured.cluster(self.metrics, self.interlink)
 
     def status(self) -> Body:
         """See `Worker`."""

@@ -1,22 +1,29 @@
 """What the three kinds of workers build, serve and stop. Each imports only its own stack, when it starts."""
 
 import asyncio
+import contextlib
 import logging
 import os
 import socket
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from app.context import Context
 from app.events.messages import Message as BusMessage
+from app.metrics import BARRIER_MISSES, WEBSOCKETS, WORK_WAITING
 from app.passwords import Hasher
 from app.ports import Upgrade
 from cluster.bus.addresses import address_of, node_part
 from cluster.bus.bus import BusEnd
 from cluster.commands.of_worker import Body
+from cluster.outside.blobs import LocalBlobs
+from cluster.outside.outbound import HttpOutbound
+from cluster.shm.metricslots import Exposition, open_slots
 from cluster.shm.page import Page, RelayWatch
+from cluster.workers import measured
 from cluster.workers.relayworker import RelayWorker
 from cluster.workers.start import BATCH_CONNECTIONS
 from cluster.workers.worker import Worker
@@ -42,6 +49,8 @@ class ServingWorker(Worker):
 
     ctx: Context | None = None
     bus: BusEnd | None = None
+    outbound: HttpOutbound | None = None
+    blobs: LocalBlobs | None = None
 
     async def build(
         self, on_messages: Callable[[Sequence[BusMessage]], None], on_loss: Callable[[], None], batch_connections: int
@@ -54,6 +63,10 @@ class ServingWorker(Worker):
         if self.start.config.cluster_settings.enable:
             self.tell_commits(bus, database)
         watch = RelayWatch(page)
+        outbound = self.outbound = HttpOutbound(
+            lambda: self.live.config.service_settings.allowed_untrusted_internal_connections
+        )
+        blobs = self.blobs = LocalBlobs(Path(self.start.config.file_settings.directory))
         self.ctx = Context(
             config=self.live.config,
             db=database,
@@ -63,6 +76,9 @@ class ServingWorker(Worker):
             health=watch,
             operator=self.operator,
             node_id=self.start.paths.node_id,
+            metrics=self.metrics,
+            outbound=outbound,
+            blobs=blobs,
         )
         self.live.on_reload(self.ctx.reload)
         return self.ctx, bus, watch
@@ -79,9 +95,21 @@ class ServingWorker(Worker):
         await self.ctx.audit.close()
         await self.ctx.posts.close()
         self.ctx.hasher.close()
+        self.ctx.work.close()
+        if self.outbound is not None and self.blobs is not None:
+            self.outbound.close()
+            self.blobs.close()
         await asyncio.sleep(0.02)  # the bus's own thread sends what was published last
         bus.close()
         await self.ctx.db.close()
+
+    def measure(self) -> None:
+        """See `Worker`."""
+        if self.ctx is not None:
+            measured.database(self.metrics, self.ctx.db, self.ctx.caches.registry.figures())
+            self.metrics.gauge(WORK_WAITING).set(self.ctx.work.waiting)
+        if self.bus is not None:
+            self.metrics.counter(BARRIER_MISSES).follow(self.bus.teller.misses)
 
     def database_status(self) -> Body:
         """See `Worker`."""
@@ -109,6 +137,7 @@ class ApiWorker(ServingWorker):
         """See `Worker`."""
         from api.http.asgi import create_app
         from api.http.balance import Balance
+        from api.http.metricsport import MetricsPort
         from api.http.server import create_server, serve
         from api.http.throttle import Throttle
         from api.http.upgrade import Upgrader
@@ -127,7 +156,7 @@ class ApiWorker(ServingWorker):
         loads = PageLoads(page, index, self.start.workers)
         balance = Balance(index, loads, peers)
         self.server = create_server(create_app(ctx), ctx, Upgrader(ctx, sockets, trust), balance, trust, self.throttle)
-        handed, listener = self.inherited
+        handed, listener, *for_metrics = self.inherited
         receiver = Receiver(
             handed,
             self._adopt,
@@ -136,9 +165,13 @@ class ApiWorker(ServingWorker):
         )
         serving = asyncio.create_task(serve(self.server, listener, ctx, trust))
         remembering = asyncio.create_task(ctx.administrators.run())
-        ready()
-        stopping = asyncio.create_task(self.stop_asked.wait())
-        await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        exposition = Exposition(open_slots(paths.metrics), self.start.names())
+        async with contextlib.AsyncExitStack() as ports:
+            for port in for_metrics:
+                await ports.enter_async_context(MetricsPort(port, exposition.text))
+            ready()
+            stopping = asyncio.create_task(self.stop_asked.wait())
+            await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
         watch.draining = True
         receiver.close()
         self.server.drain()
@@ -179,6 +212,12 @@ class ApiWorker(ServingWorker):
             "slow_readers_cut": self.server.readers.cut,
             "slow_senders_cut": self.server.senders.cut,
         }
+
+    def measure(self) -> None:
+        """See `Worker`."""
+        super().measure()
+        if self.server is not None:
+            measured.api(self.metrics, self.server)
 
 
 class WsWorker(ServingWorker):
@@ -238,6 +277,11 @@ class WsWorker(ServingWorker):
     def status(self) -> Body:
         """See `Worker`."""
         return {"sockets": self._count()}
+
+    def measure(self) -> None:
+        """See `Worker`."""
+        super().measure()
+        self.metrics.gauge(WEBSOCKETS).set(self._count())
 
 
 ROLES: dict[str, type[Worker]] = {"api": ApiWorker, "ws": WsWorker, "relay": RelayWorker}

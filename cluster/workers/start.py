@@ -4,9 +4,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from app.config.settings import Config
+from app.counting import Metrics
 from cluster.commands import of_worker
 from cluster.host.paths import Paths
 from cluster.shm.floors import SharedFloors
+from cluster.shm.metricslots import open_slots
 from cluster.shm.page import Page
 from cluster.shm.stamps import SharedStamps
 from db.model.settings import PoolSettings
@@ -72,11 +74,24 @@ class Start:
         """The node page, with the column of the worker of this name."""
         return Page(self.paths.page, writable=True, process=self._number(name))
 
+    def metrics(self, name: str) -> Metrics:
+        """What the worker of this name counts with, in its slot of the node's."""
+        return Metrics(open_slots(self.paths.metrics)[self._number(name)])
+
+    def names(self) -> list[str]:
+        """See `names_of`."""
+        return names_of(self.workers, self.ws_workers)
+
     def _number(self, name: str) -> int:
         """Tells the processes of the node apart."""
         role = name.rstrip("0123456789")
         index = int(name.removeprefix(role) or 0)
         return {"relay": 0, "api": 1, "ws": 1 + self.workers}[role] + index
+
+
+def names_of(workers: int, ws_workers: int) -> list[str]:
+    """The processes of a node in the order of their numbers; the supervisor, which has no number, is the last."""
+    return ["relay", *(f"api{one}" for one in range(workers)), *(f"ws{one}" for one in range(ws_workers)), "supervisor"]
 
 
 def settings_of(config: Config) -> PoolSettings:

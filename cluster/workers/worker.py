@@ -14,6 +14,7 @@ from cluster.bus.bus import BusEnd
 from cluster.commands import of_worker
 from cluster.commands.of_worker import Body, OfDatabase, OfRelay
 from cluster.shm.page import Page
+from cluster.workers import measured
 from cluster.workers.operator import SupervisorLink
 from cluster.workers.start import Start
 from db.model.errors import Unavailable
@@ -45,6 +46,7 @@ class Worker(ABC):
         self.node_stops = False
         """Whether its node stops with it."""
         self.operator = SupervisorLink()
+        self.metrics = start.metrics(name)
         self.database: Database | None = None
 
     @property
@@ -86,6 +88,11 @@ class Worker(ABC):
         except migrate.TooOld as error:
             log.error("the node stops: it is too old for its database", extra={"reason": str(error)})
             raise Fatal(str(error)) from error
+
+    def measure(self) -> None:
+        """Show what this worker knows as metrics."""
+        if self.database is not None:
+            measured.database(self.metrics, self.database, {})
 
     def database_status(self) -> Body:
         """Figures for `mmnode db status`."""

@@ -10,4 +10,5 @@ retries.py   what the database undid to free others, done again
 settings.py  what the pool needs to know
 shards.py    names of what statements read or change, and their floors
 tables.py    the tables: columns, and who is told when a row changes
+tasks.py     tasks that have an owner
 """

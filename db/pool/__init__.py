@@ -1,5 +1,6 @@
 """Connections: which server, how many, since when; and what is read through them at once.
 
+batching.py    natural batching: the lanes of writer/batch.py and loader.py
 cache.py       copies of what was read, and the proof at each hit that they are still true
 dsn.py         what may be said of a connection string
 failover.py    a change of the master by an operator

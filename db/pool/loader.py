@@ -21,6 +21,7 @@ from db.drivers.pipeline import TEXT_ARRAY_OID, PipelineConnection, Statement, t
 from db.model.board import Term
 from db.model.errors import Busy, ConnectionLost, DatabaseError, Unavailable
 from db.model.shards import Shard
+from db.pool.batching import Lanes
 
 log = logging.getLogger(__name__)
 
@@ -99,8 +100,11 @@ class LoadQueue:
         else:
             asked[1].append(waiter)
 
-    def take(self) -> tuple[float, Batch]:
-        """The next batch, what waits longest first, and its deadline. What nobody waits for any more is dropped."""
+    def take(self) -> tuple[float, Batch] | None:
+        """The deadline of the next batch, and what waits longest; None: nothing does.
+
+        What nobody waits for any more is dropped.
+        """
         deadline = 0.0
         batch: Batch = {}
         size = 0
@@ -112,7 +116,7 @@ class LoadQueue:
                 deadline = deadline or until
                 batch.setdefault(lookup, {})[key] = waiters
                 size += 1
-        return deadline, batch
+        return (deadline, batch) if batch else None
 
 
 class LoadConnection(Protocol):
@@ -204,15 +208,13 @@ class Loader:
         timeout_s: float = 5.0,
         max_waiting: int = MAX_WAITING,
     ) -> None:
-        self._connect = connect
         self._timeout_s = timeout_s
         self._max_waiting = max_waiting
         self._queue = LoadQueue()
+        self._lanes: Lanes[tuple[float, Batch], LoadConnection] = Lanes(
+            connect, connections, self._queue.take, self._answer, self._failed
+        )
         self._loop = asyncio.get_running_loop()
-        self._idle_lanes = connections
-        self._idle: list[LoadConnection] = []
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._kick_due = False
 
     async def load(self, lookup: Lookup, key: Key) -> Row | None:
         """The row of this key as it is now or later, or None.
@@ -224,45 +226,24 @@ class Loader:
             raise Busy("too many reads wait for the database")
         waiter: Waiter = self._loop.create_future()
         self._queue.add(lookup, key, waiter, self._loop.time() + self._timeout_s)
-        if not self._kick_due and self._idle_lanes:  # at the end of this turn: what is asked together goes together
-            self._kick_due = True
-            self._loop.call_soon(self._start)
+        self._lanes.kick()
         return await waiter
 
     def renew(self) -> None:
         """Close what is idle and of no more use: the pool was recycled."""
-        self._idle = [connection for connection in self._idle if not connection.closed]
+        self._lanes.renew()
 
     async def close(self) -> None:
         """Finish what is under way, unless the database is not there, then close the connections."""
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=_CLOSE_S)
-        for connection in self._idle:
-            connection.close()
-        self._idle.clear()
+        await self._lanes.close(_CLOSE_S)
 
-    def _start(self) -> None:
-        self._kick_due = False
-        while self._idle_lanes and len(self._queue):
-            deadline, batch = self._queue.take()
-            if batch:
-                self._idle_lanes -= 1
-                task = self._loop.create_task(self._run(batch, deadline))
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
+    def _failed(self, taken: tuple[float, Batch], error: Exception) -> None:
+        if not isinstance(error, DatabaseError):
+            log.error("a batch of reads failed", exc_info=error)
+        _fail(taken[1], error)
 
-    async def _run(self, batch: Batch, deadline: float) -> None:
-        try:
-            await self._answer(batch, deadline)
-        except Exception as error:
-            if not isinstance(error, DatabaseError):
-                log.exception("a batch of reads failed")
-            _fail(batch, error)
-        finally:
-            self._idle_lanes += 1
-            self._start()
-
-    async def _answer(self, batch: Batch, deadline: float) -> None:
+    async def _answer(self, taken: tuple[float, Batch]) -> None:
+        deadline, batch = taken
         wanted = {lookup: list(keys) for lookup, keys in batch.items()}
         try:
             found = await self._load_until(wanted, deadline)
@@ -274,7 +255,7 @@ class Loader:
                 _fail(batch, error)
                 return
             for one in alone:
-                await self._answer(one, deadline)
+                await self._answer((deadline, one))
             return
         for lookup, keys in batch.items():
             for key, waiters in keys.items():
@@ -288,24 +269,16 @@ class Loader:
         while True:
             connection: LoadConnection | None = None
             try:
-                connection = await self._checkout()
+                connection = self._lanes.idle() or await self._lanes.connect()
                 try:
                     return await connection.load(wanted)
                 finally:
-                    if not connection.closed:
-                        self._idle.append(connection)
+                    self._lanes.check_in(connection)
             except Unavailable as error:
                 answered = connection is not None and not isinstance(error, ConnectionLost)  # such as: it took too long
                 if answered or self._loop.time() + _RECONNECT_DELAY_S >= deadline:
                     raise
                 await asyncio.sleep(_RECONNECT_DELAY_S)
-
-    async def _checkout(self) -> LoadConnection:
-        while self._idle:
-            connection = self._idle.pop()
-            if not connection.closed:
-                return connection
-        return await self._connect()
 
 
 def _fail(batch: Batch, error: Exception) -> None:

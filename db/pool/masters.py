@@ -1,10 +1,9 @@
 """Connections to the master of now: of the highest term that is known. All that is of an earlier one is ended."""
 
-import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Coroutine
-from typing import Any, Protocol
+from collections.abc import AsyncIterator
+from typing import Protocol
 from weakref import WeakSet
 
 from db.drivers import Connection, Facts
@@ -12,6 +11,7 @@ from db.model.board import Board, Term
 from db.model.errors import ConnectionLost, Unavailable, Wrong
 from db.model.settings import Dialect, PoolSettings
 from db.model.shards import Stamps
+from db.model.tasks import Tasks
 from db.pool.generation import Generation
 from db.pool.terms import Terms
 
@@ -41,7 +41,7 @@ class Masters:
         """For which the generation was built; the lowest one before any master was met."""
         self._beside: WeakSet[Closable] = WeakSet()
         self._cluster_id = ""
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks()
 
     @property
     def settings(self) -> PoolSettings:
@@ -83,7 +83,7 @@ class Masters:
                 log.warning("all connections to the former master are ended", extra={"term": str(term)})
                 old = self._swap(self._build(self.settings))
                 self._end_beside()
-                self._start(old.close(at_once=True))
+                self._tasks.start(old.close(at_once=True))
         return self.generation
 
     def _swap(self, new: Generation) -> Generation:
@@ -117,8 +117,3 @@ class Masters:
             raise Wrong("the database is not that of this installation")
         if facts.term < self.board.term():
             raise Wrong("this was the master once, and another one has taken its place")
-
-    def _start(self, work: Coroutine[Any, Any, None]) -> None:
-        task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)

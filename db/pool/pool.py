@@ -330,7 +330,7 @@ class Database(Masters):
         first = not self._unsettled
         self._unsettled |= changed
         if first:
-            self._start(self._settle())
+            self._tasks.start(self._settle())
 
     async def _settle(self) -> None:
         while self._unsettled:

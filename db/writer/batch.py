@@ -14,11 +14,11 @@ While the other nodes are told of a batch the next one is under way; only the an
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Sequence
 
 from db.model.errors import Busy, DatabaseError, Deadlock, Duplicate, Locked, Unavailable
 from db.model.ids import ChannelId
+from db.pool.batching import Lanes
 from db.sql.posts import NewPost, Written
 from db.writer.outcome import BatchConnection, Landed
 
@@ -128,16 +128,14 @@ class PostWriter:
         timeout_s: float = 10.0,
         max_waiting: int = MAX_WAITING,
     ) -> None:
-        self._connect = connect
         self._timeout_s = timeout_s
         self._max_waiting = max_waiting
         self._queue = BatchQueue()
+        self._lanes: Lanes[list[Item], BatchConnection] = Lanes(
+            connect, connections, self._queue.take, self._write_batch, self._failed, self._queue.done
+        )
         self._loop = asyncio.get_running_loop()
-        self._idle_lanes = connections
-        self._connections: list[BatchConnection] = []
-        self._tasks: set[asyncio.Task[None]] = set()
         self._answering: asyncio.Task[None] | None = None
-        self._kick_due = False
         self.acknowledged: dict[ChannelId, int] = {}
         """The newest number given to a post of each of the channels written to last."""
 
@@ -155,7 +153,7 @@ class PostWriter:
                 raise Busy("too many posts wait for the database")
             item = Item(post, self._loop.time() + self._timeout_s)
             self._queue.add(item)
-            self._kick()
+            self._lanes.kick()
         waiter: asyncio.Future[Written | None] = self._loop.create_future()
         first = not item.waiters
         item.waiters.append(waiter)
@@ -170,44 +168,12 @@ class PostWriter:
 
     async def close(self) -> None:
         """Finish what is under way, then close the connections."""
-        while self._tasks:
-            await asyncio.wait(self._tasks)
-        for connection in self._connections:
-            connection.close()
-        self._connections.clear()
+        await self._lanes.close()
 
-    def _kick(self) -> None:
-        """Start batches at the end of this turn of the loop, so that what arrives together goes together."""
-        if not self._kick_due and self._idle_lanes:
-            self._kick_due = True
-            self._loop.call_soon(self._start)
-
-    def _start(self) -> None:
-        self._kick_due = False
-        while self._idle_lanes:
-            batch = self._queue.take()
-            if not batch:
-                return
-            self._idle_lanes -= 1
-            self._spawn(self._run(batch))
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task: asyncio.Task[None] = self._loop.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
-
-    async def _run(self, batch: list[Item]) -> None:
-        try:
-            await self._write_batch(batch)
-        except Exception as error:
-            log.exception("a batch of posts failed")
-            for item in batch:
-                self._fail(item, error)
-        finally:
-            self._queue.done(batch)
-            self._idle_lanes += 1
-            self._start()
+    def _failed(self, batch: list[Item], error: Exception) -> None:
+        log.error("a batch of posts failed", exc_info=error)
+        for item in batch:
+            self._fail(item, error)
 
     async def _write_batch(self, batch: list[Item]) -> None:
         try:
@@ -237,7 +203,7 @@ class PostWriter:
             if now >= item.deadline:
                 self._fail(item, error)
         self._queue.put_back([item for item in batch if now < item.deadline])
-        self._kick()
+        self._lanes.kick()
 
     async def _land(self, batch: list[Item]) -> None:
         """Write, and answer when the other nodes have been told."""
@@ -246,7 +212,7 @@ class PostWriter:
         if landed.told is None and self._answering is None:
             self._answer(batch, landed.results)
         else:
-            self._answering = self._spawn(self._answer_when_told(batch, landed, self._answering))
+            self._answering = self._lanes.tasks.start(self._answer_when_told(batch, landed, self._answering))
 
     async def _answer_when_told(self, batch: list[Item], landed: Landed, before: asyncio.Task[None] | None) -> None:
         """Answers keep the order of the commits, so that the events of a channel are published in its order."""
@@ -277,11 +243,11 @@ class PostWriter:
         conflicts = 0
         while True:
             try:
-                connection = await self._checkout()
+                connection = self._lanes.idle() or await self._lanes.connect()
                 try:
                     return await connection.write(rows)
                 finally:
-                    self._check_in(connection)
+                    self._lanes.check_in(connection)
             except Unavailable:
                 if self._loop.time() + _RECONNECT_DELAY_S >= deadline:
                     raise
@@ -310,14 +276,3 @@ class PostWriter:
         for waiter in item.waiters:
             if not waiter.done():
                 waiter.set_exception(error)
-
-    async def _checkout(self) -> BatchConnection:
-        while self._connections:
-            connection = self._connections.pop()
-            if not connection.closed:
-                return connection
-        return await self._connect()
-
-    def _check_in(self, connection: BatchConnection) -> None:
-        if not connection.closed:
-            self._connections.append(connection)

@@ -26,6 +26,7 @@ from api.http.balance import Balance
 from api.http.upgrade import Upgrader
 from api.proxies import Trust
 from app.config.settings import Config, RateLimitSettings, ServiceSettings
+from app.counting import Metrics
 from app.errors import AppError
 from cluster.host.spawn import ALLOCATOR
 from tests.rig.lateness import idle_s
@@ -85,7 +86,7 @@ class _Upgrader:
 def create(service: dict[str, Any]) -> tuple[api_server.Server, Any, Trust]:
     """The server for this loop, its context, and whom it trusts."""
     config = Config(service_settings=ServiceSettings(**service), rate_limit_settings=RateLimitSettings())
-    ctx: Any = SimpleNamespace(config=config)
+    ctx: Any = SimpleNamespace(config=config, metrics=Metrics())
     trust = Trust(lambda: config)
     balance = Balance(0, _Loads(), cast(Any, None))
     server = api_server.create_server(cast(Any, application), ctx, cast(Upgrader, _Upgrader()), balance, trust)

@@ -86,7 +86,7 @@ async def contexts(database: Database) -> AsyncIterator[Context]:
     writer = PostWriter(lambda: connect.connect(database))
     nothing = cast(Any, None)
     try:
-        yield Context(_CONFIG, database, writer, cast(Any, Silent()), nothing, nothing, nothing)
+        yield Context(_CONFIG, database, writer, cast(Any, Silent()), *[nothing] * 5)
     finally:
         await writer.close()
 

@@ -128,6 +128,8 @@ def test_all_problems_are_found_at_once_each_with_file_key_value_and_what_is_all
         ("AuditSettings", "RetentionDays", 0, "at least 1 and at most 3650"),
         ("AuditSettings", "MaximumRows", 999, "at least 1000 and at most 100000000"),
         ("ServiceSettings", "TrustedProxies", ["not a network"], "networks"),
+        ("ServiceSettings", "AllowedUntrustedInternalConnections", "host 10.0.0.1/8 10.0.0.0/33", "networks"),
+        ("MetricsSettings", "ListenAddress", "8067", "host:port"),
         ("SqlSettings", "DataSourceReplicas", ["a"] * 9, "at most 8"),
         ("LogSettings", "EnableFile", True, "must name a file"),
     ],

@@ -85,7 +85,7 @@ async def chat(database: Database) -> AsyncIterator[Chat]:
         await rooms.join(tx, channel.id, author.id)
     writer = PostWriter(lambda: connect.connect(database))
     nothing = cast(Any, None)
-    ctx = Context(Config(), database, writer, cast(Any, bus), nothing, nothing, nothing)
+    ctx = Context(Config(), database, writer, cast(Any, bus), *[nothing] * 5)
     yield Chat(ctx, bus, Actor(cast(Session, None), author), channel.id)
     await writer.close()
 

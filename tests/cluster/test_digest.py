@@ -27,6 +27,7 @@ MAY_DIFFER = {
     "ClusterSettings.SecretNext": "b" * 32,
     "ClusterSettings.SecretFile": "/other",
     "FileSettings.Directory": "/other",
+    "MetricsSettings.ListenAddress": ":1",
     "LogSettings.FileLocation": "/other",
     "LogSettings.ConsoleLevel": "DEBUG",
     "LogSettings.FileLevel": "DEBUG",

@@ -63,7 +63,7 @@ async def test_who_does_not_answer_in_time_is_given_up_and_an_answer_to_nobody_i
     place = _place(pipe=pipe)
     assert await place.ask(Purge()) == {"ok": False, "error": "timeout"}
     place.answered(Answer(pipe.sent[0].id, {"ok": True}))
-    assert not place._answers
+    assert not place._questions
 
 
 async def test_those_of_the_roles_are_asked_and_no_others() -> None:

@@ -25,6 +25,7 @@ raw.py     HTTP as bytes on a socket
 require.py what a test does about a part that is missing
 rest.py    a small REST client
 scale.py   how much to prove, and seeds
+scrape.py  Prometheus' text format, read strictly
 socket.py  a small WebSocket client that checks sequence numbers
 sql.py     statements on a database of either kind
 switch.py  ways to database servers whose end changes while they are used

@@ -1,12 +1,14 @@
 """create_app: the routes of the operations, and what every answer of theirs carries."""
 
 from collections.abc import Collection
+from time import perf_counter
 
 from falcon.asgi import App, Request, Response
 
 from api import errors, known, replies, responder, table
 from api.auth import Authenticator
 from api.http import cors
+from api.http.measures import Measures
 from api.http.pages import Pages
 from api.operation import Operation
 from app.context import Context
@@ -39,16 +41,21 @@ class Headers:
 
     def __init__(self, ctx: Context) -> None:
         self._ctx = ctx
+        self._measures = Measures(ctx.metrics)
 
     async def process_request(self, req: Request, resp: Response) -> None:
         """Name the request. `operation` of its context: what it is counted as, '' while no operation has it."""
         req.context.request_id = new_id()
         req.context.operation = ""
+        req.context.began = perf_counter()
         if cors.is_preflight(req):
             resp.status = 204
             resp.complete = True
 
     async def process_response(self, req: Request, resp: Response, _resource: object, _succeeded: bool) -> None:
-        """Set the headers."""
+        """Set the headers, and count how long it took."""
+        if req.context.operation:
+            taken_s = perf_counter() - req.context.began
+            self._measures.observe(req.context.operation, req.method, resp.status_code, taken_s)
         version_id = self._ctx.client_config.version_id
         resp.set_headers(replies.common_headers(req.context.request_id, version_id))

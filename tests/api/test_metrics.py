@@ -67,6 +67,7 @@ def test_what_happens_is_counted_whichever_worker_did_it_and_whoever_is_asked(ow
     assert grew("mattermost_http_errors_total") >= 1
     assert grew('mmnode_http_responses_total{method="POST",status="2xx"}') >= 8
     assert grew("mattermost_http_requests_total") >= 8
+    assert grew('mattermost_api_time_count{handler="create_post",method="POST",status_code="201"}') == 5
 
 
 def test_what_the_status_shows_is_there(own: Node) -> None:

@@ -15,7 +15,13 @@ from tests.rig.node import Node
 from tests.rig.people import new_channel, new_team, new_user
 
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").rglob("*.md"))]
+DOCUMENTS = [
+    ROOT / "README.md",
+    ROOT / "CHANGELOG.md",
+    ROOT / "SECURITY.md",
+    ROOT / "CONTRIBUTING.md",
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
 
 
@@ -128,3 +134,9 @@ def test_every_folders_map_names_its_files_and_no_others(folder: Path) -> None:
     files = {path.name for path in folder.iterdir() if not path.name.startswith(("__", "test_"))}
     rooms = {f"{path.parent.name}/" for path in folder.glob("*/__init__.py")}
     assert named - {"schema/"} == {name for name in files if name.endswith((".py", ".html"))} | rooms
+
+
+def test_the_index_of_decisions_has_each_of_them() -> None:
+    folder = ROOT / "docs" / "decisions"
+    listed = re.findall(r"^\| \[\d{4}\]\((\S+)\)", (folder / "README.md").read_text(), re.MULTILINE)
+    assert listed == sorted(path.name for path in folder.glob("0*.md"))

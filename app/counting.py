@@ -1,7 +1,7 @@
 """How a node counts (what: `metrics.py`): cells of memory that all its processes share.
 
-Each process counts in a slot of its own, which `cluster/shm/metricslots.py` keeps and `exposition.py` adds up. A slot is
-a worker's place's and not its process': whoever takes the place of a worker that was killed counts on from what it
+Each process counts in a slot of its own, which `cluster/shm/metricslots.py` keeps and `exposition.py` adds up. A slot
+is a worker's place's and not its process': whoever takes the place of a worker that was killed counts on from what it
 left, so no counter of the node ever falls.
 
     offset 0   bytes of whole series from 32 on        8   pid of the process that counts here, 0: nobody

@@ -3,6 +3,7 @@
 at_once.py     what one node acknowledged holds on every other at once, or within 2 s where one missed the barrier
 backends.py the databases of the axis: PostgreSQL, MariaDB, replicas that are late
 balancer.py nginx and haproxy by the samples in etc/
+clock/     what changes the clock of a process
 clocks.py  clocks of nodes that jump
 cluster.py several nodes over one database, to be broken, and restored
 dblinks.py the ways of nodes to a database server, to be cut

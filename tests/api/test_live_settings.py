@@ -4,10 +4,12 @@ Each key that says `Live` at its field is in `CASES`, with what shows its value 
 or in `ELSEWHERE` with the test that shows it.
 """
 
+import asyncio
 import json
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,7 +21,10 @@ import requests
 
 from app.config.live import Settings
 from app.config.marks import Applies
-from app.config.settings import KEYS, AuditSettings, ClusterSettings, Config
+from app.config.settings import KEYS, AuditSettings, ClusterSettings, Config, ServiceSettings
+from app.context import Context
+from app.counting import Metrics
+from app.ports import Failed
 from cluster.bus.changes import Teller
 from cluster.peers.bodies import Beat
 from cluster.peers.colours import Seen
@@ -372,27 +377,60 @@ async def test_a_reload_reaches_how_long_writes_wait_for_other_nodes() -> None:
     await bus.teller.committed([1], 1, Term())  # waits for nobody
 
 
-async def test_a_reload_reaches_a_worker_that_is_being_built(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    worker, other = ApiWorker.__new__(ApiWorker), Config(audit_settings=AuditSettings(retention_days=2))
-    paths = SimpleNamespace(data=tmp_path, node_id="n")
+@asynccontextmanager
+async def _built(worker: ApiWorker, patch: pytest.MonkeyPatch, path: Path, reloaded: Config) -> AsyncIterator[Context]:
+    """The context of a worker that has no database. reloaded: comes before it is built."""
+    paths = SimpleNamespace(data=path, node_id="n")
     worker.name, worker.live, worker.operator = "api0", Settings(Config()), SupervisorLink()
     worker.start = cast(Any, SimpleNamespace(page=lambda _: MagicMock(), config=Config(), paths=paths))
-    worker.settings = cast(Any, None)
+    worker.settings, worker.metrics = cast(Any, None), Metrics()
 
     async def wait(_settings: object) -> None:
-        worker.live.replace(other)
+        worker.live.replace(reloaded)
 
     async def opened(*_: object) -> Any:
         return MagicMock()
 
-    monkeypatch.setattr("db.pool.migrate.wait", wait)
-    monkeypatch.setattr(worker, "open_database", opened)
-    monkeypatch.setattr(worker, "bus_end", lambda *_: MagicMock())
+    patch.setattr("db.pool.migrate.wait", wait)
+    patch.setattr(worker, "open_database", opened)
+    patch.setattr(worker, "bus_end", lambda *_: MagicMock())
     ctx, *_ = await worker.build(lambda _: None, lambda: None, 0)
-    assert ctx.config == other
-    worker.live.replace(Config())
-    assert ctx.config == Config()
+    yield ctx
+    assert worker.outbound is not None
+    assert worker.blobs is not None
     ctx.hasher.close()
+    ctx.work.close()
+    worker.outbound.close()
+    worker.blobs.close()
+
+
+async def test_a_reload_reaches_a_worker_that_is_being_built(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    worker, other = ApiWorker.__new__(ApiWorker), Config(audit_settings=AuditSettings(retention_days=2))
+    async with _built(worker, monkeypatch, tmp_path, other) as ctx:
+        assert ctx.config == other
+        worker.live.replace(Config())
+        assert ctx.config == Config()
+
+
+async def test_a_reload_reaches_what_requests_to_elsewhere_may_ask_inside(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    async def speak(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        writer.close()
+
+    worker = ApiWorker.__new__(ApiWorker)
+    inside = await asyncio.start_server(speak, "127.0.0.1", 0)
+    async with inside, _built(worker, monkeypatch, tmp_path, Config()) as ctx:
+        url = f"http://127.0.0.1:{inside.sockets[0].getsockname()[1]}/"
+        with pytest.raises(Failed, match="AllowedUntrustedInternalConnections"):
+            await ctx.outbound.fetch("GET", url)
+        allowed = ServiceSettings(allowed_untrusted_internal_connections="127.0.0.1")
+        worker.live.replace(Config(service_settings=allowed))
+        assert (await ctx.outbound.fetch("GET", url)).status == 200
+        worker.live.replace(Config())
+        with pytest.raises(Failed, match="AllowedUntrustedInternalConnections"):
+            await ctx.outbound.fetch("GET", url)
 
 
 def test_a_reload_reaches_how_silent_nodes_are_shown() -> None:
@@ -420,6 +458,9 @@ OWN_TESTS = {
     "ClusterSettings.WriteBarrierMs": test_a_reload_reaches_how_long_writes_wait_for_other_nodes,
     "ClusterSettings.PeerTimeoutPolicy": test_a_reload_reaches_how_silent_nodes_are_shown,
     "ClusterSettings.DrainGraceS": test_a_reload_applies_how_long_a_node_that_stops_goes_on_serving,
+    "ServiceSettings.AllowedUntrustedInternalConnections": (
+        test_a_reload_reaches_what_requests_to_elsewhere_may_ask_inside
+    ),
     "ServiceSettings.EnableUserTypingMessages": test_a_reload_applies_whether_typing_is_told,
     "TeamSettings.UserStatusAwayTimeout": test_a_reload_applies_when_who_does_nothing_is_away,
     "AuditSettings.RetentionDays": test_a_reload_reaches_what_only_the_relay_goes_by,

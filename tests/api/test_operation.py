@@ -19,6 +19,7 @@ from api.operation import Login, Misdeclared, Operation, operation
 from api.params import Flag, Page, Size, Text, Time
 from app import may
 from app.config.settings import Config
+from app.counting import Metrics
 from app.errors import AppError
 from db.model.ids import ChannelId, TeamId, UserId
 
@@ -52,6 +53,7 @@ def ctx(sessions: Sessions) -> Any:
     return SimpleNamespace(
         config=Config(),
         client_config=SimpleNamespace(version_id="1"),
+        metrics=Metrics(),
         caches=SimpleNamespace(sessions_by_token=sessions),
         now_ms=lambda: 1,
         touched=SimpleNamespace(is_due=lambda *_: False),

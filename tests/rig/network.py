@@ -85,7 +85,9 @@ def namespaces_available() -> bool:
 class Loopback:
     """Free ports of 127.0.0.1. Nothing can be cut."""
 
-    def __init__(self, places: int) -> None:
+    def __init__(self, places: int, servers: int = 0) -> None:
+        if servers:
+            raise Unavailable("nothing can be cut between nodes and servers on loopback")
         self._ports = [free_port(3) for _ in range(places)]
 
     def http(self, place: int) -> str:

@@ -326,9 +326,7 @@ class Client(asyncio.BufferedProtocol):
     def _run(self, work: Coroutine[Any, Any, None]) -> None:
         """Requests and authentication of one client never overlap."""
         self._working = True
-        task: asyncio.Task[None] = self._server.loop.create_task(self._guard(work))
-        self._server.tasks.add(task)
-        task.add_done_callback(self._server.tasks.discard)
+        self._server.tasks.start(self._guard(work))
 
     async def _guard(self, work: Coroutine[Any, Any, None]) -> None:
         try:

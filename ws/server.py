@@ -34,6 +34,7 @@ from app.ports import Upgrade
 from db.model.errors import DatabaseError
 from db.model.ids import TeamId, UserId
 from db.model.tables import OF_SOCKETS, Namespace
+from db.model.tasks import Tasks
 from db.sql import channels, teams
 from db.sql.outbox import Poll
 from ws.claims import Claims
@@ -90,7 +91,7 @@ class WebSocketServer:
         self.claims = Claims(ctx.bus, address, self._give_away, self.loop.time, alone=alone)
         self.keeper = Keeper(self.loop.time)
         self.farewell = Farewell(ctx.bus, address, self.loop.time)
-        self.tasks: set[asyncio.Task[None]] = set()
+        self.tasks = Tasks()
         self.entering = 0
         """Clients that wait for their connection: for the database, most of the time."""
         self.turnstile = asyncio.Semaphore(ENTRIES)
@@ -202,9 +203,7 @@ class WebSocketServer:
             elif self.hub.of_user(key):
                 users.add(key)
         if clients or users:
-            task = self.loop.create_task(self._read_again(clients, users))
-            self.tasks.add(task)
-            task.add_done_callback(self.tasks.discard)
+            self.tasks.start(self._read_again(clients, users))
 
     async def _read_again(self, clients: "set[Client]", users: set[str]) -> None:
         for client in clients:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from app.context import Context
 from db.model.ids import TeamId
+from db.model.tasks import Tasks
 from ws.claims import Claims
 from ws.detached import Detached
 from ws.fanout import Fanout
@@ -28,7 +29,7 @@ class Server(Protocol):
     claims: Claims
     loop: asyncio.AbstractEventLoop
     clients: "set[Client]"
-    tasks: set[asyncio.Task[None]]
+    tasks: Tasks
     entering: int
     turnstile: asyncio.Semaphore
     buffer: memoryview

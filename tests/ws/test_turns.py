@@ -102,9 +102,9 @@ async def _flooded(kind: str, known: bool, turns: _Turns) -> bool:
 @pytest.mark.parametrize("known", [False, True])
 @pytest.mark.parametrize("kind", FLOODS)
 def test_a_flood_is_read_by_turns_and_cut_off(kind: str, known: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    turns = _Turns(monkeypatch)
     gc.collect()
     gc.freeze()  # what the tests before left is not searched in the middle of a turn
+    turns = _Turns(monkeypatch)
     try:
         assert uvloop.run(_flooded(kind, known, turns)), "it may go on"
     finally:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from app import errors, teams, users
 from app.context import Context
-from app.permissions import Actor, can, can_in_channel, can_in_team, require
+from app.permissions import Actor, can, can_in_channel_or_public, require
 from db.model.ids import ChannelId, TeamId, UserId
 
 
@@ -83,5 +83,4 @@ async def ask(ctx: Context, actor: Actor, rules: Sequence[Asked], named: Mapping
                 access = await ctx.caches.access.get((ChannelId(named[channel]), actor.user_id))
                 if access is None:
                     raise errors.forbidden()
-                in_public = public and access.channel.type == "O" and can_in_team(actor, access.team_member, public)
-                require(bool(in_public) or can_in_channel(actor, access, permission))
+                require(can_in_channel_or_public(actor, access, permission, public))

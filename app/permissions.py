@@ -91,9 +91,14 @@ def can_in_channel(actor: Actor, access: Access, permission: str) -> bool:
 
 def can_read_channel(actor: Actor, access: Access) -> bool:
     """Members and administrators read any channel; members of the team also read its public ones."""
-    if can_in_channel(actor, access, "read_channel"):
+    return can_in_channel_or_public(actor, access, "read_channel", "read_public_channel")
+
+
+def can_in_channel_or_public(actor: Actor, access: Access, permission: str, public: str) -> bool:
+    """By a permission in the channel; in a public one also by `public` in its team, where that is not ''."""
+    if can_in_channel(actor, access, permission):
         return True
-    return access.channel.type == "O" and can_in_team(actor, access.team_member, "read_public_channel")
+    return public != "" and access.channel.type == "O" and can_in_team(actor, access.team_member, public)
 
 
 def is_self_or_can(actor: Actor, user_id: UserId, permission: str) -> bool:

@@ -11,7 +11,7 @@ from app.errors import AppError
 from app.events import wire
 from app.events.kinds import ReactionAdded, ReactionRemoved, Scene
 from app.events.messages import Event
-from app.permissions import Actor, can, can_in_channel, require
+from app.permissions import Actor, can, can_in_channel, is_self_or_can, require
 from app.postrules import PostRule
 from db.model import limits
 from db.model.entities import Reaction
@@ -75,7 +75,7 @@ async def remove(ctx: Context, actor: Actor, user_id: UserId, post_id: PostId, e
     Raises 403, 404.
     """
     post, access = await posts.find_for(ctx, actor, post_id, "remove_reaction")
-    require(user_id == actor.user_id or can(actor, "remove_others_reactions"))
+    require(is_self_or_can(actor, user_id, "remove_others_reactions"))
     _REMOVE.ask(actor, post, access)
 
     async def write(tx: Transaction) -> Event | None:

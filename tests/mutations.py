@@ -116,8 +116,8 @@ MUTATIONS = (
     Mutation(
         "private channels are read by the whole team",
         "app/permissions.py",
-        'return access.channel.type == "O" and can_in_team(',
-        "return can_in_team(",
+        'return public != "" and access.channel.type == "O" and can_in_team(',
+        'return public != "" and can_in_team(',
         ("tests/api/test_post_lists.py::test_a_private_channel_is_read_by_its_members_only",),
         _ALL,
     ),

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from psycopg.pq.abc import PGconn, PGresult
 
 INT4_ARRAY_OID, INT8_ARRAY_OID, TEXT_ARRAY_OID, BOOL_ARRAY_OID = 1007, 1016, 1009, 1000
-_INT4_OID, _INT8_OID, _TEXT_OID, _BOOL_OID = 23, 20, 25, 16
+_INT4_OID, _TEXT_OID, _BOOL_OID = 23, 25, 16
 _BINARY = 1
 # For statements that find rows by unique keys: their plan is known, is not made again for each batch, and must not be
 # that of the day the tables were small.
@@ -62,11 +62,6 @@ def text_array(values: Iterable[str | None]) -> bytes:
 def int4_array(values: Sequence[int]) -> bytes:
     """`values` as a binary int4[] parameter."""
     return _fixed_array(values, _INT4_OID, "i", 4)
-
-
-def int8_array(values: Sequence[int]) -> bytes:
-    """`values` as a binary int8[] parameter."""
-    return _fixed_array(values, _INT8_OID, "q", 8)
 
 
 def bool_array(values: Sequence[bool]) -> bytes:

@@ -10,6 +10,7 @@ from typing import Generic, Protocol, TypeVar
 
 from cluster.bus.envelope import Class, Kind, unpack
 from cluster.peers.mesh import Broadcast, Deliver, Direct, Lost, Mesh, Met, Moved, Output, Through
+from tests.rig import virtual
 
 TICK_S = 0.05
 
@@ -44,6 +45,19 @@ class OwnClock:
             self.now = max(self.now, at)
             what()
         self.now = when
+
+
+class LoopClock:
+    """The virtual loop's clock, for the network."""
+
+    @property
+    def now(self) -> float:
+        """See `Clock`."""
+        return virtual.now()
+
+    def after(self, delay_s: float, what: Callable[[], None]) -> None:
+        """See `Clock`."""
+        virtual.running().call_later(delay_s, what)
 
 
 @dataclass

@@ -14,7 +14,7 @@ Leaving out one of the guards must make seeds fail.
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from typing import Any
 
 import pytest
@@ -26,7 +26,7 @@ from db.pool import generation, prober
 from db.sql import outbox
 from tests.cluster.simdb import Servers, Stale, now_ns, now_s
 from tests.cluster.simguards import GUARDS
-from tests.cluster.simnet import Network
+from tests.cluster.simnet import LoopClock, Network
 from tests.cluster.simnodes import Member, Node, Process
 from tests.rig import virtual
 from tests.rig.scale import for_each_seed, scale
@@ -35,19 +35,6 @@ LENGTH_S = 60.0
 QUIET_S = 4.0
 NODES = ["n0", "n1", "n2"]
 KEYS = ("a", "b", "c", "d")
-
-
-class LoopClock:
-    """The virtual loop's clock, for the network."""
-
-    @property
-    def now(self) -> float:
-        """See `Clock`."""
-        return now_s()
-
-    def after(self, delay_s: float, what: Callable[[], None]) -> None:
-        """See `Clock`."""
-        virtual.running().call_later(delay_s, what)
 
 
 class Cluster:

@@ -31,7 +31,7 @@ from db.pool.pool import Database
 from db.pool.prober import Prober
 from tests.cluster.simdb import now_ns, now_s
 from tests.cluster.simmasters import Master, MasterConnection, MastersDriver, MastersSettings, Servers
-from tests.cluster.simnet import Network, SimNode
+from tests.cluster.simnet import LoopClock, Network, SimNode
 from tests.rig import virtual
 from tests.rig.scale import for_each_seed, scale
 
@@ -43,19 +43,6 @@ READ_S = 2.5
 
 class Broken(Exception):
     """One of the promises above."""
-
-
-class LoopClock:
-    """The virtual loop's clock, for the network."""
-
-    @property
-    def now(self) -> float:
-        """See `Clock`."""
-        return now_s()
-
-    def after(self, delay_s: float, what: Callable[[], None]) -> None:
-        """See `Clock`."""
-        virtual.running().call_later(delay_s, what)
 
 
 class Member(SimNode):

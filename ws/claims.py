@@ -15,6 +15,7 @@ the connection is over, which the client does not miss.
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable
 
 import msgspec
@@ -28,6 +29,8 @@ log = logging.getLogger(__name__)
 ADDRESS_LENGTH = 8
 ANSWER_S = 0.3
 SILENT_S = 0.1
+ASKED_AGAIN = 3
+"""So often one worker is asked at most: it may be handed over to one that had just said no."""
 KEPT_S = 300.0
 MAX_KEPT = 20_000
 
@@ -119,11 +122,12 @@ class Claims:
             del self._asked[claim.id]
 
     async def _ask(self, claim: Claim, answers: "asyncio.Queue[Given]") -> Given | None:
-        address, asked = self._where(claim.connection_id), {self.address, ""}
+        address = self._where(claim.connection_id)
+        asked = Counter({self.address: ASKED_AGAIN, "": ASKED_AGAIN})
         may_ask_everybody, asked_everybody = self._may_be_anywhere(), False
         while True:
-            if address not in asked:
-                asked.add(address)
+            if asked[address] < ASKED_AGAIN:
+                asked[address] += 1
                 self._bus.send_to(address, claim)
             elif may_ask_everybody:
                 may_ask_everybody, asked_everybody = False, True

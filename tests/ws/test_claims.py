@@ -3,7 +3,7 @@
 import asyncio
 
 from app.events.messages import Claim, Frame, Given, Message
-from ws.claims import ANSWER_S, KEPT_S, MAX_KEPT, Claims, Forwarding
+from ws.claims import ANSWER_S, ASKED_AGAIN, KEPT_S, MAX_KEPT, Claims, Forwarding
 
 
 class Workers:
@@ -81,7 +81,7 @@ async def test_where_it_went_is_told() -> None:
         assert [place for place, held in workers.held.items() if mine in held] == [place]
 
 
-async def test_workers_that_name_each_other_are_asked_once_each() -> None:
+async def test_workers_that_name_each_other_are_asked_a_few_times() -> None:
     workers = Workers(A, B, C)
     mine = workers.claims[A].new_connection_id()
     workers.held[A].add(mine)
@@ -90,7 +90,22 @@ async def test_workers_that_name_each_other_are_asked_once_each() -> None:
     workers.held[A].clear()
     workers.sent.clear()
     assert not await workers.ask(C, mine)
-    assert [to for to, message in workers.sent if isinstance(message, Claim)] == [A, B]
+    assert [to for to, message in workers.sent if isinstance(message, Claim)] == [A, B] * ASKED_AGAIN
+
+
+async def test_who_said_no_is_asked_again_when_it_is_said_to_have_it_now() -> None:
+    """It came there between its answer and that of the worker that stops, which everybody's claim found."""
+    workers = Workers(A, B, C)
+    mine = workers.claims[A].new_connection_id()
+    workers.claims[C].note_leaving()
+    asking = asyncio.create_task(workers.ask(C, mine))
+    while not any(isinstance(message, Claim) and message.everybody for _, message in workers.sent):
+        await asyncio.sleep(0)
+    claims = [message for _, message in workers.sent if isinstance(message, Claim)]
+    await asyncio.sleep(0.01)
+    workers.held[A].add(mine)
+    workers.claims[C].handle(Given(claims[0].id, False, moved_to=A))  # as B does, that has just given it away
+    assert await asking
 
 
 async def test_what_comes_back_has_found_nobody() -> None:

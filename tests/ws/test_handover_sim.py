@@ -38,7 +38,7 @@ from ws.claims import Claims
 from ws.client import Client
 from ws.heads import Cursors
 from ws.keeper import Keeper
-from ws.server import WebSocketServer
+from ws.server import TURN_S, WebSocketServer
 from ws.stream import Stream
 
 LENGTH_S = 8.0
@@ -397,9 +397,14 @@ async def _live(chance: random.Random, without: frozenset[str], patch: pytest.Mo
     for module in (claims, farewell):
         patch.setattr(module, "new_id", lambda: "".join(ids.choices("abcdefghijkmnopqrstuvwxyz", k=26)))
     patch.setattr("ws.client.unacknowledged", lambda link: link.unread)
-    patch.setattr(
-        "ws.server.time", SimpleNamespace(monotonic=virtual.now)
-    )  # else a busy machine decides what a seed does
+    splits = random.Random(chance.random())
+    slow = splits.choice([0.0, 0.1, 0.4])
+
+    def monotonic() -> float:
+        """As a busy machine's: a turn may be over at any message. Not its real clock, which would decide what a seed does."""
+        return virtual.now() + (2 * TURN_S if splits.random() < slow else 0.0)
+
+    patch.setattr("ws.server.time", SimpleNamespace(monotonic=monotonic))
     patch.setattr(replay, "read", read)
     patch.setattr(channels, "find_seqs", find_seqs)
     patch.setattr(sessions, "recheck", recheck)

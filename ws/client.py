@@ -25,11 +25,11 @@ from db.model.errors import DatabaseError
 from db.model.ids import SessionId
 from ws import dialogue, protocol
 from ws.close import Close
-from ws.entry import Entry, Wanted
+from ws.entry import Entry
 from ws.fanout import SharedFrame, text_frame
 from ws.heads import Cursors
 from ws.parcels import Snapshot
-from ws.serving import Server
+from ws.serving import Server, Wanted
 from ws.stream import MAX_QUEUED_EVENTS, Stream
 
 log = logging.getLogger(__name__)
@@ -91,7 +91,7 @@ class Client(asyncio.BufferedProtocol):
         "user_id",
     )
 
-    def __init__(self, server: Server, upgrade: Upgrade, sock: socket.socket) -> None:
+    def __init__(self, server: "Server[Client]", upgrade: Upgrade, sock: socket.socket) -> None:
         """sock: what the transport will own; it takes the descriptor out of it when it closes."""
         self._server = server
         self._upgrade: Upgrade | None = upgrade

@@ -47,7 +47,7 @@ def config(**changes: Any) -> Config:
 
 def judged(*nodes: tuple[Config, bytes]) -> list[list[str]]:
     """The sections in which each of these nodes is said to differ, by what they tell each other."""
-    beats = [Beat(config_hash=config_hash(of), sections=digests(of, key), state="up") for of, key in nodes]
+    beats = [Beat(config_hash=config_hash(of), sections=dict(digests(of, key)), state="up") for of, key in nodes]
     found = judge([Seen(str(at), Liveness.UP, beat) for at, beat in enumerate(beats)], patient=False, upgrading=False)
     assert all(("config_mismatch" in reasons) == bool(sections) for _, reasons, sections in found.values())
     return [sections for _, _, sections in found.values()]

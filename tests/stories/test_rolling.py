@@ -142,12 +142,12 @@ def test_versions_serve_side_by_side_and_none_that_comes_or_goes_loses_anything(
                 versions[place] = before.VERSION if path == code else VERSION
                 load.expect_more(scale(20, 200), 60)
                 until(lambda: _versions(cluster) == [versions] * 3, 20, f"{versions}, by every node")
-                others = [one for one in range(3) if versions[one] != versions[place]]
-                pairs = [pair for one in others for pair in ((place, one), (one, place))]
+                others = [other for other in range(3) if versions[other] != versions[place]]
+                pairs = [pair for other in others for pair in ((place, other), (other, place))]
                 company.tell_each_other(pairs)
                 company.end_sessions(pairs)
-                for one in [place, *others][:2]:
-                    company.command(one)
+                for asked in [place, *others][:2]:
+                    company.command(asked)
         cluster.nodes[0].ask("upgrade", begin=False)
         cluster.until_green()
         acknowledged = {one.post_id for one in load.acknowledged}

@@ -11,7 +11,7 @@ from db.pool.pool import Database
 from tests.plugins.drivers import Driver
 from tests.plugins.resources import uses
 from tests.provision import PARTS, Provision, may_skip
-from tests.rig import backends
+from tests.rig import backends, before
 from tests.rig.backends import Backend
 from tests.rig.mariadb import MariaDB
 from tests.rig.mariadb import shared as shared_mariadb
@@ -20,10 +20,20 @@ from tests.rig.people import new_user
 from tests.rig.pgcluster import PgCluster
 from tests.rig.require import Require
 from tests.rig.rest import Rest
+from tests.rig.scale import PROVING
 
 # Else every process of every node compiles our modules anew.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+
+_WITHOUT_HISTORY = not PROVING and not before.commit()
+collect_ignore = ["stories/test_rolling.py"] if _WITHOUT_HISTORY else []
+
+
+def pytest_report_header() -> list[str]:
+    """What is left out."""
+    why = "tests/stories/test_rolling.py is left out: this clone has no history (git fetch --unshallow)"
+    return [why] if _WITHOUT_HISTORY else []
 
 
 @pytest.fixture(scope="session")

@@ -932,6 +932,20 @@ MUTATIONS = (
         ("tests/cluster/test_children.py",),
     ),
     Mutation(
+        "nodes that hold the other secret are red",
+        "cluster/peers/colours.py",
+        "for node_id, differs in whole.items() if differs}",
+        "for node_id, differs in whole.items()}",
+        ("tests/cluster/test_digest.py",),
+    ),
+    Mutation(
+        "a message of a later version takes along what it came with",
+        "cluster/bus/bus.py",
+        "messages, unread = events.read(body)",
+        "messages, unread = events.unbundle(body), []",
+        ("tests/cluster/test_versions.py",),
+    ),
+    Mutation(
         "other rate limits are no other configuration",
         "cluster/peers/digest.py",
         "if dotted in _OWN or (",

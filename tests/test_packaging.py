@@ -36,7 +36,7 @@ def test_the_wheel_runs_from_where_it_is_installed(wheel: Path, tmp_path: Path) 
     zipfile.ZipFile(wheel).extractall(site)
     code = (
         "import sys; sys.path.insert(0, sys.argv[1]); import mmnode, cluster.cli, db.pool.migrate, api.http.pages;"
-        "api.http.pages.Pages(); print(mmnode.__file__, cluster.cli.__file__, db.pool.migrate.newest())"
+        "[api.http.pages.Page(one) for one in api.http.pages.PAGES.values()]; print(mmnode.__file__, cluster.cli.__file__, db.pool.migrate.newest())"
     )
     run = subprocess.run([sys.executable, "-P", "-c", code, site], capture_output=True, text=True, check=True, cwd="/")
     launcher, cli, schema = run.stdout.split()

@@ -22,6 +22,7 @@ index.py     sans-I/O: members of rooms, both ways, in little memory
 keeper.py    sans-I/O: connections of workers that have stopped
 lenders.py   what this worker cannot read is read by one of another node
 lookout.py   polls the outbox while the relay does not
+outlet.py    what one socket is written
 parcels.py   sans-I/O: connections as they are handed over
 patience.py  how long is waited for what cannot be read
 protocol.py  sans-I/O: handshake, frames, requests, limits

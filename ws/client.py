@@ -25,12 +25,12 @@ from db.model.errors import DatabaseError
 from db.model.ids import SessionId
 from ws import dialogue, protocol
 from ws.close import Close
-from ws.entry import Entry, Wanted
-from ws.fanout import SharedFrame, text_frame
+from ws.entry import Entry
+from ws.fanout import SharedFrame
 from ws.heads import Cursors
+from ws.outlet import Outlet
 from ws.parcels import Snapshot
-from ws.serving import Server
-from ws.stream import MAX_QUEUED_EVENTS, Stream
+from ws.serving import Server, Wanted
 
 log = logging.getLogger(__name__)
 
@@ -58,24 +58,18 @@ def unacknowledged(sock: socket.socket) -> int:
         return 0
 
 
-class Client(asyncio.BufferedProtocol):
+class Client(Outlet):
     """One socket. Slots: there are many, and each event touches them all."""
 
     __slots__ = (
         "_connection",
         "_deadline",
-        "_ending",
         "_expires_at_ms",
-        "_holding",
         "_last_heard",
         "_lingering",
-        "_marked",
         "_next_ping",
-        "_paused_at",
         "_requests",
         "_server",
-        "_socket",
-        "_transport",
         "_upgrade",
         "_wanted",
         "_working",
@@ -83,32 +77,19 @@ class Client(asyncio.BufferedProtocol):
         "attached",
         "connection_id",
         "cursors",
-        "direct",
-        "final",
         "last_active",
         "session_id",
-        "stream",
         "user_id",
     )
 
-    def __init__(self, server: Server, upgrade: Upgrade, sock: socket.socket) -> None:
+    def __init__(self, server: "Server[Client]", upgrade: Upgrade, sock: socket.socket) -> None:
         """sock: what the transport will own; it takes the descriptor out of it when it closes."""
-        self._server = server
+        super().__init__(sock)
+        self._server: Server[Client] = server
         self._upgrade: Upgrade | None = upgrade
         now = server.loop.time()
         self._connection = protocol.Connection(now)
-        self._transport: asyncio.Transport | None = None
-        self._socket = sock
-        self.direct: socket.socket | None = None
-        """Where an event may be written past the transport, as nothing waits before it; None: it is to be queued."""
-        self.stream = Stream()
-        self._marked = False
-        self._holding = False
-        self._paused_at: float | None = None
-        self._ending = False
         self._lingering = LINGER_BYTES
-        self.final = False
-        """Whether it was we who closed: nobody comes back to that."""
         self._wanted: Wanted | None = None
         """The connection that the upgrade asked for, until it is known who asks."""
         self._requests: list[protocol.Asked] = []
@@ -205,15 +186,6 @@ class Client(asyncio.BufferedProtocol):
         """Nobody came back in time."""
         self.stream.clear()
         self._server.hub.leave(self)
-
-    def pause_writing(self) -> None:
-        """The client reads more slowly than we write."""
-        self._paused_at = self._server.loop.time()
-
-    def resume_writing(self) -> None:
-        """There is room again."""
-        self._paused_at = None
-        self._mark()
 
     # Protocol ------------------------------------------------------------------------------------------------------
 
@@ -363,26 +335,6 @@ class Client(asyncio.BufferedProtocol):
         self._deadline = None
         self._judge(actor)
 
-    def go_on(self, stream: Stream) -> None:
-        """Send what a connection was to be sent, after the replies that wait."""
-        replies, self.stream = self.stream.take(), stream
-        if self._transport is not None and replies:
-            self._transport.write(replies)
-        self._mark()
-
-    def hold(self) -> None:
-        """Write no events until `release`."""
-        self._write()
-        self._holding = True
-        self.direct = None
-
-    def release(self, first: SharedFrame | None) -> None:
-        """Write events, this one before all others."""
-        self._holding = False
-        if first is not None:
-            self.stream.put_first(first)
-        self._mark()
-
     def _judge(self, actor: Actor) -> None:
         """What the session and the user's roles say of this client."""
         self._expires_at_ms = actor.session.expires_at
@@ -401,70 +353,6 @@ class Client(asyncio.BufferedProtocol):
             self.close(Close.SESSION_ENDED)
         except DatabaseError:
             self.close(Close.TRY_AGAIN_LATER)
-
-    # Sending -------------------------------------------------------------------------------------------------------
-
-    def send(self, frame: SharedFrame) -> None:
-        """Queue an event. A client that does not read loses best-effort events first, then the connection."""
-        if self.final:
-            return
-        added = self.stream.add(frame)
-        if not added and self._may_write():  # very many in one turn of the loop
-            self._write()
-            added = self.stream.add(frame)
-        if added:
-            if not self._marked:
-                self._mark()
-        elif self.attached:
-            self._drop_slow("its queue is full")
-        else:
-            self.final = True
-            self._server.detached.discard(self)
-            self._server.loop.call_soon(self.forget)  # whoever delivers to us is walking over all clients
-
-    def finish_write(self, rest: bytes) -> None:
-        """What `direct` did not take, because it is full or broken: the transport finds out which."""
-        self.direct = None
-        if self._transport is not None:
-            self._transport.write(rest)
-
-    def reply(self, payload: bytes) -> None:
-        """Answer a request, in its place between the events."""
-        self._enqueue(text_frame(payload))
-
-    def _enqueue(self, data: bytes) -> None:
-        """Bytes that stay in order with the events."""
-        if self._ending:
-            return
-        self.stream.add_bytes(data)
-        self._mark()
-
-    def _mark(self) -> None:
-        self.direct = None
-        if not self._marked and self._may_write():
-            self._marked = True
-            self._server.fanout.mark(self)
-
-    def flush(self) -> None:
-        """Write everything that waits, in one write, unless the client has to read first. Events get numbers now."""
-        self._marked = False
-        if self._may_write():
-            self._write()
-
-    def _may_write(self) -> bool:
-        return self._transport is not None and self._paused_at is None and not self._holding
-
-    def has_room(self) -> bool:
-        """Whether many events may be queued at once."""
-        return self._may_write() and len(self.stream) < MAX_QUEUED_EVENTS // 4
-
-    def _write(self) -> None:
-        transport = self._transport
-        if transport is not None and not self._ending and not transport.is_closing():
-            data = self.stream.take()
-            if data:
-                transport.write(data)
-            self.direct = None if self._marked or transport.get_write_buffer_size() else self._socket
 
     # Ending --------------------------------------------------------------------------------------------------------
 
@@ -498,6 +386,15 @@ class Client(asyncio.BufferedProtocol):
             self._enqueue(self._connection.close(Close.SERVICE_RESTART))
             self._finish()
 
+    def _overflow(self) -> None:
+        """A client that does not read loses best-effort events first, then the connection."""
+        if self.attached:
+            self._drop_slow("its queue is full")
+        else:
+            self.final = True
+            self._server.detached.discard(self)
+            self._server.loop.call_soon(self.forget)  # whoever delivers to us is walking over all clients
+
     def _drop_slow(self, reason: str) -> None:
         log.info("slow client closed", extra={"connection": self.connection_id, "reason": reason})
         self.stream.clear()  # a close frame behind what the transport holds is the best that can be done
@@ -519,14 +416,6 @@ class Client(asyncio.BufferedProtocol):
         self._server.loop.call_soon(self._read_on)
         self._transport.write_eof()
         self._server.loop.call_later(LINGER_S, self.abort)
-
-    def is_gone(self) -> bool:
-        """Whether there is no socket."""
-        return self._transport is None
-
-    def is_over(self) -> bool:
-        """Whether nothing can be written any more."""
-        return self._ending or self._transport is None or self._transport.is_closing()
 
     def abort(self) -> None:
         """Close at once, without a word."""

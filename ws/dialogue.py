@@ -1,7 +1,5 @@
 """What a client asks, and what it is answered, one request after the other."""
 
-from typing import TYPE_CHECKING
-
 from app import sessions
 from app.errors import AppError
 from app.events import messages as events
@@ -10,15 +8,12 @@ from db.model.ids import SessionId, UserId
 from ws import actions
 from ws.entry import Entry, known
 from ws.protocol import Asked
-
-if TYPE_CHECKING:
-    from ws.client import Client
-    from ws.serving import Server
+from ws.serving import ClientT, Server
 
 ACTIVITY_EVERY_S = 20.0
 
 
-async def answer(server: "Server", client: "Client", request: Asked) -> None:
+async def answer(server: Server[ClientT], client: ClientT, request: Asked) -> None:
     """Do what the client asks, and reply."""
     if request.action == "authentication_challenge":
         if not client.connection_id:
@@ -35,7 +30,7 @@ async def answer(server: "Server", client: "Client", request: Asked) -> None:
     client.reply(await actions.run(server.ctx, session_id, request.seq, request.action, request.data))
 
 
-async def _challenge(server: "Server", client: "Client", request: Asked) -> None:
+async def _challenge(server: Server[ClientT], client: ClientT, request: Asked) -> None:
     """Who it is, and the connection that the upgrade asked for, or a new one."""
     token = request.data.get("token")
     if not isinstance(token, str):
@@ -53,7 +48,7 @@ async def _challenge(server: "Server", client: "Client", request: Asked) -> None
         client.reply(actions.ok(request.seq))
 
 
-def _note_activity(server: "Server", client: "Client", action: str) -> None:
+def _note_activity(server: Server[ClientT], client: ClientT, action: str) -> None:
     now = server.loop.time()
     if action != "ping" and now - client.last_active >= ACTIVITY_EVERY_S:
         client.last_active = now

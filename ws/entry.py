@@ -9,7 +9,7 @@ The session is known by the upgrade or by the challenge. However a socket gets i
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Generic
 
 from app import sessions
 from app.errors import AppError
@@ -23,24 +23,13 @@ from db.sql import channels
 from ws.close import Close
 from ws.fanout import SharedFrame
 from ws.hub import Positions
-
-if TYPE_CHECKING:
-    from ws.client import Client
-    from ws.serving import Server
+from ws.serving import ClientT, Server, Wanted
 
 MAX_REPLAYED = 500
 """Events of a channel that was joined while the connection was on its way from one worker to another."""
 MAX_POSITIONS = 1000
 MAX_BEHIND = 1000
 """Events of a channel that a client is brought up to date with; beyond, it is to fetch the channel, or all anew."""
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """A connection that a client had, and the number of the event that it expects."""
-
-    connection_id: str
-    seq: int
 
 
 @dataclass(frozen=True)
@@ -71,10 +60,10 @@ def known(value: object) -> Known | None:
     return Known(term, positions)
 
 
-class Entry:
+class Entry(Generic[ClientT]):
     """Of one socket."""
 
-    def __init__(self, server: "Server", client: "Client") -> None:
+    def __init__(self, server: Server[ClientT], client: ClientT) -> None:
         self._server = server
         self._client = client
 
@@ -119,7 +108,7 @@ class Entry:
             server.ctx.bus.publish(events.Presence("connected", (user_id,)))
         return True
 
-    def _has_room(self, user_id: str, instead_of: "Client | None" = None) -> bool:
+    def _has_room(self, user_id: str, instead_of: ClientT | None = None) -> bool:
         """Whether the user may have one more socket; else this one is closed."""
         hub, client = self._server.hub, self._client
         most = self._server.ctx.config.service_settings.maximum_web_sockets_per_user

@@ -9,7 +9,7 @@ from api import errors, known, replies, responder, table
 from api.auth import Authenticator
 from api.http import cors
 from api.http.measures import Measures
-from api.http.pages import Pages
+from api.http.pages import PAGES, Page
 from api.operation import Operation
 from app.context import Context
 from db.model.ids import new_id
@@ -19,7 +19,7 @@ def create_app(ctx: Context, operations: Collection[Operation] = table.EVERY) ->
     """The ASGI application of an api worker."""
     app = App(middleware=[Headers(ctx)])
     app.resp_options.secure_cookies_by_default = False
-    leads_to = known.Map(operations, known.read(), pages=("/",))
+    leads_to = known.Map(operations, known.read(), pages=PAGES)
     errors.add_handlers(app, leads_to)
     resources: dict[str, _Resource] = {}
     auth = Authenticator(ctx)
@@ -28,7 +28,8 @@ def create_app(ctx: Context, operations: Collection[Operation] = table.EVERY) ->
         setattr(resources.setdefault(operation.path, _Resource()), f"on_{operation.method.lower()}", respond)
     for path, resource in resources.items():
         app.add_route(path, resource)
-    app.add_route("/", Pages())
+    for path, name in PAGES.items():
+        app.add_route(path, Page(name))
     return app
 
 

@@ -13,12 +13,9 @@ from within the call ends that, so a read that filled the buffer is the last one
 """
 
 import asyncio
-from typing import TYPE_CHECKING, cast
+from typing import Protocol, cast
 
 from uvicorn.protocols.http.flow_control import FlowControl
-
-if TYPE_CHECKING:
-    from api.http.connection import Connection
 
 READ_BYTES = 16_384
 """The dearest bytes (chunks of one byte) cost 0.2 µs each: 3 ms a turn."""
@@ -27,10 +24,37 @@ DISCARD_BYTES = 50 << 20
 _END = b"\r\n\r\n"
 
 
+class Parser(Protocol):
+    """Who the pieces are for: `connection.py`, which knows where its requests end and when it takes no more."""
+
+    loop: asyncio.AbstractEventLoop
+    body_left: int | None
+    """How much of a body is to come; None: unknown, or there is none."""
+
+    @property
+    def is_answering(self) -> bool:
+        """Whether a request that came whole is not answered yet."""
+
+    def takes_more(self) -> bool:
+        """Whether bytes of the client can be parsed now."""
+
+    def parse(self, data: bytes) -> None:
+        """Bytes of the client, of one request only."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        """See asyncio, as the next three."""
+
+    def connection_lost(self, exc: Exception | None) -> None: ...
+
+    def pause_writing(self) -> None: ...
+
+    def resume_writing(self) -> None: ...
+
+
 class Intake(asyncio.BufferedProtocol):
     """What the transport speaks to. buffer: of `READ_BYTES`; one for all connections, as each read is taken at once."""
 
-    def __init__(self, connection: "Connection", buffer: memoryview) -> None:
+    def __init__(self, connection: Parser, buffer: memoryview) -> None:
         self._connection = connection
         self._buffer = buffer
         self._loop = connection.loop

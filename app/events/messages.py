@@ -6,7 +6,7 @@ A frame is the event's JSON up to its last member; every socket adds its own `,"
 
 import struct
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import msgspec
 from msgspec import Meta
@@ -271,9 +271,14 @@ Message = (
     | Lack
     | Lent
 )
+TAGS = frozenset(str(one.__struct_config__.tag) for one in get_args(Message))
+"""The kinds of messages, by the word that says so on the bus."""
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(list[Message])
+_parts = msgspec.msgpack.Decoder(list[msgspec.Raw])
+_one = msgspec.msgpack.Decoder(Message)
+_tag = msgspec.msgpack.Decoder(Annotated[str, Meta(max_length=32)])
 _ARRAY_16 = struct.Struct(">BH")
 
 
@@ -294,6 +299,30 @@ def unbundle(data: bytes) -> list[Message]:
     except UnicodeDecodeError as error:  # a tag that is no text
         raise msgspec.DecodeError(str(error)) from error
     return messages
+
+
+def read(data: bytes) -> tuple[list[Message], list[str]]:
+    """The same, without what this version cannot read: the kinds of that stand beside, '' for what has none.
+
+    A later version may have kinds that this one does not know; what comes with them in a bundle is for us all the same.
+    """
+    try:
+        return unbundle(data), []
+    except msgspec.ValidationError:
+        messages, unread = [], []
+    for part in _parts.decode(data):
+        try:
+            messages.append(_one.decode(part))
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            unread.append(_kind_of(part))
+    return messages, unread
+
+
+def _kind_of(part: msgspec.Raw) -> str:
+    try:
+        return str(_tag.decode(_parts.decode(part)[0]))
+    except (msgspec.MsgspecError, UnicodeDecodeError, IndexError):
+        return ""
 
 
 def build(name: Name, data: dict[str, Any], audience: Audience, seq: int = 0) -> Event:

@@ -15,7 +15,7 @@ import zmq
 
 from app.events import messages as events
 from app.events import names
-from app.events.messages import Admitted, Event, EverySessionClosed, Leaving, Message, Presence, SessionClosed
+from app.events.messages import Admitted, Event, EverySessionClosed, Message, Presence, SessionClosed
 from cluster.bus.changes import Teller
 from cluster.bus.envelope import MAX_BODY_BYTES, BadEnvelope, Class, Envelope, Kind, pack, unpack
 from cluster.bus.inbox import Inbox
@@ -102,6 +102,7 @@ class BusEnd:
         self._on_loss = on_loss
         self._outgoing = Outgoing()
         self._in_turn = False
+        self._unknown: set[str] = set()
         self._stamp = Stamp()
         self._reader = Reader()
         self._welcomed = False
@@ -129,8 +130,6 @@ class BusEnd:
             log.warning("a message is too large for the bus", extra={"bytes": len(encoded)})
             self.dropped += 1
             return
-        if isinstance(message, Leaving):
-            self._flush()  # alone, as an earlier version cannot read the bundle that it is in
         kind, kind_class = kind_of(message), class_of(message)
         if not self._outgoing.add(kind, kind_class, encoded):
             self._flush()
@@ -248,8 +247,19 @@ class BusEnd:
                 return ()
             if verdict is Verdict.GAP:
                 self._on_loss()
-            try:
-                return events.unbundle(body)
-            except msgspec.MsgspecError:
-                log.warning("the bus brought messages that cannot be read")
+            return self._read(body, envelope.kind_class)
         return ()
+
+    def _read(self, body: bytes, kind_class: str) -> Sequence[Message]:
+        """What this version understands. What a later one has besides is none of ours, unless it is about security."""
+        try:
+            messages, unread = events.read(body)
+        except msgspec.MsgspecError:
+            messages, unread = [], [""]
+        if any(kind in events.TAGS or not kind for kind in unread) or (unread and kind_class == Class.SECURITY):
+            log.warning("the bus brought messages that cannot be read", extra={"kinds": ", ".join(unread)})
+            self._on_loss()
+        for kind in set(unread) - self._unknown - events.TAGS - {""}:
+            self._unknown.add(kind)
+            log.warning("messages of a kind are left out: a later version has it", extra={"kind": kind})
+        return messages

@@ -12,6 +12,7 @@ links.py       the sockets between nodes
 masters.py     sans-I/O: who has a master, by the beats
 membership.py  sans-I/O: who lives
 mesh.py        sans-I/O: the protocol between nodes
+outputs.py     what mesh.py wants done
 quiet.py       sans-I/O: whether any member could commit anything
 requests.py    what nodes ask of each other, and the answers
 ring.py        sans-I/O: what a node sent last, for peers that missed some of it

@@ -67,8 +67,7 @@ def judge(members: Sequence[Seen], *, patient: bool, upgrading: bool) -> dict[st
     """(colour, reasons, sections of the configuration that differ) of each member."""
     members = [_as_shown(one, patient=patient) for one in members]
     live = {one.node_id: one.beat for one in members if one.beat is not None and one.liveness not in _AWAY}
-    same = len({beat.config_hash for beat in live.values()}) == 1  # also while nodes hold different secrets
-    sections = {} if same else mismatches({node_id: beat.sections for node_id, beat in live.items()})
+    sections = _sections(live)
     versions = mismatches({node_id: {"version": beat.version} for node_id, beat in live.items()})
     judged = {}
     for one in members:
@@ -85,6 +84,16 @@ def judge(members: Sequence[Seen], *, patient: bool, upgrading: bool) -> dict[st
             reasons.append(one.liveness.value)
         judged[one.node_id] = (colour_of(reasons), sorted(set(reasons)), sections.get(one.node_id, []))
     return judged
+
+
+def _sections(live: Mapping[str, Beat]) -> dict[str, list[str]]:
+    """Whose configuration differs, and where. While the secret is replaced only the hash of the whole can be compared:
+
+    digests of sections are made under the secret that each node holds as its current one.
+    """
+    whole = mismatches({node_id: {"": beat.config_hash} for node_id, beat in live.items()})
+    sections = mismatches({node_id: beat.sections for node_id, beat in live.items()})
+    return {node_id: sections[node_id] for node_id, differs in whole.items() if differs}
 
 
 def _as_shown(member: Seen, *, patient: bool) -> Seen:

@@ -10,7 +10,7 @@ import hashlib
 import hmac
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import msgspec
 
@@ -29,23 +29,11 @@ Digests = Mapping[str, str]
 
 
 def digests(config: Config, key: bytes) -> Digests:
-    """Of every section, under a key of `KeyRing.digest_keys`."""
+    """Of every section, under `KeyRing.digest_key`."""
     return {
         name: hmac.new(key, name.encode() + b"\0" + text, hashlib.sha256).hexdigest()[:_HEX]
         for name, text in _sections(config).items()
     }
-
-
-def differing(mine: Sequence[Digests], theirs: Digests) -> list[str]:
-    """The sections in which a node differs, sorted; [] when it has the same configuration.
-
-    mine: this node's digests under each key it has, as the other may hold another secret as its current one.
-    """
-    found = [
-        sorted(name for name in {*own, *theirs} if not hmac.compare_digest(own.get(name, ""), theirs.get(name, "")))
-        for own in mine
-    ]
-    return min(found, key=len)
 
 
 def config_hash(config: Config) -> str:

@@ -24,20 +24,8 @@ from cluster.peers.colours import Seen
 from cluster.peers.keyring import KeyRing, Registration
 from cluster.peers.links import Links
 from cluster.peers.membership import DOWN_S, SUSPECT_S, Change, Liveness
-from cluster.peers.mesh import (
-    BEAT_S,
-    Answered,
-    Asked,
-    Broadcast,
-    Deliver,
-    Direct,
-    Lost,
-    Mesh,
-    Met,
-    Moved,
-    Refused,
-    Through,
-)
+from cluster.peers.mesh import BEAT_S, Mesh
+from cluster.peers.outputs import Answered, Asked, Broadcast, Deliver, Direct, Lost, Met, Moved, Refused, Through
 from cluster.peers.quiet import Witness, witnesses
 from cluster.peers.requests import Requests
 from cluster.peers.roster import Removal, Roster

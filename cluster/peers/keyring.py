@@ -37,8 +37,8 @@ class KeyRing:
     def __init__(self, secret: str, other: str = "") -> None:
         secrets = [secret.encode(), *([other.encode()] if other else [])]
         self._mac_keys = [hkdf(one, _SALT, b"registration mac") for one in secrets]
-        self.digest_keys = [hkdf(one, _SALT, b"configuration digest") for one in secrets]
-        """For `cluster/peers/digest.py`; the first is the current one."""
+        self.digest_key = hkdf(secrets[0], _SALT, b"configuration digest")
+        """For `cluster/peers/digest.py`, under the current secret."""
 
     def seal(self, registration: Registration) -> str:
         """The MAC of a registration under the current secret: 64 hex characters."""

@@ -7,7 +7,8 @@ from typing import Any
 
 from cluster.peers.bodies import Answer
 from cluster.peers.membership import Liveness
-from cluster.peers.mesh import Answered, Asked, Mesh
+from cluster.peers.mesh import Mesh
+from cluster.peers.outputs import Answered, Asked
 from db.model.tasks import Tasks
 
 ANSWER_S = 5.0

@@ -46,7 +46,7 @@ class PresenceKeeper:
     def take(self, worker: str, body: bytes) -> None:
         """A bundle of a worker's reports."""
         try:
-            messages = events.unbundle(body)
+            messages, _ = events.read(body)
         except msgspec.MsgspecError:
             log.warning("a worker sent a report that cannot be read", extra={"worker": worker})
             return

@@ -231,7 +231,7 @@ class RelayWorker(Worker):
     def _renew(self, beat: Beat) -> None:
         """What changes while the node runs."""
         config = self._in_use()
-        beat.sections = dict(digest.digests(config, _keyring(config).digest_keys[0]))
+        beat.sections = dict(digest.digests(config, _keyring(config).digest_key))
         beat.config_hash = digest.config_hash(config)
         term = self.page.term()
         beat.term = (term.number, term.timeline)

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,6 +15,7 @@ from falcon.asgi import App
 
 from api import coverage, known, openapi, reference, table
 from api.call import Call, Reply, Visit
+from api.http import pages
 from api.http.asgi import create_app
 from api.operation import Login, Misdeclared, Operation, operation
 from api.params import Flag, Page, Size, Text, Time
@@ -364,3 +366,10 @@ def test_coverage_counts_what_is_there() -> None:
     assert {"GET /api/v4/users/known", "GET /api/v4/ldap/groups"} <= {one.form for one in lacking}
     assert not {"GET /api/v4/users/{}", "GET /api/v4/users/stats"} & {one.form for one in lacking}
     assert coverage.report((), of_mattermost)[0].split()[0] == "0"
+
+
+def test_every_page_is_served_and_needs_nothing_from_elsewhere() -> None:
+    console = Path(__file__).parents[2] / "console"
+    assert sorted(pages.PAGES.values()) == sorted(path.name for path in console.glob("*.html"))
+    for name in pages.PAGES.values():
+        assert not re.search(r'(src|href|action)="?(https?:)?//| on\w+="', (console / name).read_text()), name

@@ -2,8 +2,10 @@
 
 import math
 import os
+import re
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +14,8 @@ from app.counting import SLOT_BYTES, Metrics, Slot
 from app.exposition import collect, render
 from app.metrics import API_TIME, CONNECTIONS, DB_LAG, METRICS, POSTS, REASONS, RESPONSES, Metric
 from tests.rig.scrape import parse
+
+ROOT = Path(__file__).parents[2]
 
 
 def _memory() -> memoryview:
@@ -32,6 +36,20 @@ def test_every_metric_is_declared_once_and_named_by_the_conventions() -> None:
         assert one.kind != "counter" or one.name.endswith("_total"), one.name
         assert list(one.buckets) == sorted(one.buckets)
         assert (one.kind == "histogram") == bool(one.buckets), one.name
+
+
+def test_every_metric_is_counted_or_measured_somewhere() -> None:
+    """One that nobody counts would be 0 for ever, or not there at all."""
+    places = [path for top in ("api", "app", "cluster", "db", "ws") for path in sorted((ROOT / top).rglob("*.py"))]
+    texts = [path.read_text() for path in places if path.name != "metrics.py"]
+    used = set(
+        re.findall(
+            r"\b[A-Z_]+\b", re.sub(r"^from app.metrics import (.*|\([^)]*\))$", "", "\n".join(texts), flags=re.M)
+        )
+    )
+    for name, one in vars(metrics).items():
+        if isinstance(one, Metric):
+            assert name in used, one.name
 
 
 def test_counters_gauges_and_histograms_are_added_up_over_the_processes() -> None:

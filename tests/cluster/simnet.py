@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
 from cluster.bus.envelope import Class, Kind, unpack
-from cluster.peers.mesh import Broadcast, Deliver, Direct, Lost, Mesh, Met, Moved, Output, Through
+from cluster.peers.mesh import Mesh
+from cluster.peers.outputs import Broadcast, Deliver, Direct, Lost, Met, Moved, Output, Through
 from tests.rig import virtual
 
 TICK_S = 0.05

@@ -9,7 +9,8 @@ from typing import Any, Protocol
 from cluster.bus.changes import Learner, Teller
 from cluster.bus.envelope import Class, Kind
 from cluster.peers.membership import Liveness
-from cluster.peers.mesh import Deliver, Lost, Mesh, Output, Through
+from cluster.peers.mesh import Mesh
+from cluster.peers.outputs import Deliver, Lost, Output, Through
 from cluster.peers.quiet import Quiet, Witness, witnesses
 from cluster.peers.terms import share
 from db.model.board import Term, fence_open

@@ -1,11 +1,7 @@
 """Bundles of the bus: order, classes, sizes."""
 
-from pathlib import Path
-
-import pytest
-
 from app.events import messages as events
-from cluster.bus.bus import BusEnd, Outgoing, class_of, kind_of
+from cluster.bus.bus import Outgoing, class_of, kind_of
 from cluster.bus.envelope import MAX_BODY_BYTES, Class, Kind
 from db.model.ids import UserId
 
@@ -44,24 +40,3 @@ def test_what_was_admitted_goes_to_api_workers_and_may_be_lost() -> None:
     assert (kind_of(message), class_of(message)) == (Kind.API_MESSAGE, Class.BEST_EFFORT)
     assert kind_of(events.active(UserId("a"))) == Kind.PRESENCE
     assert kind_of(events.user_activation_status_change()) == Kind.MESSAGE
-
-
-async def test_what_an_earlier_version_cannot_read_is_alone_in_its_bundle(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    sent: list[bytes] = []
-    monkeypatch.setattr(BusEnd, "_send", lambda _end, _kind, _class, _seq, body, *_, **__: sent.append(body))
-    bus = BusEnd(
-        f"ipc://{tmp_path}/bus",
-        node_id="n",
-        worker="ws0",
-        incarnation=1,
-        on_messages=lambda _: None,
-        on_loss=lambda: None,
-    )
-    event = events.user_activation_status_change()
-    for message in (event, event, events.Leaving("aaaaaa00"), event):
-        bus.publish(message)
-    bus._flush()
-    bus.close()
-    assert [events.unbundle(body) for body in sent if body] == [[event], [event], [events.Leaving("aaaaaa00")], [event]]

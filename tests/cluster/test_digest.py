@@ -7,10 +7,13 @@ import msgspec
 import pytest
 
 from app.config.settings import SECRET_KEYS, Config
-from cluster.peers.digest import config_hash, differing, digests, without_password
+from cluster.peers.bodies import Beat
+from cluster.peers.colours import Seen, judge
+from cluster.peers.digest import config_hash, digests, without_password
 from cluster.peers.keyring import KeyRing
+from cluster.peers.membership import Liveness
 
-KEYS = KeyRing("a" * 32).digest_keys
+KEY = KeyRing("a" * 32).digest_key
 BASE: dict[str, dict[str, Any]] = {
     "SqlSettings": {"DataSource": "postgres://mm:pw@db:5432/mm?sslmode=verify-full", "DataSourceReplicas": ["host=a password=x"]},
     "ClusterSettings": {"Enable": True, "InterNodeUrls": ["http://node1:8075", "node2:8075"]},
@@ -42,10 +45,18 @@ def config(**changes: Any) -> Config:
     return msgspec.convert(raw, Config)
 
 
+def judged(*nodes: tuple[Config, bytes]) -> list[list[str]]:
+    """The sections in which each of these nodes is said to differ, by what they tell each other."""
+    beats = [Beat(config_hash=config_hash(of), sections=dict(digests(of, key)), state="up") for of, key in nodes]
+    found = judge([Seen(str(at), Liveness.UP, beat) for at, beat in enumerate(beats)], patient=False, upgrading=False)
+    assert all(("config_mismatch" in reasons) == bool(sections) for _, reasons, sections in found.values())
+    return [sections for _, _, sections in found.values()]
+
+
 def compare(one: Config, other: Config) -> list[str]:
-    found = differing([digests(one, KEYS[0])], digests(other, KEYS[0]))
-    assert (config_hash(one) == config_hash(other)) == (not found)
-    return found
+    mine, theirs = judged((one, KEY), (other, KEY))
+    assert mine == theirs  # of two nobody knows who is right
+    return mine
 
 
 def other_value(value: object) -> object:
@@ -106,24 +117,29 @@ def test_the_order_of_nodes_and_replicas_and_the_form_of_an_entry_do_not_matter(
 
 
 def test_a_section_at_its_defaults_is_the_same_as_one_that_is_not_known() -> None:
-    mine = digests(config(), KEYS[0])
-    assert set(mine) == {"SqlSettings", "ClusterSettings", "TeamSettings"}
-    assert differing([mine], {**mine, "NewSettings": "0" * 32}) == ["NewSettings"]
+    assert set(digests(config(), KEY)) == {"SqlSettings", "ClusterSettings", "TeamSettings"}
+    assert compare(config(), config(PasswordSettings_MinimumLength=9)) == ["PasswordSettings"]
 
 
 def test_nodes_agree_while_the_secret_is_replaced() -> None:
     old, new = "o" * 32, "n" * 32
     rings = [KeyRing(old), KeyRing(old, new), KeyRing(new, old), KeyRing(new)]
-    for before, after in itertools.pairwise(rings):
-        for one, other in ((before, after), (after, before)):
-            mine = [digests(config(), key) for key in one.digest_keys]
-            assert differing(mine, digests(config(), other.digest_keys[0])) == []
-            assert differing(mine, digests(config(TeamSettings_SiteName="x"), other.digest_keys[0])) == ["TeamSettings"]
+    for one, other in itertools.pairwise(ring.digest_key for ring in rings):
+        assert judged((config(), one), (config(), other)) == [[], []]
+
+
+def test_while_the_secret_is_replaced_only_who_differs_is_said_to() -> None:
+    old, new = (KeyRing(secret * 32).digest_key for secret in "on")
+    different = config(TeamSettings_SiteName="x")
+    for key in (old, new):
+        first, second, third = judged((config(), old), (config(), new), (different, key))
+        assert (first, second) == ([], [])
+        assert "TeamSettings" in third
 
 
 def test_who_does_not_know_the_secret_cannot_tell_equal_sections() -> None:
-    mine, theirs = digests(config(), KEYS[0]), digests(config(), KeyRing("b" * 32).digest_keys[0])
-    assert differing([mine], theirs) == sorted(mine)
+    mine, theirs = digests(config(), KEY), digests(config(), KeyRing("b" * 32).digest_key)
+    assert not set(mine.values()) & set(theirs.values())
     assert all(len(value) == 32 for value in [*mine.values(), config_hash(config())])
 
 

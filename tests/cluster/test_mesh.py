@@ -7,7 +7,8 @@ import pytest
 
 from cluster.bus.envelope import Class, Envelope, Kind
 from cluster.peers.membership import Liveness
-from cluster.peers.mesh import Mesh, Moved, Refused, Through
+from cluster.peers.mesh import Mesh
+from cluster.peers.outputs import Moved, Refused, Through
 from tests.cluster.simnet import Recorder, SimNet
 from tests.rig.scale import for_each_seed, scale
 

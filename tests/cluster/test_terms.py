@@ -20,7 +20,8 @@ from typing import Any
 import pytest
 
 from cluster.peers import terms as agreement
-from cluster.peers.mesh import Mesh, Output
+from cluster.peers.mesh import Mesh
+from cluster.peers.outputs import Output
 from cluster.peers.terms import Terms, share
 from db.drivers import Facts
 from db.model import board

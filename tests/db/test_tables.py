@@ -120,15 +120,25 @@ def test_a_namespace_is_a_text_in_one_place_only() -> None:
     for path in PRODUCT:
         if path.relative_to(ROOT).as_posix() == "db/model/tables.py":
             continue
-        for node in ast.walk(ast.parse(path.read_text())):
+        text = path.read_text()
+        if not re.search(r"namespace|\b(shard|of)\(", text):
+            continue
+        for node in ast.walk(ast.parse(text)):
             place = f"{path.relative_to(ROOT)}:{getattr(node, 'lineno', 0)}"
             if isinstance(node, ast.Compare) and "namespace" in ast.unparse(node.left):
                 said = [
                     one.value for each in node.comparators for one in ast.walk(each) if isinstance(one, ast.Constant)
                 ]
                 assert not said, place
-            if isinstance(node, ast.Call) and re.fullmatch(r"(shards\.)?(shard|of)", ast.unparse(node.func)):
+            if isinstance(node, ast.Call) and _makes_a_slot(node.func):
                 assert not [one for one in node.args if isinstance(one, ast.Constant)], place
+
+
+def _makes_a_slot(called: ast.expr) -> bool:
+    match called:
+        case ast.Name(id="shard" | "of") | ast.Attribute(value=ast.Name(id="shards"), attr="shard" | "of"):
+            return True
+    return False
 
 
 class _Asked:
@@ -184,5 +194,5 @@ def test_the_statements_of_a_migration_are_printed(capsys: pytest.CaptureFixture
     printed = capsys.readouterr().out
     assert printed.count("CREATE TRIGGER IF NOT EXISTS log_teams_") == 3
     assert triggers.main(["postgres"]) == 0
-    assert capsys.readouterr().out.count("ENABLE ALWAYS TRIGGER") == 27
+    assert capsys.readouterr().out.count("ENABLE ALWAYS TRIGGER") == len(triggers.demanded("postgres", TABLES)) > 20
     assert triggers.main([]) == 2

@@ -3,6 +3,7 @@
 at_once.py     what one node acknowledged holds on every other at once, or within 2 s where one missed the barrier
 backends.py the databases of the axis: PostgreSQL, MariaDB, replicas that are late
 balancer.py nginx and haproxy by the samples in etc/
+before.py  the version before this one, out of the history
 clock/     on the path of nodes whose clocks are moved
 clocks.py  clocks of nodes that jump
 cluster.py several nodes over one database, to be broken, and restored

@@ -113,6 +113,12 @@ class Caches:
             on=lambda key: (shards.user_teams(key[1]),),
             capacity=20_000,
         )
+        self.team_counts: Cache[TeamId, tuple[int, int]] = registry.declare(
+            "team_counts",
+            lambda team_id: teams.counts(db, team_id),
+            on=lambda team_id: (shards.team_members(team_id),),
+            capacity=5_000,
+        )
         self.statuses: Cache[UserId, Status] = registry.declare(
             "statuses",
             self._read_status,

@@ -49,6 +49,7 @@ class World:
             "teams": lambda: self.caches.teams.get(team_id),
             "user_teams": lambda: self.caches.user_teams.get(self.user.id),
             "team_members": lambda: self.caches.team_members.get((team_id, self.user.id)),
+            "team_counts": lambda: self.caches.team_counts.get(team_id),
             "statuses": lambda: self.caches.statuses.get(self.user.id),
         }
 
@@ -107,6 +108,7 @@ CHANGES = {
     "teams": [TEAM_NAME],
     "user_teams": [TEAM_NAME, LEAVE_TEAM],
     "team_members": [LEAVE_TEAM],
+    "team_counts": [LEAVE_TEAM, "UPDATE users SET delete_at = 9 WHERE id = '{user}'"],
     "statuses": ["UPDATE statuses SET status = 'away' WHERE user_id = '{user}'"],
 }
 

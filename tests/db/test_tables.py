@@ -146,7 +146,9 @@ class _Asked:
 
 
 _KEYS: dict[str, Any] = {
-    **dict.fromkeys(("sessions_by_token", "sessions", "users", "heads", "teams", "user_teams", "statuses"), "one"),
+    **dict.fromkeys(
+        ("sessions_by_token", "sessions", "users", "heads", "teams", "team_counts", "user_teams", "statuses"), "one"
+    ),
     **dict.fromkeys(("access", "user_channels", "team_members"), ("one", "other")),
     "pages": PageKey(ChannelId("one"), 0, 0, 60, Threads()),
 }

@@ -193,9 +193,7 @@ async def _admit(
         await _tell_joined(ctx, team, user, requestor, memberships)
     members = {one.user_id: one for one in await teams.find_members(ctx.db, team_id, [user.id for user, _ in joined])}
     gone = AppError("app.team.get_member.missing.app_error", 404)  # removed again meanwhile
-    return _decided(
-        {user_id: members.get(user_id, gone if isinstance(one, User) else one) for user_id, one in found.items()}
-    )
+    return {user_id: members.get(user_id, gone) if isinstance(one, User) else one for user_id, one in found.items()}
 
 
 def _decided(found: _Found) -> Admitted:

@@ -120,14 +120,6 @@ class TeamMember(TypedDict):
     explicit_roles: str
 
 
-class TeamMemberOrError(TypedDict):
-    """What came of adding a user to a team: a member, or an error."""
-
-    user_id: str
-    member: TeamMember | None
-    error: Map | None
-
-
 class TeamsWithCount(TypedDict):
     """A page of teams, and how many there are on all pages."""
 

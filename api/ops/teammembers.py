@@ -87,7 +87,7 @@ async def get_team_members_by_ids(call: Call, team_id: TeamId, body: list[str]) 
     "/teams/{team_id}/members/batch",
     verb_asks=(may.InTeam("add_user_to_team"),),
     status=201,
-    answers=list[shapes.TeamMember] | list[shapes.TeamMemberOrError],
+    answers=list[shapes.TeamMember],
     body_name="members",
     errors=_JOINING,
     example=Example([{"team_id": "<team.id>", "user_id": "<teammate.id>"}]),

@@ -80,7 +80,7 @@ async def find_of_user(db: Queryable, user_id: UserId, page: int = 0) -> list[tu
     return [(Team(*row[: TEAMS.width]), TeamMember(*row[TEAMS.width :])) for row in rows]
 
 
-_OPEN = "t.allow_open_invite AND t.type = 'O'"
+_OPEN = "t.allow_open_invite = TRUE AND t.type = 'O'"
 
 
 async def find_page(

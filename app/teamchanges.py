@@ -1,7 +1,6 @@
 """Teams that change: their texts, who may join, their invitation, archived and back."""
 
 from collections.abc import Callable
-from typing import Literal
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -112,7 +111,7 @@ async def _change(
     alter: Callable[[Team], Team],
     *,
     archived: bool | None = None,
-    tells: Literal[Name.UPDATE_TEAM, Name.DELETE_TEAM, Name.RESTORE_TEAM] = Name.UPDATE_TEAM,
+    tells: Name = Name.UPDATE_TEAM,
 ) -> wire.Json:
     """Store what `alter` makes of the team, and tell its members; the team as the actor may see it.
 

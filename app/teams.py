@@ -347,8 +347,9 @@ def _seen_by(actor: Actor, team: Team, member: TeamMember | None) -> wire.Json:
 
 async def of_user(ctx: Context, actor: Actor, user_id: UserId, page: int) -> list[wire.Json]:
     """A page of the teams the user is in, as the actor may see each."""
-    found = await (teams.find_of_user(ctx.db, user_id, page) if page else ctx.caches.user_teams.get(user_id)) or ()
-    return [seen_by(actor, team, member if actor.user_id == user_id else None) for team, member in found]
+    found = await (teams.find_of_user(ctx.db, user_id, page) if page else ctx.caches.user_teams.get(user_id))
+    shown = found.shown if found is not None else ()
+    return [seen_by(actor, team, member if actor.user_id == user_id else None) for team, member in shown]
 
 
 def seen_by(actor: Actor, team: Team, member: TeamMember | None) -> wire.Json:

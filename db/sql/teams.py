@@ -1,6 +1,7 @@
 """Teams and their members: SQL of the tables `teams` and `team_members`."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from typing import NamedTuple
 
 from db.drivers import Row
 from db.model import limits, shards
@@ -67,17 +68,27 @@ def _shards(row: Row) -> tuple[shards.Shard]:
     return (shards.team(row[0]),)
 
 
-async def find_of_user(db: Queryable, user_id: UserId, page: int = 0) -> list[tuple[Team, TeamMember]]:
-    """A page of the teams the user is a member of, by display name, with the membership."""
+class OfUser(NamedTuple):
+    """The teams of a user. shown: a page of those that are not archived, with the memberships. ids: of all of them."""
+
+    shown: tuple[tuple[Team, TeamMember], ...]
+    ids: tuple[TeamId, ...]
+
+
+async def find_of_user(db: Queryable, user_id: UserId, page: int = 0) -> OfUser:
+    """A page of the teams the user is a member of, by display name.
+
+    It depends on the archived ones, too, which are in no row: one that comes back is to be seen.
+    """
+    ids = tuple(await find_ids_of_user(db, user_id, on=(shards.user_teams(user_id),)))
     rows = await db.fetch(
         f"SELECT {_T}, {_M} FROM teams t JOIN team_members m ON m.team_id = t.id"  # noqa: S608 (constants)
         " WHERE m.user_id = %s AND m.delete_at = 0 AND t.delete_at = 0 ORDER BY t.display_name, t.id"
         " LIMIT %s OFFSET %s",
         (user_id, limits.TEAMS, page * limits.TEAMS),
-        on=(shards.user_teams(user_id),),
-        of=_shards,
+        on=(shards.user_teams(user_id), *map(shards.team, ids)),
     )
-    return [(Team(*row[: TEAMS.width]), TeamMember(*row[TEAMS.width :])) for row in rows]
+    return OfUser(tuple((Team(*row[: TEAMS.width]), TeamMember(*row[TEAMS.width :])) for row in rows), ids)
 
 
 _OPEN = "t.allow_open_invite = TRUE AND t.type = 'O'"
@@ -118,7 +129,7 @@ async def search(
     where = "" if is_open is None else f"WHERE {_OPEN}" if is_open else f"WHERE NOT ({_OPEN})"
     found = (
         f"FROM (SELECT t.id, t.name, t.display_name FROM teams t {where} ORDER BY t.display_name, t.id LIMIT %s) s"  # noqa: S608
-        " WHERE s.name LIKE %s ESCAPE '!' OR lower(s.display_name) LIKE %s ESCAPE '!'"
+        " WHERE s.name LIKE lower(%s) ESCAPE '!' OR lower(s.display_name) LIKE lower(%s) ESCAPE '!'"
     )
     pattern = containing(term)
     given = (limits.SEARCHED_TEAMS, pattern, pattern)
@@ -141,9 +152,9 @@ def _with_memberships(rows: Sequence[Row]) -> list[tuple[Team, TeamMember | None
     ]
 
 
-async def find_ids_of_user(db: Queryable, user_id: UserId) -> list[TeamId]:
-    """Ids of the teams the user is a member of."""
-    rows = await db.fetch("SELECT team_id FROM team_members WHERE user_id = %s AND delete_at = 0", (user_id,))
+async def find_ids_of_user(db: Queryable, user_id: UserId, on: Collection[shards.Shard] | None = None) -> list[TeamId]:
+    """Ids of the teams the user is a member of, archived ones too; without `on` as the master says."""
+    rows = await db.fetch("SELECT team_id FROM team_members WHERE user_id = %s AND delete_at = 0", (user_id,), on=on)
     return [row[0] for row in rows]
 
 

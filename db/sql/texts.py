@@ -4,5 +4,5 @@ _SPECIAL = str.maketrans({"!": "!!", "%": "!%", "_": "!_"})
 
 
 def containing(text: str) -> str:
-    """The pattern of what holds this text in lower case, for `LIKE … ESCAPE '!'`. Nothing: anything."""
-    return f"%{text.lower().translate(_SPECIAL)}%"
+    """The pattern of what holds this text, for `LIKE … ESCAPE '!'`. The database folds case, alike on both sides."""
+    return f"%{text.translate(_SPECIAL)}%"

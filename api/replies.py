@@ -20,7 +20,7 @@ def common_headers(request_id: str, version_id: str) -> dict[str, str]:
 
 def error_body(error: AppError, request_id: str | None) -> bytes:
     """Mattermost's error JSON. request_id: None leaves it out."""
-    body = {"id": error.id, "message": error.message, "detailed_error": "", "status_code": error.status}
+    body = wire.app_error(error)
     if request_id is not None:
         body["request_id"] = request_id
     return wire.encode(body)

@@ -120,6 +120,62 @@ class TeamMember(TypedDict):
     explicit_roles: str
 
 
+class TeamsWithCount(TypedDict):
+    """A page of teams, and how many there are on all pages."""
+
+    teams: list[Team]
+    total_count: int
+
+
+class TeamExists(TypedDict):
+    """Whether there is a team of a name, as far as one may know of it."""
+
+    exists: bool
+
+
+class TeamInvitation(TypedDict):
+    """The team that an invitation leads to."""
+
+    id: str
+    name: str
+    display_name: str
+    description: str
+
+
+class TeamStats(TypedDict):
+    """How many members of a team, and of these whose accounts are active."""
+
+    team_id: str
+    total_member_count: int
+    active_member_count: int
+
+
+class TeamUnread(TypedDict):
+    """What a user has not read in a team."""
+
+    team_id: str
+    msg_count: int
+    mention_count: int
+    mention_count_root: int
+    msg_count_root: int
+    thread_count: int
+    thread_mention_count: int
+    thread_urgent_mention_count: int
+
+
+class TeamsUsage(TypedDict):
+    """How many teams."""
+
+    active: int
+    cloud_archived: int
+
+
+class PostsUsage(TypedDict):
+    """About how many messages."""
+
+    count: int
+
+
 class Channel(TypedDict):
     """A channel with its counters."""
 

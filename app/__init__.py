@@ -52,7 +52,10 @@ roles.py        Mattermost's roles, the permissions they carry in their scope, a
 sessions.py     log in, log out, who is asking
 statuses.py     what users say of themselves
 system.py       health
+teamchanges.py  teams that change, are archived, come back
+teamlists.py    teams and members as they are listed, counted and looked for
 teams.py        teams and their members
+teamunread.py   what a user has not read in their teams
 timezones.py    the time zones that users may choose
 turns.py        sans-I/O: a bounded queue that is fair to sources
 users.py        accounts

@@ -14,14 +14,21 @@ from db.sql import teams, users
 
 async def require_addable(db: Queryable, user_id: UserId, to: Literal["channel", "team"]) -> User:
     """The user. Raises 404, and 403 for an account that is deactivated."""
-    user = await users.find(db, user_id)
+    user = addable(await users.find(db, user_id), to)
+    if isinstance(user, AppError):
+        raise user
+    return user
+
+
+def addable(user: User | None, to: Literal["channel", "team"]) -> User | AppError:
+    """The same of a user who was read already: they, or why not."""
     if user is None:
-        raise AppError("app.user.missing_account.const", 404)
+        return AppError("app.user.missing_account.const", 404)
     if not user.delete_at:
         return user
     if to == "channel":
-        raise AppError("app.channel.add_member.deleted_user.app_error", 403)
-    raise AppError("app.team.add_member.deleted_user.app_error", 403)
+        return AppError("app.channel.add_member.deleted_user.app_error", 403)
+    return AppError("app.team.add_member.deleted_user.app_error", 403)
 
 
 async def living_team(db: Queryable, team_id: TeamId) -> Team:

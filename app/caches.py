@@ -16,6 +16,7 @@ from db.pool.cache import Cache, Registry
 from db.pool.pool import Database
 from db.sql import channels, sessions, statuses, teams, users
 from db.sql.channels import Access
+from db.sql.teams import OfUser
 
 _CHANNEL_BYTES = 1000
 """About what a copy of a channel takes."""
@@ -100,11 +101,11 @@ class Caches:
             on=lambda team_id: (shards.team(team_id),),
             capacity=5_000,
         )
-        self.user_teams: Cache[UserId, tuple[tuple[Team, TeamMember], ...]] = registry.declare(
+        self.user_teams: Cache[UserId, OfUser] = registry.declare(
             "user_teams",
-            self._read_user_teams,
+            lambda user_id: teams.find_of_user(db, user_id),
             on=lambda user_id: (shards.user_teams(user_id),),
-            of=lambda found: [shards.team(team.id) for team, _ in found],
+            of=lambda found: [shards.team(team_id) for team_id in found.ids],
             capacity=5_000,
         )
         self.team_members: Cache[tuple[TeamId, UserId], TeamMember] = registry.declare(
@@ -112,6 +113,12 @@ class Caches:
             lambda key: teams.find_member(db, *key),
             on=lambda key: (shards.user_teams(key[1]),),
             capacity=20_000,
+        )
+        self.team_counts: Cache[TeamId, tuple[int, int]] = registry.declare(
+            "team_counts",
+            lambda team_id: teams.counts(db, team_id),
+            on=lambda team_id: (shards.team_members(team_id),),
+            capacity=5_000,
         )
         self.statuses: Cache[UserId, Status] = registry.declare(
             "statuses",
@@ -145,9 +152,6 @@ class Caches:
 
     async def _read_user_channels(self, key: tuple[UserId, TeamId]) -> tuple[ChannelInfo, ...]:
         return tuple(await channels.find_of_user(self._db, *key))
-
-    async def _read_user_teams(self, user_id: UserId) -> tuple[tuple[Team, TeamMember], ...]:
-        return tuple(await teams.find_of_user(self._db, user_id))
 
     async def _read_status(self, user_id: UserId) -> Status | None:
         found = await statuses.find_many(self._db, [user_id])

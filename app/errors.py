@@ -86,8 +86,20 @@ MESSAGES: Final[dict[str, str]] = {
     "api.reaction.save_reaction.invalid.app_error": "Reaction is not valid.",
     "api.reaction.save_reaction.user_id.app_error": "You cannot save reaction for the other user.",
     "api.post.create_post.root_id.app_error": "Invalid RootId parameter.",
+    "api.team.add_user_to_team.missing_parameter.app_error": "Parameter required to add user to team.",
+    "api.team.add_user_to_team_from_invite.guest.app_error": "Guests cannot join teams by an invitation link.",
+    "api.team.get_all_teams.insufficient_permissions": "You don't have the appropriate permissions to list all teams.",
+    "api.team.get_invite_info.not_open_team": "Invite is invalid because this is not an open team.",
+    "api.team.get_team_icon.read_file.app_error": "Unable to read the team icon file.",
+    "api.team.invite_members.disabled.app_error": "Email invitations are disabled.",
     "api.team.join_user_to_team.allowed_domains.app_error": "The user cannot be added as the domain associated with"
     " the account is not permitted. Contact your System Administrator for additional details.",
+    "api.team.search_teams.pagination_not_implemented.private_team_search": "Pagination is not implemented for"
+    " searches of private teams only.",
+    "api.team.search_teams.pagination_not_implemented.public_team_search": "Pagination is not implemented for"
+    " searches of public teams only.",
+    "api.team.update_restricted_domains.mismatch.app_error": "Restricting team to {Domain} is not allowed by the system"
+    " config. Please contact your system administrator.",
     "api.team.update_team_member_roles.changing_guest_role.app_error": "Invalid team member update: You can't"
     " add or remove the guest role manually.",
     "api.team.update_team_member_roles.guest.app_error": "Invalid team member update: A guest cannot be made"
@@ -102,6 +114,8 @@ MESSAGES: Final[dict[str, str]] = {
     " scheme role must always be set.",
     "api.team.update_team_member_roles.user_and_guest.app_error": "Invalid team member update: A user must be"
     " a guest or a user but not both.",
+    "api.user.delete_team.not_enabled.app_error": "Permanent team deletion feature is not enabled. Please contact your"
+    " System Administrator.",
     "api.user.check_user_login_attempts.too_many.app_error": "There were too many failed password attempts. Please wait"
     " a while, then try again.",
     "api.user.create_user.accepted_domain.app_error": "The email you provided does not belong to an accepted domain."

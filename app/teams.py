@@ -1,18 +1,19 @@
 """Teams and their members."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
 from msgspec.structs import replace
 
 from app import channels, errors, validate
-from app.adding import living_team, require_addable
+from app.adding import addable, living_team, require_addable
 from app.audit import audited
 from app.context import Context
 from app.errors import AppError
 from app.events import messages as events
 from app.events import wire
 from app.permissions import Actor, can, can_in_team, require
+from db.model import limits
 from db.model.entities import Channel, ChannelMember, ChannelType, Team, TeamMember, User
 from db.model.errors import Duplicate
 from db.model.ids import TeamId, UserId, is_id, new_id
@@ -20,7 +21,7 @@ from db.order import clock, locks
 from db.order.locks import TeamAlone
 from db.pool.queryable import Queryable, Transaction
 from db.sql import channels as channels_db
-from db.sql import teams
+from db.sql import teams, users
 
 
 class NewTeam(msgspec.Struct, kw_only=True):
@@ -40,7 +41,7 @@ async def create(ctx: Context, actor: Actor, new: NewTeam) -> Team:
     require(can(actor, "create_team"))
     team = _checked(actor, new)
 
-    async def insert(tx: Transaction) -> tuple[Team, list[tuple[Channel, ChannelMember]]]:
+    async def insert(tx: Transaction) -> tuple[Team, list[Joined]]:
         creator = await locks.accounts(tx, [actor.user_id])
         await require_addable(tx, actor.user_id, "team")
         now_ms = await clock.now_ms(tx)
@@ -52,13 +53,14 @@ async def create(ctx: Context, actor: Actor, new: NewTeam) -> Team:
         lock = await teams.insert(tx, creator, new)
         for channel in defaults:
             await channels_db.insert(tx, lock, channel)
-        return new, await _join(tx, lock, actor.user, defaults, admin=True)
+        return new, await _join(tx, lock, [actor.user], defaults, admin=True)
 
     try:
         team, joined = await ctx.db.transact(insert)
     except Duplicate as error:
         raise AppError("store.sql_team.save_team.existing.app_error", 400) from error
-    await _tell_joined(ctx, team, actor.user, actor.user, joined)
+    for user, memberships in joined:
+        await _tell_joined(ctx, team, user, actor.user, memberships)
     return team
 
 
@@ -67,19 +69,11 @@ def _checked(actor: Actor, new: NewTeam) -> Team:
     new.display_name = new.display_name.strip()
     new.name = new.name.strip().lower()
 
-    def refuse_unless(good: bool, field: str) -> None:
-        if not good:
-            raise AppError(f"model.team.is_valid.{field}.app_error", 400)
-
-    refuse_unless(1 <= len(new.display_name) <= 64, "name")
     refuse_unless(len(new.name) <= 64, "url")
     refuse_unless(not validate.is_reserved_team_name(new.name), "reserved")
     refuse_unless(validate.is_team_name(new.name), "characters")
-    refuse_unless(len(new.description) <= 255, "description")
-    refuse_unless(len(new.company_name) <= 64, "company")
-    refuse_unless(len(new.allowed_domains) <= 1000, "domains")
     refuse_unless(new.type in ("O", "I"), "type")
-    return Team(
+    team = Team(
         id=TeamId(new_id()),
         create_at=0,
         update_at=0,
@@ -95,6 +89,22 @@ def _checked(actor: Actor, new: NewTeam) -> Team:
         allow_open_invite=new.allow_open_invite,
         last_team_icon_update=0,
     )
+    check(team)
+    return team
+
+
+def check(team: Team) -> None:
+    """Raises 400 for a text of the team that may not be."""
+    refuse_unless(1 <= len(team.display_name) <= 64, "name")
+    refuse_unless(len(team.description) <= 255, "description")
+    refuse_unless(len(team.company_name) <= 64, "company")
+    refuse_unless(len(team.allowed_domains) <= 1000, "domains")
+
+
+def refuse_unless(good: bool, field: str) -> None:
+    """Raises 400 naming what of a team is bad."""
+    if not good:
+        raise AppError(f"model.team.is_valid.{field}.app_error", 400)
 
 
 Allowed = Callable[[Queryable, Team], Awaitable[None]]
@@ -113,62 +123,119 @@ async def join(
     allowed: asked before the transaction and again in it.
     """
 
-    async def judge(db: Queryable) -> TeamMember | None:
-        now = await living_team(db, team.id)
+    (found,) = (await _admit(ctx, team.id, [user.id], requestor, allowed)).values()
+    if isinstance(found, AppError):
+        raise found
+    return found
+
+
+Admitted = dict[UserId, TeamMember | AppError]
+"""By user: the membership, or why there is none."""
+
+
+_Found = dict[UserId, User | TeamMember | AppError]
+"""The same, before those who are to become members are."""
+
+
+class _NobodyJoins(Exception):
+    """Nobody who was asked for is to become a member any more."""
+
+    def __init__(self, found: _Found) -> None:
+        super().__init__()
+        self.found = found
+
+
+async def _admit(
+    ctx: Context, team_id: TeamId, user_ids: Sequence[UserId], requestor: User, allowed: Allowed
+) -> Admitted:
+    """Make members of the team of those who may become it, in one transaction. Raises 403, 404 for all of them."""
+
+    async def judge(db: Queryable) -> tuple[Team, _Found]:
+        now = await living_team(db, team_id)
         await allowed(db, now)
-        joining = await require_addable(db, user.id, "team")
-        if not validate.is_in_domains(joining.email, now.allowed_domains):
-            raise AppError("api.team.join_user_to_team.allowed_domains.app_error", 400)
-        existing = await teams.find_member(db, team.id, user.id)
-        if existing is not None and not existing.delete_at:
-            return existing
-        if await teams.count_members(db, team.id) >= ctx.config.team_settings.max_users_per_team:
-            raise AppError("app.team.join_user_to_team.max_accounts.app_error", 400)
-        return None
+        people = {user.id: user for user in await users.find_many(db, user_ids)}
+        members = {member.user_id: member for member in await teams.find_members(db, team_id, user_ids)}
+        found: _Found = {}
+        for user_id in dict.fromkeys(user_ids):
+            user = addable(people.get(user_id) or await users.find(db, user_id), "team")
+            if isinstance(user, User) and not validate.is_in_domains(user.email, now.allowed_domains):
+                found[user_id] = AppError("api.team.join_user_to_team.allowed_domains.app_error", 400)
+            else:
+                found[user_id] = user if isinstance(user, AppError) else members.get(user_id, user)
+        new = [user_id for user_id, one in found.items() if isinstance(one, User)]
+        if new:
+            room = ctx.config.team_settings.max_users_per_team - await teams.count_members(db, team_id)
+            for user_id in new[max(room, 0) :]:
+                found[user_id] = AppError("app.team.join_user_to_team.max_accounts.app_error", 400)
+        return now, found
 
-    existing = await judge(ctx.db)
-    if existing is not None:
-        return existing
+    _, found = await judge(ctx.db)
+    if not any(isinstance(one, User) for one in found.values()):
+        return _decided(found)
 
-    async def write(tx: Transaction) -> TeamMember | list[tuple[Channel, ChannelMember]]:
-        await locks.accounts(tx, [user.id])
-        lock = await locks.team(tx, team.id)
-        existing = await judge(tx)
-        if existing is not None:
-            return existing
+    async def write(tx: Transaction) -> tuple[Team, _Found, list[Joined]]:
+        await locks.accounts(tx, user_ids)
+        lock = await locks.team(tx, team_id)
+        team, found = await judge(tx)
+        if not any(isinstance(one, User) for one in found.values()):
+            raise _NobodyJoins(found)  # so that nothing is written, not even to the audit log
         names = [name for name, _ in channels.DEFAULT_CHANNELS]
         names += ctx.config.team_settings.experimental_default_channels
-        found = [await channels_db.find_by_name(tx, team.id, name) for name in dict.fromkeys(names)]
-        return await _join(tx, lock, user, [channel for channel in found if channel is not None], admin=False)
+        defaults = [await channels_db.find_by_name(tx, team_id, name) for name in dict.fromkeys(names)]
+        people = [one for one in found.values() if isinstance(one, User)]
+        return team, found, await _join(tx, lock, people, [one for one in defaults if one is not None], admin=False)
 
-    joined = await ctx.db.transact(write)
-    if isinstance(joined, TeamMember):
-        return joined
-    await _tell_joined(ctx, team, user, requestor, joined)
-    return await _get_member(ctx, team.id, user.id)
+    try:
+        team, found, joined = await ctx.db.transact(write)
+    except _NobodyJoins as nobody:
+        return _decided(nobody.found)
+    for user, memberships in joined:
+        await _tell_joined(ctx, team, user, requestor, memberships)
+    members = {one.user_id: one for one in await teams.find_members(ctx.db, team_id, [user.id for user, _ in joined])}
+    gone = AppError("app.team.get_member.missing.app_error", 404)  # removed again meanwhile
+    return {user_id: members.get(user_id, gone) if isinstance(one, User) else one for user_id, one in found.items()}
+
+
+def _decided(found: _Found) -> Admitted:
+    return {user_id: one for user_id, one in found.items() if not isinstance(one, User)}
+
+
+Joined = tuple[User, list[tuple[Channel, ChannelMember]]]
+"""Who is a member of the team from now on, and of which of its channels."""
 
 
 async def _join(
-    tx: Transaction, lock: TeamAlone, user: User, defaults: list[Channel], *, admin: bool
-) -> list[tuple[Channel, ChannelMember]]:
-    member = TeamMember(
-        team_id=lock.team_id,
-        user_id=user.id,
-        create_at=await clock.now_ms(tx),
-        delete_at=0,
-        roles="",
-        scheme_user=True,
-        scheme_admin=admin,
-        scheme_guest=False,
-    )
-    joined: list[tuple[Channel, ChannelMember]] = []
-    if not await teams.add_member(tx, lock, member):
-        return joined
+    tx: Transaction, lock: TeamAlone, people: Sequence[User], defaults: Sequence[Channel], *, admin: bool
+) -> list[Joined]:
+    """Store the memberships; guests get into no channel by it."""
+    now_ms = await clock.now_ms(tx)
+    joined: dict[UserId, Joined] = {}
+    for user in people:
+        guest = is_guest(user)
+        member = TeamMember(
+            team_id=lock.team_id,
+            user_id=user.id,
+            create_at=now_ms,
+            delete_at=0,
+            roles="",
+            scheme_user=not guest,
+            scheme_admin=admin,
+            scheme_guest=guest,
+        )
+        if await teams.add_member(tx, lock, member):
+            joined[user.id] = user, []
     for channel in sorted(defaults, key=lambda one: one.id):  # heads are always locked in the order of their ids
-        added = await channels.add(tx, lock, channel.id, user.id, admin=admin)
-        if added is not None:
-            joined.append((channel, added))
-    return joined
+        for user, memberships in joined.values():
+            if not is_guest(user):
+                added = await channels.add(tx, lock, channel.id, user.id, admin=admin)
+                if added is not None:
+                    memberships.append((channel, added))
+    return list(joined.values())
+
+
+def is_guest(user: User) -> bool:
+    """Whether the account is a guest's."""
+    return "system_guest" in user.roles.split()
 
 
 async def _tell_joined(
@@ -201,6 +268,55 @@ async def add_member(ctx: Context, actor: Actor, team_id: TeamId, user_id: UserI
     return await join(ctx, team, user, requestor=actor.user, allowed=allowed)
 
 
+@audited("addTeamMembers", "team_id", "user_ids")
+async def add_members(
+    ctx: Context, actor: Actor, team_id: TeamId, user_ids: Sequence[UserId], *, graceful: bool
+) -> Admitted:
+    """Add users to a team, a few in each transaction. Raises 403, 404.
+
+    graceful: who cannot be added has an error in the answer; otherwise the first one is raised, and those before stay.
+    """
+
+    async def allowed(db: Queryable, _team: Team) -> None:
+        require(can_in_team(actor, await teams.find_member(db, team_id, actor.user_id), "add_user_to_team"))
+
+    admitted: Admitted = {}
+    for first in range(0, len(user_ids), limits.JOINING):
+        admitted |= await _admit(ctx, team_id, user_ids[first : first + limits.JOINING], actor.user, allowed)
+        for one in admitted.values():
+            if isinstance(one, AppError) and not graceful:
+                raise one
+    return admitted
+
+
+@audited("addUserToTeamFromInvite")
+async def join_by_invitation(ctx: Context, actor: Actor, invite_id: str, token: str) -> TeamMember:
+    """Join the team that an invitation leads to. Raises 400, 403 for guests, 404.
+
+    token: of an invitation by e-mail; none is issued yet, so none is valid.
+    """
+    if token:
+        raise AppError("api.user.create_user.signup_link_invalid.app_error", 400)
+    if not invite_id:
+        raise AppError("api.team.add_user_to_team.missing_parameter.app_error", 400)
+    if is_guest(actor.user):
+        raise AppError("api.team.add_user_to_team_from_invite.guest.app_error", 403)
+
+    async def allowed(_db: Queryable, team: Team) -> None:
+        if team.invite_id != invite_id:  # it was made anew meanwhile
+            raise AppError("app.team.get_by_invite_id.finding.app_error", 404)
+
+    return await join(ctx, await by_invitation(ctx, invite_id), actor.user, requestor=actor.user, allowed=allowed)
+
+
+async def by_invitation(ctx: Context, invite_id: str) -> Team:
+    """The team that the invitation leads to. Raises 404."""
+    team = await teams.find_by_invite_id(ctx.db, invite_id)
+    if team is None:
+        raise AppError("app.team.get_by_invite_id.finding.app_error", 404)
+    return team
+
+
 async def get(ctx: Context, team_id: TeamId) -> Team:
     """The team. Raises 404, also for an archived one."""
     return await living_team(ctx.db, team_id)
@@ -231,8 +347,9 @@ def _seen_by(actor: Actor, team: Team, member: TeamMember | None) -> wire.Json:
 
 async def of_user(ctx: Context, actor: Actor, user_id: UserId, page: int) -> list[wire.Json]:
     """A page of the teams the user is in, as the actor may see each."""
-    found = await (teams.find_of_user(ctx.db, user_id, page) if page else ctx.caches.user_teams.get(user_id)) or ()
-    return [seen_by(actor, team, member if actor.user_id == user_id else None) for team, member in found]
+    found = await (teams.find_of_user(ctx.db, user_id, page) if page else ctx.caches.user_teams.get(user_id))
+    shown = found.shown if found is not None else ()
+    return [seen_by(actor, team, member if actor.user_id == user_id else None) for team, member in shown]
 
 
 def seen_by(actor: Actor, team: Team, member: TeamMember | None) -> wire.Json:
@@ -248,10 +365,3 @@ async def require_in(ctx: Context, actor: Actor, team_id: TeamId, permission: st
     require(can_in_team(actor, member, permission))
     if member is None and await ctx.caches.teams.get(team_id) is None:
         raise AppError("app.team.get.find.app_error", 404)
-
-
-async def _get_member(ctx: Context, team_id: TeamId, user_id: UserId) -> TeamMember:
-    member = await teams.find_member(ctx.db, team_id, user_id)
-    if member is None:
-        raise AppError("app.team.get.find.app_error", 404)
-    return member

@@ -69,8 +69,13 @@ def is_emoji_name(text: str) -> bool:
 
 def is_in_domains(email: str, domains: str) -> bool:
     """Whether the address is of one of the domains (separated by commas or spaces; none: any)."""
-    allowed = domains.replace(",", " ").replace("@", " ").lower().split()
+    allowed = domains_of(domains)
     return not allowed or email.rpartition("@")[2] in allowed
+
+
+def domains_of(domains: str) -> list[str]:
+    """Domains that are separated by commas or spaces, with or without an @ before them."""
+    return domains.replace(",", " ").replace("@", " ").lower().split()
 
 
 def hashtags(message: str) -> str:

@@ -569,6 +569,22 @@ MUTATIONS = (
         _BOTH,
     ),
     Mutation(
+        "what a change of a team needs is asked before its transaction only",
+        "app/teamchanges.py",
+        "        before, after, member = await judge(tx)\n",
+        "        before, after, member = await judge(ctx.db)\n",
+        ("tests/app/test_races.py::test_a_rule_that_changes_at_the_last_moment_holds",),
+        _BOTH,
+    ),
+    Mutation(
+        "guests are shown all members of a team",
+        "app/teamlists.py",
+        'return None if can(actor, "view_members") else actor.user_id',
+        "return None",
+        ("tests/api/test_team_members.py::test_guests_know_of_whom_they_share_a_channel_with",),
+        _BOTH,
+    ),
+    Mutation(
         "who is added to a channel may leave its team meanwhile",
         "app/channels.py",
         "scope = await locks.share_team(tx, seen.team_id)",

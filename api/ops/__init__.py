@@ -8,6 +8,8 @@ reactions.py reactions to posts
 sessions.py  log in, log out, sessions
 statuses.py  presence, and who types
 system.py    ping, time zones, configuration, what operators do
+teammembers.py members of teams: lists, many at once, by invitation, what is not read
 teams.py     teams
+usage.py     how much there is
 users.py     accounts
 """

@@ -15,7 +15,7 @@ from app.config.settings import PrivacySettings
 from app.events import wire
 from app.events.names import Care, Name, Room
 from app.permissions import Viewer
-from db.model.entities import ChannelInfo, ChannelMember, ChannelType, Post, Reaction, TeamMember, User
+from db.model.entities import ChannelInfo, ChannelMember, ChannelType, Post, Reaction, Team, TeamMember, User
 from db.model.ids import ChannelId, SessionId, TeamId, UserId
 
 
@@ -474,6 +474,12 @@ def user_activation_status_change() -> Event:
 def added_to_team(user_id: UserId, team_id: TeamId) -> Event:
     """A user joined a team, to that user."""
     return build(Name.ADDED_TO_TEAM, {"team_id": team_id, "user_id": user_id}, Audience(user_id=user_id))
+
+
+def team_changed(name: Name, team: Team) -> Event:
+    """A team has changed, is archived or is back, to its members: JSON in a text, without address and invitation."""
+    seen = wire.encode(wire.team(team, show_email=False, show_invitation=False)).decode()
+    return build(name, {"team": seen}, Audience(team_id=team.id))
 
 
 def new_user(user_id: UserId) -> Event:

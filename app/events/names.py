@@ -47,6 +47,9 @@ class Name(StrEnum):
     TYPING = "typing", {Room.CHANNEL: Care.BEST_EFFORT}
     ADDED_TO_TEAM = "added_to_team", {Room.USER: Care.RELIABLE}
     LEAVE_TEAM = "leave_team", {Room.TEAM: Care.RELIABLE, Room.USER: Care.RELIABLE}
+    UPDATE_TEAM = "update_team", {Room.TEAM: Care.RELIABLE}
+    DELETE_TEAM = "delete_team", {Room.TEAM: Care.RELIABLE}
+    RESTORE_TEAM = "restore_team", {Room.TEAM: Care.RELIABLE}
     MEMBERROLE_UPDATED = "memberrole_updated", {Room.USER: Care.RELIABLE}
     NEW_USER = "new_user", {Room.EVERYBODY: Care.RELIABLE}
     USER_UPDATED = "user_updated", {Room.EVERYBODY: Care.RELIABLE, Room.USER: Care.RELIABLE}

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from app import props
+from app.errors import AppError
 from app.permissions import Viewer, channel_roles, team_roles
 from db.model.entities import Channel, ChannelMember, Post, Reaction, Session, Status, Team, TeamMember, User
 from db.model.ids import UserId
@@ -108,6 +109,11 @@ def team_member(member: TeamMember) -> Json:
         "scheme_admin": member.scheme_admin,
         "explicit_roles": member.roles,
     }
+
+
+def app_error(error: AppError) -> Json:
+    """A refusal within an answer."""
+    return {"id": error.id, "message": error.message, "detailed_error": "", "status_code": error.status}
 
 
 def channel(which: Channel) -> Json:

@@ -24,6 +24,8 @@ _LOCK_WAIT_S = 10
 _NO_LIMIT_S = 86_400.0
 _COLUMN_IS_THERE = "42S21"
 """MySQL has no ADD COLUMN IF NOT EXISTS: a statement that adds columns was run before if they are there."""
+_INDEX_IS_THERE = "(1061)"
+"""The same of CREATE INDEX: that error has a number of its own, but no SQLSTATE."""
 _TABLES = (
     """
     CREATE TABLE IF NOT EXISTS schema_migrations (
@@ -72,7 +74,7 @@ async def _apply(connection: MySQLConnection, migration: Migration) -> None:
         try:
             await connection.execute(statement.replace("{collation}", connection.collation))
         except StatementFailed as error:
-            if error.sqlstate != _COLUMN_IS_THERE:
+            if error.sqlstate != _COLUMN_IS_THERE and not str(error).endswith(_INDEX_IS_THERE):
                 raise
         await connection.execute(
             "INSERT INTO schema_migration_steps (version, step) VALUES (%s, %s)", (migration.version, step)

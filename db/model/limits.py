@@ -30,7 +30,15 @@ USER_IDS = 1000
 CHANNELS = 2000
 """Of a user in a team and beside it, as many as a team has at most by default."""
 TEAMS = 500
-"""Of a user."""
+"""Of a user; and of those that a search finds without pages."""
+SEARCHED_TEAMS = 10_000
+"""Looked at by one search, by display name (decision 0047)."""
+NEW_MEMBERS = 256
+"""Of a team, by one request, as in Mattermost."""
+JOINING = 16
+"""Members that one transaction makes: while it goes on nobody posts in the team's default channels."""
+COUNTED_POSTS = 20_000
+"""Looked at to tell how many posts there are; beyond that the database estimates."""
 SESSIONS = 500
 """Of a user, as in Mattermost: one more ends the one used longest ago."""
 PRESENT = 10_000

@@ -15,6 +15,9 @@ reactions.py    reactions to posts
 sessions.py     sessions, looked up by the hash of their token
 statuses.py     online, away, do not disturb, offline
 teams.py        teams and their members
+teamunread.py   what a user has not read, by team
+texts.py        texts in patterns
 trims.py        what is old goes
+usage.py        how much there is, about
 users.py        users
 """

@@ -15,7 +15,12 @@ ANSWERS = {
     "GET /api/v4/channels/{channel_id}/pinned": limits.PINNED_POSTS,
     "GET /api/v4/posts/{post_id}/reactions": limits.REACTIONS,
     "GET /api/v4/channels/{channel_id}/members": MAX_PAGE_SIZE,
+    "GET /api/v4/teams": MAX_PAGE_SIZE,
+    "POST /api/v4/teams/search": limits.TEAMS,
+    "GET /api/v4/teams/{team_id}/members": MAX_PAGE_SIZE,
     "GET /api/v4/users/{user_id}/teams": limits.TEAMS,
+    "GET /api/v4/users/{user_id}/teams/members": limits.TEAMS,
+    "GET /api/v4/users/{user_id}/teams/unread": limits.TEAMS,
     "GET /api/v4/users/{user_id}/teams/{team_id}/channels": limits.CHANNELS,
     "GET /api/v4/users/{user_id}/teams/{team_id}/channels/members": limits.CHANNELS,
     "GET /api/v4/users/{user_id}/sessions": limits.SESSIONS,
@@ -27,6 +32,8 @@ REQUESTS = {
     "POST /api/v4/users/ids": limits.USER_IDS,
     "POST /api/v4/users/status/ids": limits.USER_IDS,
     "POST /api/v4/posts/ids/reactions": limits.POST_IDS,
+    "POST /api/v4/teams/{team_id}/members/batch": limits.NEW_MEMBERS,
+    "POST /api/v4/teams/{team_id}/members/ids": limits.USER_IDS,
     "POST /api/v4/channels/direct": 2,
 }
 # As many as there are nodes, or time zones.

@@ -24,6 +24,11 @@ def _session_of(victim: Rest) -> str:
     return str(victim.get("/users/me/sessions")[0]["id"])
 
 
+def _like(world: World) -> str:
+    """Id of another team of the same people, to be changed."""
+    return str(new_team(world.team_admin, world.teammate, world.member)["id"])
+
+
 # By operation: method, path and body against a victim who is in the team and in both channels of the world; then what
 # nobody, stranger, teammate, member, team_admin and system_admin are answered (0: not tried, it would end the others).
 _ACTS: dict[str, tuple[Act, tuple[int, ...]]] = {
@@ -53,6 +58,18 @@ _ACTS: dict[str, tuple[Act, tuple[int, ...]]] = {
     ),
     "DELETE /api/v4/teams/{team_id}/members/{user_id}": (
         lambda _, w, v: ("DELETE", f"/teams/{w.team['id']}/members/{v.id}", None),
+        (401, 403, 403, 403, 200, 200),
+    ),
+    "PUT /api/v4/teams/{team_id}/privacy": (
+        lambda _, w, __: ("PUT", f"/teams/{_like(w)}/privacy", {"privacy": "I"}),
+        (401, 403, 403, 403, 200, 200),
+    ),
+    "POST /api/v4/teams/{team_id}/regenerate_invite_id": (
+        lambda _, w, __: ("POST", f"/teams/{_like(w)}/regenerate_invite_id", None),
+        (401, 403, 403, 403, 200, 200),
+    ),
+    "DELETE /api/v4/teams/{team_id}": (
+        lambda _, w, __: ("DELETE", f"/teams/{_like(w)}", None),
         (401, 403, 403, 403, 200, 200),
     ),
     "PUT /api/v4/channels/{channel_id}/members/{user_id}/roles": (

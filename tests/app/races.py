@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from app import channels, edits, leaving, posts, reactions, statuses, teams
+from app import channels, edits, leaving, posts, reactions, statuses, teamchanges, teams
 from app.channels import NewChannel
 from app.config.settings import Config, TeamSettings
 from app.context import Context
@@ -249,6 +249,7 @@ def _leave_team(actor: str, target: str) -> Callable[[World], Awaitable[object]]
 _AS_MEMBER = {"actor leaves the channel": 403, "actor leaves the team": 403}
 _ON_POST = {**_AS_MEMBER, "channel is archived": 400, "root is deleted": 404}
 _INTO_TEAM = {"target is deactivated": 403, "team is archived": 404, "team is full": 400}
+_ON_TEAM = {"actor leaves the team": 403, "actor is no administrator": 403}
 _INTO_CHANNEL = {"target leaves the team": 400, "target is deactivated": 403, "channel is archived": 400}
 
 WRITES: dict[str, Write] = {
@@ -350,6 +351,64 @@ WRITES: dict[str, Write] = {
         "dan",
         lambda w: teams.join(w.ctx, w.team, w.people["dan"], requestor=w.people["dan"]),
         _INTO_TEAM,
+    ),
+    "add several to the team": Write(
+        "teams.add_members",
+        "ann",
+        "dan",
+        lambda w: teams.add_members(w.ctx, w.actor("ann"), w.team.id, [w.id("cat"), w.id("dan")], graceful=False),
+        {**_INTO_TEAM, "actor leaves the team": 403},
+    ),
+    "join the team by its link": Write(
+        "teams.join",
+        "dan",
+        "dan",
+        lambda w: teams.join_by_invitation(w.ctx, w.actor("dan"), w.team.invite_id, ""),
+        _INTO_TEAM,
+    ),
+    "update the team": Write(
+        "teamchanges.update",
+        "tea",
+        "tea",
+        lambda w: teamchanges.update(
+            w.ctx, w.actor("tea"), w.team.id, teamchanges.Update(id=w.team.id, display_name="Other")
+        ),
+        _ON_TEAM,
+    ),
+    "patch the team": Write(
+        "teamchanges.patch",
+        "tea",
+        "tea",
+        lambda w: teamchanges.patch(w.ctx, w.actor("tea"), w.team.id, teamchanges.Patch(display_name="Other")),
+        _ON_TEAM,
+    ),
+    "close the team": Write(
+        "teamchanges.set_privacy",
+        "tea",
+        "tea",
+        lambda w: teamchanges.set_privacy(w.ctx, w.actor("tea"), w.team.id, "I"),
+        _ON_TEAM,
+    ),
+    "make another invitation": Write(
+        "teamchanges.regenerate_invitation",
+        "tea",
+        "tea",
+        lambda w: teamchanges.regenerate_invitation(w.ctx, w.actor("tea"), w.team.id),
+        _ON_TEAM,
+    ),
+    "archive the team": Write(
+        "teamchanges.archive",
+        "tea",
+        "tea",
+        lambda w: teamchanges.archive(w.ctx, w.actor("tea"), w.team.id, permanent=False),
+        _ON_TEAM,
+    ),
+    "take the team back": Write(
+        "teamchanges.restore",
+        "tea",
+        "tea",
+        lambda w: teamchanges.restore(w.ctx, w.actor("tea"), w.team.id),
+        _ON_TEAM,
     ),
     "choose a status": Write(
         "statuses.set_own", "ann", "ann", lambda w: statuses.set_own(w.ctx, w.id("ann"), "dnd", manual=True), {}

@@ -49,6 +49,7 @@ class World:
             "teams": lambda: self.caches.teams.get(team_id),
             "user_teams": lambda: self.caches.user_teams.get(self.user.id),
             "team_members": lambda: self.caches.team_members.get((team_id, self.user.id)),
+            "team_counts": lambda: self.caches.team_counts.get(team_id),
             "statuses": lambda: self.caches.statuses.get(self.user.id),
         }
 
@@ -105,8 +106,9 @@ CHANGES = {
     "pages": [HEAD],
     "user_channels": [TOPIC, LEAVE],
     "teams": [TEAM_NAME],
-    "user_teams": [TEAM_NAME, LEAVE_TEAM],
+    "user_teams": [TEAM_NAME, LEAVE_TEAM, "UPDATE teams SET delete_at = 9 WHERE id = '{team}'"],
     "team_members": [LEAVE_TEAM],
+    "team_counts": [LEAVE_TEAM, "UPDATE users SET delete_at = 9 WHERE id = '{user}'"],
     "statuses": ["UPDATE statuses SET status = 'away' WHERE user_id = '{user}'"],
 }
 
@@ -124,6 +126,18 @@ async def test_a_copy_is_used_until_a_poll_tells_of_any_change_of_it(world: Worl
     assert await read() == before
     await world.poll()
     assert await read() != before
+
+
+async def test_an_archived_team_that_comes_back_ends_the_copy_that_it_is_not_in(world: World) -> None:
+    archive = "UPDATE teams SET delete_at = {at} WHERE id = '{{team}}'"
+    await world.sql(archive.format(at=9))
+    await world.poll()
+    for _ in range(3):
+        found = await world.reads["user_teams"]()
+        assert found.shown == ()
+    await world.sql(archive.format(at=0))
+    await world.poll()
+    assert [team.id for team, _ in (await world.reads["user_teams"]()).shown] == [world.team.id]
 
 
 async def test_every_cache_is_tested_here(world: World) -> None:

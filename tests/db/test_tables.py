@@ -14,12 +14,13 @@ from app.caches import Caches, PageKey
 from app.postlists import Threads
 from db.model import shards, tables
 from db.model.board import LocalBoard
-from db.model.ids import ChannelId
+from db.model.ids import ChannelId, TeamId
 from db.model.shards import LocalStamps
 from db.model.tables import OF_SOCKETS, TABLES, TOLD, Namespace, Table, Tells
 from db.pool import triggers
 from db.pool.pool import Database
 from db.sql.mysql import witnesses
+from db.sql.teams import OfUser
 from tests.plugins.drivers import drivers
 
 ROOT = Path(__file__).parents[2]
@@ -156,13 +157,15 @@ class _Asked:
 
 
 _KEYS: dict[str, Any] = {
-    **dict.fromkeys(("sessions_by_token", "sessions", "users", "heads", "teams", "user_teams", "statuses"), "one"),
+    **dict.fromkeys(
+        ("sessions_by_token", "sessions", "users", "heads", "teams", "team_counts", "user_teams", "statuses"), "one"
+    ),
     **dict.fromkeys(("access", "user_channels", "team_members"), ("one", "other")),
     "pages": PageKey(ChannelId("one"), 0, 0, 60, Threads()),
 }
 _ROW = SimpleNamespace(id="one")
 _VALUES: dict[str, Any] = {"sessions_by_token": (_ROW, _ROW), "sessions": (_ROW, _ROW), "user_channels": [_ROW],
-                           "user_teams": [(_ROW, _ROW)]}  # fmt: skip
+                           "user_teams": OfUser((), (TeamId("one"),))}  # fmt: skip
 
 
 def _depends(caches: Caches, name: str) -> Iterator[shards.Shard]:

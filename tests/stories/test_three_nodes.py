@@ -2,7 +2,8 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -14,10 +15,11 @@ from tests.rig.cluster import Cluster
 from tests.rig.load import Load, assert_exactly_once
 from tests.rig.mariadb import MariaCluster
 from tests.rig.network import Loopback, Unavailable
-from tests.rig.people import new_channel, new_team, new_user
+from tests.rig.people import new_channel, new_team, new_user, town_square
 from tests.rig.pgcluster import PgCluster
 from tests.rig.rest import Rest
 from tests.rig.scale import scale
+from tests.rig.socket import Socket
 from tests.rig.wait import until
 
 pytestmark = drivers("postgres", "mysql")
@@ -66,6 +68,48 @@ def test_what_is_posted_on_one_node_is_read_on_every_other_at_once(cluster: Clus
                 lambda: here[place].get(f"/channels/{channel['id']}/posts?per_page=1")["order"] == [post["id"]],  # noqa: B023
                 f"post {number} is the newest of its channel",
             )
+
+
+def test_what_becomes_of_a_team_on_one_node_is_so_and_is_heard_on_every_other(cluster: Cluster) -> None:
+    ann, bob, carl = (new_user(cluster.nodes[0].url) for _ in range(3))
+    team = new_team(ann, bob)
+    path, square = f"/teams/{team['id']}", town_square(ann, team)["id"]
+    here = [cluster.client(ann, place) for place in range(3)]
+    his = [cluster.client(bob, place) for place in range(3)]
+    sockets = [Socket.open(one) for one in his]
+    at_once, told = AtOnce(cluster), Counter[str]()
+
+    def everywhere(what: str, condition: Callable[[Rest], bool], event: str) -> None:
+        told[event] += 1
+        for place in range(3):
+            at_once(lambda: condition(his[place]), what)  # noqa: B023
+            until(lambda: len(sockets[place].named(event)) == told[event], 2.5, f"{event} is heard")  # noqa: B023
+
+    for number in range(3):
+        here[number].call("PUT", f"{path}/patch", {"display_name": f"Team {number}"})
+        everywhere("it is renamed", lambda who: who.get(path)["display_name"] == f"Team {number}", "update_team")  # noqa: B023
+    here[1].call("PUT", f"{path}/privacy", {"privacy": "O"})
+    everywhere("it is open", lambda who: bool(who.get(path)["allow_open_invite"]), "update_team")
+    new = here[2].post(f"{path}/regenerate_invite_id", {})["invite_id"]
+    everywhere("it has another invitation", lambda who: who.get(path)["invite_id"] == new, "update_team")
+    here[0].post(f"{path}/members/batch", [{"team_id": team["id"], "user_id": carl.id}])
+    for place in range(3):
+        at_once(lambda: len(cluster.client(carl, place).get("/users/me/teams/members")) == 1, "carl is in it")  # noqa: B023
+        at_once(lambda: his[place].get(f"{path}/stats")["total_member_count"] == 3, "who is counted")  # noqa: B023
+    his[2].call("PUT", f"/users/me{path}/read")
+    here[1].write(square, "not read yet")
+    for place in range(3):
+        at_once(lambda: his[place].get(f"/users/me{path}/unread")["msg_count"] == 1, "a post is not read")  # noqa: B023
+        sockets[place].expect_post("not read yet", 2.5)
+    his[0].call("PUT", f"/users/me{path}/read")
+    for place in range(3):
+        at_once(lambda: his[place].get("/users/me/teams/unread")[0]["msg_count"] == 0, "all is read")  # noqa: B023
+    here[1].call("DELETE", path)
+    everywhere("it is archived", lambda who: who.get("/users/me/teams") == [], "delete_team")
+    here[2].post(f"{path}/restore", {})
+    everywhere("it is back", lambda who: len(who.get("/users/me/teams")) == 1, "restore_team")
+    for socket in sockets:
+        socket.close()
 
 
 def test_one_channel_has_one_order_whoever_writes(cluster: Cluster) -> None:

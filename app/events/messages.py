@@ -104,8 +104,8 @@ class Moved(msgspec.Struct, array_like=True, frozen=True, tag="moved"):
 class Presence(msgspec.Struct, array_like=True, frozen=True, tag="presence"):
     """What a worker saw of users; goes to the relay only.
 
-    kind: connected, disconnected, active, ended (the accounts are deactivated), or held (these are all the users the
-    worker has connections of).
+    kind: connected, disconnected, active, ended (the accounts are deactivated), held (these are all the users the
+    worker has connections of), or restate (what they are is to be stored again).
     """
 
     kind: str
@@ -475,6 +475,11 @@ def active(user_id: UserId) -> Presence:
 def presence_ended(user_id: UserId) -> Presence:
     """The user's account is deactivated."""
     return Presence("ended", (user_id,))
+
+
+def presence_restated(user_ids: Sequence[UserId]) -> Presence:
+    """What these users are is not known any more: whoever holds connections of them is to store it again."""
+    return Presence("restate", tuple(user_ids))
 
 
 def session_closed(session_id: SessionId) -> SessionClosed:

@@ -7,7 +7,7 @@ is what was committed last, and stays so until the write is committed. A functio
 a proof that it is held.
 
     lock       taken alone for                                              shared for
-    account    its deactivation (the UPDATE itself)                         making it a member of something
+    account    its changes; its deactivation (the UPDATE itself)            making it a member of something
     team       its members, their roles, its new channels, its archiving    making its members members of a channel
     head       posts, reactions, members, their roles, archiving
 """
@@ -56,6 +56,13 @@ async def accounts(tx: Transaction, user_ids: Iterable[UserId]) -> Accounts:
     return Accounts(frozenset(ids))
 
 
+async def account(tx: Transaction, user_id: UserId) -> Accounts:
+    """Have the row of a user alone: nobody changes the account, or makes it a member of anything, meanwhile."""
+    in_order(tx, _ACCOUNTS, user_id)
+    await tx.fetch(f"SELECT id FROM users WHERE id = %s {ALONE[tx.dialect]}", (user_id,))  # noqa: S608 (constants)
+    return Accounts(frozenset((user_id,)))
+
+
 async def share_team(tx: Transaction, team_id: TeamId) -> TeamShared:
     """Share the row of a team."""
     await _team(tx, team_id, _SHARED[tx.dialect])
@@ -71,6 +78,22 @@ async def team(tx: Transaction, team_id: TeamId) -> TeamAlone:
 async def _team(tx: Transaction, team_id: TeamId, how: str) -> None:
     in_order(tx, _TEAM, team_id)
     await tx.fetch(f"SELECT id FROM teams WHERE id = %s {how}", (team_id,))  # noqa: S608 (constants)
+
+
+@dataclass(frozen=True)
+class Heads:
+    """Nobody joins, leaves or writes in these channels, or is given other roles, before the transaction ends."""
+
+    ids: frozenset[str]
+
+
+async def heads(tx: Transaction, channel_ids: Iterable[str]) -> Heads:
+    """Have the heads of these channels alone; who takes a number in one of them takes it by `changes.begin` instead."""
+    ids = sorted(set(channel_ids))
+    in_order(tx, _HEAD, *ids)
+    sql = f"SELECT channel_id FROM channel_heads WHERE channel_id = ANY(%s) ORDER BY channel_id {ALONE[tx.dialect]}"  # noqa: S608
+    await tx.fetch(sql, (ids,))
+    return Heads(frozenset(ids))
 
 
 def head(tx: Transaction, channel_id: str) -> None:

@@ -15,6 +15,9 @@ ANSWERS = {
     "GET /api/v4/channels/{channel_id}/pinned": limits.PINNED_POSTS,
     "GET /api/v4/posts/{post_id}/reactions": limits.REACTIONS,
     "GET /api/v4/channels/{channel_id}/members": MAX_PAGE_SIZE,
+    "GET /api/v4/users": MAX_PAGE_SIZE,
+    "GET /api/v4/users/known": limits.KNOWN_USERS,
+    "POST /api/v4/users/search": limits.FOUND_USERS,
     "GET /api/v4/users/{user_id}/teams": limits.TEAMS,
     "GET /api/v4/users/{user_id}/teams/{team_id}/channels": limits.CHANNELS,
     "GET /api/v4/users/{user_id}/teams/{team_id}/channels/members": limits.CHANNELS,
@@ -26,6 +29,8 @@ ANSWERS = {
 REQUESTS = {
     "POST /api/v4/users/ids": limits.USER_IDS,
     "POST /api/v4/users/status/ids": limits.USER_IDS,
+    "POST /api/v4/users/usernames": limits.USER_IDS,
+    "POST /api/v4/users/group_channels": limits.GROUP_CHANNELS,
     "POST /api/v4/posts/ids/reactions": limits.POST_IDS,
     "POST /api/v4/channels/direct": 2,
 }

@@ -59,6 +59,7 @@ async def promote(ctx: Context, actor: Actor, user_id: UserId) -> None:
 async def demote(ctx: Context, actor: Actor, user_id: UserId) -> None:
     """Make a user a guest, without any other role. Raises 400 for the last administrator, 403, 404, 501 for a guest."""
     require(can(actor, "demote_to_guest"))
+    _found(await users_db.find(ctx.db, user_id))
     if not ctx.config.guest_accounts_settings.enable:
         raise AppError("api.team.demote_user_to_guest.disabled.error", 501)
 

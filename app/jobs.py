@@ -110,7 +110,7 @@ async def trim_audits(duty: Duty) -> int:
     return await duty.in_batches(lambda tx, batch: audits.trim(tx, bound, batch))
 
 
-@job(every_s=2.0)
+@job(every_s=5.0)
 async def end_dnd(duty: Duty) -> int:
     """Times of "do not disturb" that are over: whoever holds connections of those users says what they are then."""
 
@@ -120,7 +120,7 @@ async def end_dnd(duty: Duty) -> int:
     return await _until_done(duty, end, lambda ended: duty.bus.publish(events.presence_restated(ended)))
 
 
-@job(every_s=2.0)
+@job(every_s=5.0)
 async def clear_custom_statuses(duty: Duty) -> int:
     """Custom statuses that are over; everybody hears of the users as they are then."""
 

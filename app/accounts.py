@@ -136,13 +136,13 @@ async def _patch(ctx: Context, actor: Actor, user_id: UserId, wanted: Patch) -> 
     require_over(actor, before)
     _check(ctx, before, patched(before, wanted))
 
-    async def change(tx: Transaction) -> User:
+    async def change(tx: Transaction) -> tuple[User, bool]:
         lock = await locks.account(tx, user_id)
         now = await _find(tx, user_id)
         require_over(actor, now)
         user = patched(now, wanted)
         if user == now:
-            return now
+            return now, False
         if user.email != now.email:
             if actor.user_id == user_id and now.email != before.email:  # what the password was asked for is gone
                 raise errors.invalid_body("email")
@@ -152,13 +152,14 @@ async def _patch(ctx: Context, actor: Actor, user_id: UserId, wanted: Patch) -> 
             user = _renamed(user, now.username, at)
         user = replace(user, update_at=at)
         await users_db.change(tx, lock, user, status_ends_at=customstatus.ends_at_ms(user.props))
-        return user
+        return user, True
 
     try:
-        user = await ctx.db.transact(change)
+        user, changed = await ctx.db.transact(change)
     except Duplicate as error:
         raise users.taken(error) from error
-    users.tell_updated(ctx, user)
+    if changed:
+        users.tell_updated(ctx, user)
     return users.seen_by(ctx, actor, user)
 
 
@@ -224,12 +225,21 @@ async def _set_password(ctx: Context, actor: Actor, user_id: UserId, confirmed: 
 # Devices --------------------------------------------------------------------------------------------------------------
 
 
-@audited("attachDeviceId")
 async def attach_device(ctx: Context, actor: Actor, device_id: str) -> None:
-    """Say on which phone the session that asks is: other sessions of the user there end. Raises 400."""
+    """Say on which phone the session that asks is: other sessions of the user there end. Raises 400.
+
+    Phones say so at each start: what is known, and good for long enough, is not written again.
+    """
     if not 0 < len(device_id) <= logins.MAX_DEVICE_ID:
         raise errors.invalid_body("device_id")
     days = ctx.config.service_settings.session_length_mobile_in_days
+    long_enough = actor.session.expires_at > ctx.now_ms() + (days - 1) * sessions.DAY_MS
+    if actor.session.device_id != device_id or not long_enough:
+        await _attach_device(ctx, actor, device_id, days)
+
+
+@audited("attachDeviceId")
+async def _attach_device(ctx: Context, actor: Actor, device_id: str, days: int) -> None:
 
     async def attach(tx: Transaction) -> list[SessionId]:
         ended = await sessions_db.delete_of_device(tx, actor.user_id, device_id, actor.session.id)

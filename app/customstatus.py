@@ -1,20 +1,21 @@
-"""What people say of themselves for a while ("In a meeting"), as Mattermost keeps it: two texts of JSON in their props.
+"""What people say of themselves for a while ("In a meeting"), as Mattermost keeps it: texts of JSON.
 
-    props.customStatus          {"emoji", "text", "duration", "expires_at"}, '' for none
-    props.recentCustomStatuses  a list of those, the last one first, at most 5
+    users.props.customStatus                          {"emoji", "text", "duration", "expires_at"}, '' for none
+    preference custom_status, recent_custom_statuses  a list of those, the last one first, at most 5
 
 Without I/O; `app/statuses.py` has the verbs. What has expired is not shown (`shown`), and a job clears it.
 """
 
 import time
-from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import msgspec
 
 from app import validate
 
-CURRENT, RECENT = "customStatus", "recentCustomStatuses"
+CURRENT = "customStatus"
+RECENT = "custom_status", "recent_custom_statuses"
+"""Category and name of the preference."""
 MAX_RECENT = 5
 MAX_TEXT = 100
 NEVER = "0001-01-01T00:00:00Z"
@@ -68,31 +69,35 @@ def end_ms(expires_at: str) -> int | None:
 
 
 def with_current(props: Texts, status: CustomStatus) -> Texts:
-    """The props with this status, which is the most recent one then."""
-    others = [one for one in recent(props) if (one.emoji, one.text) != (status.emoji, status.text)]
-    return {**props, CURRENT: _encode(status), RECENT: _encode([status, *others][:MAX_RECENT])}
+    """The props with this status."""
+    return {**props, CURRENT: encode(status)}
 
 
 def without_current(props: Texts) -> Texts:
-    """The props with no status; the recent ones stay."""
+    """The props with no status."""
     return {**props, CURRENT: ""} if props.get(CURRENT) else props
 
 
-def without_recent(props: Texts, status: CustomStatus) -> Texts | None:
-    """The props without this recent one; None where it is not among them."""
-    before = recent(props)
-    kept = [
-        one for one in before if (one.emoji, one.text, one.duration) != (status.emoji, status.text, status.duration)
-    ]
-    return {**props, RECENT: _encode(kept)} if len(kept) < len(before) else None
-
-
-def recent(props: Texts) -> Sequence[CustomStatus]:
-    """The recent ones; none where what clients stored there is no list of them."""
+def recent(stored: str) -> list[CustomStatus]:
+    """Those of the preference; none where what clients stored there is no list of them."""
     try:
-        return msgspec.json.decode(props.get(RECENT) or "[]", type=list[CustomStatus])
-    except msgspec.MsgspecError:
-        return ()
+        return msgspec.json.decode(stored or "[]", type=list[CustomStatus])
+    except (msgspec.MsgspecError, RecursionError):
+        return []
+
+
+def with_recent(stored: str, status: CustomStatus) -> str:
+    """The preference with this one first."""
+    others = [one for one in recent(stored) if (one.emoji, one.text) != (status.emoji, status.text)]
+    return encode([status, *others][:MAX_RECENT])
+
+
+def without_recent(stored: str, status: CustomStatus) -> str | None:
+    """The preference without this one; None where it is not there."""
+    before = recent(stored)
+    gone = (status.emoji, status.text, status.duration)
+    kept = [one for one in before if (one.emoji, one.text, one.duration) != gone]
+    return encode(kept) if len(kept) < len(before) else None
 
 
 def ends_at_ms(props: str) -> int:
@@ -108,7 +113,7 @@ def ends_at_ms(props: str) -> int:
 
 def has_ended(props: Texts, now_ms: int) -> bool:
     """Whether there is a status, and its time is over."""
-    return 0 < ends_at_ms(_encode(props)) <= now_ms
+    return 0 < ends_at_ms(encode(props)) <= now_ms
 
 
 def shown(props: str) -> str:
@@ -121,5 +126,6 @@ def shown(props: str) -> str:
     return msgspec.json.encode({**msgspec.json.decode(props), CURRENT: ""}).decode()
 
 
-def _encode(value: object) -> str:
+def encode(value: object) -> str:
+    """JSON as it stands there."""
     return msgspec.json.encode(value).decode()

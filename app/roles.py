@@ -11,7 +11,7 @@ import msgspec
 
 from app import errors
 from app.errors import AppError
-from db.model.entities import Membership, TeamMember, User
+from db.model.entities import Membership, TeamMember
 
 Scope = Literal["channel", "team", "system"]
 
@@ -157,11 +157,6 @@ def chosen(scope: Literal["channel", "team"], member: Membership | TeamMember, w
         raise _refused(scope, "unset_user_scheme")
     beside = dict.fromkeys(name for name in roles if name not in of_scheme)
     return Chosen(as_user in roles, as_admin in roles, " ".join(beside))
-
-
-def is_guest(user: User) -> bool:
-    """Whether the account is a guest's."""
-    return "system_guest" in user.roles.split()
 
 
 def chosen_of_system(names: str, *, guest: bool) -> str:

@@ -13,11 +13,11 @@ from app.events import messages as events
 from app.events import wire
 from app.permissions import Actor
 from db.model import limits
-from db.model.entities import Status, User
+from db.model.entities import Preference, Status, User
 from db.model.ids import UserId, is_id
 from db.order import clock, locks
 from db.pool.queryable import Transaction
-from db.sql import statuses
+from db.sql import preferences, statuses
 from db.sql import users as users_db
 
 CHOICES = frozenset({"online", "away", "dnd", "offline"})
@@ -114,35 +114,49 @@ async def went_away(ctx: Context, user_id: UserId, *, manual: bool) -> None:
 
 # Custom statuses ------------------------------------------------------------------------------------------------------
 
-Change = Callable[[Texts], Texts]
-
 
 async def set_custom(ctx: Context, actor: Actor, user_id: UserId, given: CustomStatus) -> None:
-    """Say something of oneself, for a while or for ever. Raises 400, 403, 404, 501."""
+    """Say something of oneself, for a while or for ever; it is the most recent one then. Raises 400, 403, 404, 501."""
     _require_custom(ctx)
     status = customstatus.normal(given, ctx.now_ms())
     if status is None:
         raise errors.invalid_body("custom_status")
-    await _change_props(ctx, actor, user_id, lambda props: customstatus.with_current(props, status))
+    await users.require_self_or(ctx, actor, user_id, "edit_other_users")
+
+    async def write(tx: Transaction) -> tuple[User | None, Preference | None]:
+        user = await store_props(tx, user_id, lambda props: customstatus.with_current(props, status))
+        return user, await _store_recent(tx, user_id, lambda stored: customstatus.with_recent(stored, status))
+
+    _tell_custom(ctx, *await ctx.db.transact(write))
 
 
 async def clear_custom(ctx: Context, actor: Actor, user_id: UserId) -> None:
     """Say it no more. Raises 403, 404, 501."""
     _require_custom(ctx)
-    await _change_props(ctx, actor, user_id, customstatus.without_current)
+    await users.require_self_or(ctx, actor, user_id, "edit_other_users")
+
+    async def write(tx: Transaction) -> User | None:
+        return await store_props(tx, user_id, customstatus.without_current)
+
+    _tell_custom(ctx, await ctx.db.transact(write), None)
 
 
 async def forget_recent(ctx: Context, actor: Actor, user_id: UserId, status: CustomStatus) -> None:
     """Take one of those that are offered again off the list. Raises 400 where it is not there, 403, 404, 501."""
     _require_custom(ctx)
+    await users.require_self_or(ctx, actor, user_id, "edit_other_users")
 
-    def without(props: Texts) -> Texts:
-        left = customstatus.without_recent(props, status)
+    def without(stored: str) -> str:
+        left = customstatus.without_recent(stored, status)
         if left is None:
             raise AppError("api.custom_status.recent_custom_statuses.delete.app_error", 400)
         return left
 
-    await _change_props(ctx, actor, user_id, without)
+    async def write(tx: Transaction) -> Preference | None:
+        await locks.account(tx, user_id)
+        return await _store_recent(tx, user_id, without)
+
+    _tell_custom(ctx, None, await ctx.db.transact(write))
 
 
 def _require_custom(ctx: Context) -> None:
@@ -150,20 +164,8 @@ def _require_custom(ctx: Context) -> None:
         raise AppError("api.custom_status.disabled", 501)
 
 
-async def _change_props(ctx: Context, actor: Actor, user_id: UserId, change: Change) -> None:
-    """What changes nothing writes nothing. Raises 403, 404."""
-    await users.require_self_or(ctx, actor, user_id, "edit_other_users")
-
-    async def write(tx: Transaction) -> User | None:
-        return await store_props(tx, user_id, change)
-
-    user = await ctx.db.transact(write)
-    if user is not None:
-        users.tell_updated(ctx, user)
-
-
-async def store_props(tx: Transaction, user_id: UserId, change: Change) -> User | None:
-    """Change the props of an account; the user then, None where nothing changed. Raises 404."""
+async def store_props(tx: Transaction, user_id: UserId, change: Callable[[Texts], Texts]) -> User | None:
+    """Change the props of an account; the user then, None where nothing changed. Takes its lock. Raises 404."""
     lock = await locks.account(tx, user_id)
     user = await users_db.find(tx, user_id)
     if user is None:
@@ -176,3 +178,22 @@ async def store_props(tx: Transaction, user_id: UserId, change: Change) -> User 
     user = replace(user, props=wire.encode(changed).decode(), update_at=at)
     await users_db.change(tx, lock, user, status_ends_at=customstatus.ends_at_ms(user.props))
     return user
+
+
+async def _store_recent(tx: Transaction, user_id: UserId, change: Callable[[str], str]) -> Preference | None:
+    """Change the preference, whose user is locked; as it is then, None where nothing changed."""
+    category, name = customstatus.RECENT
+    before = await preferences.find_value(tx, user_id, category, name)
+    after = change(before)
+    if after == before:
+        return None
+    preference = Preference(user_id, category, name, after)
+    await preferences.save(tx, [preference])
+    return preference
+
+
+def _tell_custom(ctx: Context, user: User | None, recent: Preference | None) -> None:
+    if user is not None:
+        users.tell_updated(ctx, user)
+    if recent is not None:
+        ctx.bus.publish(events.preference_changed(recent))

@@ -13,7 +13,6 @@ from app.errors import AppError
 from app.events import messages as events
 from app.events import wire
 from app.permissions import Actor, can, can_in_team, require
-from app.roles import is_guest
 from db.model.entities import Channel, ChannelMember, ChannelType, Team, TeamMember, User
 from db.model.errors import Duplicate
 from db.model.ids import TeamId, UserId, is_id, new_id
@@ -21,7 +20,7 @@ from db.order import clock, locks
 from db.order.locks import TeamAlone
 from db.pool.queryable import Queryable, Transaction
 from db.sql import channels as channels_db
-from db.sql import teams, users
+from db.sql import teams
 
 
 class NewTeam(msgspec.Struct, kw_only=True):
@@ -152,22 +151,18 @@ async def join(
 async def _join(
     tx: Transaction, lock: TeamAlone, user: User, defaults: list[Channel], *, admin: bool
 ) -> list[tuple[Channel, ChannelMember]]:
-    now = await users.find(tx, user.id)
-    guest = now is not None and is_guest(now)
     member = TeamMember(
         team_id=lock.team_id,
         user_id=user.id,
         create_at=await clock.now_ms(tx),
         delete_at=0,
         roles="",
-        scheme_user=not guest,
-        scheme_admin=admin and not guest,
-        scheme_guest=guest,
+        scheme_user=True,
+        scheme_admin=admin,
+        scheme_guest=False,
     )
     joined: list[tuple[Channel, ChannelMember]] = []
     if not await teams.add_member(tx, lock, member):
-        return joined
-    if guest:  # who are in no channel that nobody put them into, as in Mattermost
         return joined
     for channel in sorted(defaults, key=lambda one: one.id):  # heads are always locked in the order of their ids
         added = await channels.add(tx, lock, channel.id, user.id, admin=admin)

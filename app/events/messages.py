@@ -15,7 +15,7 @@ from app.config.settings import PrivacySettings
 from app.events import wire
 from app.events.names import Care, Name, Room
 from app.permissions import Viewer
-from db.model.entities import ChannelInfo, ChannelMember, ChannelType, Post, Reaction, TeamMember, User
+from db.model.entities import ChannelInfo, ChannelMember, ChannelType, Post, Preference, Reaction, TeamMember, User
 from db.model.ids import ChannelId, SessionId, TeamId, UserId
 
 
@@ -430,6 +430,12 @@ def user_updated(user: User, privacy: PrivacySettings) -> tuple[Event, Event]:
     told = seen(others, Viewer(privacy))
     whole = seen(others, Viewer(privacy, administrator=True)).frame
     return msgspec.structs.replace(told, sensitive=whole), seen(Audience(user_id=user.id), Viewer(privacy, user.id))
+
+
+def preference_changed(preference: Preference) -> Event:
+    """A preference that the server keeps was saved, to its user. It is JSON in a text."""
+    told = wire.encode([preference]).decode()
+    return encoded("preferences_changed", {"preferences": told}, Audience(user_id=preference.user_id))
 
 
 def user_role_updated(user_id: UserId, roles: str) -> Event:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from db.model import shards
 from db.model.ids import ChannelId, TeamId, UserId
-from db.order.locks import Accounts, Heads, TeamAlone
+from db.order.locks import AccountAlone, Heads, TeamAlone
 from db.pool.queryable import Queryable, Transaction
 
 
@@ -24,7 +24,7 @@ async def find_channel_ids(db: Queryable, user_id: UserId) -> list[ChannelId]:
 
 async def set_guest(
     tx: Transaction,
-    account: Accounts,
+    account: AccountAlone,
     teams: Sequence[TeamAlone],
     heads: Heads,
     user_id: UserId,

@@ -128,7 +128,7 @@ _CHANGED = (
 )  # fmt: skip
 
 
-async def change(tx: Transaction, lock: locks.Accounts, user: User, *, status_ends_at: int) -> None:
+async def change(tx: Transaction, lock: locks.AccountAlone, user: User, *, status_ends_at: int) -> None:
     """Store what people say of themselves. Raises Duplicate as `insert` does. lock: has the account alone.
 
     status_ends_at: when the custom status in their props ends, 0 for never.
@@ -142,7 +142,7 @@ async def change(tx: Transaction, lock: locks.Accounts, user: User, *, status_en
     )
 
 
-async def set_picture(tx: Transaction, lock: locks.Accounts, user: User, *, at: int, own: bool) -> User:
+async def set_picture(tx: Transaction, lock: locks.AccountAlone, user: User, *, at: int, own: bool) -> User:
     """Note that the picture is another one since `at`; the user then. own: not the one of initials (< 0)."""
     del lock
     at = max(at, user.update_at + 1)
@@ -155,7 +155,9 @@ async def set_picture(tx: Transaction, lock: locks.Accounts, user: User, *, at: 
     return changed
 
 
-async def replace_password(tx: Transaction, lock: locks.Accounts, user_id: UserId, stored: str, now_ms: int) -> None:
+async def replace_password(
+    tx: Transaction, lock: locks.AccountAlone, user_id: UserId, stored: str, now_ms: int
+) -> None:
     """Give the user another password, by its hash; wrong ones are forgotten. lock: has the account alone."""
     del lock
     await tx.execute(

@@ -24,30 +24,43 @@ def _in(seconds: float) -> str:
     return (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat().replace("+00:00", "Z")
 
 
-def _props(who: Rest, of: str = "me") -> dict[str, Any]:
-    props: dict[str, Any] = who.get(f"/users/{of}")["props"]
-    return {name: json.loads(value) if value else None for name, value in props.items()}
+def _current(who: Rest, of: str = "me") -> dict[str, Any] | None:
+    text = who.get(f"/users/{of}")["props"].get("customStatus")
+    return json.loads(text) if text else None
 
 
-def test_a_status_is_in_the_props_of_its_user_and_everybody_hears_of_it(ann: Rest, bob: Rest) -> None:
-    socket = Socket.open(bob)
+def _recent(node: Node, who: Rest) -> list[dict[str, Any]]:
+    rows = node.sql("SELECT value FROM preferences WHERE user_id = %s AND category = 'custom_status'", who.id)
+    found: list[dict[str, Any]] = json.loads(rows[0][0])
+    return found
+
+
+def test_a_status_is_in_the_props_of_its_user_and_everybody_hears_of_it(node: Node, ann: Rest, bob: Rest) -> None:
+    socket, own = Socket.open(bob), Socket.open(ann)
     assert ann.call("PUT", PATH, TEA).status_code == 200
     stored = {**TEA, "duration": "", "expires_at": NEVER}
-    assert _props(bob, ann.id) == {"customStatus": stored, "recentCustomStatuses": [stored]}
+    assert _current(bob, ann.id) == stored
+    assert _recent(node, ann) == [stored]
     told = socket.expect("user_updated")["data"]["user"]["props"]
     assert json.loads(told["customStatus"]) == stored
+    preference = json.loads(own.expect("preferences_changed")["data"]["preferences"])[0]
+    assert (preference["user_id"], preference["name"]) == (ann.id, "recent_custom_statuses")
+    assert json.loads(preference["value"]) == [stored]
     ends = _in(3600)
     lunch = {"emoji": "pizza", "text": "Lunch", "duration": "one_hour", "expires_at": ends}
     assert ann.call("PUT", PATH, lunch).status_code == 200
-    assert _props(ann) == {"customStatus": lunch, "recentCustomStatuses": [lunch, stored]}
+    assert _current(ann) == lunch
+    assert _recent(node, ann) == [lunch, stored]
     assert ann.call("DELETE", PATH).status_code == 200
     assert ann.call("DELETE", PATH).status_code == 200
-    assert _props(ann)["customStatus"] is None
+    assert _current(ann) is None
     assert ann.call("DELETE", f"{PATH}/recent", TEA).status_code == 200
     refused(ann.call("DELETE", f"{PATH}/recent", TEA), 400, RECENT_ERROR)
     assert ann.call("POST", f"{PATH}/recent/delete", lunch).status_code == 200
-    assert _props(ann)["recentCustomStatuses"] == []
-    socket.close()
+    assert _recent(node, ann) == []
+    assert not socket.named("preferences_changed")
+    for one in (socket, own):
+        one.close()
 
 
 def test_what_is_no_status_is_refused_and_others_are_nobodys_to_set(ann: Rest, bob: Rest, admin: Rest) -> None:
@@ -77,7 +90,7 @@ def test_a_status_ends_by_itself_and_is_cleared_once(node: Node, ann: Rest, bob:
     socket = Socket.open(bob)
     body = {**TEA, "duration": "date_and_time", "expires_at": _in(2)}
     assert ann.call("PUT", PATH, body).status_code == 200
-    until(lambda: _props(bob, ann.id)["customStatus"] is None, 4, "what has ended is not shown")
+    until(lambda: _current(bob, ann.id) is None, 4, "what has ended is not shown")
     until(lambda: len(socket.named("user_updated")) == 2, 10, "the end is told")
     assert socket.named("user_updated")[1]["data"]["user"]["props"]["customStatus"] == ""
     row = node.sql("SELECT props, custom_status_ends_at FROM users WHERE id = %s", ann.id)[0]

@@ -60,11 +60,12 @@ def test_a_user_becomes_a_guest_and_a_user_again(own_admin: Rest, add: Add, with
 
 def test_who_was_a_guest_is_in_the_default_channels_then(own_admin: Rest, add: Add, with_guests: None) -> None:
     owner, guest = add(), add()
-    team = new_team(owner)
-    assert own_admin.call("POST", f"/users/{guest.id}/demote").status_code == 200
-    owner.post(f"/teams/{team['id']}/members", {"team_id": team["id"], "user_id": guest.id})
+    team = new_team(owner, guest)
     path = f"/users/{guest.id}/teams/{team['id']}/channels"
-    assert guest.get(path) == []
+    off_topic = next(one["id"] for one in guest.get(path) if one["name"] == "off-topic")
+    assert guest.call("DELETE", f"/channels/{off_topic}/members/{guest.id}").status_code == 200
+    assert own_admin.call("POST", f"/users/{guest.id}/demote").status_code == 200
+    assert [one["name"] for one in guest.get(path)] == ["town-square"]
     socket = Socket.open(owner)
     assert own_admin.call("POST", f"/users/{guest.id}/promote").status_code == 200
     assert sorted(one["name"] for one in guest.get(path)) == ["off-topic", "town-square"]

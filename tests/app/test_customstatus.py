@@ -5,7 +5,7 @@ import json
 import pytest
 
 from app import customstatus
-from app.customstatus import CURRENT, NEVER, RECENT, CustomStatus
+from app.customstatus import CURRENT, NEVER, CustomStatus
 
 NOW_MS = 1_790_000_000_000
 LATER, EARLIER = "2026-09-22T00:00:00.5+02:00", "2026-09-20T00:00:00Z"
@@ -42,25 +42,28 @@ def test_what_is_no_status_is_none(bad: CustomStatus) -> None:
 
 
 def test_the_last_five_are_remembered_each_once() -> None:
-    props = {"theme": "dark"}
+    stored = ""
     for number in (1, 2, 3, 1, 4, 5, 6):
-        props = customstatus.with_current(props, CustomStatus(emoji="tea", text=f"{number}"))
-    assert [one.text for one in customstatus.recent(props)] == ["6", "5", "4", "1", "3"]
-    assert json.loads(props[CURRENT])["text"] == "6"
-    assert props["theme"] == "dark"
+        stored = customstatus.with_recent(stored, CustomStatus(emoji="tea", text=f"{number}"))
+    assert [one.text for one in customstatus.recent(stored)] == ["6", "5", "4", "1", "3"]
+    assert customstatus.recent(customstatus.with_recent("no list", CustomStatus(text="x"))) == [CustomStatus(text="x")]
+
+
+def test_a_status_is_a_prop_beside_others() -> None:
+    props = customstatus.with_current({"theme": "dark"}, CustomStatus(emoji="tea", text="x"))
+    assert (json.loads(props[CURRENT])["text"], props["theme"]) == ("x", "dark")
     cleared = customstatus.without_current(props)
-    assert (cleared[CURRENT], cleared[RECENT]) == ("", props[RECENT])
+    assert cleared == {"theme": "dark", CURRENT: ""}
     assert customstatus.without_current(cleared) == cleared
     assert customstatus.without_current({}) == {}
 
 
 def test_a_recent_one_is_forgotten_where_it_is_there() -> None:
-    props = customstatus.with_current({}, CustomStatus(emoji="tea", text="x"))
-    left = customstatus.without_recent(props, CustomStatus(emoji="tea", text="x", expires_at="whenever"))
-    assert left is not None
-    assert customstatus.recent(left) == []
-    assert customstatus.without_recent(props, CustomStatus(emoji="tea", text="y")) is None
-    assert customstatus.without_recent({RECENT: "no list"}, CustomStatus(text="y")) is None
+    stored = customstatus.with_recent("", CustomStatus(emoji="tea", text="x"))
+    left = customstatus.without_recent(stored, CustomStatus(emoji="tea", text="x", expires_at="whenever"))
+    assert left == "[]"
+    assert customstatus.without_recent(stored, CustomStatus(emoji="tea", text="y")) is None
+    assert customstatus.without_recent("no list", CustomStatus(text="y")) is None
 
 
 def _props(expires_at: str) -> str:

@@ -21,7 +21,7 @@ _OTHERS_NOT_THERE = {"system_admin": 400}
     body_name="custom_status",
     errors=_ERRORS,
     example=Example({**_STATUS, "duration": "", "expires_at": ""}),
-    notes="in `props.customStatus` of the user, recent ones in the preference `custom_status`, `recent_custom_statuses`;"
+    notes="in `props.customStatus` of the user, recent ones in the preference `recent_custom_statuses`;"
     " `user_updated`, `preferences_changed`; from `expires_at` on it is not shown, and soon cleared",
 )
 async def set_custom_status(call: Call, user_id: UserId, body: CustomStatus) -> None:

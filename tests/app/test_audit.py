@@ -254,8 +254,10 @@ _READS = frozenset(
         "permissions.viewer",
         "posts._require_deleted",
         "posts.find_for",
-        "statuses._change_props",  # of others, by administrators
         "statuses.choose",  # of others, by administrators
+        "statuses.clear_custom",  # likewise
+        "statuses.forget_recent",
+        "statuses.set_custom",
         "sessions._require_over",  # what verbs that are audited ask with
         "system.cluster_status",
         "system.view_config",

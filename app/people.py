@@ -230,7 +230,7 @@ async def complete(
 def _beginning(ctx: Context, actor: Actor, term: str, *, emails: bool) -> Among:
     """Whose names begin with each word of the term. What privacy settings hide is found by administrators only."""
     privacy, all_of_it = ctx.config.privacy_settings, can(actor, "manage_system")
-    words = [word.lstrip("@").lower() for word in term.split()[:_MAX_WORDS]]
+    words = [word.lstrip("@") for word in term.split()[:_MAX_WORDS]]
     return Among(
         words=tuple(word for word in words if word),
         names=all_of_it or privacy.show_full_name,

@@ -44,7 +44,7 @@ class Among:
     active: who is not deactivated; inactive: who is. role: a word of the system roles. roles, team_roles,
     channel_roles: who has any of them, the latter two in `in_team` and `in_channel`. shared_with: who shares a channel
     with this user, and they. words: each begins the username, the nickname, with `names` also a name, with `emails`
-    also the address; in lower case.
+    also the address; in whatever case.
     """
 
     in_team: TeamId = _NO_TEAM
@@ -133,15 +133,14 @@ class _Statement:
             self._require(f"({conditions})", *(value for one in any_of for value in one[1:]))
 
     def _require_beginning(self, word: str, among: Among) -> None:
+        """Names in lower case as the database has it, which may know no other letters than ASCII's (locale C)."""
         lower = _LOWER[self._dialect]
-        columns = ["u.username", lower.format("nickname")]
-        if among.names:
-            columns += [lower.format("first_name"), lower.format("last_name")]
-        if among.emails:
-            columns.append("u.email")
+        names = ["nickname", *(["first_name", "last_name"] if among.names else [])]
+        exact = ["u.username", *(["u.email"] if among.emails else [])]
+        any_of = [f"{column} LIKE %s ESCAPE '*'" for column in exact]
+        any_of += [f"{lower.format(name)} LIKE lower(%s) ESCAPE '*'" for name in names]
         pattern = "".join(f"*{letter}" if letter in "*%_" else letter for letter in word) + "%"
-        any_of = " OR ".join(f"{column} LIKE %s ESCAPE '*'" for column in columns)
-        self._require(f"({any_of})", *[pattern] * len(columns))
+        self._require(f"({' OR '.join(any_of)})", *[pattern.lower()] * len(exact), *[pattern] * len(names))
 
     def text(self, selected: str, *, beside: str = "") -> str:
         """The statement without what follows its conditions. beside: more that it joins."""

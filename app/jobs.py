@@ -114,8 +114,9 @@ async def trim_audits(duty: Duty) -> int:
 async def end_dnd(duty: Duty) -> int:
     """Times of "do not disturb" that are over: whoever holds connections of those users says what they are then."""
 
-    async def end(tx: Transaction, batch: int) -> list[UserId]:
-        return await statuses.end_dnd(tx, await clock.now_ms(tx) // 1000, batch)
+    async def end(tx: Transaction, batch: int) -> tuple[int, list[UserId]]:
+        ended = await statuses.end_dnd(tx, await clock.now_ms(tx) // 1000, batch)
+        return len(ended), ended
 
     return await _until_done(duty, end, lambda ended: duty.bus.publish(events.presence_restated(ended)))
 
@@ -124,7 +125,7 @@ async def end_dnd(duty: Duty) -> int:
 async def clear_custom_statuses(duty: Duty) -> int:
     """Custom statuses that are over; everybody hears of the users as they are then."""
 
-    async def clear(tx: Transaction, batch: int) -> list[User]:
+    async def clear(tx: Transaction, batch: int) -> tuple[int, list[User]]:
         now_ms = await clock.now_ms(tx)
 
         def cleared(props: Texts) -> Texts:  # its user may say something else meanwhile
@@ -133,7 +134,7 @@ async def clear_custom_statuses(duty: Duty) -> int:
         due = await users.find_ended_statuses(tx, now_ms, batch)
         changed = [user for one in due if (user := await store_props(tx, one, cleared)) is not None]
         await users.forget_ended_statuses(tx, due, now_ms)
-        return changed
+        return len(due), changed
 
     def tell(cleared: list[User]) -> None:
         for user in cleared:
@@ -144,16 +145,16 @@ async def clear_custom_statuses(duty: Duty) -> int:
 
 
 async def _until_done(
-    duty: Duty, work: Callable[[Transaction, int], Awaitable[list[T]]], tell: Callable[[list[T]], None]
+    duty: Duty, work: Callable[[Transaction, int], Awaitable[tuple[int, list[T]]]], tell: Callable[[list[T]], None]
 ) -> int:
-    """As `Duty.in_batches`, of what is told after each commit; how many."""
+    """As `Duty.in_batches`, of what is told after each commit; how many. work: how many rows, what to tell."""
     total = 0
     while True:
-        done = await duty.write(lambda tx: work(tx, duty.batch))
-        if done:
-            tell(done)
-        total += len(done)
-        if len(done) < duty.batch:
+        touched, told = await duty.write(lambda tx: work(tx, duty.batch))
+        if told:
+            tell(told)
+        total += touched
+        if touched < duty.batch:
             return total
 
 

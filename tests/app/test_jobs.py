@@ -155,7 +155,7 @@ async def test_what_ends_by_itself_ends_once_and_is_told(database: Database, dut
         assert (found[one.id].status, found[one.id].manual, found[one.id].dnd_end_time) == ("offline", False, 0)
     assert [(found[one.id].status, found[one.id].manual) for one in kept] == [("dnd", True)] * 3
     told.messages.clear()
-    assert await jobs.clear_custom_statuses.run(duty) == 5
+    assert await jobs.clear_custom_statuses.run(duty) == 6
     assert len(told.messages) == 10
     for one in (*ended, *kept):
         stored = await users.find(database, one.id)

@@ -50,6 +50,8 @@ def test_a_user_becomes_a_guest_and_a_user_again(own_node: Node, own_admin: Rest
     assert user.get("/users/me")["roles"] == "system_user"
     assert _memberships(own_node, user) == {(False, True, False)}
     assert user.get(f"/users/{own_admin.id}")["id"] == own_admin.id
+    rows = own_node.sql("SELECT action FROM audits WHERE extra_info = %s AND result = 'success'", f"user_id={user.id}")
+    assert {action for (action,) in rows} >= {"demoteUserToGuest", "promoteGuestToUser"}
     error = "api.user.promote_guest_to_user.no_guest.app_error"
     refused(own_admin.call("POST", f"/users/{user.id}/promote"), 501, error)
     for socket in sockets:

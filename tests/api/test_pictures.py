@@ -47,6 +47,8 @@ def test_ones_own_picture_is_taken_away_once(node: Node, ann: Rest, bob: Rest) -
     socket = Socket.open(bob)
     tag = ann.call("GET", path).headers["ETag"]
     assert ann.call("DELETE", path).status_code == 200
+    rows = node.sql("SELECT action FROM audits WHERE user_id = %s AND result = 'success'", ann.id)
+    assert ("setDefaultProfileImage",) in rows
     user = socket.expect("user_updated")["data"]["user"]
     assert user["last_picture_update"] == -user["update_at"]
     assert ann.call("GET", path).headers["ETag"] != tag

@@ -54,6 +54,12 @@ class Asked(Generic[A]):
         if replies.not_modified(self._req, self._resp, MATTERMOST_VERSION, *parts):
             raise NotModified
 
+    def keep(self, seconds: int, *parts: object) -> None:
+        """As `tag` for bytes that are always the same for these parts: clients may keep them for so long unasked."""
+        self._resp.set_header("Cache-Control", f"max-age={seconds}, private")
+        if replies.not_modified(self._req, self._resp, *parts, exact=True):
+            raise NotModified
+
     def begin_session(self, session: Session, token: str) -> None:
         """Tell the client its token: in a header, and in cookies where the page itself asks."""
         if self._req.get_header("X-Requested-With") == "XMLHttpRequest":

@@ -49,7 +49,7 @@ def _encoded(operations: tuple[Operation, ...]) -> tuple[bytes, str]:
 
 def document(operations: Sequence[Operation]) -> dict[str, Any]:
     """OpenAPI 3.1, as a value of JSON."""
-    types = [one for each in operations for one in (_answers(each), each.body) if one is not None]
+    types = [one for each in operations for one in (_answers(each), each.body) if one not in (None, bytes)]
     schemas, components = msgspec.json.schema_components([Error, *types], ref_template=_REF)
     by_type = dict(zip(map(repr, [Error, *types]), schemas, strict=True))
     paths: dict[str, Any] = {}
@@ -76,7 +76,9 @@ def _answers(each: Operation) -> Any:
 
 def _described(each: Operation, by_type: dict[str, Any]) -> dict[str, Any]:
     error = {"content": {"application/json": {"schema": by_type[repr(Error)]}}}
-    good = {"description": "done", "content": {"application/json": {"schema": by_type[repr(_answers(each))]}}}
+    binary = {"type": "string", "format": "binary"}
+    schema = binary if each.answers is bytes else by_type[repr(_answers(each))]
+    good = {"description": "done", "content": {each.media: {"schema": schema}}}
     found: dict[str, Any] = {
         "operationId": each.name,
         "summary": each.summary,

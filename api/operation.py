@@ -26,6 +26,8 @@ from app.errors import MESSAGES
 from app.may import ERRORS, Asked, InChannel, InTeam, OfPost, Rule, SelfOr, System
 
 V4: Final = "/api/v4"
+JSON: Final = "application/json"
+PNG: Final = "image/png"
 _VARIABLE = re.compile(r"{(\w+)}")
 Handler = Callable[..., Awaitable[object]]
 
@@ -68,6 +70,7 @@ class Operation:
     counted: bool
     streams: bool
     head: bool
+    media: str
     parts: Mapping[str, Part]
     keys: Mapping[str, tuple[Key | Keys, Any]]
 
@@ -131,6 +134,7 @@ def operation(
     counted: bool = True,
     streams: bool = False,
     head: bool = False,
+    media: str = JSON,
 ) -> Callable[[Handler], Operation]:
     """Declare the function as an operation. Raises Misdeclared.
 
@@ -138,7 +142,8 @@ def operation(
     asks (`app/may.py` says when). answers: the type of what is answered; None: {"status": "OK"}. body_name: what errors
     call the body. errors: ids beyond `api.context.*`; `a.b.*`: all such. notes: what a client should know.
     tagged: it has an ETag. counted: by rate limits also without a query. streams: the handler gets the body as it
-    comes, and asks again who sends it (`Call.ask_again`). head: also as HEAD.
+    comes, and asks again who sends it (`Call.ask_again`). head: also as HEAD. media: of the answer;
+    `answers` is bytes where it is not JSON.
     """
 
     def declare(handler: Handler) -> Operation:
@@ -179,6 +184,8 @@ def operation(
             raise Misdeclared(f"{where}: a body has a name, and GET none")
         if streams and "body" in hints:
             raise Misdeclared(f"{where}: what streams has no body that is read before")
+        if (media != JSON) != (answers is bytes):
+            raise Misdeclared(f"{where}: what is not JSON is bytes")
         if not inspect.getdoc(handler):
             raise Misdeclared(f"{where}: say what it does")
         return Operation(
@@ -200,6 +207,7 @@ def operation(
             counted=counted,
             streams=streams,
             head=head,
+            media=media,
             parts=parts,
             keys=keys,
         )

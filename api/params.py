@@ -62,6 +62,14 @@ def name(value: str, what: str) -> str:
     return value
 
 
+def email(value: str) -> str:
+    """An address in the path, in lower case. Raises 400."""
+    address = value.strip().lower()
+    if not validate.is_email(address):
+        raise errors.invalid_url("email")
+    return address
+
+
 def emoji_name(value: str) -> str:
     """The name of an emoji. Raises 400."""
     if not validate.is_emoji_name(value):

@@ -37,13 +37,13 @@ def send_error(req: Request, resp: Response, error: AppError) -> None:
         resp.set_header("Connection", "close")
 
 
-def not_modified(req: Request, resp: Response, *parts: object) -> bool:
+def not_modified(req: Request, resp: Response, *parts: object, exact: bool = False) -> bool:
     """Set the ETag; True, with a 304, when the client has this very state already.
 
-    It is weak: the same state leaves as it is, or as gzip.
+    It is weak, as the same state leaves as it is, or as gzip; exact: of what is never packed, it is strong.
     """
     tag = ".".join(map(str, parts))
-    resp.etag = f'W/"{tag}"'
+    resp.etag = f'"{tag}"' if exact else f'W/"{tag}"'
     known = req.if_none_match
     if not known or not any(str(one) in (tag, "*") for one in known):
         return False

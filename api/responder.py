@@ -9,7 +9,7 @@ from typing import Any
 import falcon
 from falcon.asgi import Request, Response
 
-from api import bodies, replies
+from api import bodies
 from api.auth import Authenticator
 from api.call import Asked, NotModified, Reply
 from api.operation import Login, Operation
@@ -29,7 +29,7 @@ def create(operation: Operation, ctx: Context, auth: Authenticator, words: Mappi
 
     words: that Mattermost has in the place of what is variable: such a request is for another operation.
     """
-    handler, status, name = operation.handler, operation.status, operation.name
+    handler, status, name, media = operation.handler, operation.status, operation.name, operation.media
     ask_who = _asker(operation, auth)
     parts = tuple((part, operation.parts[part].read) for part in operation.parameters)
     keys = tuple((key, one.read, default) for key, (one, default) in operation.keys.items() if isinstance(one, Key))
@@ -75,7 +75,7 @@ def create(operation: Operation, ctx: Context, auth: Authenticator, words: Mappi
             found = found.body
         elif status != 200:
             resp.status = status
-        resp.content_type = replies.JSON
+        resp.content_type = media
         resp.data = _OK if found is None else found if type(found) is _OF_BYTES else wire.encode(found)
 
     return respond

@@ -45,6 +45,19 @@ class UsersStats(TypedDict):
     total_users_count: int
 
 
+class UserAutocomplete(TypedDict):
+    """Whom somebody may mean."""
+
+    users: list[User]
+    out_of_channel: list[User]
+
+
+class LoginType(TypedDict):
+    """By which service somebody logs in: '' for a password."""
+
+    auth_service: str
+
+
 class Session(TypedDict):
     """A session, without its token."""
 

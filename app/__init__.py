@@ -7,6 +7,7 @@
                   │
                   └── db
 
+accounts.py     what people change of their accounts, and administrators of others'
 activity.py     which signs of life of users are worth telling
 adding.py       who may become a member
 audit.py        the audit log: verbs say what they leave in it
@@ -16,6 +17,7 @@ channels.py     channels and their members
 config/         the configuration: its fields, its file, what clients see of it
 context.py      everything a verb needs, built once per process
 counting.py     how a node counts: counters, gauges and histograms in cells of memory
+customstatus.py sans-I/O: what people say of themselves for a while
 edits.py        posts that change: edited, pinned, deleted
 emergency.py    administrators while there is no master
 errors.py       AppError: Mattermost's error ids, texts and statuses
@@ -24,6 +26,8 @@ exposition.py   what was counted, in Prometheus' text format
 fields.py       name=value, as the log and the audit log write it
 filestore.py    where files lie
 guard.py        sans-I/O: how long the next log-in waits after wrong passwords
+guests.py       guests become users, and users guests
+initials.py     pictures of users who have none of their own
 jobs.py         what one node does for all, every so often
 journal.py      the audit log as one process writes it
 leaving.py      leaving channels and teams; what members are
@@ -35,7 +39,9 @@ metrics.py      what is counted: names, types, labels, buckets
 origin.py       where a request comes from
 origins.py      sans-I/O: of which web pages a browser may talk to us
 passwords.py    argon2id off the loop
+people.py       lists of users, searches and completions
 permissions.py  who may do what
+pictures.py     the pictures of users
 ports.py        what the rules need from the outside
 postlists.py    the lists of posts that clients ask for
 postrules.py    what a change of a post needs
@@ -61,5 +67,6 @@ turns.py        sans-I/O: a bounded queue that is fair to sources
 users.py        accounts
 validate.py     the forms of names, addresses and texts
 version.py      our version and the one of Mattermost we speak
+visible.py      which users somebody sees at all
 workpool.py     work in threads: bounded, fair to sources
 """

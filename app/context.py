@@ -11,6 +11,7 @@ from app.config.settings import Config
 from app.counting import Metrics
 from app.emergency import Administrators
 from app.events.kinds import Stored
+from app.initials import Pictures
 from app.journal import Journal
 from app.passwords import Hasher
 from app.ports import Blobs, Bus, NodeHealth, Operator, Outbound
@@ -45,6 +46,7 @@ class Context:
     typing: Typing = field(default_factory=Typing)
     touched: Touched = field(default_factory=Touched)
     stored: Stored = field(default_factory=Stored)
+    pictures: Pictures = field(default_factory=Pictures)
     client_config: ClientConfig = field(init=False)
     caches: Caches = field(init=False)
     audit: Journal = field(init=False)

@@ -36,6 +36,10 @@ MESSAGES: Final[dict[str, str]] = {
     "api.channel.create_channel.max_channel_limit.app_error": "Cannot create more than {MaxChannelsPerTeam} channels"
     " for current team.",
     "api.channel.create_direct_channel.invalid_user.app_error": "Invalid user ID for direct channel creation.",
+    "api.custom_status.disabled": "Custom status feature has been disabled. Please contact your system administrator"
+    " for details.",
+    "api.custom_status.recent_custom_statuses.delete.app_error": "Failed to delete the recent status. Please try adding"
+    " status first or contact your system administrator for details.",
     "api.database.recycle.app_error": "The database connections were not recycled: {Reason}.",
     "api.channel.remove_channel_member.type.app_error": "Unable to remove a user from a channel of this type.",
     "api.channel.remove.default.app_error": "Unable to remove user from the default channel {Channel}.",
@@ -114,10 +118,14 @@ MESSAGES: Final[dict[str, str]] = {
     " scheme role must always be set.",
     "api.team.update_team_member_roles.user_and_guest.app_error": "Invalid team member update: A user must be"
     " a guest or a user but not both.",
+    "api.team.demote_user_to_guest.disabled.error": "Guest accounts are disabled.",
+    "api.user.autocomplete_users.missing_team_id.app_error": "Team id parameter is required to autocomplete by"
+    " channel.",
     "api.user.delete_team.not_enabled.app_error": "Permanent team deletion feature is not enabled. Please contact your"
     " System Administrator.",
     "api.user.check_user_login_attempts.too_many.app_error": "There were too many failed password attempts. Please wait"
     " a while, then try again.",
+    "api.user.check_user_password.invalid.app_error": "Login failed because of invalid password.",
     "api.user.create_user.accepted_domain.app_error": "The email you provided does not belong to an accepted domain."
     " Please contact your administrator or sign up with a different email.",
     "api.user.create_user.disabled.app_error": "User creation is disabled.",
@@ -125,6 +133,11 @@ MESSAGES: Final[dict[str, str]] = {
     " Administrator to receive an invitation.",
     "api.user.create_user.signup_email_disabled.app_error": "User sign-up with email is disabled.",
     "api.user.create_user.signup_link_invalid.app_error": "The signup link does not appear to be valid.",
+    "api.user.delete_user.not_enabled.app_error": "Permanent user deletion feature is not enabled. Please contact your"
+    " System Administrator.",
+    "api.user.demote_user_to_guest.already_guest.app_error": "Unable to convert the user to guest because is already a"
+    " guest.",
+    "api.user.get_user_by_email.permissions.app_error": "Unable to get user by email.",
     "api.user.login.blank_pwd.app_error": "Password field must not be blank.",
     "api.user.login.busy.app_error": "Too many people are logging in at the moment. Please try again.",
     "api.user.login.inactive.app_error": "Login failed because your account has been deactivated. Please contact an"
@@ -132,6 +145,14 @@ MESSAGES: Final[dict[str, str]] = {
     "api.user.login.invalid_credentials_email": "Enter a valid email and/or password.",
     "api.user.login.invalid_credentials_email_username": "Enter a valid email or username and/or password.",
     "api.user.login.invalid_credentials_username": "Enter a valid username and/or password.",
+    "api.user.promote_guest_to_user.no_guest.app_error": "Unable to convert the guest to regular user because is not a"
+    " guest.",
+    "api.user.update_active.not_enable.app_error": "You cannot deactivate yourself because this feature is not enabled."
+    " Please contact your System Administrator.",
+    "api.user.update_password.incorrect.app_error": "The current password you entered is incorrect. Please check that"
+    " Caps Lock is off and try again.",
+    "api.user.update_user.accepted_domain.app_error": "The email you provided does not belong to an accepted domain."
+    " Please contact your administrator or use a different email.",
     "api.web_socket.connect.upgrade.app_error": "Failed to upgrade websocket connection.",
     "api.web_socket_router.bad_action.app_error": "Unknown WebSocket action.",
     "api.web_socket_router.bad_seq.app_error": "Invalid sequence for WebSocket message.",

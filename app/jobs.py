@@ -11,11 +11,18 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
+from app import customstatus
 from app.config.settings import Config
+from app.customstatus import Texts
+from app.events import messages as events
 from app.ports import Publisher
+from app.statuses import store_props
+from db.model.entities import User
 from db.model.errors import DatabaseError, Fenced
+from db.model.ids import UserId
+from db.order import clock
 from db.pool.queryable import Queryable, Transaction
-from db.sql import attempts, audits, leases, outbox, trims
+from db.sql import attempts, audits, leases, outbox, statuses, trims, users
 from db.sql.leases import Fence
 
 log = logging.getLogger(__name__)
@@ -103,7 +110,55 @@ async def trim_audits(duty: Duty) -> int:
     return await duty.in_batches(lambda tx, batch: audits.trim(tx, bound, batch))
 
 
-JOBS = (trim_log, trim_events, end_sessions, trim_attempts, trim_audits)
+@job(every_s=5.0)
+async def end_dnd(duty: Duty) -> int:
+    """Times of "do not disturb" that are over: whoever holds connections of those users says what they are then."""
+
+    async def end(tx: Transaction, batch: int) -> tuple[int, list[UserId]]:
+        ended = await statuses.end_dnd(tx, await clock.now_ms(tx) // 1000, batch)
+        return len(ended), ended
+
+    return await _until_done(duty, end, lambda ended: duty.bus.publish(events.presence_restated(ended)))
+
+
+@job(every_s=5.0)
+async def clear_custom_statuses(duty: Duty) -> int:
+    """Custom statuses that are over; everybody hears of the users as they are then."""
+
+    async def clear(tx: Transaction, batch: int) -> tuple[int, list[User]]:
+        now_ms = await clock.now_ms(tx)
+
+        def cleared(props: Texts) -> Texts:  # its user may say something else meanwhile
+            return customstatus.without_current(props) if customstatus.has_ended(props, now_ms) else props
+
+        due = await users.find_ended_statuses(tx, now_ms, batch)
+        changed = [user for one in due if (user := await store_props(tx, one, cleared)) is not None]
+        await users.forget_ended_statuses(tx, due, now_ms)
+        return len(due), changed
+
+    def tell(cleared: list[User]) -> None:
+        for user in cleared:
+            for event in events.user_updated(user, duty.config.privacy_settings):
+                duty.bus.publish(event)
+
+    return await _until_done(duty, clear, tell)
+
+
+async def _until_done(
+    duty: Duty, work: Callable[[Transaction, int], Awaitable[tuple[int, list[T]]]], tell: Callable[[list[T]], None]
+) -> int:
+    """As `Duty.in_batches`, of what is told after each commit; how many. work: how many rows, what to tell."""
+    total = 0
+    while True:
+        touched, told = await duty.write(lambda tx: work(tx, duty.batch))
+        if told:
+            tell(told)
+        total += touched
+        if touched < duty.batch:
+            return total
+
+
+JOBS = (trim_log, trim_events, end_sessions, trim_attempts, trim_audits, end_dnd, clear_custom_statuses)
 
 
 async def run_for_ever(duty: Duty, jobs: tuple[Job, ...] = JOBS) -> None:

@@ -26,7 +26,7 @@ from db.model.ids import SessionId, UserId
 from db.pool.queryable import Queryable, Transaction
 from db.sql import attempts, users
 
-_MAX_DEVICE_ID = 512
+MAX_DEVICE_ID = 512
 _NOBODY_DIGITS = 5
 """Of the hash of a name that nobody has: what was typed stays unknown, and rows are few."""
 
@@ -38,7 +38,7 @@ async def log_in(
 
     Raises 400, 401 for wrong credentials, 429 when too many log in or too many passwords were wrong (security S5, S6).
     """
-    if len(device_id) > _MAX_DEVICE_ID:
+    if len(device_id) > MAX_DEVICE_ID:
         raise errors.invalid_body("device_id")
     if not password:
         raise AppError("api.user.login.blank_pwd.app_error", 400)
@@ -67,6 +67,38 @@ async def _log_in(
     if user is None or stored is None:
         raise _bad_credentials(ctx)
     return await _succeed(ctx, guard, user, device_id, origin, charged, stored)
+
+
+async def confirm(ctx: Context, actor: Actor, user: User, password: str) -> None:
+    """Whether the actor, who is the user, knows the password, too: wrong ones count as those of log-ins.
+
+    Raises 401, 429. Not within an audited verb: what it writes is not what that verb does.
+    """
+    origin = actor.origin()
+    try:
+        await _confirm(ctx, user, password, origin)
+    except AppError as error:
+        ctx.audit.note(Entry("confirmPassword", error.id, user.id, actor.session.id, origin=origin))
+        raise
+
+
+async def _confirm(ctx: Context, user: User, password: str, origin: Origin) -> None:
+    guard = Guard(ctx.config.service_settings.maximum_login_attempts)
+    rows = keys(user.id, origin.source)
+    now_ms, states = _states(await attempts.find(ctx.db, rows))
+    _refuse_early(guard.delay_ms(states, now_ms))
+    async with ctx.hasher.turn(origin.source, known=bool(guard.known(states, now_ms))) as verify:
+        charged = await _charge(ctx, guard, user.id, origin, rows)
+        stored = await verify(user.password, password)
+    if stored is None:
+        raise AppError("api.user.check_user_password.invalid.app_error", 401)
+
+    async def forgive(tx: Transaction) -> None:
+        now_ms, states = _states(await attempts.lock(tx, list(charged)))
+        await _save(tx, guard.forgive(states, charged, now_ms))
+        await users.clear_failed_attempts(tx, user.id)
+
+    await ctx.db.transact(forgive)
 
 
 def _account(user: User | None, wanted: str) -> str:

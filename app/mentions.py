@@ -70,6 +70,12 @@ def parse(message: str) -> Mentions:
     return _mentions(names)
 
 
+def without_name(keywords: str, name: str) -> str:
+    """Keywords (`mention_keys`: between commas) without this user name, which is theirs no more."""
+    kept = [one for one in keywords.split(",") if one.strip().lower().removeprefix("@") != name]
+    return ",".join(kept)
+
+
 def _add(names: dict[str, None], name: str, longest: str) -> None:
     """Add a name, the longest first, with what follows it as part of it."""
     if MIN_NAME <= len(name) <= MAX_NAME:

@@ -17,7 +17,7 @@ from db.order import clock
 from db.pool.queryable import Transaction
 from db.sql import sessions
 
-_DAY_MS = 86_400_000
+DAY_MS = 86_400_000
 
 
 async def create(
@@ -36,7 +36,7 @@ async def create(
         token_hash=token_hash(token),
         user_id=user_id,
         create_at=now_ms,
-        expires_at=now_ms + days * _DAY_MS,
+        expires_at=now_ms + days * DAY_MS,
         last_activity_at=now_ms,
         device_id=device_id,
         csrf_token=new_token(),

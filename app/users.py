@@ -3,7 +3,7 @@
 import msgspec
 from msgspec.structs import replace
 
-from app import errors, sessions, teams, validate
+from app import errors, sessions, teams, validate, visible
 from app.audit import audited
 from app.context import Context
 from app.errors import AppError
@@ -84,12 +84,17 @@ async def create(
     try:
         user = await ctx.db.transact(insert)
     except Duplicate as error:
-        taken = "username" if error.constraint == "users_username_key" else "email"
-        raise AppError(f"app.user.save.{taken}_exists.app_error", 400) from error
+        raise taken(error) from error
     ctx.bus.publish(events.new_user(user.id))
     if team is not None:
         await teams.join(ctx, team, user, requestor=user)
     return user
+
+
+def taken(error: Duplicate) -> AppError:
+    """400: somebody else has this name, or this address."""
+    what = "username" if error.constraint == "users_username_key" else "email"
+    return AppError(f"app.user.save.{what}_exists.app_error", 400)
 
 
 async def _invitation(ctx: Context, invite_id: str) -> Team | None:
@@ -113,24 +118,13 @@ async def _require_open(ctx: Context, db: Queryable, *, invited: bool) -> None:
 
 def _checked(ctx: Context, new: NewUser) -> User:
     """The account, without its times."""
-    username, email = new.username.strip().lower(), new.email.strip().lower()
-    _refuse_unless(validate.is_username(username), "username")
-    _refuse_unless(validate.is_email(email), "email")
-    _refuse_unless(len(new.nickname) <= 64, "nickname")
-    _refuse_unless(len(new.first_name) <= 64, "first_name")
-    _refuse_unless(len(new.last_name) <= 64, "last_name")
-    _refuse_unless(len(new.position) <= 128, "position")
-    _refuse_unless(validate.is_locale(new.locale), "locale")
-    settings_text = wire.encode([new.props, new.notify_props, new.timezone])
-    _refuse_unless(len(settings_text) <= validate.MAX_PROPS_BYTES, "props")
-    if not validate.is_in_domains(email, ctx.config.team_settings.restrict_creation_to_domains):
-        raise AppError("api.user.create_user.accepted_domain.app_error", 400)
-    return User(
+    email = new.email.strip().lower()
+    user = User(
         id=UserId(new_id()),
         create_at=0,
         update_at=0,
         delete_at=0,
-        username=username,
+        username=new.username.strip().lower(),
         password="",
         email=email,
         email_verified=False,
@@ -148,6 +142,28 @@ def _checked(ctx: Context, new: NewUser) -> User:
         failed_attempts=0,
         allow_marketing=new.allow_marketing,
     )
+    check_profile(user)
+    check_settings(user)
+    if not validate.is_in_domains(email, ctx.config.team_settings.restrict_creation_to_domains):
+        raise AppError("api.user.create_user.accepted_domain.app_error", 400)
+    return user
+
+
+def check_profile(user: User) -> None:
+    """Raises 400 for what nobody may say of themselves."""
+    _refuse_unless(validate.is_username(user.username), "username")
+    _refuse_unless(validate.is_email(user.email), "email")
+    _refuse_unless(len(user.nickname) <= 64, "nickname")
+    _refuse_unless(len(user.first_name) <= 64, "first_name")
+    _refuse_unless(len(user.last_name) <= 64, "last_name")
+    _refuse_unless(len(user.position) <= 128, "position")
+    _refuse_unless(validate.is_locale(user.locale), "locale")
+
+
+def check_settings(user: User) -> None:
+    """Raises 400 where they are too large together."""
+    settings = (user.props, user.notify_props, user.timezone)
+    _refuse_unless(sum(len(one.encode()) for one in settings) <= validate.MAX_PROPS_BYTES, "props")
 
 
 def _refuse_unless(good: bool, field: str) -> None:
@@ -188,7 +204,8 @@ async def get(ctx: Context, user_id: UserId) -> User:
 
 
 async def get_for(ctx: Context, actor: Actor, user_id: UserId, tag: Tag) -> wire.Json:
-    """The user as the actor may see them. Raises 404."""
+    """The user as the actor may see them. Raises 403 to guests for whom they do not see, 404."""
+    await visible.require_seen(ctx, actor, user_id)
     user = actor.user if user_id == actor.user_id else await get(ctx, user_id)
     privacy = ctx.config.privacy_settings
     seer = viewer(actor, privacy)
@@ -205,7 +222,11 @@ async def get_for(ctx: Context, actor: Actor, user_id: UserId, tag: Tag) -> wire
 
 async def get_by_username_for(ctx: Context, actor: Actor, username: str) -> wire.Json:
     """The user of this name, as the actor may see them. Raises 404."""
-    return seen_by(ctx, actor, _found(await users.find_by_username(ctx.db, username.lower())))
+    user = await users.find_by_username(ctx.db, username.lower())
+    if user is None:
+        require(can(actor, "view_members"))  # guests are not told who is not there
+    await visible.require_seen(ctx, actor, _found(user).id)
+    return seen_by(ctx, actor, _found(user))
 
 
 def _found(user: User | None) -> User:
@@ -222,7 +243,7 @@ async def find_many_for(ctx: Context, actor: Actor, ids: list[str], since_ms: in
     if not ids or len(ids) > limits.USER_IDS:
         raise errors.invalid_body("user_ids")
     found = await users.find_many(ctx.db, [UserId(one) for one in ids if is_id(one)], since_ms)
-    return [seen_by(ctx, actor, user) for user in found]
+    return [seen_by(ctx, actor, user) for user in await visible.seen(ctx, actor, found)]
 
 
 async def stats(ctx: Context) -> wire.Json:
@@ -259,7 +280,7 @@ async def set_active(ctx: Context, actor: Actor, user_id: UserId, *, active: boo
     async def change(tx: Transaction) -> tuple[list[SessionId], bool]:
         now_ms = await clock.now_ms(tx)
         if not active:
-            await _require_another_administrator(tx, user_id)
+            await require_another_administrator(tx, user_id)
         await users.set_delete_at(tx, user_id, 0 if active else now_ms, now_ms)
         if active:
             return [], False
@@ -273,7 +294,7 @@ async def set_active(ctx: Context, actor: Actor, user_id: UserId, *, active: boo
     if not active:
         ctx.bus.publish(events.presence_ended(user_id))
     ctx.bus.publish(events.user_activation_status_change())
-    _tell_updated(ctx, _found(await users.find(ctx.db, user_id)))
+    tell_updated(ctx, _found(await users.find(ctx.db, user_id)))
 
 
 @audited("updateUserRoles", "user_id", "roles")
@@ -284,20 +305,21 @@ async def set_roles(ctx: Context, actor: Actor, user_id: UserId, roles: str) -> 
 
     async def change(tx: Transaction) -> None:
         if ADMINISTRATOR not in names.split():
-            await _require_another_administrator(tx, user_id)
+            await require_another_administrator(tx, user_id)
         await users.set_roles(tx, user_id, names, await clock.now_ms(tx))
 
     await ctx.db.transact(change)
     ctx.bus.publish(events.user_role_updated(user_id, names))
-    _tell_updated(ctx, _found(await users.find(ctx.db, user_id)))
+    tell_updated(ctx, _found(await users.find(ctx.db, user_id)))
 
 
-async def _require_another_administrator(tx: Transaction, user_id: UserId) -> None:
+async def require_another_administrator(tx: Transaction, user_id: UserId) -> None:
     """Raises 400 where the user is the last one who may administer the system: nobody could make another one."""
     if await users.lock_administrators(tx, ADMINISTRATOR, user_id) == {user_id}:
         raise AppError("app.user.last_administrator.app_error", 400)
 
 
-def _tell_updated(ctx: Context, user: User) -> None:
+def tell_updated(ctx: Context, user: User) -> None:
+    """A user has changed: to all, as each may see them; after the commit."""
     for event in events.user_updated(user, ctx.config.privacy_settings):
         ctx.bus.publish(event)

@@ -16,10 +16,11 @@ MEMBERS = 100
 ROUNDS = 3
 
 
-def request(method: str, path: str, token: str, body: object = None) -> bytes:
-    """The bytes of a request."""
+def request(method: str, path: str, token: str, body: object = None, *, tag: str = "") -> bytes:
+    """The bytes of a request. tag: the ETag that the client has."""
     data = json.dumps(body).encode() if body is not None else b""
     head = f"{method} /api/v4{path} HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer {token}\r\n"
+    head += f"If-None-Match: {tag}\r\n" if tag else ""
     return head.encode() + b"Content-Length: %d\r\n\r\n" % len(data) + data
 
 
@@ -54,9 +55,16 @@ def main(seconds: float = 4.0) -> None:
             body = {"channel_id": channel["id"], "message": "hello " * 20, "pending_post_id": f"p{next(numbers)}"}
             return request("POST", "/posts", next(tokens), body)
 
+        picture = f"/users/{people[1].id}/image"
+        tag = owner.call("GET", picture).headers["ETag"]
+        typed = f"/users/autocomplete?in_team={team['id']}&in_channel={channel['id']}&name=us&limit=25"
+        members = [one["user_id"] for one in owner.get(f"/channels/{channel['id']}/members?per_page=60")]
         operations: list[tuple[str, Callable[[], bytes]]] = [
             ("ping", lambda: request("GET", "/system/ping", "")),
             ("users/me", lambda: request("GET", "/users/me", owner.token)),
+            ("picture, 304", lambda: request("GET", picture, owner.token, tag=tag)),
+            ("status/ids, 60 users", lambda: request("POST", "/users/status/ids", owner.token, members)),
+            (f"autocomplete, {MEMBERS} members", lambda: request("GET", typed, owner.token)),
             ("page of 60 posts", lambda: request("GET", f"/channels/{channel['id']}/posts", owner.token)),
             (f"create post, {MEMBERS} members", post),
         ]

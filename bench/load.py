@@ -13,9 +13,10 @@ async def _one(host: str, port: int, make: Callable[[], bytes], until: float, co
             head = await reader.readuntil(b"\r\n\r\n")
             status = int(head[9:12])
             lower = head.lower()
-            start = lower.index(b"content-length:") + 15
-            await reader.readexactly(int(lower[start : lower.index(b"\r\n", start)]))
-            counts[0 if status < 300 else 1] += 1
+            if status != 304:
+                start = lower.index(b"content-length:") + 15
+                await reader.readexactly(int(lower[start : lower.index(b"\r\n", start)]))
+            counts[0 if status < 400 else 1] += 1
     finally:
         writer.close()
 

@@ -297,6 +297,22 @@ MUTATIONS = (
         ("postgres",),
     ),
     Mutation(
+        "guests are shown everybody in lists",
+        "app/visible.py",
+        '    return UserId("") if can(actor, "view_members") else actor.user_id\n',
+        '    return UserId("")\n',
+        ("tests/api/test_people.py",),
+        ("postgres",),
+    ),
+    Mutation(
+        "who ends by a clock is told of again and again",
+        "db/sql/statuses.py",
+        "prev_status = 'dnd', dnd_end_time = 0 WHERE",
+        "prev_status = 'dnd' WHERE",
+        ("tests/app/test_jobs.py",),
+        ("postgres",),
+    ),
+    Mutation(
         "deep nesting is an error of ours",
         "api/bodies.py",
         "except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:",

@@ -1,8 +1,12 @@
 """Operations, by the nouns of their paths. A new one is a declaration here and a verb in app/; nothing else names it.
 
+accounts.py  what people change of their accounts, and administrators of others'
 audits.py    the audit log
 channels.py  channels
+customstatuses.py what people say of themselves for a while
 members.py   members of teams and of channels
+people.py    lists of users, searches, completions
+pictures.py  pictures of users
 posts.py     posts
 reactions.py reactions to posts
 sessions.py  log in, log out, sessions

@@ -5,7 +5,7 @@ import msgspec
 from api import shapes
 from api.call import Call, Visit
 from api.example import Example
-from api.operation import Login, operation
+from api.operation import PNG, Login, operation
 from api.params import Flag, InviteId, Page, PageNumber, TeamName
 from app import may, teamchanges, teamlists, teams
 from app.events import wire
@@ -235,6 +235,7 @@ async def get_team_stats(call: Call, team_id: TeamId) -> Json:
     "/teams/{team_id}/image",
     verb_asks=(may.InTeam("view_team"),),
     answers=bytes,
+    media=PNG,
     errors=(_NO_TEAM, "api.team.get_team_icon.read_file.app_error"),
     example=Example(answers=dict.fromkeys(("teammate", "member", "team_admin", "system_admin"), 404)),
     notes="no team has one yet",

@@ -41,7 +41,6 @@ _FIXED_LIMITED: Final[dict[str, str]] = {
     "EnableCustomEmoji": "false",
     "EnableDiagnostics": "false",
     "EnableFile": "true",
-    "EnableGuestAccounts": "false",
     "EnableLdap": "false",
     "EnableMultifactorAuthentication": "false",
     "EnableSaml": "false",
@@ -106,7 +105,6 @@ _FIXED_FULL: Final[dict[str, str]] = {
     "EnableConfirmNotificationsToChannel": "true",
     "EnableCustomGroups": "false",
     "EnableCustomTermsOfService": "false",
-    "EnableCustomUserStatuses": "false",
     "EnableEmailBatching": "false",
     "EnableEmailInvitations": "false",
     "EnableEmojiPicker": "true",
@@ -133,7 +131,7 @@ _FIXED_FULL: Final[dict[str, str]] = {
     "EnableSVGs": "false",
     "EnableSendNotificationsToAll": "false",
     "EnableTesting": "false",
-    "EnableTimedDND": "false",
+    "EnableTimedDND": "true",
     "EnableTutorial": "true",
     "EnableUserAccessTokens": "false",
     "EnableUserDeactivation": "false",
@@ -208,6 +206,7 @@ def _limited(config: Config) -> dict[str, bool | int | str]:
     return {
         "AvailableLocales": locales.available_locales,
         "DefaultClientLocale": locales.default_client_locale,
+        "EnableGuestAccounts": config.guest_accounts_settings.enable,
         "EnableOpenServer": team.enable_open_server,
         "EnableSignInWithEmail": email.enable_sign_in_with_email,
         "EnableSignInWithUsername": email.enable_sign_in_with_username,
@@ -227,6 +226,7 @@ def _limited(config: Config) -> dict[str, bool | int | str]:
 def _full(config: Config) -> dict[str, bool | int | str]:
     service, team = config.service_settings, config.team_settings
     return {
+        "EnableCustomUserStatuses": team.enable_custom_user_statuses,
         "EnableDeveloper": service.enable_developer,
         "EnablePostUsernameOverride": service.enable_post_username_override,
         "EnableUserTypingMessages": service.enable_user_typing_messages,

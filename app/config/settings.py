@@ -87,6 +87,7 @@ class TeamSettings(Section, frozen=True):
     enable_open_server: Live[bool] = False
     enable_user_deactivation: Live[bool] = False
     restrict_creation_to_domains: Live[str] = ""
+    enable_custom_user_statuses: Live[bool] = True
     user_status_away_timeout: Live[Positive] = 300
     experimental_default_channels: Live[list[str]] = key("ExperimentalDefaultChannels", [])
     teammate_name_display: Live[Literal["username", "nickname_full_name", "full_name"]] = "username"
@@ -186,6 +187,12 @@ class EmailSettings(Section, frozen=True):
     enable_sign_in_with_username: Live[bool] = True
 
 
+class GuestAccountsSettings(Section, frozen=True):
+    """Accounts that see only whom they share a channel with."""
+
+    enable: Live[bool] = False
+
+
 class PrivacySettings(Section, frozen=True):
     """What users see of each other."""
 
@@ -231,6 +238,7 @@ class Config(Struct, frozen=True, kw_only=True, rename="pascal"):
     password_settings: PasswordSettings = PasswordSettings()
     audit_settings: AuditSettings = AuditSettings()
     email_settings: EmailSettings = EmailSettings()
+    guest_accounts_settings: GuestAccountsSettings = GuestAccountsSettings()
     privacy_settings: PrivacySettings = PrivacySettings()
     localization_settings: LocalizationSettings = LocalizationSettings()
     metrics_settings: MetricsSettings = MetricsSettings()

@@ -15,7 +15,17 @@ from app.config.settings import PrivacySettings
 from app.events import wire
 from app.events.names import Care, Name, Room
 from app.permissions import Viewer
-from db.model.entities import ChannelInfo, ChannelMember, ChannelType, Post, Reaction, Team, TeamMember, User
+from db.model.entities import (
+    ChannelInfo,
+    ChannelMember,
+    ChannelType,
+    Post,
+    Preference,
+    Reaction,
+    Team,
+    TeamMember,
+    User,
+)
 from db.model.ids import ChannelId, SessionId, TeamId, UserId
 
 
@@ -104,8 +114,8 @@ class Moved(msgspec.Struct, array_like=True, frozen=True, tag="moved"):
 class Presence(msgspec.Struct, array_like=True, frozen=True, tag="presence"):
     """What a worker saw of users; goes to the relay only.
 
-    kind: connected, disconnected, active, ended (the accounts are deactivated), or held (these are all the users the
-    worker has connections of).
+    kind: connected, disconnected, active, ended (the accounts are deactivated), held (these are all the users the
+    worker has connections of), or restate (what they are is to be stored again).
     """
 
     kind: str
@@ -461,6 +471,12 @@ def user_updated(user: User, privacy: PrivacySettings) -> tuple[Event, Event]:
     return msgspec.structs.replace(told, sensitive=whole), seen(Audience(user_id=user.id), Viewer(privacy, user.id))
 
 
+def preference_changed(preference: Preference) -> Event:
+    """A preference that the server keeps was saved, to its user. It is JSON in a text."""
+    told = wire.encode([preference]).decode()
+    return encoded("preferences_changed", {"preferences": told}, Audience(user_id=preference.user_id))
+
+
 def user_role_updated(user_id: UserId, roles: str) -> Event:
     """The system roles of a user have changed, to that user."""
     return build(Name.USER_ROLE_UPDATED, {"user_id": user_id, "roles": roles}, Audience(user_id=user_id))
@@ -510,6 +526,11 @@ def active(user_id: UserId) -> Presence:
 def presence_ended(user_id: UserId) -> Presence:
     """The user's account is deactivated."""
     return Presence("ended", (user_id,))
+
+
+def presence_restated(user_ids: Sequence[UserId]) -> Presence:
+    """What these users are is not known any more: whoever holds connections of them is to store it again."""
+    return Presence("restate", tuple(user_ids))
 
 
 def session_closed(session_id: SessionId) -> SessionClosed:

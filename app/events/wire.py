@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from app import props
+from app import customstatus, props
 from app.errors import AppError
 from app.permissions import Viewer, channel_roles, team_roles
 from db.model.entities import Channel, ChannelMember, Post, Reaction, Session, Status, Team, TeamMember, User
@@ -41,7 +41,7 @@ def user(who: User, viewer: Viewer) -> Json:
         "last_name": who.last_name if show_name else "",
         "position": who.position,
         "roles": who.roles,
-        "props": msgspec.Raw(who.props.encode()),
+        "props": msgspec.Raw(customstatus.shown(who.props).encode()),
         "locale": who.locale,
         "timezone": msgspec.Raw(who.timezone.encode()),
         "disable_welcome_email": False,

@@ -55,8 +55,15 @@ class PresenceKeeper:
             if isinstance(message, Presence):
                 self._note(worker, message, now)
 
+    def restate(self, message: Presence) -> None:
+        """What this node's own jobs say; no worker reports it."""
+        self._note("", message, self._loop.time())
+
     def _note(self, worker: str, message: Presence, now: float) -> None:
         users = [UserId(user_id) for user_id in message.user_ids]
+        if message.kind == "restate":
+            self._tracker.restate(users)
+            return
         if message.kind == "held":
             self._tracker.reset(worker, users, now)
             return

@@ -15,7 +15,7 @@ from typing import Any
 import zmq
 
 from app.events import messages as events
-from app.events.messages import Message
+from app.events.messages import Message, Presence
 from cluster.bus import addresses
 from cluster.bus.bus import BEAT_S, class_of, kind_of, send
 from cluster.bus.changes import Learner
@@ -244,7 +244,10 @@ class Relay:
 
     def publish(self, message: Message) -> None:
         """See `app.ports.Publisher`: what this process itself has to tell."""
-        self._publish(message)
+        if isinstance(message, Presence):
+            self._presence.restate(message)
+        else:
+            self._publish(message)
         if self.interlink is not None:
             self.interlink.publish(kind_of(message), class_of(message), events.bundle([events.encode(message)]))
 

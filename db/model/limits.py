@@ -26,6 +26,14 @@ LIST_REACTIONS = LIST_BYTES // 150
 POST_IDS = 200
 USER_IDS = 1000
 """Named in a request."""
+GROUP_CHANNELS = 500
+"""Named in a request for their members, of which each has at most 8."""
+FOUND_USERS = 100
+"""Of one search by how names begin, and so many more for those outside of a channel."""
+LOOKED_AT_OUTSIDE = 1000
+"""Members of a team of whom those outside of a channel are found while somebody types a name."""
+KNOWN_USERS = 10_000
+"""Ids of those who share a channel with somebody."""
 
 CHANNELS = 2000
 """Of a user in a team and beside it, as many as a team has at most by default."""

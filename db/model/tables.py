@@ -120,6 +120,7 @@ _COUNTED = ("mention_count", "mention_count_root")
 USERS = Table(
     "users",
     entities.User.__struct_fields__,
+    beside=("custom_status_ends_at",),
     tells=(Tells(Namespace.USER, "id", sockets=True),),
     reaches=_MEMBERSHIPS,
     witness="id",

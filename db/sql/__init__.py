@@ -4,11 +4,13 @@ attempts.py     wrong passwords, and the delays after them
 audits.py       who did what
 channels.py     channels, their members and their heads
 edits.py        posts that change or go
+guests.py       what a user is in all their teams and channels at once
 leases.py       leases with fencing tokens
 members.py      memberships of channels that end or change
 mysql/          what has to be said to MySQL and MariaDB in other statements
 nodes.py        the nodes of the cluster, as they registered
 outbox.py       what changed since the last poll, whoever changed it
+people.py       lists of users, and finding them by how their names begin
 posts.py        posts and the statement that writes a batch of them
 preferences.py  preferences of users
 reactions.py    reactions to posts

@@ -281,17 +281,19 @@ async def add_member(
     del scope
     channel_id, user_id = place.channel_id, UserId(change.ref)
     head = await tx.fetch_one(
-        "SELECT h.total_msg_count, h.total_msg_count_root FROM channel_heads h"
+        "SELECT h.total_msg_count, h.total_msg_count_root, concat(' ', u.roles, ' ') LIKE %s FROM channel_heads h"
+        " LEFT JOIN users u ON u.id = %s"
         " JOIN channels c ON c.id = h.channel_id AND c.delete_at = 0"
         " LEFT JOIN channel_members m ON m.channel_id = h.channel_id AND m.user_id = %s"
         " WHERE h.channel_id = %s AND m.user_id IS NULL",
-        (user_id, channel_id),
+        ("% system_guest %", user_id, user_id, channel_id),
     )
     if head is None:
         return None
-    seq, at, (total, total_root) = place.seq, place.at, head
+    seq, at, (total, total_root, guest) = place.seq, place.at, head
+    user, admin, guest = not guest, admin and not guest, bool(guest)
     member = ChannelMember(
-        channel_id, user_id, "", True, admin, False, notify_props, at, seq, seq, at, total, total_root
+        channel_id, user_id, "", user, admin, guest, notify_props, at, seq, seq, at, total, total_root
     )
     await tx.execute(
         CHANNEL_MEMBERS.insert,

@@ -108,6 +108,20 @@ async def delete_of_user(db: Queryable, user_id: UserId, keep: SessionId | None 
     return await _delete_all(db, "user_id = %s AND id <> %s", (user_id, keep or ""))
 
 
+async def delete_of_device(db: Queryable, user_id: UserId, device_id: str, keep: SessionId) -> list[SessionId]:
+    """End the sessions of a user on a device but `keep`; their ids."""
+    return await _delete_all(db, "user_id = %s AND device_id = %s AND id <> %s", (user_id, device_id, keep))
+
+
+async def set_device(db: Queryable, session_id: SessionId, device_id: str, expires_at: int) -> None:
+    """Say on which device a session is, and until when."""
+    await db.execute(
+        "UPDATE sessions SET device_id = %s, expires_at = %s WHERE id = %s",
+        (device_id, expires_at, session_id),
+        changes=(shards.session(session_id),),
+    )
+
+
 async def delete_everybodys(db: Queryable) -> list[SessionId]:
     """End all sessions; their ids."""
     return await _delete_all(db, "id <> %s", ("",))

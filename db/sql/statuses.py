@@ -6,7 +6,8 @@ from db.model import shards
 from db.model.entities import Status
 from db.model.ids import UserId
 from db.model.tables import STATUSES
-from db.pool.queryable import Queryable
+from db.order import locks
+from db.pool.queryable import Queryable, Transaction
 from db.sql.mysql import statuses as mysql
 
 _SELECT = f"SELECT {STATUSES.names()} FROM statuses"  # noqa: S608 (a constant)
@@ -47,20 +48,55 @@ async def apply_automatic(db: Queryable, changes: Sequence[tuple[UserId, str, in
     return [(row[0], row[1]) for row in rows]
 
 
-async def set_by_user(db: Queryable, user_id: UserId, status: str, now_ms: int, *, manual: bool) -> bool:
-    """Store what the user chose; whether anything changed. `manual`: nothing automatic is to change it."""
+async def set_by_user(
+    db: Queryable, user_id: UserId, status: str, now_ms: int, *, manual: bool, dnd_end_time: int = 0
+) -> bool:
+    """Store what the user chose; whether anything changed. `manual`: nothing automatic is to change it.
+
+    dnd_end_time: seconds since 1970, of `dnd` that ends by itself.
+    """
     if db.dialect == "mysql":
-        return await mysql.set_by_user(db, user_id, status, now_ms, manual=manual)
+        return await mysql.set_by_user(db, user_id, status, now_ms, manual=manual, dnd_end_time=dnd_end_time)
     rows = await db.write(
-        "INSERT INTO statuses AS s (user_id, status, manual, last_activity_at) VALUES (%s, %s, %s, %s)"
+        "INSERT INTO statuses AS s (user_id, status, manual, last_activity_at, dnd_end_time)"
+        " VALUES (%s, %s, %s, %s, %s)"
         " ON CONFLICT (user_id) DO UPDATE SET prev_status = s.status, status = excluded.status,"
-        " manual = excluded.manual, last_activity_at = excluded.last_activity_at"
-        " WHERE (s.status, s.manual) <> (excluded.status, excluded.manual)"
+        " manual = excluded.manual, last_activity_at = excluded.last_activity_at, dnd_end_time = excluded.dnd_end_time"
+        " WHERE (s.status, s.manual, s.dnd_end_time) <> (excluded.status, excluded.manual, excluded.dnd_end_time)"
         " RETURNING user_id",
-        (user_id, status, manual, now_ms),
+        (user_id, status, manual, now_ms, dnd_end_time),
         changes=(shards.status(user_id),),
     )
     return bool(rows)
+
+
+async def end_dnd(tx: Transaction, now_s: int, limit: int) -> list[UserId]:
+    """Let up to `limit` times of `dnd` end that are over by now (seconds); whose.
+
+    They are offline then, and no status is theirs by choice: who holds connections of them says what they are.
+    """
+    due = {"postgres": "dnd_end_time > 0 AND dnd_end_time", "mysql": "dnd_ends_at"}[tx.dialect]
+    rows = await tx.fetch(
+        f"SELECT user_id FROM statuses WHERE {due} <= %s ORDER BY dnd_end_time LIMIT %s",  # noqa: S608
+        (now_s, limit),
+    )
+    ids = sorted(UserId(row[0]) for row in rows)
+    await tx.fetch(
+        f"SELECT user_id FROM statuses WHERE user_id = ANY(%s) ORDER BY user_id {locks.ALONE[tx.dialect]}",  # noqa: S608
+        (ids,),
+    )
+    ended = await tx.fetch(
+        "SELECT user_id FROM statuses WHERE user_id = ANY(%s) AND dnd_end_time > 0 AND dnd_end_time <= %s", (ids, now_s)
+    )
+    found = [UserId(row[0]) for row in ended]
+    if found:
+        await tx.execute(
+            "UPDATE statuses SET status = CASE WHEN status = 'dnd' THEN 'offline' ELSE status END,"
+            " \"manual\" = FALSE, prev_status = 'dnd', dnd_end_time = 0 WHERE user_id = ANY(%s)",
+            (found,),
+            changes=[shards.status(user_id) for user_id in found],
+        )
+    return found
 
 
 async def set_offline_except(db: Queryable, connected: Sequence[UserId]) -> list[UserId]:

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+import msgspec
+
 from db.drivers import Row
 from db.model import shards
 from db.model.entities import User
@@ -120,6 +122,52 @@ async def set_delete_at(db: Queryable, user_id: UserId, delete_at: int, now_ms: 
     await db.transact(change)
 
 
+_CHANGED = (
+    "username", "email", "email_verified", "nickname", "first_name", "last_name", "position", "locale", "props",
+    "notify_props", "timezone", "last_picture_update", "update_at",
+)  # fmt: skip
+
+
+async def change(tx: Transaction, lock: locks.AccountAlone, user: User, *, status_ends_at: int) -> None:
+    """Store what people say of themselves. Raises Duplicate as `insert` does. lock: has the account alone.
+
+    status_ends_at: when the custom status in their props ends, 0 for never.
+    """
+    del lock
+    columns = ", ".join(f"{name} = %s" for name in (*_CHANGED, "custom_status_ends_at"))
+    await tx.execute(
+        f"UPDATE users SET {columns} WHERE id = %s",  # noqa: S608 (constants)
+        (*(getattr(user, name) for name in _CHANGED), status_ends_at, user.id),
+        changes=(shards.user(user.id),),
+    )
+
+
+async def set_picture(tx: Transaction, lock: locks.AccountAlone, user: User, *, at: int, own: bool) -> User:
+    """Note that the picture is another one since `at`; the user then. own: not the one of initials (< 0)."""
+    del lock
+    at = max(at, user.update_at + 1)
+    changed = msgspec.structs.replace(user, last_picture_update=at if own else -at, update_at=at)
+    await tx.execute(
+        "UPDATE users SET last_picture_update = %s, update_at = %s WHERE id = %s",
+        (changed.last_picture_update, at, user.id),
+        changes=(shards.user(user.id),),
+    )
+    return changed
+
+
+async def replace_password(
+    tx: Transaction, lock: locks.AccountAlone, user_id: UserId, stored: str, now_ms: int
+) -> None:
+    """Give the user another password, by its hash; wrong ones are forgotten. lock: has the account alone."""
+    del lock
+    await tx.execute(
+        "UPDATE users SET password = %s, last_password_update = %s, update_at = greatest(update_at + 1, %s),"
+        " failed_attempts = 0 WHERE id = %s",
+        (stored, now_ms, now_ms, user_id),
+        changes=(shards.user(user_id),),
+    )
+
+
 async def set_roles(db: Queryable, user_id: UserId, roles: str, now_ms: int) -> None:
     """Replace the system roles (names separated by spaces)."""
     await db.execute(
@@ -149,3 +197,23 @@ async def find_ids_by_role(db: Queryable, role: str, limit: int) -> list[UserId]
         (f"% {role} %", limit),
     )
     return [UserId(row[0]) for row in rows]
+
+
+async def find_ended_statuses(db: Queryable, now_ms: int, limit: int) -> list[UserId]:
+    """Ids, in order, of up to `limit` users whose custom status has ended, the earliest of all."""
+    rows = await db.fetch(
+        "SELECT id FROM users WHERE custom_status_ends_at > 0 AND custom_status_ends_at <= %s"
+        " ORDER BY custom_status_ends_at LIMIT %s",
+        (now_ms, limit),
+    )
+    return sorted(UserId(row[0]) for row in rows)
+
+
+async def forget_ended_statuses(tx: Transaction, user_ids: Sequence[UserId], now_ms: int) -> None:
+    """Whatever the props of these users are, no custom status of theirs that had ended by then is to be looked for."""
+    if user_ids:
+        await tx.execute(
+            "UPDATE users SET custom_status_ends_at = 0 WHERE id = ANY(%s) AND custom_status_ends_at BETWEEN 1 AND %s",
+            (list(user_ids), now_ms),
+            changes=[shards.user(one) for one in user_ids],
+        )

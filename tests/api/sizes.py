@@ -18,6 +18,9 @@ ANSWERS = {
     "GET /api/v4/teams": MAX_PAGE_SIZE,
     "POST /api/v4/teams/search": limits.TEAMS,
     "GET /api/v4/teams/{team_id}/members": MAX_PAGE_SIZE,
+    "GET /api/v4/users": MAX_PAGE_SIZE,
+    "GET /api/v4/users/known": limits.KNOWN_USERS,
+    "POST /api/v4/users/search": limits.FOUND_USERS,
     "GET /api/v4/users/{user_id}/teams": limits.TEAMS,
     "GET /api/v4/users/{user_id}/teams/members": limits.TEAMS,
     "GET /api/v4/users/{user_id}/teams/unread": limits.TEAMS,
@@ -31,6 +34,8 @@ ANSWERS = {
 REQUESTS = {
     "POST /api/v4/users/ids": limits.USER_IDS,
     "POST /api/v4/users/status/ids": limits.USER_IDS,
+    "POST /api/v4/users/usernames": limits.USER_IDS,
+    "POST /api/v4/users/group_channels": limits.GROUP_CHANNELS,
     "POST /api/v4/posts/ids/reactions": limits.POST_IDS,
     "POST /api/v4/teams/{team_id}/members/batch": limits.NEW_MEMBERS,
     "POST /api/v4/teams/{team_id}/members/ids": limits.USER_IDS,

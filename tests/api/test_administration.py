@@ -48,6 +48,22 @@ _ACTS: dict[str, tuple[Act, tuple[int, ...]]] = {
         lambda _, __, v: ("PUT", f"/users/{v.id}/active", {"active": False}),
         (401, 403, 403, 403, 403, 200),
     ),
+    "DELETE /api/v4/users/{user_id}": (
+        lambda _, __, v: ("DELETE", f"/users/{v.id}", None),
+        (401, 403, 403, 403, 403, 200),
+    ),
+    "PUT /api/v4/users/{user_id}/password": (
+        lambda _, __, v: ("PUT", f"/users/{v.id}/password", {"new_password": f"{PASSWORD}-2"}),
+        (401, 403, 403, 403, 403, 200),
+    ),
+    "POST /api/v4/users/{user_id}/promote": (
+        lambda _, __, v: ("POST", f"/users/{v.id}/promote", None),
+        (401, 403, 403, 403, 403, 501),
+    ),
+    "POST /api/v4/users/{user_id}/demote": (
+        lambda _, __, v: ("POST", f"/users/{v.id}/demote", None),
+        (401, 403, 403, 403, 403, 501),
+    ),
     "PUT /api/v4/users/{user_id}/roles": (
         lambda _, __, v: ("PUT", f"/users/{v.id}/roles", {"roles": "system_user system_admin"}),
         (401, 403, 403, 403, 403, 200),
@@ -141,7 +157,11 @@ def test_ids_that_are_none_and_bodies_that_are_none_are_refused(world: World, vi
         unknown = world.system_admin.call(method, path.replace(victim.id, "z" * 26), body)
         assert unknown.status_code in (400, 404)
     if body:
-        wrong: list[object] = [[], {"roles": 3, "active": "no", "session_id": "x", "scheme_user": 1}, "text"]
+        wrong: list[object] = [
+            [],
+            {"roles": 3, "active": "no", "session_id": "x", "scheme_user": 1, "new_password": 5},
+            "text",
+        ]
         for bad in wrong:
             refused(world.system_admin.call(method, path, bad), 400)
 

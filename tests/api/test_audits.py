@@ -33,6 +33,14 @@ ACTIONS = {
     "POST /api/v4/users/{user_id}/sessions/revoke/all": "revokeAllSessionsForUser",
     "POST /api/v4/users/sessions/revoke/all": "revokeAllSessionsAllUsers",
     "PUT /api/v4/users/{user_id}/active": "updateUserActive",
+    "DELETE /api/v4/users/{user_id}": "updateUserActive",
+    "PUT /api/v4/users/{user_id}": "patchUser",
+    "PUT /api/v4/users/{user_id}/patch": "patchUser",
+    "PUT /api/v4/users/{user_id}/password": "updatePassword",
+    "PUT /api/v4/users/sessions/device": "attachDeviceId",
+    "POST /api/v4/users/{user_id}/promote": "promoteGuestToUser",
+    "POST /api/v4/users/{user_id}/demote": "demoteUserToGuest",
+    "DELETE /api/v4/users/{user_id}/image": "setDefaultProfileImage",
     "PUT /api/v4/users/{user_id}/roles": "updateUserRoles",
     "POST /api/v4/users/{user_id}/reset_failed_attempts": "resetPasswordFailedAttempts",
     "POST /api/v4/teams/{team_id}/members": "addTeamMember",
@@ -49,7 +57,15 @@ ACTIONS = {
 }
 # What people say, read or make for themselves: no row. An operation is in one of the two, or a test fails.
 CONTENT = {
+    "POST /api/v4/users/group_channels",
     "POST /api/v4/users/ids",
+    "POST /api/v4/users/login/type",
+    "POST /api/v4/users/search",
+    "POST /api/v4/users/usernames",
+    "PUT /api/v4/users/{user_id}/status/custom",
+    "DELETE /api/v4/users/{user_id}/status/custom",
+    "DELETE /api/v4/users/{user_id}/status/custom/recent",
+    "POST /api/v4/users/{user_id}/status/custom/recent/delete",
     "POST /api/v4/users/{user_id}/typing",
     "PUT /api/v4/users/{user_id}/status",
     "POST /api/v4/users/status/ids",
@@ -87,6 +103,13 @@ _OWN: dict[str, Act] = {
         f"/users/{v.id}/reset_failed_attempts",
         None,
     ),
+    "PUT /api/v4/users/{user_id}": lambda _, v: (
+        "PUT",
+        f"/users/{v.id}",
+        {"id": v.id, "username": v.user["username"], "email": v.user["email"], "nickname": "nick"},
+    ),
+    "PUT /api/v4/users/{user_id}/patch": lambda _, v: ("PUT", f"/users/{v.id}/patch", {"nickname": "nick"}),
+    "PUT /api/v4/users/sessions/device": lambda _, __: ("PUT", "/users/sessions/device", {"device_id": unique("x")}),
     "POST /api/v4/teams/{team_id}/members": lambda w, v: (
         "POST",
         f"/teams/{w.team['id']}/members",
@@ -102,7 +125,13 @@ _OWN: dict[str, Act] = {
     "POST /api/v4/caches/invalidate": lambda _, __: ("POST", "/caches/invalidate", None),
 }
 _JOINS_FIRST = {"POST /api/v4/channels/{channel_id}/members"}
-_ALONE = {"POST /api/v4/users/sessions/revoke/all", "POST /api/v4/users/logout"}  # tests of their own
+_ALONE = {  # tests of their own: here, in test_guests.py, in test_pictures.py
+    "POST /api/v4/users/sessions/revoke/all",
+    "POST /api/v4/users/logout",
+    "POST /api/v4/users/{user_id}/promote",
+    "POST /api/v4/users/{user_id}/demote",
+    "DELETE /api/v4/users/{user_id}/image",
+}
 
 
 def test_every_operation_is_judged() -> None:

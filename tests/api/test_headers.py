@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import requests
 
-from api.operation import Operation
+from api.operation import JSON, Operation
 from db.model.ids import is_id
 from tests.api import operations
 from tests.api.expect import refused
@@ -51,6 +51,8 @@ def test_what_is_read_expires_at_once(world: World, operation: Operation) -> Non
 def test_no_reply_of_the_api_is_kept_by_anybody_but_by_its_etag(world: World, operation: Operation) -> None:
     for response in _answers(world, operation):
         kept = "no-cache, private" if "ETag" in response.headers else "no-store"
+        if response.ok and operation.media != JSON:
+            kept = "max-age=86400, private"
         assert response.headers["Cache-Control"] == kept
         assert response.headers["X-Frame-Options"] == "SAMEORIGIN"
         assert response.headers["Referrer-Policy"] == "no-referrer"
@@ -59,10 +61,11 @@ def test_no_reply_of_the_api_is_kept_by_anybody_but_by_its_etag(world: World, op
 
 
 @every_operation
-def test_every_reply_is_json(world: World, operation: Operation) -> None:
+def test_every_reply_is_json_or_what_is_declared(world: World, operation: Operation) -> None:
     for response in _answers(world, operation):
-        assert response.headers["Content-Type"] == "application/json"
-        if operation.method != "HEAD":
+        media = operation.media if response.ok else JSON
+        assert response.headers["Content-Type"] == media
+        if media == JSON and operation.method != "HEAD":
             response.json()
 
 

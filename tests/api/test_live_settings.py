@@ -5,6 +5,7 @@ or in `ELSEWHERE` with the test that shows it.
 """
 
 import asyncio
+import contextlib
 import json
 import re
 import time
@@ -163,6 +164,15 @@ def _edit(site: Site) -> int:
     return site.admin.call("PUT", f"/posts/{post['id']}/patch", {"message": "after"}).status_code
 
 
+def _custom_status(site: Site) -> int:
+    return site.bob.call("PUT", "/users/me/status/custom", {"text": "x"}).status_code
+
+
+def _demoted(site: Site) -> int:
+    with contextlib.closing(new_user(site.url)) as ann:
+        return site.admin.call("POST", f"/users/{ann.id}/demote").status_code
+
+
 def _second_emoji(site: Site) -> int:
     post, statuses = site.admin.write(site.channel["id"], "text"), []
     for emoji in ("smile", "+1"):
@@ -255,6 +265,7 @@ CASES = {
     "TeamSettings.EnableUserDeactivation": Case(True, _deactivate_oneself),
     "TeamSettings.RestrictCreationToDomains": Case("example.org", Site.sign_up),
     "TeamSettings.ExperimentalDefaultChannels": Case(["extra"], _joins_extra),
+    "TeamSettings.EnableCustomUserStatuses": Case(False, _custom_status),
     "TeamSettings.TeammateNameDisplay": Case("full_name", _client("TeammateNameDisplay")),
     "PasswordSettings.MinimumLength": Case(20, Site.sign_up),
     "PasswordSettings.Lowercase": Case(True, lambda site: site.sign_up("UPPER-ONLY-1")),
@@ -264,6 +275,7 @@ CASES = {
     "EmailSettings.EnableSignUpWithEmail": Case(False, Site.sign_up),
     "EmailSettings.EnableSignInWithEmail": Case(False, _log_in_by("email")),
     "EmailSettings.EnableSignInWithUsername": Case(False, _log_in_by("username")),
+    "GuestAccountsSettings.Enable": Case(True, _demoted),
     "PrivacySettings.ShowEmailAddress": Case(False, _seen_of_bob("email")),
     "PrivacySettings.ShowFullName": Case(False, _seen_of_bob("first_name")),
     "LocalizationSettings.DefaultClientLocale": Case("de", lambda site: sign_up(site.url)["locale"]),

@@ -183,6 +183,7 @@ def test_only_params_reads_the_query() -> None:
         "conditional",
         "ctx",
         "end_session",
+        "keep",
         "origin",
         "stream",
         "tag",

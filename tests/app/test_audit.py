@@ -243,13 +243,21 @@ _PRIVILEGED = (
 )  # fmt: skip
 _READS = frozenset(
     {
+        "accounts.delete",  # `users.set_active` is audited
+        "accounts.require_over",  # what verbs that are audited ask with
         "audits.of_everybody",
         "audits.of_user",
         "channels.create_direct",  # of others, by administrators
+        "people._beginning",
+        "people.by_email",
+        "people.stats",
         "permissions.viewer",
         "posts._require_deleted",
         "posts.find_for",
         "statuses.choose",  # of others, by administrators
+        "statuses.clear_custom",  # likewise
+        "statuses.forget_recent",
+        "statuses.set_custom",
         "sessions._require_over",  # what verbs that are audited ask with
         "system.cluster_status",
         "system.view_config",

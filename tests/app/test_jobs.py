@@ -3,13 +3,16 @@
 import asyncio
 import dataclasses
 import importlib
+import json
 import pkgutil
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 import app
-from app import jobs
+from app import customstatus, jobs
 from app.config.settings import AuditSettings, Config
 from app.events import messages as events
 from app.events.messages import Message
@@ -19,7 +22,7 @@ from db.model.errors import Fenced, Unavailable
 from db.model.ids import SessionId, UserId, new_id
 from db.order.clock import NOW_MS
 from db.pool.pool import Database
-from db.sql import leases, outbox, sessions
+from db.sql import leases, outbox, sessions, statuses, users
 from db.sql.leases import Fence
 from tests.db.people import user
 from tests.plugins.drivers import drivers
@@ -126,6 +129,43 @@ async def test_expired_sessions_end_and_are_told_of(database: Database, duty: Du
     poll = await reader.poll()
     assert poll is not None
     assert set(poll.changes) == {("session", one) for one in gone}
+
+
+async def test_what_ends_by_itself_ends_once_and_is_told(database: Database, duty: Duty, now_ms: int) -> None:
+    """Of do-not-disturb and of custom statuses: what is over, and nothing else, batch by batch."""
+    told = Told()
+    duty = dataclasses.replace(duty, bus=told, batch=2)
+    over, later = now_ms - 1000, now_ms + HOUR_MS
+    ended, kept = [user("ann") for _ in range(5)], [user("bob") for _ in range(3)]
+    for one, ends_at in [*((one, over) for one in ended), *((one, later) for one in kept[:2]), (kept[2], 0)]:
+        at = datetime.fromtimestamp((ends_at or later) / 1000, UTC).isoformat()
+        status = customstatus.CustomStatus(emoji="tea", text="x", expires_at=at)
+        props = json.dumps(customstatus.with_current({"theme": "dark"}, status))
+        await users.insert(database, replace(one, props=props))
+        await database.execute("UPDATE users SET custom_status_ends_at = %s WHERE id = %s", (ends_at, one.id))
+        await statuses.set_by_user(database, one.id, "dnd", 1, manual=True, dnd_end_time=ends_at // 1000)
+    astray = user("cat")  # whose props were replaced by hand
+    await users.insert(database, astray)
+    await database.execute("UPDATE users SET custom_status_ends_at = %s WHERE id = %s", (over, astray.id))
+    assert await jobs.end_dnd.run(duty) == 5
+    restated = [one for message in told.messages for one in getattr(message, "user_ids", ())]
+    assert sorted(restated) == sorted(one.id for one in ended)
+    found = {one.user_id: one for one in await statuses.find_many(database, [one.id for one in (*ended, *kept)])}
+    for one in ended:
+        assert (found[one.id].status, found[one.id].manual, found[one.id].dnd_end_time) == ("offline", False, 0)
+    assert [(found[one.id].status, found[one.id].manual) for one in kept] == [("dnd", True)] * 3
+    told.messages.clear()
+    assert await jobs.clear_custom_statuses.run(duty) == 6
+    assert len(told.messages) == 10
+    for one in (*ended, *kept):
+        stored = await users.find(database, one.id)
+        assert stored is not None
+        props = json.loads(stored.props)
+        assert (bool(props["customStatus"]), props["theme"]) == (one in kept, "dark")
+    rows = await database.fetch("SELECT count(*) FROM users WHERE custom_status_ends_at BETWEEN 1 AND %s", (now_ms,))
+    assert rows == [(0,)]
+    assert await jobs.clear_custom_statuses.run(duty) == await jobs.end_dnd.run(duty) == 0
+    assert len(told.messages) == 10
 
 
 async def test_the_outbox_is_trimmed(database: Database, duty: Duty, now_ms: int) -> None:

@@ -1,9 +1,11 @@
 """Three nodes over one database, of either kind: one service for whoever writes and reads."""
 
+import json
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -17,7 +19,7 @@ from tests.rig.mariadb import MariaCluster
 from tests.rig.network import Loopback, Unavailable
 from tests.rig.people import new_channel, new_team, new_user, town_square
 from tests.rig.pgcluster import PgCluster
-from tests.rig.rest import Rest
+from tests.rig.rest import PASSWORD, Rest, unique
 from tests.rig.scale import scale
 from tests.rig.socket import Socket
 from tests.rig.wait import until
@@ -109,6 +111,52 @@ def test_what_becomes_of_a_team_on_one_node_is_so_and_is_heard_on_every_other(cl
     here[2].post(f"{path}/restore", {})
     everywhere("it is back", lambda who: len(who.get("/users/me/teams")) == 1, "restore_team")
     for socket in sockets:
+        socket.close()
+
+
+def test_what_people_are_on_one_node_is_read_and_heard_on_every_other_at_once(cluster: Cluster) -> None:
+    """Profiles, pictures, custom statuses, passwords; and what ends by itself, which one of the nodes sees to."""
+    ann, bob = (new_user(cluster.nodes[0].url, name) for name in ("ann", "bob"))
+    here, there = cluster.client(ann, 0), [cluster.client(bob, place) for place in (1, 2)]
+    own = [cluster.client(Rest(cluster.nodes[place].url).log_in(ann.user["username"]), place) for place in (1, 2)]
+    sockets = [Socket.open(one) for one in there]
+    at_once = AtOnce(cluster)
+
+    def everywhere(what: Callable[[Rest], object], wanted: object, why: str) -> None:
+        for one in there:
+            at_once(lambda: what(one) == wanted, why)  # noqa: B023
+
+    for number in range(scale(5, 100)):
+        nickname = f"nick{number}"
+        assert here.call("PUT", "/users/me/patch", {"nickname": nickname}).status_code == 200
+        everywhere(lambda one: one.get(f"/users/{ann.id}")["nickname"], nickname, "a patch")
+        for socket in sockets:
+            until(lambda: nickname in json.dumps(socket.named("user_updated")), 2.5, "a patch is told")  # noqa: B023
+    tags = {one.call("GET", f"/users/{ann.id}/image").headers["ETag"] for one in there}
+    assert len(tags) == 1
+    assert here.call("PUT", "/users/me/patch", {"username": unique("zoe")}).status_code == 200
+    everywhere(lambda one: one.call("GET", f"/users/{ann.id}/image").headers["ETag"] in tags, False, "another picture")
+    over = (datetime.now(UTC) + timedelta(seconds=2)).isoformat()
+    status = {"emoji": "tea", "text": "Tea", "duration": "date_and_time", "expires_at": over}
+    assert here.call("PUT", "/users/me/status/custom", status).status_code == 200
+    everywhere(lambda one: "Tea" in one.get(f"/users/{ann.id}")["props"]["customStatus"], True, "a custom status")
+    for socket in sockets:
+        until(lambda: "Tea" in json.dumps(socket.named("user_updated")), 2.5, "a custom status is told")  # noqa: B023
+    heard = [len(socket.named("user_updated")) for socket in sockets]
+    dnd = {"user_id": ann.id, "status": "dnd", "dnd_end_time": int(time.time()) + 2}
+    assert here.call("PUT", "/users/me/status", dnd).status_code == 200
+    everywhere(lambda one: one.get(f"/users/{ann.id}/status")["status"], "dnd", "do not disturb")
+    for one, socket, before in zip(there, sockets, heard, strict=True):
+        until(lambda: one.get(f"/users/{ann.id}/status")["status"] == "offline", 10, "dnd is over")  # noqa: B023
+        until(lambda: one.get(f"/users/{ann.id}")["props"]["customStatus"] == "", 10, "and the status")  # noqa: B023
+        until(lambda: len(socket.named("user_updated")) > before, 10, "and told")  # noqa: B023
+    body = {"current_password": PASSWORD, "new_password": f"{PASSWORD}-2"}
+    assert here.call("PUT", "/users/me/password", body).status_code == 200
+    for one in own:
+        at_once(lambda: one.call("GET", "/users/me").status_code == 401, "another password ends sessions")  # noqa: B023
+    assert here.get("/users/me")["id"] == ann.id
+    for socket, before in zip(sockets, heard, strict=True):
+        assert len(socket.named("user_updated")) <= before + 2  # the end, once, and the password
         socket.close()
 
 

@@ -46,18 +46,23 @@ async def apply_automatic(db: Queryable, changes: Sequence[tuple[UserId, str, in
     return await db.transact(apply)
 
 
-async def set_by_user(db: Queryable, user_id: UserId, status: str, now_ms: int, *, manual: bool) -> bool:
+async def set_by_user(
+    db: Queryable, user_id: UserId, status: str, now_ms: int, *, manual: bool, dnd_end_time: int
+) -> bool:
     """See `db.sql.statuses.set_by_user`."""
 
     async def apply(tx: Transaction) -> bool:
-        row = await tx.fetch_one('SELECT status, "manual" FROM statuses WHERE user_id = %s FOR UPDATE', (user_id,))
-        if row == (status, manual):
+        row = await tx.fetch_one(
+            'SELECT status, "manual", dnd_end_time FROM statuses WHERE user_id = %s FOR UPDATE', (user_id,)
+        )
+        if row == (status, manual, dnd_end_time):
             return False
         await tx.execute(
-            'INSERT INTO statuses (user_id, status, "manual", last_activity_at) VALUES (%s, %s, %s, %s)'
-            " ON DUPLICATE KEY UPDATE prev_status = status, status = VALUES(status),"
-            ' "manual" = VALUES("manual"), last_activity_at = VALUES(last_activity_at)',
-            (user_id, status, manual, now_ms),
+            'INSERT INTO statuses (user_id, status, "manual", last_activity_at, dnd_end_time)'
+            " VALUES (%s, %s, %s, %s, %s) ON DUPLICATE KEY UPDATE prev_status = status, status = VALUES(status),"
+            ' "manual" = VALUES("manual"), last_activity_at = VALUES(last_activity_at),'
+            " dnd_end_time = VALUES(dnd_end_time)",
+            (user_id, status, manual, now_ms, dnd_end_time),
             changes=(shards.status(user_id),),
         )
         return True

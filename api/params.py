@@ -207,7 +207,7 @@ OF_PATH: Mapping[object, Part] = {
 
 Username = Annotated[str, Part(lambda value, _: name(value, "username"))]
 TeamName = Annotated[str, Part(lambda value, _: name(value, "name"))]
-InviteId = Annotated[str, Part(lambda value, _: name(value, "invite_id"))]
+InviteId = Annotated[str, Part(lambda value, _: _id(value, "invite_id"))]
 ChannelName = Annotated[str, Part(lambda value, _: name(value, "channel_name"))]
 EmojiName = Annotated[str, Part(lambda value, _: emoji_name(value))]
 

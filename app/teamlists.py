@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from app import errors, teams
+from app import errors, teams, validate
 from app.context import Context
 from app.errors import AppError
 from app.events import wire
@@ -95,7 +95,12 @@ def _of_groups_only(wanted: Search) -> bool:
 
 
 async def exists(ctx: Context, actor: Actor, name: str) -> wire.Json:
-    """Whether there is a team of this name, an archived one too, that the actor is in or may list."""
+    """Whether there is a team of this name, an archived one too, that the actor is in or may list.
+
+    Raises 400 for what is no name of a team.
+    """
+    if not validate.is_team_name(name.lower()):
+        raise errors.invalid_url("team_name")
     team = await teams_db.find_by_name(ctx.db, name.lower())
     if team is None:
         return {"exists": False}

@@ -145,6 +145,7 @@ def test_a_name_exists_for_who_may_know_of_the_team(admin: Rest, ann: Rest, bob:
     ann.call("DELETE", f"/teams/{opened['id']}")
     assert bob.get(f"/teams/name/{opened['name']}/exists") == {"exists": True}, "nobody else gets its name"
     assert bob.get("/teams/name/no-such-team/exists") == {"exists": False}
+    refused(bob.call("GET", "/teams/name/a/exists"), 400, "url")
 
 
 def test_everybody_may_know_where_an_invitation_leads(ann: Rest, node: Node) -> None:
@@ -156,7 +157,8 @@ def test_everybody_may_know_where_an_invitation_leads(ann: Rest, node: Node) -> 
     closed = new_team(ann, type="I")
     refused(stranger.call("GET", f"/teams/invite/{closed['invite_id']}"), 403, "api.team.get_invite_info.not_open_team")
     ann.call("DELETE", f"/teams/{team['id']}")
-    for invite_id in (team["invite_id"], new_id(), "x"):
+    refused(stranger.call("GET", "/teams/invite/x"), 400, "url")
+    for invite_id in (team["invite_id"], new_id()):
         refused(stranger.call("GET", f"/teams/invite/{invite_id}"), 404, "app.team.get_by_invite_id.finding.app_error")
     stranger.close()
 

@@ -38,6 +38,8 @@ PATHS: Mapping[str, str] = {
     "channel_name": "<private.name>",
     "username": "<member.username>",
     "emoji_name": "+1",
+    "role_id": "dcie3hxt8ej3bnowdznsdao1em",
+    "role_name": "system_user",
 }
 """What stands in a path by the name of its part."""
 

@@ -12,7 +12,7 @@ from typing import Annotated, Any, NamedTuple
 
 from falcon.asgi import Request
 
-from app import errors, validate
+from app import errors, roles, validate
 from app.permissions import Actor
 from app.postlists import Cursor, Threads
 from db.model import limits
@@ -66,6 +66,13 @@ def emoji_name(value: str) -> str:
     """The name of an emoji. Raises 400."""
     if not validate.is_emoji_name(value):
         raise errors.invalid_url("emoji_name")
+    return value
+
+
+def role_name(value: str) -> str:
+    """The name of a role. Raises 400."""
+    if not roles.is_name(value):
+        raise errors.invalid_url("role_name")
     return value
 
 
@@ -201,6 +208,8 @@ Username = Annotated[str, Part(lambda value, _: name(value, "username"))]
 TeamName = Annotated[str, Part(lambda value, _: name(value, "name"))]
 ChannelName = Annotated[str, Part(lambda value, _: name(value, "channel_name"))]
 EmojiName = Annotated[str, Part(lambda value, _: emoji_name(value))]
+RoleId = Annotated[str, Part(lambda value, _: _id(value, "role_id"))]
+RoleName = Annotated[str, Part(lambda value, _: role_name(value))]
 
 Text = Annotated[str, Key(text, _TEXT)]
 Flag = Annotated[bool, Key(flag, _TRUTH)]

@@ -229,6 +229,21 @@ class Reaction(TypedDict):
     remote_id: str | None
 
 
+class Role(TypedDict):
+    """A role with its permissions."""
+
+    id: str
+    name: str
+    display_name: str
+    description: str
+    create_at: int
+    update_at: int
+    delete_at: int
+    permissions: list[str]
+    scheme_managed: bool
+    built_in: bool
+
+
 class Ping(TypedDict):
     """Whether the node should get traffic."""
 

@@ -86,6 +86,8 @@ MESSAGES: Final[dict[str, str]] = {
     "api.reaction.save_reaction.invalid.app_error": "Reaction is not valid.",
     "api.reaction.save_reaction.user_id.app_error": "You cannot save reaction for the other user.",
     "api.post.create_post.root_id.app_error": "Invalid RootId parameter.",
+    "api.roles.get_multiple_by_name_too_many.request_error": "Cannot request this many roles at once. Only {MaxNames}"
+    " can be requested.",
     "api.team.join_user_to_team.allowed_domains.app_error": "The user cannot be added as the domain associated with"
     " the account is not permitted. Contact your System Administrator for additional details.",
     "api.team.update_team_member_roles.changing_guest_role.app_error": "Invalid team member update: You can't"
@@ -133,6 +135,7 @@ MESSAGES: Final[dict[str, str]] = {
     "app.channel.get_member.missing.app_error": "No channel member found for that user ID and channel ID.",
     "app.channel.get_channels.not_found.app_error": "No channels were found.",
     "app.post.get.app_error": "Unable to get the post.",
+    "app.role.get.app_error": "Unable to get role.",
     "app.role.get_by_name.app_error": "Unable to get role.",
     "app.team.add_member.deleted_user.app_error": "Unable to add the user to the team: their account is deactivated.",
     "app.reaction.save.save.too_many_reactions": "Reaction limit has been reached for this post.",

@@ -5,6 +5,7 @@ from typing import get_args, get_origin
 from api.operation import Operation
 from api.params import MAX_PAGE_SIZE
 from api.shapes import PostList
+from app import roles
 from db.model import limits
 
 # Items of one answer.
@@ -28,9 +29,10 @@ REQUESTS = {
     "POST /api/v4/users/status/ids": limits.USER_IDS,
     "POST /api/v4/posts/ids/reactions": limits.POST_IDS,
     "POST /api/v4/channels/direct": 2,
+    "POST /api/v4/roles/names": roles.MAX_NAMES,
 }
-# As many as there are nodes, or time zones.
-FIXED = frozenset({"GET /api/v4/cluster/status", "GET /api/v4/system/timezones"})
+# As many as there are nodes, roles, or time zones.
+FIXED = frozenset({"GET /api/v4/cluster/status", "GET /api/v4/roles", "GET /api/v4/system/timezones"})
 
 
 def grows(operation: Operation) -> bool:

@@ -229,6 +229,37 @@ class Reaction(TypedDict):
     remote_id: str | None
 
 
+class Preference(TypedDict):
+    """A setting of a user's clients."""
+
+    user_id: str
+    category: str
+    name: str
+    value: str
+
+
+class SidebarCategory(TypedDict):
+    """A category of a sidebar with its channels."""
+
+    id: str
+    user_id: str
+    team_id: str
+    sort_order: int
+    sorting: Literal["", "manual", "recent", "alpha"]
+    type: Literal["favorites", "channels", "direct_messages", "custom"]
+    display_name: str
+    muted: bool
+    collapsed: bool
+    channel_ids: list[str]
+
+
+class SidebarCategories(TypedDict):
+    """All categories of a sidebar, and their order."""
+
+    categories: list[SidebarCategory]
+    order: list[str]
+
+
 class Role(TypedDict):
     """A role with its permissions."""
 

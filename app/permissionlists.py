@@ -55,7 +55,9 @@ _RUNS_CHANNELS = (
     " convert_public_channel_to_private convert_private_channel_to_public"
     " manage_public_channel_auto_translation manage_private_channel_auto_translation"
 )
-_RUNS_TEAMS = "manage_team manage_team_roles remove_user_from_team join_private_teams join_public_teams add_user_to_team"
+_RUNS_TEAMS = (
+    "manage_team manage_team_roles remove_user_from_team join_private_teams join_public_teams add_user_to_team"
+)
 _RUNS_SERVERS = (
     "test_site_url reload_config invalidate_caches recycle_database_connections test_elasticsearch"
     " create_elasticsearch_post_indexing_job manage_elasticsearch_post_indexing_job"

@@ -12,7 +12,7 @@ from app import may, roles
 
 
 @operation("GET", "/roles", may=(may.System("manage_system"),), answers=list[shapes.Role], notes="administrators")
-async def get_roles(call: Call) -> list[Mapping[str, Any]]:
+async def get_roles(_call: Call) -> list[Mapping[str, Any]]:
     """All roles."""
     return list(roles.ALL.values())
 
@@ -26,7 +26,7 @@ async def get_roles(call: Call) -> list[Mapping[str, Any]]:
     example=Example(["system_user", "channel_user"]),
     notes="at most 100 names; those that nothing has are left out",
 )
-async def get_roles_by_names(call: Call, body: list[str]) -> list[Mapping[str, Any]]:
+async def get_roles_by_names(_call: Call, body: list[str]) -> list[Mapping[str, Any]]:
     """Roles by name."""
     return roles.by_names(body)
 
@@ -37,7 +37,7 @@ async def get_roles_by_names(call: Call, body: list[str]) -> list[Mapping[str, A
     answers=shapes.Role,
     errors=("app.role.get_by_name.app_error",),
 )
-async def get_role_by_name(call: Call, role_name: RoleName) -> Mapping[str, Any]:
+async def get_role_by_name(_call: Call, role_name: RoleName) -> Mapping[str, Any]:
     """A role by name."""
     return roles.by_name(role_name)
 
@@ -48,6 +48,6 @@ async def get_role_by_name(call: Call, role_name: RoleName) -> Mapping[str, Any]
     answers=shapes.Role,
     errors=("app.role.get.app_error",),
 )
-async def get_role(call: Call, role_id: RoleId) -> Mapping[str, Any]:
+async def get_role(_call: Call, role_id: RoleId) -> Mapping[str, Any]:
     """A role."""
     return roles.by_id(role_id)

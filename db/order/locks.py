@@ -1,13 +1,14 @@
 """The locks that order writes, and the one order in which a transaction takes them (decision 0027).
 
-    accounts (shared) ──> team (shared, or alone) ──> heads of channels (alone, `db/order/changes.py`)
+    accounts (shared, or one alone) ──> team (shared, or alone) ──> heads of channels (alone, `db/order/changes.py`)
 
 several of a kind in the order of their ids. What a write depends on is read after its locks by a new statement: so it
 is what was committed last, and stays so until the write is committed. A function that writes takes what a lock gave, as
 a proof that it is held.
 
     lock       taken alone for                                              shared for
-    account    its deactivation (the UPDATE itself)                         making it a member of something
+    account    its deactivation (the UPDATE itself), its preferences        making it a member of something
+               and the categories of its sidebar
     team       its members, their roles, its new channels, its archiving    making its members members of a channel
     head       posts, reactions, members, their roles, archiving
 """
@@ -29,6 +30,13 @@ class Accounts:
     """None of these accounts is deactivated, or activated, before the transaction ends."""
 
     ids: frozenset[UserId]
+
+
+@dataclass(frozen=True)
+class AccountAlone:
+    """Nobody else writes what belongs to this account alone: its preferences, the categories of its sidebar."""
+
+    id: UserId
 
 
 @dataclass(frozen=True)
@@ -54,6 +62,13 @@ async def accounts(tx: Transaction, user_ids: Iterable[UserId]) -> Accounts:
     sql = f"SELECT id FROM users WHERE id = ANY(%s) ORDER BY id {_SHARED[tx.dialect]}"  # noqa: S608 (constants)
     await tx.fetch(sql, (ids,))
     return Accounts(frozenset(ids))
+
+
+async def account(tx: Transaction, user_id: UserId) -> AccountAlone:
+    """Have the row of one user alone."""
+    in_order(tx, _ACCOUNTS, user_id)
+    await tx.fetch(f"SELECT id FROM users WHERE id = %s {ALONE[tx.dialect]}", (user_id,))  # noqa: S608 (constants)
+    return AccountAlone(user_id)
 
 
 async def share_team(tx: Transaction, team_id: TeamId) -> TeamShared:

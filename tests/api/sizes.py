@@ -20,6 +20,9 @@ ANSWERS = {
     "GET /api/v4/users/{user_id}/teams/{team_id}/channels": limits.CHANNELS,
     "GET /api/v4/users/{user_id}/teams/{team_id}/channels/members": limits.CHANNELS,
     "GET /api/v4/users/{user_id}/sessions": limits.SESSIONS,
+    "GET /api/v4/users/{user_id}/preferences": limits.PREFERENCES,
+    "GET /api/v4/users/{user_id}/preferences/{category}": limits.PREFERENCES,
+    "GET /api/v4/users/{user_id}/teams/{team_id}/channels/categories/order": limits.CATEGORIES,
     "GET /api/v4/audits": MAX_PAGE_SIZE,
     "GET /api/v4/users/{user_id}/audits": MAX_PAGE_SIZE,
 }
@@ -29,6 +32,10 @@ REQUESTS = {
     "POST /api/v4/users/status/ids": limits.USER_IDS,
     "POST /api/v4/posts/ids/reactions": limits.POST_IDS,
     "POST /api/v4/channels/direct": 2,
+    "PUT /api/v4/users/{user_id}/preferences": limits.PREFERENCES_AT_ONCE,
+    "POST /api/v4/users/{user_id}/preferences/delete": limits.PREFERENCES_AT_ONCE,
+    "PUT /api/v4/users/{user_id}/teams/{team_id}/channels/categories": limits.CATEGORIES,
+    "PUT /api/v4/users/{user_id}/teams/{team_id}/channels/categories/order": limits.CATEGORIES,
     "POST /api/v4/roles/names": roles.MAX_NAMES,
 }
 # As many as there are nodes, roles, or time zones.

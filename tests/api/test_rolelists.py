@@ -14,7 +14,11 @@ OFFERED_TO_ALL = {
     "channel_user": {"create_post", "upload_file", "add_reaction", "manage_public_channel_members", "edit_post"},
 }
 """What the web app asks for before it shows the box of messages, the menu of the team and the link to a new one."""
-CONSOLE = {"sysconsole_read_user_management_users", "sysconsole_write_environment_web_server", "sysconsole_read_plugins"}
+CONSOLE = {
+    "sysconsole_read_user_management_users",
+    "sysconsole_write_environment_web_server",
+    "sysconsole_read_plugins",
+}
 
 
 def test_the_roles_of_the_first_load_carry_what_clients_look_for(world: World) -> None:
@@ -69,7 +73,13 @@ def test_what_is_told_of_a_role_is_what_counts() -> None:
 
 @pytest.mark.parametrize("name", ["system_manager", "system_user_manager", "system_read_only_admin"])
 def test_who_runs_the_console_reads_no_private_channel_and_gives_no_roles(name: str) -> None:
-    assert not roles.ROLES[name] & {"read_channel", "read_channel_content", "manage_roles", "manage_system", "create_post"}
+    assert not roles.ROLES[name] & {
+        "read_channel",
+        "read_channel_content",
+        "manage_roles",
+        "manage_system",
+        "create_post",
+    }
 
 
 def test_a_team_administrator_writes_only_where_they_are_a_member() -> None:

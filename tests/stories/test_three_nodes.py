@@ -18,6 +18,7 @@ from tests.rig.people import new_channel, new_team, new_user
 from tests.rig.pgcluster import PgCluster
 from tests.rig.rest import Rest
 from tests.rig.scale import scale
+from tests.rig.socket import Socket
 from tests.rig.wait import until
 
 pytestmark = drivers("postgres", "mysql")
@@ -66,6 +67,51 @@ def test_what_is_posted_on_one_node_is_read_on_every_other_at_once(cluster: Clus
                 lambda: here[place].get(f"/channels/{channel['id']}/posts?per_page=1")["order"] == [post["id"]],  # noqa: B023
                 f"post {number} is the newest of its channel",
             )
+
+
+def test_settings_and_sidebars_that_change_on_one_node_have_changed_on_every_other_at_once(cluster: Cluster) -> None:
+    """Read on all before, so that all have copies; a client on another node hears of each."""
+    ann = new_user(cluster.nodes[0].url)
+    channel = new_channel(ann, team := new_team(ann))["id"]
+    here = [cluster.client(ann, place) for place in range(3)]
+    base = f"/users/me/teams/{team['id']}/channels/categories"
+    sockets = [Socket.open(one) for one in here]
+    at_once = AtOnce(cluster)
+
+    def named(place: int) -> set[str]:
+        kept = here[place].get("/users/me/preferences")
+        favorites = here[place].get(base)["categories"][0]["channel_ids"]
+        return {f"{one['name']} {one['value']}" for one in kept if one["category"] == "story"} | {*favorites}
+
+    def names(place: int) -> list[str]:
+        return [one["display_name"] for one in here[place].get(base)["categories"]]
+
+    for number in range(scale(12, 300)):
+        writer = here[number % 3]
+        favored = {} if number % 2 else {channel}
+        assert all(len(named(place)) >= 0 and names(place) for place in range(3))
+        saved = [
+            {"user_id": ann.id, "category": "story", "name": "n", "value": str(number)},
+            {
+                "user_id": ann.id,
+                "category": "favorite_channel",
+                "name": channel,
+                "value": "false" if number % 2 else "true",
+            },
+        ]
+        assert writer.call("PUT", "/users/me/preferences", saved).ok
+        for place in range(3):
+            at_once(lambda: named(place) == {f"n {number}", *favored}, f"preferences {number}")  # noqa: B023
+        made = writer.post(base, {"user_id": ann.id, "team_id": team["id"], "display_name": f"c{number}"})
+        for place in range(3):
+            at_once(lambda: f"c{number}" in names(place), f"category {number}")  # noqa: B023
+        assert here[(number + 1) % 3].call("DELETE", f"{base}/{made['id']}").ok
+        for place in range(3):
+            at_once(lambda: names(place) == ["Favorites", "Channels", "Direct Messages"], f"{number} is gone")  # noqa: B023
+        for socket in sockets:
+            socket.expect("sidebar_category_deleted", category_id=made["id"])
+            assert socket.named("preferences_changed")[-1]["data"]["preferences"].count(f'"value":"{number}"') == 1
+            assert socket.faults == []
 
 
 def test_one_channel_has_one_order_whoever_writes(cluster: Cluster) -> None:

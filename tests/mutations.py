@@ -145,6 +145,21 @@ MUTATIONS = (
         ("tests/app/test_roles.py",),
     ),
     Mutation(
+        "preferences and sidebars of an account are changed without its lock",
+        "db/order/locks.py",
+        '    await tx.fetch(f"SELECT id FROM users WHERE id = %s {ALONE[tx.dialect]}", (user_id,))  # noqa: S608 (constants)\n',
+        "",
+        ("tests/api/test_categories.py::test_whoever_changes_it_at_once_nothing_is_lost_and_nothing_is_there_twice",),
+        ("postgres",),
+    ),
+    Mutation(
+        "a channel that is put into a category stays in the one it was in",
+        "app/sidebar.py",
+        "and goes.get(c, after.id) == after.id",
+        "and goes is not None",
+        ("tests/app/test_sidebar.py",),
+    ),
+    Mutation(
         "a retry gives a post of a channel that may not be read any more",
         "app/posts.py",
         "    if post.channel_id != access.channel.id:\n",

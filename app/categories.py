@@ -29,14 +29,12 @@ _NAME_CHARACTERS = 64
 
 
 class Draft(msgspec.Struct, kw_only=True):
-    """A category as a client sends it. Its place and its type are not the client's to say."""
+    """A category as a client sends it. Its place and its type (`sort_order`, `type`) are not the client's to say."""
 
     id: str = ""
     user_id: str = ""
     team_id: str = ""
-    sort_order: int = 0
     sorting: str = ""
-    type: str = ""
     display_name: str = ""
     muted: bool = False
     collapsed: bool = False
@@ -213,20 +211,21 @@ def _with(category: SidebarCategory, draft: Draft) -> SidebarCategory:
     return sidebar.holding(changed, draft.channel_ids)
 
 
-async def set_order(ctx: Context, user_id: UserId, team_id: TeamId, ids: Sequence[str]) -> None:
-    """Put the categories into this order, which names each of them once. Raises 400, 404."""
+async def set_order(ctx: Context, user_id: UserId, team_id: TeamId, ids: Sequence[str]) -> list[str]:
+    """Put the categories into this order; those that it does not name come last. The whole order. Raises 400, 404."""
 
     def change(now: Sidebar) -> Categories:
-        known = {one.id for one in now.categories}
-        if not known.issuperset(ids):
+        if not ids or not {one.id for one in now.categories}.issuperset(ids):
             raise errors.invalid_body("category")
         ordered = sidebar.in_order(now.categories, ids)
         if ordered is None:
             raise AppError("app.channel.sidebar_categories.app_error", 400)
         return ordered
 
-    await _change(ctx, user_id, team_id, change)
-    ctx.bus.publish(events.sidebar_category_order_updated(user_id, team_id, ids))
+    changed = await _change(ctx, user_id, team_id, change)
+    order = [one.id for one in changed.after.categories]
+    ctx.bus.publish(events.sidebar_category_order_updated(user_id, team_id, order))
+    return order
 
 
 async def delete(ctx: Context, actor: Actor, user_id: UserId, team_id: TeamId, category_id: str) -> None:

@@ -29,9 +29,9 @@ _NO_COLOURS = ("image", "type", "codeTheme")
 class Given(msgspec.Struct, kw_only=True):
     """A preference as a client sends it. value: is ignored where it is to be deleted."""
 
-    user_id: str = ""
-    category: str = ""
-    name: str = ""
+    user_id: str
+    category: str
+    name: str
     value: str = ""
 
 

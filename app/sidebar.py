@@ -106,11 +106,11 @@ def without(categories: Categories, category_id: str) -> list[SidebarCategory]:
 
 
 def in_order(categories: Categories, ids: Sequence[str]) -> list[SidebarCategory] | None:
-    """In this order; None unless it names each of them once."""
+    """In this order, then those that it does not name, such as one that was made meanwhile; None if it is no order."""
     by_id = {one.id: one for one in categories}
-    if sorted(ids) != sorted(by_id):
+    if len(set(ids)) < len(ids) or not by_id.keys() >= set(ids):
         return None
-    return placed([by_id[one] for one in ids])
+    return placed([*(by_id.pop(one) for one in ids), *by_id.values()])
 
 
 def updated(

@@ -23,7 +23,7 @@ _DRAFT: dict[str, Any] = {
     "collapsed": True,
     "channel_ids": [],
 }
-_CHANNELS = _DRAFT | {"id": "channels_<self>_<team.id>", "type": "channels", "sort_order": 10}
+_CHANNELS = _DRAFT | {"id": "channels_<self>_<team.id>"}
 _ORDER = ["channels_<self>_<team.id>", "favorites_<self>_<team.id>", "direct_messages_<self>_<team.id>"]
 _NOT_THERE = {"system_admin": 404}
 _IN_NO_TEAM = "404 for who is not in the team"
@@ -80,12 +80,11 @@ async def get_category_order(call: Call, user_id: UserId, team_id: TeamId) -> li
     body_name="category",
     errors=_ERRORS,
     example=Example(_ORDER, answers=_NOT_THERE, for_others={"system_admin": 400}),
-    notes=f"{_IN_NO_TEAM}; names each of them; `sidebar_category_order_updated`",
+    notes=f"{_IN_NO_TEAM}; those that are not named come last; `sidebar_category_order_updated`",
 )
 async def set_category_order(call: Call, user_id: UserId, team_id: TeamId, body: list[str]) -> list[str]:
     """Put the categories into an order."""
-    await categories.set_order(call.ctx, user_id, team_id, body)
-    return body
+    return await categories.set_order(call.ctx, user_id, team_id, body)
 
 
 @operation(

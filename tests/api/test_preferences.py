@@ -117,6 +117,7 @@ def test_a_theme_has_colours_only(ann: Rest) -> None:
 def test_members_that_are_null_are_as_not_given(ann: Rest) -> None:
     _save(ann, _one(ann) | {"value": None, "extra": None})
     assert _found(ann) == [_one(ann, value="")]
+    refused(_put(ann, _one(ann) | {"category": None}), 400, "body")
 
 
 @pytest.mark.parametrize("path", ["", "/delete"])

@@ -85,9 +85,16 @@ def test_an_update_takes_channels_out_of_all_other_categories() -> None:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("ids", [[], ["favorites"], ["favorites", "channels", "x"], ["channels"] * 3])
-def test_an_order_names_each_category_once(ids: list[str]) -> None:
+@pytest.mark.parametrize("ids", [["favorites", "channels", "x"], ["channels"] * 2])
+def test_an_order_names_categories_once(ids: list[str]) -> None:
     assert sidebar.in_order(_defaults(), [f"{one}_{ANN}_{TEAM}" for one in ids]) is None
+
+
+def test_what_an_order_does_not_name_comes_last() -> None:
+    ordered = sidebar.in_order(sidebar.with_new(_defaults(), _custom("made meanwhile")), [f"channels_{ANN}_{TEAM}"])
+    assert ordered is not None
+    assert [*_seen(ordered)] == ["channels", "favorites", "made meanwhile", "direct_messages"]
+    assert [one.sort_order for one in ordered] == [0, 10, 20, 30]
 
 
 def test_favorites_are_put_first_and_once() -> None:

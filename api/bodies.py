@@ -1,7 +1,7 @@
 """Request bodies as typed structs: size first, then form, then content."""
 
 from collections.abc import Iterator
-from typing import TypeVar, get_origin
+from typing import Any, TypeVar, get_args, get_origin
 
 import msgspec
 from falcon.asgi import Request
@@ -19,8 +19,8 @@ async def read(req: Request, ctx: Context, wanted: type[T], name: str) -> T:
     raw = await whole(req, ctx)
     try:
         str(raw, "utf-8")  # all of it: msgspec looks at nothing that it does not decode
-        if b"null" in raw and issubclass(get_origin(wanted) or wanted, msgspec.Struct):
-            raw = _without_nulls(raw)
+        if b"null" in raw:
+            raw = _without_nulls(raw, wanted)
         body = msgspec.json.decode(raw, type=wanted)
         msgspec.json.decode(raw)  # all of it: nobody is to get what is passed on unparsed and is no JSON
         holds_nul = b"\\u0000" in raw and any("\0" in text for text in _texts(body))
@@ -31,10 +31,19 @@ async def read(req: Request, ctx: Context, wanted: type[T], name: str) -> T:
     return body
 
 
-def _without_nulls(raw: bytes) -> bytes:
-    """An object without its members that are null: as in Mattermost, those are as not given."""
-    members = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
-    return msgspec.json.encode({key: value for key, value in members.items() if bytes(value) != b"null"})
+def _without_nulls(raw: bytes, wanted: Any) -> bytes:
+    """Objects of our own without their members that are null: as in Mattermost, those are as not given."""
+    of = (get_origin(wanted) or wanted, *get_args(wanted))
+    if of[0] is list and of[1:] and isinstance(of[1], type) and issubclass(of[1], msgspec.Struct):
+        members = msgspec.json.decode(raw, type=list[dict[str, msgspec.Raw]])
+        return msgspec.json.encode([_given(one) for one in members])
+    if issubclass(of[0], msgspec.Struct):
+        return msgspec.json.encode(_given(msgspec.json.decode(raw, type=dict[str, msgspec.Raw])))
+    return raw
+
+
+def _given(members: dict[str, msgspec.Raw]) -> dict[str, msgspec.Raw]:
+    return {key: value for key, value in members.items() if bytes(value) != b"null"}
 
 
 def _texts(value: object) -> Iterator[str]:

@@ -38,6 +38,11 @@ PATHS: Mapping[str, str] = {
     "channel_name": "<private.name>",
     "username": "<member.username>",
     "emoji_name": "+1",
+    "category": "tutorial_step",
+    "category_id": "channels_<self>_<team.id>",
+    "preference_name": "<self>",
+    "role_id": "dcie3hxt8ej3bnowdznsdao1em",
+    "role_name": "system_user",
 }
 """What stands in a path by the name of its part."""
 

@@ -6,13 +6,14 @@
 No handler sees the request itself: whatever comes out of here may go to a database.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, NamedTuple
 
 from falcon.asgi import Request
 
-from app import errors, validate
+from app import errors, roles, validate
 from app.permissions import Actor
 from app.postlists import Cursor, Threads
 from db.model import limits
@@ -25,6 +26,8 @@ DEFAULT_PAGE_SIZE = 60
 MAX_PAGE_SIZE = 200
 _MAX_BIGINT = 2**63 - 1
 _MAX_DIGITS = 19
+_DEFAULT_CATEGORY = re.compile("(favorites|channels|direct_messages)_[a-z0-9]{26}_[a-z0-9]{26}")
+_WORD = re.compile("[A-Za-z0-9_-]{1,32}")
 _TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True"})
 _FALSE = frozenset({"0", "f", "F", "FALSE", "false", "False"})
 
@@ -74,6 +77,27 @@ def emoji_name(value: str) -> str:
     """The name of an emoji. Raises 400."""
     if not validate.is_emoji_name(value):
         raise errors.invalid_url("emoji_name")
+    return value
+
+
+def category_id(value: str) -> str:
+    """The id of a category of a sidebar: a plain one, or that of one that everybody has. Raises 400."""
+    if not is_id(value) and not _DEFAULT_CATEGORY.fullmatch(value):
+        raise errors.invalid_url("category_id")
+    return value
+
+
+def _word(value: str, what: str) -> str:
+    """The category or the name of a preference. Raises 400."""
+    if not _WORD.fullmatch(value):
+        raise errors.invalid_url(what)
+    return value
+
+
+def role_name(value: str) -> str:
+    """The name of a role. Raises 400."""
+    if not roles.is_name(value):
+        raise errors.invalid_url("role_name")
     return value
 
 
@@ -210,6 +234,11 @@ TeamName = Annotated[str, Part(lambda value, _: name(value, "name"))]
 InviteId = Annotated[str, Part(lambda value, _: _id(value, "invite_id"))]
 ChannelName = Annotated[str, Part(lambda value, _: name(value, "channel_name"))]
 EmojiName = Annotated[str, Part(lambda value, _: emoji_name(value))]
+CategoryId = Annotated[str, Part(lambda value, _: category_id(value))]
+PreferenceCategory = Annotated[str, Part(lambda value, _: _word(value, "category"))]
+PreferenceName = Annotated[str, Part(lambda value, _: _word(value, "preference_name"))]
+RoleId = Annotated[str, Part(lambda value, _: _id(value, "role_id"))]
+RoleName = Annotated[str, Part(lambda value, _: role_name(value))]
 
 Text = Annotated[str, Key(text, _TEXT)]
 Flag = Annotated[bool, Key(flag, _TRUTH)]

@@ -298,6 +298,52 @@ class Reaction(TypedDict):
     remote_id: str | None
 
 
+class Preference(TypedDict):
+    """A setting of a user's clients."""
+
+    user_id: str
+    category: str
+    name: str
+    value: str
+
+
+class SidebarCategory(TypedDict):
+    """A category of a sidebar with its channels."""
+
+    id: str
+    user_id: str
+    team_id: str
+    sort_order: int
+    sorting: Literal["", "manual", "recent", "alpha"]
+    type: Literal["favorites", "channels", "direct_messages", "custom"]
+    display_name: str
+    muted: bool
+    collapsed: bool
+    channel_ids: list[str]
+
+
+class SidebarCategories(TypedDict):
+    """All categories of a sidebar, and their order."""
+
+    categories: list[SidebarCategory]
+    order: list[str]
+
+
+class Role(TypedDict):
+    """A role with its permissions."""
+
+    id: str
+    name: str
+    display_name: str
+    description: str
+    create_at: int
+    update_at: int
+    delete_at: int
+    permissions: list[str]
+    scheme_managed: bool
+    built_in: bool
+
+
 class Ping(TypedDict):
     """Whether the node should get traffic."""
 

@@ -12,6 +12,7 @@ activity.py     which signs of life of users are worth telling
 adding.py       who may become a member
 audit.py        the audit log: verbs say what they leave in it
 audits.py       who may read the audit log
+categories.py   the categories of sidebars
 caches.py       what a worker keeps copies of
 channels.py     channels and their members
 config/         the configuration: its fields, its file, what clients see of it
@@ -40,12 +41,14 @@ origin.py       where a request comes from
 origins.py      sans-I/O: of which web pages a browser may talk to us
 passwords.py    argon2id off the loop
 people.py       lists of users, searches and completions
+permissionlists.py  the permissions of Mattermost's roles, as data
 permissions.py  who may do what
 pictures.py     the pictures of users
 ports.py        what the rules need from the outside
 postlists.py    the lists of posts that clients ask for
 postrules.py    what a change of a post needs
 posts.py        posts
+preferences.py  what clients keep of a user's settings
 presence.py     sans-I/O: who is online, from connections coming and going
 props.py        what may stand in the props of a post, and what of it is shown
 questions.py    questions to another process and their answers, by a key
@@ -56,6 +59,7 @@ redaction.py    what a process knows to be secret, and texts without it
 replay.py       events built anew from the database
 roles.py        Mattermost's roles, the permissions they carry in their scope, and who may be given which
 sessions.py     log in, log out, who is asking
+sidebar.py      sans-I/O: what is shown of a sidebar, and what changes make of it
 statuses.py     what users say of themselves
 system.py       health
 teamchanges.py  teams that change, are archived, come back

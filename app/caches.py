@@ -10,16 +10,28 @@ from app import postlists
 from app.events import wire
 from app.postlists import Threads
 from db.model import shards
-from db.model.entities import ChannelInfo, Head, Session, Status, Team, TeamMember, User
+from db.model.entities import (
+    ChannelInfo,
+    Head,
+    Preference,
+    Session,
+    SidebarCategory,
+    Status,
+    Team,
+    TeamMember,
+    User,
+)
 from db.model.ids import ChannelId, SessionId, TeamId, UserId
 from db.pool.cache import Cache, Registry
 from db.pool.pool import Database
-from db.sql import channels, sessions, statuses, teams, users
+from db.sql import channels, preferences, sessions, sidebar, statuses, teams, users
 from db.sql.channels import Access
 from db.sql.teams import OfUser
 
 _CHANNEL_BYTES = 1000
 """About what a copy of a channel takes."""
+_PREFERENCE_BYTES = 400
+"""About what one of a preference takes, without its value."""
 
 
 class PageKey(NamedTuple):
@@ -120,6 +132,22 @@ class Caches:
             on=lambda team_id: (shards.team_members(team_id),),
             capacity=5_000,
         )
+        self.preferences: Cache[UserId, tuple[Preference, ...]] = registry.declare(
+            "preferences",
+            self._read_preferences,
+            on=lambda user_id: (shards.preferences(user_id),),
+            capacity=10_000,
+            size=lambda found: _PREFERENCE_BYTES + sum(_PREFERENCE_BYTES + len(one.value) for one in found),
+            max_bytes=32 << 20,
+        )
+        self.sidebars: Cache[tuple[UserId, TeamId], tuple[SidebarCategory, ...]] = registry.declare(
+            "sidebars",
+            self._read_sidebar,
+            on=lambda key: (shards.sidebar(key[0]),),
+            capacity=10_000,
+            size=lambda found: _CHANNEL_BYTES + sum(_CHANNEL_BYTES + len(one.channel_ids) for one in found),
+            max_bytes=16 << 20,
+        )
         self.statuses: Cache[UserId, Status] = registry.declare(
             "statuses",
             self._read_status,
@@ -152,6 +180,12 @@ class Caches:
 
     async def _read_user_channels(self, key: tuple[UserId, TeamId]) -> tuple[ChannelInfo, ...]:
         return tuple(await channels.find_of_user(self._db, *key))
+
+    async def _read_preferences(self, user_id: UserId) -> tuple[Preference, ...]:
+        return tuple(await preferences.find(self._db, user_id))
+
+    async def _read_sidebar(self, key: tuple[UserId, TeamId]) -> tuple[SidebarCategory, ...]:
+        return tuple(await sidebar.find(self._db, *key))
 
     async def _read_status(self, user_id: UserId) -> Status | None:
         found = await statuses.find_many(self._db, [user_id])

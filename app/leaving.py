@@ -13,7 +13,7 @@ from db.model.ids import ChannelId, TeamId, UserId
 from db.order import clock, locks
 from db.pool.queryable import Queryable, Transaction
 from db.sql import channels as channels_db
-from db.sql import members, teams, users
+from db.sql import members, sidebar, teams, users
 
 
 @audited("removeChannelMember", "channel_id", "user_id")
@@ -66,6 +66,7 @@ async def leave_team(ctx: Context, actor: Actor, team_id: TeamId, user_id: UserI
         await judge(tx)
         if not await teams.remove_member(tx, lock, user_id, await clock.now_ms(tx)):
             raise AppError("app.team.get_member.missing.app_error", 404)
+        await sidebar.forget_team(tx, user_id, team_id)
         left: list[tuple[ChannelInfo, int]] = []
         for channel_id in await members.find_channel_ids(tx, team_id, user_id):
             place = await channels.lock_head(tx, channel_id)

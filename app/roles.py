@@ -4,89 +4,23 @@ A role belongs to one scope, which its name begins with. It carries nothing outs
 there, whatever a row of the database holds (decision 0026).
 """
 
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 
 from app import errors
 from app.errors import AppError
+from app.permissionlists import PERMISSIONS, UNMANAGED
 from db.model.entities import Membership, TeamMember
+from db.model.ids import derived_id
 
 Scope = Literal["channel", "team", "system"]
 
-_CHANNEL_GUEST = (
-    "read_channel add_reaction remove_reaction upload_file edit_post create_post use_channel_mentions"
-    " use_slash_commands"
-)
-_CHANNEL_USER = (
-    "read_channel add_reaction remove_reaction manage_public_channel_members upload_file get_public_link create_post"
-    " use_slash_commands manage_public_channel_properties delete_public_channel manage_private_channel_properties"
-    " delete_private_channel manage_private_channel_members delete_post edit_post use_channel_mentions"
-)
-_CHANNEL_ADMIN = "manage_channel_roles use_group_mentions use_channel_mentions"
-_TEAM_GUEST = "view_team"
-_TEAM_USER = (
-    "list_team_channels join_public_channels read_public_channel view_team create_public_channel"
-    " create_private_channel invite_user add_user_to_team"
-)
-_TEAM_ADMIN = (
-    "remove_user_from_team manage_team import_team manage_team_roles manage_channel_roles manage_slash_commands"
-    " manage_others_slash_commands manage_incoming_webhooks manage_outgoing_webhooks manage_others_incoming_webhooks"
-    " manage_others_outgoing_webhooks delete_post delete_others_posts convert_public_channel_to_private"
-    " convert_private_channel_to_public manage_public_channel_members manage_private_channel_members"
-)
-_SYSTEM_GUEST = "create_direct_channel create_group_channel"
-_SYSTEM_USER = (
-    "list_public_teams join_public_teams create_direct_channel create_group_channel view_members create_team"
-    " create_emojis delete_emojis"
-)
-_SYSTEM_ADMIN = (
-    "assign_system_admin_role manage_system manage_roles manage_jobs manage_bots read_bots manage_others_bots"
-    " create_bot create_user_access_token read_user_access_token revoke_user_access_token edit_other_users"
-    " edit_others_posts delete_others_emojis list_private_teams join_private_teams list_users_without_team"
-    " remove_others_reactions promote_guest demote_to_guest invite_guest create_post_public create_post_ephemeral"
-    " delete_public_channel delete_private_channel manage_oauth manage_system_wide_oauth permanent_delete_user"
-    " view_members sysconsole_read_environment_high_availability sysconsole_read_environment_database"
-    " sysconsole_write_environment_high_availability sysconsole_write_environment_database reload_config"
-    " sysconsole_write_user_management_users"
-    " recycle_database_connections invalidate_caches"
-)
-_PERSONAL_ACCESS_TOKEN = "create_user_access_token read_user_access_token revoke_user_access_token"  # noqa: S105
-
-
-def _set(*texts: str) -> frozenset[str]:
-    return frozenset(" ".join(texts).split())
-
-
 ADMINISTRATOR: Final = "system_admin"
-ROLES: Final[dict[str, frozenset[str]]] = {
-    "channel_guest": _set(_CHANNEL_GUEST),
-    "channel_user": _set(_CHANNEL_USER),
-    "channel_admin": _set(_CHANNEL_ADMIN),
-    "team_guest": _set(_TEAM_GUEST),
-    "team_user": _set(_TEAM_USER),
-    "team_admin": _set(_TEAM_ADMIN),
-    "team_post_all": _set("create_post use_channel_mentions"),
-    "team_post_all_public": _set("create_post_public use_channel_mentions"),
-    "system_guest": _set(_SYSTEM_GUEST),
-    "system_user": _set(_SYSTEM_USER),
-    "system_post_all": _set("create_post use_channel_mentions"),
-    "system_post_all_public": _set("create_post_public use_channel_mentions"),
-    "system_user_access_token": _set(_PERSONAL_ACCESS_TOKEN),
-    # The administrator may do all that anybody may.
-    "system_admin": _set(
-        _SYSTEM_ADMIN,
-        _SYSTEM_USER,
-        _TEAM_USER,
-        _TEAM_ADMIN,
-        _CHANNEL_USER,
-        _CHANNEL_ADMIN,
-        _PERSONAL_ACCESS_TOKEN,
-    ),
-}
-
-
+ROLES: Final[dict[str, frozenset[str]]] = {name: frozenset(carried) for name, carried in PERMISSIONS.items()}
 _OF_SCOPE: Final[dict[Scope, dict[str, frozenset[str]]]] = {
     scope: {name: role for name, role in ROLES.items() if name.startswith(f"{scope}_")}
     for scope in ("channel", "team", "system")
@@ -101,6 +35,71 @@ def granted(scope: Scope, role_names: str, permission: str) -> bool:
         if role is not None and permission in role:
             return True
     return False
+
+
+# What clients are told of roles ---------------------------------------------------------------------------------------
+
+MAX_NAMES: Final = 100
+"""In one question, as in Mattermost."""
+_SINCE_MS: Final = 1_767_225_600_000
+"""When they were made, which is asked of nothing; the same on all nodes."""
+_TITLES: Final = {"system_guest": "global_guest", "system_user": "global_user", "system_admin": "global_admin"}
+_NAME = re.compile("[a-z0-9_]{1,64}")
+
+
+def _told(name: str) -> dict[str, Any]:
+    title = f"authentication.roles.{_TITLES.get(name, name)}"
+    return {
+        "id": derived_id(f"role:{name}"),
+        "name": name,
+        "display_name": f"{title}.name",
+        "description": f"{title}.description",
+        "create_at": _SINCE_MS,
+        "update_at": _SINCE_MS,
+        "delete_at": 0,
+        "permissions": PERMISSIONS[name],
+        "scheme_managed": name not in UNMANAGED,
+        "built_in": True,
+    }
+
+
+ALL: Final[Mapping[str, Mapping[str, Any]]] = {name: _told(name) for name in PERMISSIONS}
+"""By name, as clients see them; nobody changes one."""
+_BY_ID: Final = {role["id"]: role for role in ALL.values()}
+
+
+def is_name(text: str) -> bool:
+    """Whether a role might have this name."""
+    return _NAME.fullmatch(text) is not None
+
+
+def by_id(role_id: str) -> Mapping[str, Any]:
+    """The role of this id. Raises 404."""
+    if role_id not in _BY_ID:
+        raise AppError("app.role.get.app_error", 404)
+    return _BY_ID[role_id]
+
+
+def by_name(name: str) -> Mapping[str, Any]:
+    """The role of this name. Raises 404."""
+    if name not in ALL:
+        raise AppError("app.role.get_by_name.app_error", 404)
+    return ALL[name]
+
+
+def by_names(names: Sequence[str]) -> list[Mapping[str, Any]]:
+    """Those that there are, in the order of the question. Raises 400 for none at all, too many, or what is no name."""
+    wanted = dict.fromkeys(name for name in names if name.strip())
+    if not names:
+        raise errors.invalid_body("rolenames")
+    if len(wanted) > MAX_NAMES:
+        raise AppError("api.roles.get_multiple_by_name_too_many.request_error", 400, MaxNames=MAX_NAMES)
+    if not all(map(is_name, wanted)):
+        raise errors.invalid_body("rolename")
+    return [ALL[name] for name in wanted if name in ALL]
+
+
+# Giving them ----------------------------------------------------------------------------------------------------------
 
 
 class Names(msgspec.Struct, kw_only=True):

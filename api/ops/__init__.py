@@ -2,13 +2,16 @@
 
 accounts.py  what people change of their accounts, and administrators of others'
 audits.py    the audit log
+categories.py the categories of sidebars
 channels.py  channels
 customstatuses.py what people say of themselves for a while
 members.py   members of teams and of channels
 people.py    lists of users, searches, completions
 pictures.py  pictures of users
 posts.py     posts
+preferences.py preferences of users
 reactions.py reactions to posts
+roles.py     roles, as clients ask for them
 sessions.py  log in, log out, sessions
 statuses.py  presence, and who types
 system.py    ping, time zones, configuration, what operators do

@@ -503,6 +503,61 @@ def new_user(user_id: UserId) -> Event:
     return build(Name.NEW_USER, {"user_id": user_id}, Audience())
 
 
+PREFERENCES_BYTES = 64 << 10
+"""Of one event with preferences, before it is a text within another; more of them make more events."""
+_CATEGORIES_BYTES = 64 << 10
+"""Of the categories in an event; more are left out, and clients ask for them."""
+
+
+def preferences_changed(user_id: UserId, preferences: Sequence[Preference]) -> list[Event]:
+    """Preferences were saved, to that user. They are JSON in a text."""
+    return _of_preferences(Name.PREFERENCES_CHANGED, user_id, preferences)
+
+
+def preferences_deleted(user_id: UserId, preferences: Sequence[Preference]) -> list[Event]:
+    """Preferences are gone, to that user. They are JSON in a text."""
+    return _of_preferences(Name.PREFERENCES_DELETED, user_id, preferences)
+
+
+def _of_preferences(name: Name, user_id: UserId, preferences: Sequence[Preference]) -> list[Event]:
+    parts: list[list[bytes]] = []
+    size = 0
+    for one in preferences:
+        encoded_one = wire.encode(wire.preference(one))
+        size += len(encoded_one) + 1
+        if not parts or size > PREFERENCES_BYTES:
+            parts.append([])
+            size = len(encoded_one)
+        parts[-1].append(encoded_one)
+    told = [{"preferences": f"[{b','.join(part).decode()}]"} for part in parts]
+    return [build(name, data, Audience(user_id=user_id)) for data in told]
+
+
+def sidebar_category_created(user_id: UserId, team_id: TeamId, category_id: str) -> Event:
+    """A category was made, to that user."""
+    audience = Audience(user_id=user_id, team_id=team_id)
+    return build(Name.SIDEBAR_CATEGORY_CREATED, {"category_id": category_id}, audience)
+
+
+def sidebar_category_updated(user_id: UserId, team_id: TeamId, categories: Sequence[wire.Json] = ()) -> Event:
+    """Categories of a team have changed, to that user: these, as JSON in a text; none: clients ask for all."""
+    told = wire.encode(categories)
+    data = {"updatedCategories": told.decode()} if categories and len(told) <= _CATEGORIES_BYTES else {}
+    return build(Name.SIDEBAR_CATEGORY_UPDATED, data, Audience(user_id=user_id, team_id=team_id))
+
+
+def sidebar_category_deleted(user_id: UserId, team_id: TeamId, category_id: str) -> Event:
+    """A category is gone, to that user."""
+    audience = Audience(user_id=user_id, team_id=team_id)
+    return build(Name.SIDEBAR_CATEGORY_DELETED, {"category_id": category_id}, audience)
+
+
+def sidebar_category_order_updated(user_id: UserId, team_id: TeamId, order: Sequence[str]) -> Event:
+    """The categories of a team are in another order, to that user."""
+    audience = Audience(user_id=user_id, team_id=team_id)
+    return build(Name.SIDEBAR_CATEGORY_ORDER_UPDATED, {"order": order}, audience)
+
+
 def status_change(user_id: UserId, status: str) -> Event:
     """The user's presence changed, to their own clients (others ask for it)."""
     return build(Name.STATUS_CHANGE, {"status": status, "user_id": user_id}, Audience(user_id=user_id))

@@ -56,6 +56,12 @@ class Name(StrEnum):
     USER_ROLE_UPDATED = "user_role_updated", {Room.USER: Care.RELIABLE}
     USER_ACTIVATION_STATUS_CHANGE = "user_activation_status_change", {Room.EVERYBODY: Care.RELIABLE}
     STATUS_CHANGE = "status_change", {Room.USER: Care.BEST_EFFORT}
+    PREFERENCES_CHANGED = "preferences_changed", {Room.USER: Care.RELIABLE}
+    PREFERENCES_DELETED = "preferences_deleted", {Room.USER: Care.RELIABLE}
+    SIDEBAR_CATEGORY_CREATED = "sidebar_category_created", {Room.USER: Care.RELIABLE}
+    SIDEBAR_CATEGORY_UPDATED = "sidebar_category_updated", {Room.USER: Care.RELIABLE}
+    SIDEBAR_CATEGORY_DELETED = "sidebar_category_deleted", {Room.USER: Care.RELIABLE}
+    SIDEBAR_CATEGORY_ORDER_UPDATED = "sidebar_category_order_updated", {Room.USER: Care.RELIABLE}
     HELLO = "hello", {Room.USER: Care.RELIABLE}
 
 

@@ -13,7 +13,19 @@ import msgspec
 from app import customstatus, props
 from app.errors import AppError
 from app.permissions import Viewer, channel_roles, team_roles
-from db.model.entities import Channel, ChannelMember, Post, Reaction, Session, Status, Team, TeamMember, User
+from db.model.entities import (
+    Channel,
+    ChannelMember,
+    Post,
+    Preference,
+    Reaction,
+    Session,
+    SidebarCategory,
+    Status,
+    Team,
+    TeamMember,
+    User,
+)
 from db.model.ids import UserId
 from db.sql.audits import Audit
 
@@ -223,6 +235,27 @@ def reaction(which: Reaction) -> Json:
         "update_at": which.create_at,
         "delete_at": 0,
         "remote_id": None,
+    }
+
+
+def preference(which: Preference) -> Json:
+    """A preference."""
+    return msgspec.structs.asdict(which)
+
+
+def sidebar_category(which: SidebarCategory, channel_ids: Sequence[str]) -> Json:
+    """A category of a sidebar with the channels that are seen in it."""
+    return {
+        "id": which.id,
+        "user_id": which.user_id,
+        "team_id": which.team_id,
+        "sort_order": which.sort_order,
+        "sorting": which.sorting,
+        "type": which.type,
+        "display_name": which.display_name,
+        "muted": which.muted,
+        "collapsed": which.collapsed,
+        "channel_ids": channel_ids,
     }
 
 

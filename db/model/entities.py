@@ -216,6 +216,24 @@ class Preference(msgspec.Struct, frozen=True):
     value: str
 
 
+class SidebarCategory(msgspec.Struct, frozen=True):
+    """A category of a user's sidebar in a team. channel_ids: a JSON array, in the user's order.
+
+    sorting: '', manual, recent or alpha, for clients. type: favorites, channels, direct_messages or custom.
+    """
+
+    user_id: UserId
+    team_id: TeamId
+    id: str
+    sort_order: int
+    type: str
+    sorting: str
+    display_name: str
+    muted: bool
+    collapsed: bool
+    channel_ids: str
+
+
 class ClusterNode(msgspec.Struct, frozen=True):
     """What a node last wrote about itself; to be believed only when its `mac` is right.
 

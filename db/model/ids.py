@@ -32,6 +32,11 @@ def new_id() -> str:
         return text[:ID_LENGTH]
 
 
+def derived_id(text: str) -> str:
+    """The id of what this text names and what is in no table: the same on every node."""
+    return hashlib.sha256(text.encode()).digest()[:ID_LENGTH].translate(_FIVE_BITS).decode("ascii")
+
+
 def new_token() -> str:
     """A new bearer token: of the same form, and as hard to guess. Never made ahead: it is nowhere before it is used."""
     return _random_text(ID_LENGTH)

@@ -24,6 +24,7 @@ LIST_REACTIONS = LIST_BYTES // 150
 """Read for one list of posts. One is 182 bytes and more, so the list is full before they are used up."""
 
 POST_IDS = 200
+PREFERENCES_AT_ONCE = 100
 USER_IDS = 1000
 """Named in a request."""
 GROUP_CHANNELS = 500
@@ -49,5 +50,10 @@ COUNTED_POSTS = 20_000
 """Looked at to tell how many posts there are; beyond that the database estimates."""
 SESSIONS = 500
 """Of a user, as in Mattermost: one more ends the one used longest ago."""
+PREFERENCES = 10_000
+PREFERENCE_CHARACTERS = 1_000_000
+"""Of a user's preferences, and of their values together."""
+CATEGORIES = 500
+"""Of a user's sidebar in a team. All of them together hold no more channels than the user is in."""
 PRESENT = 10_000
 """Of the users who are not offline."""

@@ -53,6 +53,11 @@ def preferences(user_id: str) -> Shard:
     return of(Namespace.PREFERENCES, user_id)
 
 
+def sidebar(user_id: str) -> Shard:
+    """The categories of a user's sidebar, in all teams."""
+    return of(Namespace.SIDEBAR, user_id)
+
+
 def team(team_id: str) -> Shard:
     """A row of `teams`."""
     return of(Namespace.TEAM, team_id)

@@ -21,6 +21,7 @@ class Namespace(StrEnum):
     SESSION = "session"
     STATUS = "status"
     PREFERENCES = "preferences"
+    SIDEBAR = "sidebar"
     TEAM = "team"
     TEAM_CHANNELS = "team_channels"
     TEAM_MEMBERS = "team_members"
@@ -176,6 +177,12 @@ PREFERENCES = Table(
     tells=(Tells(Namespace.PREFERENCES, "user_id"),),
     witness="user_id",
 )
+SIDEBAR_CATEGORIES = Table(
+    "sidebar_categories",
+    entities.SidebarCategory.__struct_fields__,
+    tells=(Tells(Namespace.SIDEBAR, "user_id"),),
+    witness="user_id",
+)
 SYSTEMS = Table("systems", ("name", "value"))
 CLUSTER_NODES = Table(
     "cluster_nodes",
@@ -201,6 +208,7 @@ TABLES = (
     REACTIONS,
     STATUSES,
     PREFERENCES,
+    SIDEBAR_CATEGORIES,
     SYSTEMS,
     CLUSTER_NODES,
     CLUSTER_LOG,

@@ -15,6 +15,7 @@ posts.py        posts and the statement that writes a batch of them
 preferences.py  preferences of users
 reactions.py    reactions to posts
 sessions.py     sessions, looked up by the hash of their token
+sidebar.py      the categories of users' sidebars
 statuses.py     online, away, do not disturb, offline
 teams.py        teams and their members
 teamunread.py   what a user has not read, by team

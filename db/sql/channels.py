@@ -155,6 +155,16 @@ def shards_of_all(found: Iterable[ChannelInfo]) -> list[shards.Shard]:
     return [shards.channel(channel.id) for channel in found]
 
 
+async def find_team_ids(db: Queryable, channel_ids: Sequence[ChannelId]) -> dict[ChannelId, TeamId]:
+    """The teams of those of these channels that there are; '' for direct and group ones."""
+    rows = await db.fetch("SELECT id, team_id FROM channels WHERE id = ANY(%s)", (list(channel_ids),), on=(), of=_of_id)
+    return {row[0]: row[1] for row in rows}
+
+
+def _of_id(row: Row) -> tuple[shards.Shard]:
+    return (shards.channel(row[0]),)
+
+
 async def find_positions(db: Queryable, user_id: UserId) -> dict[ChannelId, tuple[int, int]]:
     """(join_seq, seq now) of all channels the user is a member of, archived ones left out; as the master says."""
     rows = await db.fetch(

@@ -1,9 +1,13 @@
 """Memberships of channels that end or change: SQL of `channel_members` with the head and the events of the channel."""
 
+from collections.abc import Sequence
+
 from db.model import shards
 from db.model.ids import ChannelId, TeamId, UserId
-from db.order import changes
+from db.model.settings import Dialect
+from db.order import changes, locks
 from db.order.changes import Change, Place
+from db.order.clock import NOW_MS
 from db.pool.queryable import Queryable, Transaction
 
 
@@ -44,6 +48,33 @@ async def set_roles(tx: Transaction, place: Place, user_id: UserId, roles: str, 
             changes=(shards.channel_members(channel_id), shards.user_channels(user_id)),
         )
         == 1
+    )
+
+
+_MUTED: dict[Dialect, str] = {
+    "postgres": "jsonb_set(notify_props::jsonb, '{mark_unread}', to_jsonb(%s::text))::text",
+    "mysql": "JSON_SET(notify_props, '$.mark_unread', %s)",
+}
+
+
+async def set_muted(tx: Transaction, user_id: UserId, channel_ids: Sequence[ChannelId], *, muted: bool) -> None:
+    """Mute these channels of a user, or let them be heard again.
+
+    Memberships are locked in the order of their channels, as batches of posts lock heads: see `db/order/locks.py`.
+    """
+    if not channel_ids:
+        return
+    ids = list(channel_ids)
+    await tx.fetch(
+        "SELECT channel_id FROM channel_members WHERE user_id = %s AND channel_id = ANY(%s)"  # noqa: S608 (constants)
+        f" ORDER BY channel_id {locks.ALONE[tx.dialect]}",
+        (user_id, ids),
+    )
+    await tx.execute(
+        f"UPDATE channel_members SET notify_props = {_MUTED[tx.dialect]}, last_update_at = {NOW_MS[tx.dialect]}"  # noqa: S608
+        " WHERE user_id = %s AND channel_id = ANY(%s)",
+        ("mention" if muted else "all", user_id, ids),
+        changes=(shards.user_channels(user_id), *(shards.channel_members(one) for one in ids)),
     )
 
 

@@ -76,7 +76,7 @@ def configure(own_node: Node) -> Iterator[Configure]:
 
 TABLES = (
     "users", "sessions", "preferences", "teams", "team_members", "channels", "channel_members", "channel_events",
-    "posts", "post_mentions", "post_versions", "reactions",
+    "posts", "sidebar_categories", "post_mentions", "post_versions", "reactions",
 )  # fmt: skip
 
 

@@ -5,6 +5,7 @@ from typing import get_args, get_origin
 from api.operation import Operation
 from api.params import MAX_PAGE_SIZE
 from api.shapes import PostList
+from app import roles
 from db.model import limits
 
 # Items of one answer.
@@ -27,6 +28,9 @@ ANSWERS = {
     "GET /api/v4/users/{user_id}/teams/{team_id}/channels": limits.CHANNELS,
     "GET /api/v4/users/{user_id}/teams/{team_id}/channels/members": limits.CHANNELS,
     "GET /api/v4/users/{user_id}/sessions": limits.SESSIONS,
+    "GET /api/v4/users/{user_id}/preferences": limits.PREFERENCES,
+    "GET /api/v4/users/{user_id}/preferences/{category}": limits.PREFERENCES,
+    "GET /api/v4/users/{user_id}/teams/{team_id}/channels/categories/order": limits.CATEGORIES,
     "GET /api/v4/audits": MAX_PAGE_SIZE,
     "GET /api/v4/users/{user_id}/audits": MAX_PAGE_SIZE,
 }
@@ -40,9 +44,14 @@ REQUESTS = {
     "POST /api/v4/teams/{team_id}/members/batch": limits.NEW_MEMBERS,
     "POST /api/v4/teams/{team_id}/members/ids": limits.USER_IDS,
     "POST /api/v4/channels/direct": 2,
+    "PUT /api/v4/users/{user_id}/preferences": limits.PREFERENCES_AT_ONCE,
+    "POST /api/v4/users/{user_id}/preferences/delete": limits.PREFERENCES_AT_ONCE,
+    "PUT /api/v4/users/{user_id}/teams/{team_id}/channels/categories": limits.CATEGORIES,
+    "PUT /api/v4/users/{user_id}/teams/{team_id}/channels/categories/order": limits.CATEGORIES,
+    "POST /api/v4/roles/names": roles.MAX_NAMES,
 }
-# As many as there are nodes, or time zones.
-FIXED = frozenset({"GET /api/v4/cluster/status", "GET /api/v4/system/timezones"})
+# As many as there are nodes, roles, or time zones.
+FIXED = frozenset({"GET /api/v4/cluster/status", "GET /api/v4/roles", "GET /api/v4/system/timezones"})
 
 
 def grows(operation: Operation) -> bool:

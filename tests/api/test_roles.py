@@ -1,6 +1,6 @@
 """Roles that are given: no value in any field of any body gives more than who sends it may give."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, get_origin
 
@@ -169,16 +169,26 @@ def test_a_row_that_holds_a_role_of_another_scope_opens_nothing(node: Node, ann:
     """Written by a version that took it, or by hand."""
     team = new_team(ann, bob)
     private = new_channel(bob, team, kind="P")
-    everything = " ".join(name for name in ROLES if not name.startswith("team_"))
-    node.sql(f"UPDATE team_members SET roles = '{everything}' WHERE user_id = %s", ann.id)
-    refused(ann.call("GET", f"/channels/{private['id']}/posts"), 403, "permissions")
-    everything = " ".join(name for name in ROLES if not name.startswith("system_user"))
-    node.sql(f"UPDATE channel_members SET roles = '{everything}' WHERE user_id = %s", ann.id)
-    refused(ann.call("GET", "/config"), 403, "permissions")
-    refused(ann.call("GET", f"/channels/{private['id']}/posts"), 403, "permissions")
-    everything = " ".join(name for name in ROLES if name != "system_admin")
-    node.sql(f"UPDATE users SET roles = '{everything}' WHERE id = %s", ann.id)
-    refused(ann.call("GET", f"/channels/{private['id']}/posts"), 403, "permissions")
+    for roles in _that_fit(name for name in ROLES if not name.startswith("team_")):
+        node.sql(f"UPDATE team_members SET roles = '{roles}' WHERE user_id = %s", ann.id)
+        refused(ann.call("GET", f"/channels/{private['id']}/posts"), 403, "permissions")
+    for roles in _that_fit(name for name in ROLES if not name.startswith("system_user")):
+        node.sql(f"UPDATE channel_members SET roles = '{roles}' WHERE user_id = %s", ann.id)
+        refused(ann.call("GET", "/config"), 403, "permissions")
+        refused(ann.call("GET", f"/channels/{private['id']}/posts"), 403, "permissions")
+    for roles in _that_fit(name for name in ROLES if name != "system_admin"):
+        node.sql(f"UPDATE users SET roles = '{roles}' WHERE id = %s", ann.id)
+        refused(ann.call("GET", f"/channels/{private['id']}/posts"), 403, "permissions")
+
+
+def _that_fit(names: Iterable[str]) -> list[str]:
+    """All names, as many at a time as a row of a database holds."""
+    texts = [""]
+    for name in names:
+        if len(texts[-1]) + len(name) >= 250:
+            texts.append("")
+        texts[-1] = f"{texts[-1]} {name}".strip()
+    return texts
 
 
 # The last administrator

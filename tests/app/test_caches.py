@@ -50,6 +50,8 @@ class World:
             "user_teams": lambda: self.caches.user_teams.get(self.user.id),
             "team_members": lambda: self.caches.team_members.get((team_id, self.user.id)),
             "team_counts": lambda: self.caches.team_counts.get(team_id),
+            "preferences": lambda: self.caches.preferences.get(self.user.id),
+            "sidebars": lambda: self.caches.sidebars.get((self.user.id, team_id)),
             "statuses": lambda: self.caches.statuses.get(self.user.id),
         }
 
@@ -64,6 +66,11 @@ class World:
         await self.sql(
             "INSERT INTO posts (id, channel_id, seq, create_at, update_at, user_id, message)"
             " VALUES ('{post}', '{channel}', 2, 1, 1, '{user}', 'hello')"
+        )
+        await self.sql("INSERT INTO preferences (user_id, category, name, value) VALUES ('{user}', 'c', 'n', 'v')")
+        await self.sql(
+            "INSERT INTO sidebar_categories (user_id, team_id, id, sort_order, type, channel_ids)"
+            " VALUES ('{user}', '{team}', 'one', 0, 'custom', '[]')"
         )
         await self.poll()
 
@@ -109,6 +116,14 @@ CHANGES = {
     "user_teams": [TEAM_NAME, LEAVE_TEAM, "UPDATE teams SET delete_at = 9 WHERE id = '{team}'"],
     "team_members": [LEAVE_TEAM],
     "team_counts": [LEAVE_TEAM, "UPDATE users SET delete_at = 9 WHERE id = '{user}'"],
+    "preferences": [
+        "UPDATE preferences SET value = 'w' WHERE user_id = '{user}'",
+        "DELETE FROM preferences WHERE user_id = '{user}'",
+    ],
+    "sidebars": [
+        "UPDATE sidebar_categories SET muted = TRUE WHERE user_id = '{user}'",
+        "DELETE FROM sidebar_categories WHERE user_id = '{user}'",
+    ],
     "statuses": ["UPDATE statuses SET status = 'away' WHERE user_id = '{user}'"],
 }
 

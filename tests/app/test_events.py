@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from app.events import messages as events
 from app.events.messages import Audience, ChannelMembership, Event, Presence, SessionClosed, TeamMembership
 from app.events.names import BEST_EFFORT
-from db.model.entities import Channel, Post
+from cluster.bus.envelope import MAX_BODY_BYTES
+from db.model.entities import Channel, Post, Preference
 from db.model.ids import ChannelId, TeamId, UserId
 
 
@@ -57,6 +58,28 @@ def test_a_direct_channel_is_named_after_the_sender() -> None:
     assert isinstance(data, dict)
     assert data["channel_display_name"] == "@ann"
     assert "mentions" not in data
+
+
+def test_preferences_are_told_in_events_that_cross_the_bus_and_hold_all_in_order() -> None:
+    worst = "\x01" * 20_000
+    kept = [Preference(UserId("ann"), "c", f"n{number}", worst if number % 3 else '"') for number in range(20)]
+    told = events.preferences_changed(UserId("ann"), kept)
+    assert all(len(one.frame) < MAX_BODY_BYTES - 1024 for one in told)
+    found = []
+    for event in told:
+        data = _frame(event)["data"]
+        assert isinstance(data, dict)
+        found += json.loads(data["preferences"])
+    assert [Preference(**one) for one in found] == kept
+    assert events.preferences_deleted(UserId("ann"), []) == []
+
+
+def test_categories_that_are_too_many_are_asked_for() -> None:
+    def updated(number: int) -> object:
+        return _frame(events.sidebar_category_updated(UserId("ann"), TeamId("t"), [{"id": "c" * 26}] * number))["data"]
+
+    assert updated(2) == {"updatedCategories": json.dumps([{"id": "c" * 26}] * 2, separators=(",", ":"))}
+    assert updated(10_000) == updated(0) == {}
 
 
 def test_typing_leaves_out_who_types() -> None:

@@ -164,6 +164,11 @@ async def _fill(database: Database) -> None:
         "INSERT INTO reactions (post_id, user_id, emoji_name, create_at) VALUES (%s, %s, 'ok', 1)", (post, ann.id)
     )
     await database.execute(
+        "INSERT INTO sidebar_categories (user_id, team_id, id, sort_order, type, channel_ids)"
+        " VALUES (%s, 't', 'c', 0, 'custom', '[]')",
+        (ann.id,),
+    )
+    await database.execute(
         "INSERT INTO cluster_nodes (node_id, incarnation, public_key, address, mac, last_seen_at)"
         " VALUES (%s, 1, '', '', '', 1)",
         (new_id(),),

@@ -100,7 +100,7 @@ def test_columns_are_those_of_entities_in_their_order() -> None:
 SLOTS = {
     "user": 52499, "session": 13474, "status": 64570, "preferences": 12107, "team": 9788, "team_channels": 55771,
     "team_members": 46198, "user_teams": 3832, "channel": 31580, "channel_members": 42010, "user_channels": 43035,
-    "cluster_node": 22844, "posts": 4204, "viewed": 53046,
+    "cluster_node": 22844, "sidebar": 35889, "posts": 4204, "viewed": 53046,
 }  # fmt: skip
 """Nodes of different versions tell each other what changed by these numbers (of the key "key")."""
 
@@ -161,9 +161,20 @@ class _Asked:
 
 _KEYS: dict[str, Any] = {
     **dict.fromkeys(
-        ("sessions_by_token", "sessions", "users", "heads", "teams", "team_counts", "user_teams", "statuses"), "one"
+        (
+            "sessions_by_token",
+            "sessions",
+            "users",
+            "heads",
+            "teams",
+            "team_counts",
+            "user_teams",
+            "statuses",
+            "preferences",
+        ),
+        "one",
     ),
-    **dict.fromkeys(("access", "user_channels", "team_members"), ("one", "other")),
+    **dict.fromkeys(("access", "user_channels", "team_members", "sidebars"), ("one", "other")),
     "pages": PageKey(ChannelId("one"), 0, 0, 60, Threads()),
 }
 _ROW = SimpleNamespace(id="one")

@@ -170,6 +170,61 @@ def test_one_channel_has_one_order_whoever_writes(cluster: Cluster) -> None:
     assert len({at for _, at in rows}) == len(rows)
 
 
+def test_settings_and_sidebars_that_change_on_one_node_have_changed_on_every_other_at_once(cluster: Cluster) -> None:
+    """Read on all before, so that all have copies; a client on another node hears of each."""
+    ann = new_user(cluster.nodes[0].url)
+    channel = new_channel(ann, team := new_team(ann))["id"]
+    here = [cluster.client(ann, place) for place in range(3)]
+    base = f"/users/me/teams/{team['id']}/channels/categories"
+    sockets = [Socket.open(one) for one in here]
+    at_once = AtOnce(cluster)
+
+    def named(place: int) -> set[str]:
+        kept = here[place].get("/users/me/preferences")
+        favorites = here[place].get(base)["categories"][0]["channel_ids"]
+        return {f"{one['name']} {one['value']}" for one in kept if one["category"] == "story"} | {*favorites}
+
+    def names(place: int) -> list[str]:
+        return [one["display_name"] for one in here[place].get(base)["categories"]]
+
+    for number in range(scale(12, 300)):
+        writer = here[number % 3]
+        favored = {} if number % 2 else {channel}
+        assert all(len(named(place)) >= 0 and names(place) for place in range(3))
+        saved = [
+            {"user_id": ann.id, "category": "story", "name": "n", "value": str(number)},
+            {
+                "user_id": ann.id,
+                "category": "favorite_channel",
+                "name": channel,
+                "value": "false" if number % 2 else "true",
+            },
+        ]
+        assert writer.call("PUT", "/users/me/preferences", saved).ok
+        for place in range(3):
+            at_once(lambda: named(place) == {f"n {number}", *favored}, f"preferences {number}")  # noqa: B023
+        made = writer.post(base, {"user_id": ann.id, "team_id": team["id"], "display_name": f"c{number}"})
+        for place in range(3):
+            at_once(lambda: f"c{number}" in names(place), f"category {number}")  # noqa: B023
+        assert here[(number + 1) % 3].call("DELETE", f"{base}/{made['id']}").ok
+        for place in range(3):
+            at_once(lambda: names(place) == ["Favorites", "Channels", "Direct Messages"], f"{number} is gone")  # noqa: B023
+        for socket in sockets:
+            socket.expect("sidebar_category_deleted", category_id=made["id"])
+            assert socket.named("preferences_changed")[-1]["data"]["preferences"].count(f'"value":"{number}"') == 1
+            assert socket.faults == []
+
+
+def test_one_channel_has_one_order_whoever_writes(cluster: Cluster) -> None:
+    writers, channel = _writers(cluster, 6)
+    with Load(writers) as load:
+        load.expect_more(scale(200, 5000), 60)
+    assert_exactly_once(cluster.sql, load)
+    rows = cluster.sql(f"SELECT seq, create_at FROM posts WHERE channel_id = '{channel}' ORDER BY seq")
+    assert [at for _, at in rows] == sorted(at for _, at in rows)
+    assert len({at for _, at in rows}) == len(rows)
+
+
 def test_a_retry_on_another_node_is_the_same_post(cluster: Cluster) -> None:
     ann = new_user(cluster.nodes[0].url)
     channel = new_channel(ann, new_team(ann))

@@ -38,6 +38,7 @@ PATHS: Mapping[str, str] = {
     "channel_name": "<private.name>",
     "username": "<member.username>",
     "emoji_name": "+1",
+    "version_id": "<none>",
 }
 """What stands in a path by the name of its part."""
 

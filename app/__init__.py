@@ -18,12 +18,14 @@ context.py      everything a verb needs, built once per process
 counting.py     how a node counts: counters, gauges and histograms in cells of memory
 edits.py        posts that change: edited, pinned, deleted
 emergency.py    administrators while there is no master
+ephemeral.py    posts for the eyes of one user
 errors.py       AppError: Mattermost's error ids, texts and statuses
 events/         what happens: messages of the bus, and how clients see them
 exposition.py   what was counted, in Prometheus' text format
 fields.py       name=value, as the log and the audit log write it
 filestore.py    where files lie
 guard.py        sans-I/O: how long the next log-in waits after wrong passwords
+history.py      what a post said before it was edited
 jobs.py         what one node does for all, every so often
 journal.py      the audit log as one process writes it
 leaving.py      leaving channels and teams; what members are
@@ -55,6 +57,7 @@ system.py       health
 teams.py        teams and their members
 timezones.py    the time zones that users may choose
 turns.py        sans-I/O: a bounded queue that is fair to sources
+unread.py       a channel that its reader marks as unread again
 users.py        accounts
 validate.py     the forms of names, addresses and texts
 version.py      our version and the one of Mattermost we speak

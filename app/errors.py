@@ -77,6 +77,7 @@ MESSAGES: Final[dict[str, str]] = {
     "api.post.create_post.channel_root_id.app_error": "Invalid ChannelId for RootId parameter.",
     "api.post.delete_post.can_not_delete_post_in_deleted.error": "Can not delete a post in a deleted channel.",
     "api.post.patch_post.can_not_update_post_in_deleted.error": "Can not update a post in a deleted channel.",
+    "api.post.posts_by_ids.invalid_body.request_error": "Invalid request body. At most {MaxLength} ids are allowed.",
     "api.post.update_post.can_not_update_post_in_deleted.error": "Can not update a post in a deleted channel.",
     "api.post.update_post.permissions_time_limit.app_error": "Post edit is only allowed for {timeLimit} seconds."
     " Please ask your System Administrator for details.",
@@ -133,6 +134,7 @@ MESSAGES: Final[dict[str, str]] = {
     "app.channel.get_member.missing.app_error": "No channel member found for that user ID and channel ID.",
     "app.channel.get_channels.not_found.app_error": "No channels were found.",
     "app.post.get.app_error": "Unable to get the post.",
+    "app.post.restore_post_version.not_an_history_item.app_error": "The version is none of the history of the post.",
     "app.role.get_by_name.app_error": "Unable to get role.",
     "app.team.add_member.deleted_user.app_error": "Unable to add the user to the team: their account is deactivated.",
     "app.reaction.save.save.too_many_reactions": "Reaction limit has been reached for this post.",

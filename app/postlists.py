@@ -128,6 +128,12 @@ async def pinned(db: Queryable, channel_id: ChannelId, after: str) -> PostList:
     return PostList([one.id for one in kept], parcel.posts, next_id, has_next=True if more else None)
 
 
+async def chosen(db: Queryable, found: Sequence[Post]) -> PostList:
+    """These posts, in this order, as far as they fit."""
+    parcel = _Parcel(db, Threads())
+    return PostList([one.id for one in await parcel.add(found)], parcel.posts)
+
+
 async def beside(
     db: Queryable, channel_id: ChannelId, *, before: str, after: str, page: int, per_page: int, threads: Threads
 ) -> PostList:

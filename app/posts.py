@@ -20,10 +20,6 @@ from db.sql.channels import Access
 from db.sql.posts import NewPost, Written
 
 MAX_PENDING_ID = 64
-_UNCOUNTED = frozenset(
-    {"system_join_channel", "system_leave_channel", "system_add_to_channel", "system_remove_from_channel",
-     "system_join_team", "system_leave_team", "system_add_to_team", "system_remove_from_team"}
-)  # fmt: skip
 
 
 class Draft(msgspec.Struct, kw_only=True):
@@ -120,7 +116,7 @@ async def announce(
         hashtags="",
         mentions=(),
         pending_post_id=None,
-        counts=kind not in _UNCOUNTED,
+        counts=kind not in posts.UNCOUNTED,
         member_required=False,
     )
     written = await ctx.posts.write(new)

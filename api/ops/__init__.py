@@ -10,4 +10,5 @@ statuses.py  presence, and who types
 system.py    ping, time zones, configuration, what operators do
 teams.py     teams
 users.py     accounts
+versions.py  what posts said before they were edited
 """

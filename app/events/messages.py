@@ -16,7 +16,7 @@ from app.events import wire
 from app.events.names import Care, Name, Room
 from app.permissions import Viewer
 from db.model.entities import ChannelInfo, ChannelMember, ChannelType, Post, Reaction, TeamMember, User
-from db.model.ids import ChannelId, SessionId, TeamId, UserId
+from db.model.ids import ChannelId, PostId, SessionId, TeamId, UserId
 
 
 class Audience(msgspec.Struct, array_like=True, frozen=True):
@@ -378,6 +378,18 @@ def typing(user_id: UserId, channel_id: ChannelId, parent_id: str) -> Event:
 def channel_viewed(user_id: UserId, channel_id: ChannelId) -> Event:
     """The user has read the channel, to their other clients."""
     return build(Name.CHANNEL_VIEWED, {"channel_id": channel_id}, Audience(user_id=user_id))
+
+
+def post_unread(user_id: UserId, channel: ChannelInfo, post_id: PostId, unread: dict[str, int]) -> Event:
+    """The user has marked a channel as unread from a post on, to all their clients. unread: counts, by name."""
+    audience = Audience(user_id=user_id, channel_id=channel.id, team_id=channel.team_id)
+    return build(Name.POST_UNREAD, {"post_id": post_id, **unread}, audience)
+
+
+def ephemeral_message(user_id: UserId, post: Post) -> Event:
+    """A post for one user's eyes, which is stored nowhere. The post is JSON in a text."""
+    audience = Audience(user_id=user_id, channel_id=post.channel_id)
+    return build(Name.EPHEMERAL_MESSAGE, {"post": wire.encode(wire.post(post)).decode()}, audience)
 
 
 def channel_created(user_id: UserId, channel: ChannelInfo) -> Event:

@@ -36,6 +36,8 @@ class Name(StrEnum):
     POSTED = "posted", {Room.CHANNEL: Care.RECOVERABLE}
     POST_EDITED = "post_edited", {Room.CHANNEL: Care.RECOVERABLE}
     POST_DELETED = "post_deleted", {Room.CHANNEL: Care.RECOVERABLE}
+    POST_UNREAD = "post_unread", {Room.USER: Care.RELIABLE}
+    EPHEMERAL_MESSAGE = "ephemeral_message", {Room.USER: Care.RELIABLE}
     REACTION_ADDED = "reaction_added", {Room.CHANNEL: Care.RECOVERABLE}
     REACTION_REMOVED = "reaction_removed", {Room.CHANNEL: Care.RECOVERABLE}
     USER_ADDED = "user_added", {Room.CHANNEL: Care.RECOVERABLE}

@@ -23,6 +23,11 @@ REACTIONS = 1000
 LIST_REACTIONS = LIST_BYTES // 150
 """Read for one list of posts. One is 182 bytes and more, so the list is full before they are used up."""
 
+UNREAD_POSTS = 5000
+"""Looked at to say how many posts are unread after one that a user marks as unread."""
+VERSIONS = 100
+"""Of what a post said before, the newest."""
+
 POST_IDS = 200
 USER_IDS = 1000
 """Named in a request."""

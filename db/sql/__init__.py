@@ -3,6 +3,7 @@
 attempts.py     wrong passwords, and the delays after them
 audits.py       who did what
 channels.py     channels, their members and their heads
+chosen.py       posts chosen one by one: by ids, flagged, as they were before
 edits.py        posts that change or go
 leases.py       leases with fencing tokens
 members.py      memberships of channels that end or change
@@ -16,5 +17,6 @@ sessions.py     sessions, looked up by the hash of their token
 statuses.py     online, away, do not disturb, offline
 teams.py        teams and their members
 trims.py        what is old goes
+unread.py       how far a member has read, set back
 users.py        users
 """

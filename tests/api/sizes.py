@@ -12,6 +12,8 @@ ANSWERS = {
     "GET /api/v4/channels/{channel_id}/posts": max(limits.SINCE_POSTS, MAX_PAGE_SIZE),
     "GET /api/v4/users/{user_id}/channels/{channel_id}/posts/unread": 2 * MAX_PAGE_SIZE,
     "GET /api/v4/posts/{post_id}/thread": limits.THREAD_POSTS + 1,
+    "GET /api/v4/posts/{post_id}/edit_history": limits.VERSIONS,
+    "GET /api/v4/users/{user_id}/posts/flagged": MAX_PAGE_SIZE,
     "GET /api/v4/channels/{channel_id}/pinned": limits.PINNED_POSTS,
     "GET /api/v4/posts/{post_id}/reactions": limits.REACTIONS,
     "GET /api/v4/channels/{channel_id}/members": MAX_PAGE_SIZE,
@@ -26,11 +28,14 @@ ANSWERS = {
 REQUESTS = {
     "POST /api/v4/users/ids": limits.USER_IDS,
     "POST /api/v4/users/status/ids": limits.USER_IDS,
+    "POST /api/v4/posts/ids": limits.POST_IDS,
     "POST /api/v4/posts/ids/reactions": limits.POST_IDS,
     "POST /api/v4/channels/direct": 2,
 }
-# As many as there are nodes, or time zones.
-FIXED = frozenset({"GET /api/v4/cluster/status", "GET /api/v4/system/timezones"})
+# As many as there are nodes, or time zones; none until there are files.
+FIXED = frozenset(
+    {"GET /api/v4/cluster/status", "GET /api/v4/system/timezones", "GET /api/v4/posts/{post_id}/files/info"}
+)
 
 
 def grows(operation: Operation) -> bool:

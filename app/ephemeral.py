@@ -1,18 +1,14 @@
-"""Posts for the eyes of one user: they are stored nowhere, and whoever has no client open misses them."""
+"""A post that one user shows another, and nobody else (`app/unstored.py`)."""
 
 import msgspec
 
-from app import errors, posts, props
+from app import errors, posts, props, unstored
 from app.context import Context
 from app.events import messages as events
 from app.events import wire
 from app.permissions import Actor, can, require
 from app.posts import Draft
-from app.props import Props
-from db.model.entities import Post
-from db.model.ids import ChannelId, PostId, UserId, is_id, new_id
-
-TYPE = "system_ephemeral"
+from db.model.ids import ChannelId, UserId, is_id
 
 
 class NewEphemeral(msgspec.Struct, kw_only=True):
@@ -31,34 +27,13 @@ async def create(ctx: Context, actor: Actor, new: NewEphemeral) -> wire.Json:
     if not is_id(draft.channel_id) or (draft.root_id and not is_id(draft.root_id)):
         raise errors.invalid_body("post")
     posts.check_content(draft.message, draft.props, draft.file_ids)
-    post = build(ChannelId(draft.channel_id), actor.user_id, draft.root_id, draft.message, draft.props, ctx.now_ms())
+    post = unstored.build(
+        ChannelId(draft.channel_id),
+        actor.user_id,
+        draft.message,
+        root_id=draft.root_id,
+        props=props.of_user(draft.props),
+        at_ms=ctx.now_ms(),
+    )
     ctx.bus.publish(events.ephemeral_message(UserId(new.user_id), post))
     return wire.post(post)
-
-
-def build(
-    channel_id: ChannelId, user_id: UserId, root_id: str, message: str, content: Props, now_ms: int, post_id: str = ""
-) -> Post:
-    """Such a post. user_id: by whom it is."""
-    return Post(
-        id=PostId(post_id or new_id()),
-        channel_id=channel_id,
-        seq=0,
-        create_at=now_ms,
-        update_at=now_ms,
-        edit_at=0,
-        delete_at=0,
-        is_pinned=False,
-        user_id=user_id,
-        root_id=root_id,
-        original_id="",
-        message=message,
-        type=TYPE,
-        props=props.of_user(content),
-        hashtags="",
-        file_ids="[]",
-        mentions="[]",
-        pending_post_id=None,
-        reply_count=0,
-        last_reply_at=0,
-    )

@@ -4,18 +4,20 @@ from typing import NamedTuple
 
 import msgspec
 
-from app import errors, mentions, postlists, props, validate
+from app import errors, postlists, props, validate
 from app.context import Context
 from app.errors import AppError
 from app.events import messages as events
 from app.events import wire
+from app.mentioned import find as find_mentioned
+from app.mentioned import tell_of_outsiders
 from app.metrics import POSTS
 from app.permissions import Actor, can, can_in_channel, can_in_team, can_read_channel, require
 from app.postlists import PostList
 from app.props import Props
 from db.model.entities import ChannelInfo, ChannelType, Post, User
-from db.model.ids import ChannelId, PostId, UserId, is_id, new_id
-from db.sql import channels, posts, reactions, users
+from db.model.ids import ChannelId, PostId, is_id, new_id
+from db.sql import channels, posts, reactions
 from db.sql.channels import Access
 from db.sql.posts import NewPost, Written
 
@@ -51,8 +53,8 @@ async def create(
     create_post, 503 when the database cannot be reached (retry with the same pending id).
     """
     access = await _access_for_writing(ctx, actor, draft)
-    await _check_root(ctx, draft)
-    mentioned = await _mentioned(ctx, access.channel, actor.user, draft.message)
+    root = await _check_root(ctx, draft)
+    mentioned = await find_mentioned(ctx, actor, access, draft.message, root)
     new = NewPost(
         id=PostId(new_id()),
         channel_id=access.channel.id,
@@ -62,7 +64,7 @@ async def create(
         type=draft.type,
         props=props.of_integration(draft.props) if by_integration else props.of_user(draft.props),
         hashtags=validate.hashtags(draft.message),
-        mentions=tuple(mentioned),
+        mentions=mentioned.user_ids,
         pending_post_id=draft.pending_post_id or None,
         counts=True,
         member_required=access.member is not None and not can(actor, "create_post"),
@@ -78,7 +80,7 @@ async def create(
     event, encoded = events.created(
         post,
         access.channel,
-        mentioned,
+        mentioned.user_ids,
         set_online=set_online,
         sender_name=sender_name(ctx, post, actor.user.username),
     )
@@ -86,6 +88,8 @@ async def create(
     ctx.bus.publish(events.channel_viewed(actor.user_id, access.channel.id))
     if set_online and ctx.activity.is_news(actor.user_id, ctx.now_ms()):
         ctx.bus.publish(events.active(actor.user_id))
+    if mentioned.outsiders:
+        tell_of_outsiders(ctx, actor, access, post, mentioned.outsiders)
     return Created(post, encoded)
 
 
@@ -154,31 +158,16 @@ def check_content(message: str, content_props: Props, file_ids: list[str]) -> No
     props.check(content_props)
 
 
-async def _check_root(ctx: Context, draft: Draft) -> None:
+async def _check_root(ctx: Context, draft: Draft) -> Post | None:
+    """The post that the draft is a reply to. Raises 400 for one that cannot be."""
     if not draft.root_id:
-        return
+        return None
     root = await posts.find(ctx.db, PostId(draft.root_id)) if is_id(draft.root_id) else None
     if root is None or root.delete_at or root.root_id:
         raise AppError("api.post.create_post.root_id.app_error", 400)
     if root.channel_id != draft.channel_id:
         raise AppError("api.post.create_post.channel_root_id.app_error", 400)
-
-
-async def _mentioned(ctx: Context, channel: ChannelInfo, author: User, message: str) -> list[UserId]:
-    """Ids of the users a message mentions, the author left out. In a direct channel: the other one."""
-    if channel.type == ChannelType.DIRECT:
-        return [UserId(other) for other in dict.fromkeys(channel.name.split("__")) if other != author.id]
-    found = mentions.parse(message)
-    ids: dict[UserId, None] = {}
-    if found.names:
-        ids.update(dict.fromkeys(await users.find_member_ids_by_username(ctx.db, channel.id, found.names)))
-    if found.everybody or found.here:
-        limit = ctx.config.team_settings.max_notifications_per_channel
-        if await channels.count_members(ctx.db, channel.id) <= limit:
-            everybody = await channels.find_member_ids(ctx.db, channel.id, limit, online_only=not found.everybody)
-            ids.update(dict.fromkeys(everybody))
-    ids.pop(author.id, None)
-    return list(ids)
+    return root
 
 
 async def _refusal(ctx: Context, new: NewPost) -> AppError:

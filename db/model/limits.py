@@ -28,6 +28,15 @@ UNREAD_POSTS = 5000
 VERSIONS = 100
 """Of what a post said before, the newest."""
 
+KEYWORDS = 50_000
+"""Words by which any users are mentioned, in the copy of a worker; where there are more it asks the database."""
+USER_KEYWORDS = 100
+"""Of a user."""
+MENTIONED = 1000
+"""By one message, by words or by its thread."""
+THREAD_AUTHORS = 1000
+"""The newest replies of a thread of which the authors are told of one more, where they want that."""
+
 POST_IDS = 200
 USER_IDS = 1000
 """Named in a request."""

@@ -53,6 +53,11 @@ def preferences(user_id: str) -> Shard:
     return of(Namespace.PREFERENCES, user_id)
 
 
+def mention_keys(kind: str) -> Shard:
+    """By which words of a kind, beyond their names, any users are mentioned."""
+    return of(Namespace.MENTION_KEYS, kind)
+
+
 def team(team_id: str) -> Shard:
     """A row of `teams`."""
     return of(Namespace.TEAM, team_id)

@@ -21,6 +21,7 @@ class Namespace(StrEnum):
     SESSION = "session"
     STATUS = "status"
     PREFERENCES = "preferences"
+    MENTION_KEYS = "mention_keys"
     TEAM = "team"
     TEAM_CHANNELS = "team_channels"
     TEAM_MEMBERS = "team_members"
@@ -175,6 +176,9 @@ PREFERENCES = Table(
     tells=(Tells(Namespace.PREFERENCES, "user_id"),),
     witness="user_id",
 )
+MENTION_KEYS = Table(
+    "mention_keys", ("kind", "keyword", "user_id"), tells=(Tells(Namespace.MENTION_KEYS, "kind"),), witness="user_id"
+)
 SYSTEMS = Table("systems", ("name", "value"))
 CLUSTER_NODES = Table(
     "cluster_nodes",
@@ -200,6 +204,7 @@ TABLES = (
     REACTIONS,
     STATUSES,
     PREFERENCES,
+    MENTION_KEYS,
     SYSTEMS,
     CLUSTER_NODES,
     CLUSTER_LOG,

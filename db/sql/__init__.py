@@ -8,6 +8,7 @@ edits.py        posts that change or go
 leases.py       leases with fencing tokens
 members.py      memberships of channels that end or change
 mysql/          what has to be said to MySQL and MariaDB in other statements
+mentionkeys.py  by which words users are mentioned, and who is by a message
 nodes.py        the nodes of the cluster, as they registered
 outbox.py       what changed since the last poll, whoever changed it
 posts.py        posts and the statement that writes a batch of them

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from db.drivers import Row
 from db.model import limits, shards
 from db.model.entities import Post
-from db.model.ids import ChannelId, PostId, TeamId, UserId
+from db.model.ids import PostId, UserId
 from db.pool.queryable import Queryable
 from db.sql.posts import bounded
 
@@ -46,11 +46,11 @@ async def find_flagged(
     db: Queryable, user_id: UserId, *, channel_id: str, team_id: str, offset: int, limit: int
 ) -> list[Post]:
     """A page of the posts that the user has flagged, newest first: in a channel, in a team and beside it, or in all."""
-    condition, values = "", []
+    condition, values = "", list[str]()
     if channel_id:
-        condition, values = " AND p.channel_id = %s", [ChannelId(channel_id)]
+        condition, values = " AND p.channel_id = %s", [channel_id]
     elif team_id:
-        condition, values = " AND c.team_id IN (%s, '')", [TeamId(team_id)]
+        condition, values = " AND c.team_id IN (%s, '')", [team_id]
     sized = (
         f"{_SIZED} JOIN preferences f ON f.name = p.id JOIN channels c ON c.id = p.channel_id"
         f" WHERE f.user_id = %s AND f.category = '{FLAGGED}' AND p.delete_at = 0{condition}"

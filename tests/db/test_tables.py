@@ -96,7 +96,7 @@ def test_columns_are_those_of_entities_in_their_order() -> None:
 SLOTS = {
     "user": 52499, "session": 13474, "status": 64570, "preferences": 12107, "team": 9788, "team_channels": 55771,
     "team_members": 46198, "user_teams": 3832, "channel": 31580, "channel_members": 42010, "user_channels": 43035,
-    "cluster_node": 22844, "posts": 4204, "viewed": 53046,
+    "cluster_node": 22844, "posts": 4204, "viewed": 53046, "mention_keys": 20124,
 }  # fmt: skip
 """Nodes of different versions tell each other what changed by these numbers (of the key "key")."""
 
@@ -146,7 +146,9 @@ class _Asked:
 
 
 _KEYS: dict[str, Any] = {
-    **dict.fromkeys(("sessions_by_token", "sessions", "users", "heads", "teams", "user_teams", "statuses"), "one"),
+    **dict.fromkeys(
+        ("sessions_by_token", "sessions", "users", "heads", "teams", "user_teams", "statuses", "mention_keys"), "one"
+    ),
     **dict.fromkeys(("access", "user_channels", "team_members"), ("one", "other")),
     "pages": PageKey(ChannelId("one"), 0, 0, 60, Threads()),
 }
@@ -184,5 +186,5 @@ def test_the_statements_of_a_migration_are_printed(capsys: pytest.CaptureFixture
     printed = capsys.readouterr().out
     assert printed.count("CREATE TRIGGER IF NOT EXISTS log_teams_") == 3
     assert triggers.main(["postgres"]) == 0
-    assert capsys.readouterr().out.count("ENABLE ALWAYS TRIGGER") == 27
+    assert capsys.readouterr().out.count("ENABLE ALWAYS TRIGGER") == 29
     assert triggers.main([]) == 2

@@ -85,7 +85,8 @@ async def create(
         sender_name=sender_name(ctx, post, actor.user.username),
     )
     ctx.bus.publish(event)
-    ctx.bus.publish(events.channel_viewed(actor.user_id, access.channel.id))
+    viewed = {post.channel_id: post.create_at}
+    ctx.bus.publish(events.channel_viewed(actor.user_id, post.channel_id, viewed, ctx.client_config.major_version))
     if set_online and ctx.activity.is_news(actor.user_id, ctx.now_ms()):
         ctx.bus.publish(events.active(actor.user_id))
     if mentioned.outsiders:

@@ -21,6 +21,7 @@ hub.py       who hears what
 index.py     sans-I/O: members of rooms, both ways, in little memory
 keeper.py    sans-I/O: connections of workers that have stopped
 lenders.py   what this worker cannot read is read by one of another node
+looking.py      where the user of a client looks
 lookout.py   polls the outbox while the relay does not
 parcels.py   sans-I/O: connections as they are handed over
 patience.py  how long is waited for what cannot be read

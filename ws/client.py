@@ -28,6 +28,7 @@ from ws.close import Close
 from ws.entry import Entry, Wanted
 from ws.fanout import SharedFrame, text_frame
 from ws.heads import Cursors
+from ws.looking import Looking
 from ws.parcels import Snapshot
 from ws.serving import Server
 from ws.stream import MAX_QUEUED_EVENTS, Stream
@@ -79,6 +80,7 @@ class Client(asyncio.BufferedProtocol):
         "_upgrade",
         "_wanted",
         "_working",
+        "acknowledges",
         "administrator",
         "attached",
         "connection_id",
@@ -86,6 +88,7 @@ class Client(asyncio.BufferedProtocol):
         "direct",
         "final",
         "last_active",
+        "looking",
         "session_id",
         "stream",
         "user_id",
@@ -127,6 +130,10 @@ class Client(asyncio.BufferedProtocol):
         self.administrator = False
         """Whether the user gets the copies of events that are for system administrators."""
         self.cursors: Cursors | None = None
+        self.acknowledges = False
+        """Whether it says of which posts it has notified its user, when it is asked to."""
+        self.looking: Looking | None = None
+        """Where its user looks, once it has said so."""
 
     # Transport -----------------------------------------------------------------------------------------------------
 
@@ -235,6 +242,7 @@ class Client(asyncio.BufferedProtocol):
     def _opened(self, opened: protocol.Opened) -> None:
         upgrade, self._upgrade = self._upgrade, None
         assert upgrade is not None
+        self.acknowledges = opened.acknowledges
         if opened.sequence is not None:
             self._wanted = Wanted(opened.connection_id, opened.sequence)
         if upgrade.session_id:
@@ -401,6 +409,12 @@ class Client(asyncio.BufferedProtocol):
             self.close(Close.SESSION_ENDED)
         except DatabaseError:
             self.close(Close.TRY_AGAIN_LATER)
+
+    def looks_at(self, channel_id: str) -> bool:
+        """Whether the user may see a channel at this moment, as far as that is known and counts."""
+        if self.looking is None or not self._server.ctx.config.service_settings.enable_web_socket_event_scope:
+            return True
+        return channel_id in self.looking
 
     # Sending -------------------------------------------------------------------------------------------------------
 

@@ -5,6 +5,7 @@
                     ▼      │
     bus ──────> hub.py: channel/user/team -> clients ──> fanout.py: one write a turn ──> sockets
 
+acks.py      posts of which clients are asked to say that they notified somebody
 actions.py   what clients ask for over the socket
 allowance.py sans-I/O: how much a client may make the parser do
 claims.py    connections that change their worker

@@ -16,9 +16,9 @@ from app.events.messages import (
     Message,
     SessionClosed,
     TeamMembership,
-    asking_for_acks,
 )
-from app.events.names import SCOPED, Name
+from app.events.names import SCOPED
+from ws import acks
 from ws.close import Close
 from ws.fanout import BATCH, Copies, SharedFrame, View, Write, write_all
 from ws.heads import Cursors, Heads
@@ -268,11 +268,11 @@ class Hub:
         clients = self._audience(event.audience)
         if event.name in SCOPED:
             clients = [one for one in clients if one.looks_at(event.audience.channel_id)]
-        if self.acknowledging and event.name == Name.POSTED:
-            asking, ids = asking_for_acks(event)
+        if self.acknowledging:
+            asking, ids = acks.asking(event)
             asked: list[Client] = []
             others: list[Client] = []
-            for one in clients:
+            for one in clients if ids else ():
                 (asked if one.acknowledges and one.user_id.encode() in ids else others).append(one)
             if asked:
                 self._send(asking, asked, alone=alone)

@@ -4,7 +4,6 @@ A frame is the event's JSON up to its last member; every socket adds its own `,"
 `docs/protocol.md` of the project, after Mattermost 5.37.
 """
 
-import re
 import struct
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
@@ -385,22 +384,6 @@ def channel_viewed(user_id: UserId, channel_id: ChannelId, times: Mapping[Channe
     if version < 7:
         return build(Name.CHANNEL_VIEWED, {"channel_id": channel_id}, audience)
     return build(Name.MULTIPLE_CHANNELS_VIEWED, {"channel_times": times}, audience)
-
-
-_MENTIONED = re.compile(rb'"mentions":"(\[[^]]*\])"')
-_DATA = b'"data":{'
-
-
-def asking_for_acks(event: Event) -> tuple[Event, bytes]:
-    """A new post as the mentioned get it who are to say that they were notified, and where their ids stand; else b''.
-
-    In texts of the post quotation marks are escaped: nobody can write the member that is looked for.
-    """
-    found = _MENTIONED.search(event.frame) if event.name == Name.POSTED else None
-    if found is None:
-        return event, b""
-    frame = event.frame.replace(_DATA, _DATA + b'"should_ack":true,', 1)
-    return msgspec.structs.replace(event, frame=frame), found[1]
 
 
 def post_unread(user_id: UserId, channel: ChannelInfo, post_id: PostId, unread: dict[str, int]) -> Event:

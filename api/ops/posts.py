@@ -110,7 +110,7 @@ async def get_post(call: Call, post_id: PostId, include_deleted: Flag = False) -
     answers=shapes.PostList,
     tagged=True,
     errors=(_NONE,),
-    notes="`perPage` 0: up to 1000; `has_next`",
+    notes="`perPage` 0: up to 1000; `has_next`; `updatesOnly`: what changed after `fromUpdateAt`, deleted posts too",
 )
 async def get_thread(call: Call, post_id: PostId, cursor: InThread, threads: InThreads) -> Json:
     """A post and its thread, or a part of it."""

@@ -346,10 +346,14 @@ async def find_replies(
     limit: int,
     deleted: bool = False,
 ) -> list[Post]:
-    """Up to `limit` replies. beyond: `seq` or `create_at`, and the value after which, in that order, they begin."""
-    order = "seq DESC" if newest_first else "seq"
+    """Up to `limit` replies. beyond: `seq`, `create_at` or `update_at`, and the value after which they begin.
+
+    They are in that order.
+    """
     column, value = beyond or ("seq", 2**63 - 1 if newest_first else -1)
-    assert column in ("seq", "create_at")
+    assert column in ("seq", "create_at", "update_at")
+    columns = ("update_at", "seq") if column == "update_at" else ("seq",)
+    order = ", ".join(f"{one} DESC" if newest_first else one for one in columns)
     later = f"AND {column} {'<' if newest_first else '>'} %s"
     sql = bounded(f"{_SIZED} WHERE root_id = %s AND root_id <> '' AND {_kept(False, deleted)} {later}", order)
     on = (shards.posts(root.channel_id),)

@@ -141,7 +141,7 @@ def threads(req: Request) -> Threads:
 
 
 def cursor(req: Request) -> Cursor:
-    """`perPage`, `direction`, `fromPost`, `fromCreateAt`, `fromUpdateAt`, `updatesOnly`, judged as there. Raises 400."""
+    """`perPage`, `direction`, `fromPost`, `fromCreateAt`, `fromUpdateAt`, `updatesOnly`, Raises 400."""
     limit = strict_number(req, "perPage") or 0
     if limit > MAX_PAGE_SIZE:
         raise errors.invalid_url("perPage")

@@ -14,10 +14,11 @@ from tests.rig.cluster import Cluster
 from tests.rig.load import Load, assert_exactly_once
 from tests.rig.mariadb import MariaCluster
 from tests.rig.network import Loopback, Unavailable
-from tests.rig.people import new_channel, new_team, new_user
+from tests.rig.people import new_channel, new_member, new_team, new_user
 from tests.rig.pgcluster import PgCluster
-from tests.rig.rest import Rest
+from tests.rig.rest import Rest, unique
 from tests.rig.scale import scale
+from tests.rig.socket import Socket
 from tests.rig.wait import until
 
 pytestmark = drivers("postgres", "mysql")
@@ -66,6 +67,30 @@ def test_what_is_posted_on_one_node_is_read_on_every_other_at_once(cluster: Clus
                 lambda: here[place].get(f"/channels/{channel['id']}/posts?per_page=1")["order"] == [post["id"]],  # noqa: B023
                 f"post {number} is the newest of its channel",
             )
+
+
+def test_who_chose_a_word_is_mentioned_by_it_on_every_node_and_hears_what_they_mark(cluster: Cluster) -> None:
+    """The words are copied by each worker: a new one counts at once, wherever a post is written."""
+    ann = new_user(cluster.nodes[0].url)
+    team = new_team(ann)
+    channel = new_channel(ann, team)
+    at_once = AtOnce(cluster)
+    for place in range(3):
+        word = unique("w")
+        bob = new_user(cluster.nodes[place].url, notify_props={"mention_keys": word})
+        new_member(ann, team, channel, bob)
+        sockets = [Socket.open(cluster.client(bob, elsewhere)) for elsewhere in range(3)]
+        for writes in range(3):
+
+            def mentioned(writes: int = writes, word: str = word, bob: Rest = bob) -> bool:
+                post = cluster.client(ann, writes).write(channel["id"], f"{word} is said")
+                marked = cluster.client(bob, (writes + 1) % 3).post(f"/users/me/posts/{post['id']}/set_unread", {})
+                return bool(marked["mention_count"] == 1)
+
+            at_once(mentioned, f"a word of node {place} is found on node {writes}")
+        for socket in sockets:
+            until(lambda: len(socket.named("post_unread")) >= 3, 10, "what was marked on other nodes")  # noqa: B023
+            socket.close()
 
 
 def test_one_channel_has_one_order_whoever_writes(cluster: Cluster) -> None:

@@ -134,7 +134,7 @@ async def get_post_info(call: Call, post_id: PostId) -> Json:
     "GET",
     "/posts/{post_id}/files/info",
     verb_asks=(_READS_POST,),
-    answers=list[dict[str, object]],
+    answers=list[shapes.Map],
     errors=(_NONE,),
     notes="empty until there are files",
 )

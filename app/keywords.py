@@ -48,8 +48,12 @@ def among(keywords: Keywords, message: str) -> set[str]:
 
 def _words(text: str, lengths: tuple[int, ...]) -> set[str]:
     """All that may be a key: words as they are and in lower case, without what a sentence puts around them."""
-    found: set[str] = set()
-    for token in _TOKEN.findall(text):
+    found = set(_TOKEN.findall(text))
+    lower = text.lower()
+    if lower != text:
+        found.update(_TOKEN.findall(lower))
+    for token in [one for one in found if not one.isalnum()]:  # few
+        found.discard(token)
         if token[0] == ":" == token[-1]:  # an emoji
             continue
         word = token.lstrip(_EDGES)
@@ -57,8 +61,8 @@ def _words(text: str, lengths: tuple[int, ...]) -> set[str]:
         found.update((word, bare))
         if _SENTENCE.search(bare):
             found.update(_SENTENCE.split(bare))
-        if lengths and _HAS_CJK.search(word):
+    if lengths and _HAS_CJK.search(text):
+        for word in [one for one in found if _HAS_CJK.search(one)]:
             found.update(word[at : at + one] for one in lengths for at in range(len(word) - one + 1))
-    found.update([one.lower() for one in found])
     found.discard("")
     return found

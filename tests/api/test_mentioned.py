@@ -12,6 +12,7 @@ from tests.rig.node import Node
 from tests.rig.people import new_channel, new_team, new_user
 from tests.rig.rest import Rest, unique
 from tests.rig.socket import Socket
+from tests.rig.wait import until
 
 pytestmark = drivers("all")
 
@@ -135,7 +136,7 @@ def test_here_are_those_who_are_online(room: Room) -> None:
     bob, cat = room.add("bob"), room.add("cat")
     room.node.sql("DELETE FROM statuses WHERE user_id = %s", cat.id)
     bobs = Socket.open(bob)
-    bob.call("PUT", "/users/me/status", {"user_id": bob.id, "status": "online"})
+    until(lambda: bob.get("/users/me/status")["status"] == "online", 10, "bob online")
     assert room.mentions("@here") == {bob.id}
     bobs.close()
 

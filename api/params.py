@@ -205,7 +205,7 @@ OF_PATH: Mapping[object, Part] = {
 Username = Annotated[str, Part(lambda value, _: name(value, "username"))]
 TeamName = Annotated[str, Part(lambda value, _: name(value, "name"))]
 ChannelName = Annotated[str, Part(lambda value, _: name(value, "channel_name"))]
-VersionId = Annotated[str, Part(lambda value, _: _id(value, "restore_version_id"))]
+VersionId = Annotated[str, Part(lambda value, _: _id(value, "version_id"))]
 EmojiName = Annotated[str, Part(lambda value, _: emoji_name(value))]
 
 Text = Annotated[str, Key(text, _TEXT)]

@@ -43,6 +43,7 @@ PATHS: Mapping[str, str] = {
     "preference_name": "<self>",
     "role_id": "dcie3hxt8ej3bnowdznsdao1em",
     "role_name": "system_user",
+    "version_id": "<none>",
 }
 """What stands in a path by the name of its part."""
 

@@ -173,7 +173,7 @@ def threads(req: Request) -> Threads:
 
 
 def cursor(req: Request) -> Cursor:
-    """`perPage`, `direction`, `fromPost` and `fromCreateAt`, as Mattermost judges them. Raises 400."""
+    """`perPage`, `direction`, `fromPost`, `fromCreateAt`, `fromUpdateAt`, `updatesOnly`, Raises 400."""
     limit = strict_number(req, "perPage") or 0
     if limit > MAX_PAGE_SIZE:
         raise errors.invalid_url("perPage")
@@ -183,7 +183,12 @@ def cursor(req: Request) -> Cursor:
     last, create_at = text(req, "fromPost"), strict_number(req, "fromCreateAt") or 0
     if last and not create_at:
         raise errors.invalid_url("fromCreateAt")
-    return Cursor(limit or limits.THREAD_POSTS, direction == "up", last, create_at)
+    update_at, updates_only = strict_number(req, "fromUpdateAt") or 0, flag(req, "updatesOnly")
+    if (update_at and create_at) or (updates_only and not update_at):
+        raise errors.invalid_url("fromUpdateAt")
+    if updates_only and direction == "up":
+        raise errors.invalid_url("updatesOnly")
+    return Cursor(limit or limits.THREAD_POSTS, direction == "up", last, create_at, update_at, updates_only)
 
 
 # What parameters of handlers may be ---------------------------------------------------------------------------------
@@ -233,6 +238,7 @@ Username = Annotated[str, Part(lambda value, _: name(value, "username"))]
 TeamName = Annotated[str, Part(lambda value, _: name(value, "name"))]
 InviteId = Annotated[str, Part(lambda value, _: _id(value, "invite_id"))]
 ChannelName = Annotated[str, Part(lambda value, _: name(value, "channel_name"))]
+VersionId = Annotated[str, Part(lambda value, _: _id(value, "version_id"))]
 EmojiName = Annotated[str, Part(lambda value, _: emoji_name(value))]
 CategoryId = Annotated[str, Part(lambda value, _: category_id(value))]
 PreferenceCategory = Annotated[str, Part(lambda value, _: _word(value, "category"))]
@@ -255,5 +261,15 @@ InThreads = Annotated[
 ]
 InThread = Annotated[
     Cursor,
-    Keys(cursor, {"perPage": _size(MAX_PAGE_SIZE), "direction": _TEXT, "fromPost": _TEXT, "fromCreateAt": _TIME}),
+    Keys(
+        cursor,
+        {
+            "perPage": _size(MAX_PAGE_SIZE),
+            "direction": _TEXT,
+            "fromPost": _TEXT,
+            "fromCreateAt": _TIME,
+            "fromUpdateAt": _TIME,
+            "updatesOnly": _TRUTH,
+        },
+    ),
 ]

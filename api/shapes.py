@@ -286,6 +286,33 @@ class PostList(TypedDict):
     has_next: NotRequired[bool]
 
 
+class PostInfo(TypedDict):
+    """Where a post is, and whether who asks is there."""
+
+    channel_id: str
+    channel_type: Literal["O", "P", "D", "G"]
+    channel_display_name: str
+    has_joined_channel: bool
+    team_id: str
+    team_type: str
+    team_display_name: str
+    has_joined_team: bool
+
+
+class ChannelUnreadAt(TypedDict):
+    """How far a user has read a channel after they marked it as unread."""
+
+    team_id: str
+    user_id: str
+    channel_id: str
+    last_viewed_at: int
+    msg_count: int
+    msg_count_root: int
+    mention_count: int
+    mention_count_root: int
+    urgent_mention_count: int
+
+
 class Reaction(TypedDict):
     """A reaction to a post."""
 

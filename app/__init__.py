@@ -21,6 +21,7 @@ counting.py     how a node counts: counters, gauges and histograms in cells of m
 customstatus.py sans-I/O: what people say of themselves for a while
 edits.py        posts that change: edited, pinned, deleted
 emergency.py    administrators while there is no master
+ephemeral.py    a post that one user shows another
 errors.py       AppError: Mattermost's error ids, texts and statuses
 events/         what happens: messages of the bus, and how clients see them
 exposition.py   what was counted, in Prometheus' text format
@@ -29,13 +30,16 @@ filestore.py    where files lie
 guard.py        sans-I/O: how long the next log-in waits after wrong passwords
 guests.py       guests become users, and users guests
 initials.py     pictures of users who have none of their own
+history.py      what a post said before it was edited
 jobs.py         what one node does for all, every so often
 journal.py      the audit log as one process writes it
+keywords.py     sans-I/O: words of a message by which somebody may be mentioned
 leaving.py      leaving channels and teams; what members are
 logins.py       log in, and the delay after wrong passwords
 markdown.py     what of a message is prose, and what code or the destination of a link
 may.py          who may, as data: the rules that operations declare
-mentions.py     who a message mentions
+mentioned.py    whom a new post mentions, by what they want to be told
+mentions.py     which names a message mentions
 metrics.py      what is counted: names, types, labels, buckets
 origin.py       where a request comes from
 origins.py      sans-I/O: of which web pages a browser may talk to us
@@ -68,6 +72,8 @@ teams.py        teams and their members
 teamunread.py   what a user has not read in their teams
 timezones.py    the time zones that users may choose
 turns.py        sans-I/O: a bounded queue that is fair to sources
+unread.py       a channel that its reader marks as unread again
+unstored.py     posts that are stored nowhere
 users.py        accounts
 validate.py     the forms of names, addresses and texts
 version.py      our version and the one of Mattermost we speak

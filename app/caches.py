@@ -6,8 +6,9 @@ Not here: how far members have read and what they are mentioned in (every post c
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from app import postlists
+from app import keywords, postlists
 from app.events import wire
+from app.keywords import Keywords
 from app.postlists import Threads
 from db.model import shards
 from db.model.entities import (
@@ -24,7 +25,7 @@ from db.model.entities import (
 from db.model.ids import ChannelId, SessionId, TeamId, UserId
 from db.pool.cache import Cache, Registry
 from db.pool.pool import Database
-from db.sql import channels, preferences, sessions, sidebar, statuses, teams, users
+from db.sql import channels, mentionkeys, preferences, sessions, sidebar, statuses, teams, users
 from db.sql.channels import Access
 from db.sql.teams import OfUser
 
@@ -107,6 +108,12 @@ class Caches:
             size=lambda found: _CHANNEL_BYTES * (1 + len(found)),
             max_bytes=32 << 20,
         )
+        self.mention_keys: Cache[str, Keywords] = registry.declare(
+            "mention_keys",
+            self._read_mention_keys,
+            on=lambda kind: (shards.mention_keys(kind),),
+            capacity=10,
+        )
         self.teams: Cache[TeamId, Team] = registry.declare(
             "teams",
             lambda team_id: teams.find(db, team_id),
@@ -177,6 +184,9 @@ class Caches:
         else:
             found = await postlists.page(db, channel_id, page=key.page, per_page=key.per_page, threads=key.threads)
         return Page(head.seq, wire.encode(found.json()))
+
+    async def _read_mention_keys(self, kind: str) -> Keywords:
+        return keywords.gathered(await mentionkeys.find(self._db, kind))
 
     async def _read_user_channels(self, key: tuple[UserId, TeamId]) -> tuple[ChannelInfo, ...]:
         return tuple(await channels.find_of_user(self._db, *key))

@@ -385,6 +385,7 @@ async def view(ctx: Context, user_id: UserId, channel_id: str, prev_channel_id: 
     if not wanted:
         return {}
     times = await channels.view(ctx.db, user_id, wanted)
-    if channel_id in times:
-        ctx.bus.publish(events.channel_viewed(user_id, ChannelId(channel_id)))
+    version = ctx.client_config.major_version
+    if channel_id in times or (times and version >= 7):
+        ctx.bus.publish(events.channel_viewed(user_id, ChannelId(channel_id), times, version))
     return times

@@ -81,6 +81,7 @@ MESSAGES: Final[dict[str, str]] = {
     "api.post.create_post.channel_root_id.app_error": "Invalid ChannelId for RootId parameter.",
     "api.post.delete_post.can_not_delete_post_in_deleted.error": "Can not delete a post in a deleted channel.",
     "api.post.patch_post.can_not_update_post_in_deleted.error": "Can not update a post in a deleted channel.",
+    "api.post.posts_by_ids.invalid_body.request_error": "Invalid request body. At most {MaxLength} ids are allowed.",
     "api.post.update_post.can_not_update_post_in_deleted.error": "Can not update a post in a deleted channel.",
     "api.post.update_post.permissions_time_limit.app_error": "Post edit is only allowed for {timeLimit} seconds."
     " Please ask your System Administrator for details.",
@@ -174,6 +175,7 @@ MESSAGES: Final[dict[str, str]] = {
     "app.channel.sidebar_categories.app_error": "Failed to get or change the categories of the sidebar.",
     "app.channel.get_channels.not_found.app_error": "No channels were found.",
     "app.post.get.app_error": "Unable to get the post.",
+    "app.post.restore_post_version.not_an_history_item.app_error": "The version is none of the history of the post.",
     "app.preference.get.app_error": "We encountered an error while finding preferences.",
     "app.preference.save.updating.app_error": "We encountered an error while updating preferences: there are too many.",
     "app.role.get.app_error": "Unable to get role.",

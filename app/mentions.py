@@ -20,12 +20,12 @@ _EDGES = ":.-_"
 
 # Chinese, Japanese and Korean are written without spaces: there a name begins and ends at any letter, which goes beyond
 # what Mattermost does.
-_CJK = (
+CJK = (
     "\u1100-\u11ff\u2e80-\u2fff\u3005-\u31ff\u3400-\u4dbf\u4e00-\u9fff\ua960-\ua97f\uac00-\ud7ff\uf900-\ufaff"
     "\uff66-\uffdc\U00020000-\U0003ffff"
 )
-_IS_CJK = re.compile(f"[{_CJK}]")
-_LETTERS = rf"[^\W{_CJK}]*+"
+_IS_CJK = re.compile(f"[{CJK}]")
+_LETTERS = rf"[^\W{CJK}]*+"
 _WORD = re.compile(rf"@{_LETTERS}(?:[:.@-]++{_LETTERS})*+")
 _NAME = re.compile(r"@([a-z][a-z0-9._-]*+)[:._-]*+")
 _PLAIN_NAME = re.compile(r"@([a-z][a-z0-9_]*+)")

@@ -128,6 +128,12 @@ async def pinned(db: Queryable, channel_id: ChannelId, after: str) -> PostList:
     return PostList([one.id for one in kept], parcel.posts, next_id, has_next=True if more else None)
 
 
+async def chosen(db: Queryable, found: Sequence[Post]) -> PostList:
+    """These posts, in this order, as far as they fit."""
+    parcel = _Parcel(db, Threads())
+    return PostList([one.id for one in await parcel.add(found)], parcel.posts)
+
+
 async def beside(
     db: Queryable, channel_id: ChannelId, *, before: str, after: str, page: int, per_page: int, threads: Threads
 ) -> PostList:
@@ -173,25 +179,31 @@ class Cursor:
     """Which part of a thread: up to `limit` posts beyond one, upwards from the newest or downwards from the root.
 
     post_id, create_at: of the last post of the part before, '' and 0 for the first part; the time alone will do.
+    update_at: what changed after that time instead, in the order of the changes. updates_only: nothing but that, also
+    what was deleted.
     """
 
     limit: int
     up: bool = False
     post_id: str = ""
     create_at: int = 0
+    update_at: int = 0
+    updates_only: bool = False
 
 
 async def thread(db: Queryable, post: Post, cursor: Cursor, threads: Threads) -> PostList:
     """A post and a part of its thread, in the order of the cursor. `has_next`: whether there is more beyond it."""
     root = await posts.find(db, PostId(post.root_id)) if post.root_id else post
     parcel = _Parcel(db, threads)
+    if cursor.updates_only:
+        return await _updates(db, post, root, cursor, parcel)
     await parcel.add([post])
     if threads.skip or root is None or (root.delete_at and not threads.deleted):
         return PostList([post.id], parcel.posts, has_next=False)
     replies = await posts.find_replies(
         db,
         root,
-        beyond=await _beyond(db, root, cursor),
+        beyond=("update_at", cursor.update_at) if cursor.update_at else await _beyond(db, root, cursor),
         newest_first=cursor.up,
         limit=cursor.limit + 1,
         deleted=threads.deleted,
@@ -205,6 +217,23 @@ async def thread(db: Queryable, post: Post, cursor: Cursor, threads: Threads) ->
     kept = await parcel.add(wanted)
     has_next = len(part) > cursor.limit or len(kept) < len(wanted)
     return PostList([post.id, *(one.id for one in kept)], parcel.posts, has_next=has_next)
+
+
+async def _updates(db: Queryable, post: Post, root: Post | None, cursor: Cursor, parcel: _Parcel) -> PostList:
+    """What changed in a thread after a time, in the order of the changes."""
+    root = root or post
+    replies = await posts.find_replies(
+        db,
+        root,
+        beyond=("update_at", cursor.update_at),
+        newest_first=False,
+        limit=cursor.limit + 1,
+        deleted=True,
+    )
+    changed = [root] * (root.update_at > cursor.update_at) + replies
+    changed.sort(key=lambda one: (one.update_at, one.seq))
+    kept = await parcel.add(changed[: cursor.limit])
+    return PostList([one.id for one in kept], parcel.posts, has_next=len(kept) < len(changed))
 
 
 async def _beyond(db: Queryable, root: Post, cursor: Cursor) -> tuple[str, int] | None:

@@ -4,26 +4,24 @@ from typing import NamedTuple
 
 import msgspec
 
-from app import errors, mentions, postlists, props, validate
+from app import errors, postlists, props, validate
 from app.context import Context
 from app.errors import AppError
 from app.events import messages as events
 from app.events import wire
+from app.mentioned import find as find_mentioned
+from app.mentioned import tell_of_outsiders
 from app.metrics import POSTS
 from app.permissions import Actor, can, can_in_channel, can_in_team, can_read_channel, require
 from app.postlists import PostList
 from app.props import Props
 from db.model.entities import ChannelInfo, ChannelType, Post, User
-from db.model.ids import ChannelId, PostId, UserId, is_id, new_id
-from db.sql import channels, posts, reactions, users
+from db.model.ids import ChannelId, PostId, is_id, new_id
+from db.sql import channels, posts, reactions
 from db.sql.channels import Access
 from db.sql.posts import NewPost, Written
 
 MAX_PENDING_ID = 64
-_UNCOUNTED = frozenset(
-    {"system_join_channel", "system_leave_channel", "system_add_to_channel", "system_remove_from_channel",
-     "system_join_team", "system_leave_team", "system_add_to_team", "system_remove_from_team"}
-)  # fmt: skip
 
 
 class Draft(msgspec.Struct, kw_only=True):
@@ -55,8 +53,8 @@ async def create(
     create_post, 503 when the database cannot be reached (retry with the same pending id).
     """
     access = await _access_for_writing(ctx, actor, draft)
-    await _check_root(ctx, draft)
-    mentioned = await _mentioned(ctx, access.channel, actor.user, draft.message)
+    root = await _check_root(ctx, draft)
+    mentioned = await find_mentioned(ctx, actor, access, draft.message, root)
     new = NewPost(
         id=PostId(new_id()),
         channel_id=access.channel.id,
@@ -66,7 +64,7 @@ async def create(
         type=draft.type,
         props=props.of_integration(draft.props) if by_integration else props.of_user(draft.props),
         hashtags=validate.hashtags(draft.message),
-        mentions=tuple(mentioned),
+        mentions=mentioned.user_ids,
         pending_post_id=draft.pending_post_id or None,
         counts=True,
         member_required=access.member is not None and not can(actor, "create_post"),
@@ -82,14 +80,17 @@ async def create(
     event, encoded = events.created(
         post,
         access.channel,
-        mentioned,
+        mentioned.user_ids,
         set_online=set_online,
         sender_name=sender_name(ctx, post, actor.user.username),
     )
     ctx.bus.publish(event)
-    ctx.bus.publish(events.channel_viewed(actor.user_id, access.channel.id))
+    viewed = {post.channel_id: post.create_at}
+    ctx.bus.publish(events.channel_viewed(actor.user_id, post.channel_id, viewed, ctx.client_config.major_version))
     if set_online and ctx.activity.is_news(actor.user_id, ctx.now_ms()):
         ctx.bus.publish(events.active(actor.user_id))
+    if mentioned.outsiders:
+        tell_of_outsiders(ctx, actor, access, post, mentioned.outsiders)
     return Created(post, encoded)
 
 
@@ -120,7 +121,7 @@ async def announce(
         hashtags="",
         mentions=(),
         pending_post_id=None,
-        counts=kind not in _UNCOUNTED,
+        counts=kind not in posts.UNCOUNTED,
         member_required=False,
     )
     written = await ctx.posts.write(new)
@@ -158,31 +159,16 @@ def check_content(message: str, content_props: Props, file_ids: list[str]) -> No
     props.check(content_props)
 
 
-async def _check_root(ctx: Context, draft: Draft) -> None:
+async def _check_root(ctx: Context, draft: Draft) -> Post | None:
+    """The post that the draft is a reply to. Raises 400 for one that cannot be."""
     if not draft.root_id:
-        return
+        return None
     root = await posts.find(ctx.db, PostId(draft.root_id)) if is_id(draft.root_id) else None
     if root is None or root.delete_at or root.root_id:
         raise AppError("api.post.create_post.root_id.app_error", 400)
     if root.channel_id != draft.channel_id:
         raise AppError("api.post.create_post.channel_root_id.app_error", 400)
-
-
-async def _mentioned(ctx: Context, channel: ChannelInfo, author: User, message: str) -> list[UserId]:
-    """Ids of the users a message mentions, the author left out. In a direct channel: the other one."""
-    if channel.type == ChannelType.DIRECT:
-        return [UserId(other) for other in dict.fromkeys(channel.name.split("__")) if other != author.id]
-    found = mentions.parse(message)
-    ids: dict[UserId, None] = {}
-    if found.names:
-        ids.update(dict.fromkeys(await users.find_member_ids_by_username(ctx.db, channel.id, found.names)))
-    if found.everybody or found.here:
-        limit = ctx.config.team_settings.max_notifications_per_channel
-        if await channels.count_members(ctx.db, channel.id) <= limit:
-            everybody = await channels.find_member_ids(ctx.db, channel.id, limit, online_only=not found.everybody)
-            ids.update(dict.fromkeys(everybody))
-    ids.pop(author.id, None)
-    return list(ids)
+    return root
 
 
 async def _refusal(ctx: Context, new: NewPost) -> AppError:

@@ -40,6 +40,7 @@ async def mark_read(ctx: Context, user_id: UserId, team_id: TeamId) -> dict[Chan
     if not unread:
         return {}
     times = await channels_db.view(ctx.db, user_id, unread)
-    for channel_id in times:
-        ctx.bus.publish(events.channel_viewed(user_id, channel_id))
+    version = ctx.client_config.major_version
+    for channel_id in times if version < 7 else list(times)[:1]:  # from 7 on one event tells of all
+        ctx.bus.publish(events.channel_viewed(user_id, channel_id, times, version))
     return times

@@ -5,6 +5,7 @@
                     ▼      │
     bus ──────> hub.py: channel/user/team -> clients ──> fanout.py: one write a turn ──> sockets
 
+acks.py      posts of which clients are asked to say that they notified somebody
 actions.py   what clients ask for over the socket
 allowance.py sans-I/O: how much a client may make the parser do
 claims.py    connections that change their worker
@@ -21,6 +22,7 @@ hub.py       who hears what
 index.py     sans-I/O: members of rooms, both ways, in little memory
 keeper.py    sans-I/O: connections of workers that have stopped
 lenders.py   what this worker cannot read is read by one of another node
+looking.py      where the user of a client looks
 lookout.py   polls the outbox while the relay does not
 outlet.py    what one socket is written
 parcels.py   sans-I/O: connections as they are handed over

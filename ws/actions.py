@@ -13,10 +13,15 @@ from app.version import MATTERMOST_VERSION
 from db.model import limits
 from db.model.errors import DatabaseError
 from db.model.ids import ChannelId, SessionId, UserId, is_id
+from ws.looking import Looking
 
 Data = dict[str, Any]
 DEAR: Final = {"get_statuses": 19.0}
 """As how many frames more an action counts: this one reads up to 10,000 rows, which takes as long as twenty others."""
+
+
+PRESENCE: Final = "presence"
+"""Of the socket alone: `presence` below."""
 
 
 def ok(seq: int, data: Data | None = None) -> bytes:
@@ -51,7 +56,7 @@ def router_error(seq: int, action: str, *, authenticated: bool) -> AppError | No
         return AppError("api.web_socket_router.bad_seq.app_error", 400)
     if not authenticated:
         return AppError("api.web_socket_router.not_authenticated.app_error", 401)
-    if action not in _ACTIONS:
+    if action not in _ACTIONS and action != PRESENCE:
         return AppError("api.web_socket_router.bad_action.app_error", 500)
     return None
 
@@ -64,6 +69,12 @@ async def run(ctx: Context, session_id: SessionId, seq: int, action: str, data: 
         return fail(seq, error)
     except DatabaseError:
         return fail(seq, AppError("api.websocket_handler.server_busy.app_error", 503))
+
+
+def presence(looking: Looking, seq: int, data: Data) -> bytes:
+    """The client says where its user looks; the reply."""
+    wrong = looking.tell(data)
+    return fail(seq, _invalid(wrong)) if wrong else ok(seq)
 
 
 def _invalid(name: str) -> AppError:
@@ -108,10 +119,17 @@ async def _get_statuses_by_ids(ctx: Context, _session_id: SessionId, data: Data)
     return {status.user_id: status.status for status in found}
 
 
+async def _posted_notify_ack(_ctx: Context, _session_id: SessionId, data: Data) -> None:
+    """A client has notified its user of a post, or says why not."""
+    if not is_id(data.get("post_id")):
+        raise _invalid("post_id")
+
+
 _ACTIONS: Final[dict[str, Callable[[Context, SessionId, Data], Awaitable[Data | None]]]] = {
     "ping": _ping,
     "user_typing": _user_typing,
     "user_update_active_status": _user_update_active_status,
     "get_statuses": _get_statuses,
     "get_statuses_by_ids": _get_statuses_by_ids,
+    "posted_notify_ack": _posted_notify_ack,
 }

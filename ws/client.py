@@ -28,6 +28,7 @@ from ws.close import Close
 from ws.entry import Entry
 from ws.fanout import SharedFrame
 from ws.heads import Cursors
+from ws.looking import Looking
 from ws.outlet import Outlet
 from ws.parcels import Snapshot
 from ws.serving import Server, Wanted
@@ -73,11 +74,13 @@ class Client(Outlet):
         "_upgrade",
         "_wanted",
         "_working",
+        "acknowledges",
         "administrator",
         "attached",
         "connection_id",
         "cursors",
         "last_active",
+        "looking",
         "session_id",
         "user_id",
     )
@@ -108,6 +111,10 @@ class Client(Outlet):
         self.administrator = False
         """Whether the user gets the copies of events that are for system administrators."""
         self.cursors: Cursors | None = None
+        self.acknowledges = False
+        """Whether it says of which posts it has notified its user, when it is asked to."""
+        self.looking: Looking | None = None
+        """Where its user looks, once it has said so."""
 
     # Transport -----------------------------------------------------------------------------------------------------
 
@@ -207,6 +214,7 @@ class Client(Outlet):
     def _opened(self, opened: protocol.Opened) -> None:
         upgrade, self._upgrade = self._upgrade, None
         assert upgrade is not None
+        self.acknowledges = opened.acknowledges
         if opened.sequence is not None:
             self._wanted = Wanted(opened.connection_id, opened.sequence)
         if upgrade.session_id:
@@ -353,6 +361,12 @@ class Client(Outlet):
             self.close(Close.SESSION_ENDED)
         except DatabaseError:
             self.close(Close.TRY_AGAIN_LATER)
+
+    def looks_at(self, channel_id: str) -> bool:
+        """Whether the user may see a channel at this moment, as far as that is known and counts."""
+        if self.looking is None or not self._server.ctx.config.service_settings.enable_web_socket_event_scope:
+            return True
+        return channel_id in self.looking
 
     # Ending --------------------------------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ from db.model.errors import DatabaseError
 from db.model.ids import SessionId, UserId
 from ws import actions
 from ws.entry import Entry, known
+from ws.looking import Looking
 from ws.protocol import Asked
 from ws.serving import ClientT, Server
 
@@ -26,6 +27,10 @@ async def answer(server: Server[ClientT], client: ClientT, request: Asked) -> No
     if not client.charge(actions.DEAR.get(request.action, 0.0)):
         return
     _note_activity(server, client, request.action)
+    if request.action == actions.PRESENCE:
+        client.looking = client.looking or Looking()
+        client.reply(actions.presence(client.looking, request.seq, request.data))
+        return
     session_id = SessionId(client.session_id)
     client.reply(await actions.run(server.ctx, session_id, request.seq, request.action, request.data))
 

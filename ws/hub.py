@@ -17,6 +17,8 @@ from app.events.messages import (
     SessionClosed,
     TeamMembership,
 )
+from app.events.names import SCOPED
+from ws import acks
 from ws.close import Close
 from ws.fanout import BATCH, Copies, SharedFrame, View, Write, write_all
 from ws.heads import Cursors, Heads
@@ -38,11 +40,15 @@ class Client(Protocol):
     session_id: str
     connection_id: str
     attached: bool
+    acknowledges: bool
     administrator: bool
     cursors: Cursors | None
     direct: socket | None
     stream: Stream
     """Numbers what is written to `direct`."""
+
+    def looks_at(self, channel_id: str) -> bool:
+        """Whether the user may see a channel at this moment."""
 
     def send(self, frame: SharedFrame) -> None:
         """Queue an event."""
@@ -90,6 +96,8 @@ class Hub:
         self._by_team: dict[str, set[Listener]] = {}
         self._by_session: dict[str, list[Client]] = {}
         self._by_connection: dict[str, Client] = {}
+        self.acknowledging = False
+        """Whether there ever was a client here that says of which posts it has notified its user."""
 
     def __len__(self) -> int:
         return len(self._by_connection)
@@ -114,6 +122,7 @@ class Hub:
     def replace(self, old: Client, new: Client) -> None:
         """The new client goes on as the old one, under its id."""
         listener = self._listeners[old.user_id]
+        self.acknowledging = self.acknowledging or new.acknowledges
         self._set_clients(listener, tuple(new if one is old else one for one in listener.clients))
         self._by_connection[new.connection_id] = new
         self.watch_session(new)
@@ -201,6 +210,7 @@ class Hub:
     def join(self, listener: Listener, client: Client) -> None:
         """The client gets events from now on."""
         self._set_clients(listener, (*listener.clients, client))
+        self.acknowledging = self.acknowledging or client.acknowledges
         self._by_connection[client.connection_id] = client
 
     def leave(self, client: Client) -> None:
@@ -255,6 +265,21 @@ class Hub:
         at once: to queue it, and to come back for each socket's data when others have driven it out of the cache, costs
         a quarter more.
         """
+        clients = self._audience(event.audience)
+        if event.name in SCOPED:
+            clients = [one for one in clients if one.looks_at(event.audience.channel_id)]
+        if self.acknowledging:
+            asking, ids = acks.asking(event)
+            asked: list[Client] = []
+            others: list[Client] = []
+            for one in clients if ids else ():
+                (asked if one.acknowledges and one.user_id.encode() in ids else others).append(one)
+            if asked:
+                self._send(asking, asked, alone=alone)
+                clients = others
+        self._send(event, clients, alone=alone)
+
+    def _send(self, event: Event, clients: Sequence[Client], *, alone: bool) -> None:
         audience = event.audience
         numbered = audience.channel_id if event.seq else ""
         copies = Copies(event)
@@ -262,7 +287,7 @@ class Hub:
         but, omitted = audience.omit_connection_id, audience.omit_users
         left = AT_ONCE if alone else 0
         batch: list[Write] = []
-        for client in self._audience(audience):
+        for client in clients:
             if (omitted and client.user_id in omitted) or (but and client.connection_id == but):
                 continue
             if numbered and client.cursors is not None and not client.cursors.admits(numbered, event.seq):

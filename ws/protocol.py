@@ -55,10 +55,14 @@ class Write:
 
 @dataclass(frozen=True)
 class Opened:
-    """The handshake is done. connection_id, sequence: what the client wants to resume ('' and None: nothing)."""
+    """The handshake is done. connection_id, sequence: what the client wants to resume ('' and None: nothing).
+
+    acknowledges: it says of which posts it has notified its user.
+    """
 
     connection_id: str
     sequence: int | None
+    acknowledges: bool = False
 
 
 @dataclass(frozen=True)
@@ -196,7 +200,8 @@ class Connection:
             outputs.append(Ended("connection_id or sequence_number is malformed"))
             return
         self.state = State.OPEN
-        outputs.append(Opened(connection_id, int(number[:18]) if connection_id else None))
+        acknowledges = query.get("posted_ack", [""])[0] == "true"
+        outputs.append(Opened(connection_id, int(number[:18]) if connection_id else None, acknowledges))
 
     def _reject(self, outputs: list[Output], hint: object) -> None:
         hint = hint if isinstance(hint, RejectConnection) else RejectConnection()

@@ -16,6 +16,7 @@ from ws.claims import Claims
 from ws.detached import Detached
 from ws.fanout import Fanout, SharedFrame
 from ws.hub import Client, Hub, Positions
+from ws.looking import Looking
 from ws.repairs import Repairs
 from ws.strangers import Strangers
 from ws.stream import Stream
@@ -36,6 +37,8 @@ class Served(Client, Protocol):
     """Whether it was we who closed."""
     last_active: float
     """When its user was last said to be active."""
+    looking: Looking | None
+    """Where its user looks, once it has said so."""
 
     def take_wanted(self) -> Wanted | None:
         """The connection that the upgrade asked for; once."""

@@ -19,4 +19,5 @@ teammembers.py members of teams: lists, many at once, by invitation, what is not
 teams.py     teams
 usage.py     how much there is
 users.py     accounts
+versions.py  what posts said before they were edited
 """

@@ -1,11 +1,13 @@
 """Posts."""
 
+import msgspec
+
 from api import shapes
 from api.call import Call
 from api.example import Example
 from api.operation import operation
 from api.params import DEFAULT_PAGE_SIZE, Flag, InThread, InThreads, Page, Size, Text, Time
-from app import edits, may, posts, reading
+from app import edits, ephemeral, may, posts, reading, unread
 from app.events.wire import Json
 from db.model.ids import ChannelId, PostId, UserId
 
@@ -58,6 +60,36 @@ async def create_post(call: Call, body: posts.Draft, set_online: Flag = True) ->
 
 
 @operation(
+    "POST",
+    "/posts/ephemeral",
+    verb_asks=(may.System("create_post_ephemeral"),),
+    status=201,
+    answers=shapes.Post,
+    body_name="post",
+    errors=("model.post.is_valid.msg.app_error", "model.post.is_valid.props.app_error"),
+    example=Example({"user_id": "<member.id>", "post": {"channel_id": "<private.id>", "message": "for your eyes"}}),
+    notes="`ephemeral_message` to the user; it is stored nowhere",
+)
+async def create_ephemeral_post(call: Call, body: ephemeral.NewEphemeral) -> Json:
+    """Show one user a post."""
+    return await ephemeral.create(call.ctx, call.actor, body)
+
+
+@operation(
+    "POST",
+    "/posts/ids",
+    answers=list[shapes.Post],
+    body_name="post_ids",
+    errors=("api.post.posts_by_ids.invalid_body.request_error",),
+    example=Example(["<post.id>"]),
+    notes="up to 200; newest first; what one may not read is missing",
+)
+async def get_posts_by_ids(call: Call, body: list[str]) -> list[msgspec.Raw]:
+    """Posts by their ids."""
+    return await reading.by_ids(call.ctx, call.actor, body)
+
+
+@operation(
     "GET",
     "/posts/{post_id}",
     verb_asks=(_READS_POST,),
@@ -78,11 +110,37 @@ async def get_post(call: Call, post_id: PostId, include_deleted: Flag = False) -
     answers=shapes.PostList,
     tagged=True,
     errors=(_NONE,),
-    notes="`perPage` 0: up to 1000; `has_next`",
+    notes="`perPage` 0: up to 1000; `has_next`; `updatesOnly`: what changed after `fromUpdateAt`, deleted posts too",
 )
 async def get_thread(call: Call, post_id: PostId, cursor: InThread, threads: InThreads) -> Json:
     """A post and its thread, or a part of it."""
     return await reading.thread(call.ctx, call.actor, post_id, cursor, threads, call.tag)
+
+
+@operation(
+    "GET",
+    "/posts/{post_id}/info",
+    answers=shapes.PostInfo,
+    errors=(_NONE,),
+    example=Example(answers={"stranger": 404, "teammate": 404}),
+    notes="404 for who could not come to read it",
+)
+async def get_post_info(call: Call, post_id: PostId) -> Json:
+    """In which channel and team a post is."""
+    return await reading.info(call.ctx, call.actor, post_id)
+
+
+@operation(
+    "GET",
+    "/posts/{post_id}/files/info",
+    verb_asks=(_READS_POST,),
+    answers=list[shapes.Map],
+    errors=(_NONE,),
+    notes="empty until there are files",
+)
+async def get_files_of_post(call: Call, post_id: PostId, include_deleted: Flag = False) -> list[Json]:
+    """The files of a post."""
+    return await reading.files(call.ctx, call.actor, post_id, deleted=include_deleted)
 
 
 @operation(
@@ -174,6 +232,43 @@ async def get_posts(
     return await reading.of_channel(
         call.ctx, call.actor, channel_id, wanted, threads, call.tag, has_some=call.conditional
     )
+
+
+@operation(
+    "GET",
+    "/users/{user_id}/posts/flagged",
+    may=(may.SelfOr("edit_other_users"),),
+    answers=shapes.PostList,
+    notes="newest first, by page; `channel_id`, `team_id`; what one may not read is missing",
+)
+async def get_flagged_posts(call: Call, user_id: UserId, page: Page, channel_id: Text = "", team_id: Text = "") -> Json:
+    """The posts that a user has saved (preferences `flagged_post`)."""
+    return await reading.flagged(
+        call.ctx,
+        call.actor,
+        user_id,
+        channel_id=channel_id,
+        team_id=team_id,
+        page=page.number,
+        per_page=page.size,
+    )
+
+
+@operation(
+    "POST",
+    "/users/{user_id}/posts/{post_id}/set_unread",
+    may=(may.SelfOr("edit_other_users"),),
+    verb_asks=(may.OfPost("read_channel"),),
+    answers=shapes.ChannelUnreadAt,
+    body_name="unread",
+    errors=("app.channel.get_member.missing.app_error", _NONE),
+    example=Example({"collapsed_threads_supported": True}, answers={"system_admin": 404}),
+    notes="`post_unread` to the user's clients; 404 where the user is no member; up to 5000 posts are counted",
+)
+async def set_unread(call: Call, user_id: UserId, post_id: PostId, body: unread.SetUnread) -> Json:
+    """Mark a channel as unread from a post on."""
+    del body
+    return await unread.set_unread(call.ctx, call.actor, user_id, post_id)
 
 
 @operation(

@@ -197,6 +197,8 @@ class ClientConfig:
         self.full: bytes = msgspec.json.encode(dict(sorted(full.items())))
         digest = hashlib.md5(self.full, usedforsecurity=False).hexdigest()
         # <version>.<build>.<md5 of the client configuration>.<licensed>: clients reload when it changes.
+        self.major_version: int = int(limited["Version"].split(".", 1)[0])
+        """Of the Mattermost that clients are told this is."""
         self.version_id: str = f"{MATTERMOST_VERSION}.{BUILD_NUMBER}.{digest}.false"
 
 
@@ -229,6 +231,7 @@ def _full(config: Config) -> dict[str, bool | int | str]:
         "EnableCustomUserStatuses": team.enable_custom_user_statuses,
         "EnableDeveloper": service.enable_developer,
         "EnablePostUsernameOverride": service.enable_post_username_override,
+        "FeatureFlagWebSocketEventScope": service.enable_web_socket_event_scope,
         "EnableUserTypingMessages": service.enable_user_typing_messages,
         "ExperimentalEnablePostMetadata": True,
         "MaxFileSize": config.file_settings.max_file_size,

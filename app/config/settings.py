@@ -66,6 +66,8 @@ class ServiceSettings(Section, frozen=True):
     experimental_strict_csrf_enforcement: Live[bool] = key("ExperimentalStrictCSRFEnforcement", True)
     enable_developer: Live[bool] = False
     enable_user_typing_messages: Live[bool] = True
+    enable_web_socket_event_scope: Live[bool] = True
+    """Clients that say where they look get what is typed and reacted there only."""
     enable_post_username_override: Live[bool] = False
     post_edit_time_limit: Live[Annotated[int, Meta(ge=-1)]] = -1
     """Seconds for which a message may be edited; -1: always."""

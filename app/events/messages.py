@@ -5,7 +5,7 @@ A frame is the event's JSON up to its last member; every socket adds its own `,"
 """
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, get_args
 
 import msgspec
@@ -26,7 +26,7 @@ from db.model.entities import (
     TeamMember,
     User,
 )
-from db.model.ids import ChannelId, SessionId, TeamId, UserId
+from db.model.ids import ChannelId, PostId, SessionId, TeamId, UserId
 
 
 class Audience(msgspec.Struct, array_like=True, frozen=True):
@@ -414,9 +414,27 @@ def typing(user_id: UserId, channel_id: ChannelId, parent_id: str) -> Event:
     )
 
 
-def channel_viewed(user_id: UserId, channel_id: ChannelId) -> Event:
-    """The user has read the channel, to their other clients."""
-    return build(Name.CHANNEL_VIEWED, {"channel_id": channel_id}, Audience(user_id=user_id))
+def channel_viewed(user_id: UserId, channel_id: ChannelId, times: Mapping[ChannelId, int], version: int) -> Event:
+    """The user has read channels, to all their clients.
+
+    times: when, by channel. version: the major one of Mattermost that is spoken: until 6 only `channel_id` is told of.
+    """
+    audience = Audience(user_id=user_id)
+    if version < 7:
+        return build(Name.CHANNEL_VIEWED, {"channel_id": channel_id}, audience)
+    return build(Name.MULTIPLE_CHANNELS_VIEWED, {"channel_times": times}, audience)
+
+
+def post_unread(user_id: UserId, channel: ChannelInfo, post_id: PostId, unread: dict[str, int]) -> Event:
+    """The user has marked a channel as unread from a post on, to all their clients. unread: counts, by name."""
+    audience = Audience(user_id=user_id, channel_id=channel.id, team_id=channel.team_id)
+    return build(Name.POST_UNREAD, {"post_id": post_id, **unread}, audience)
+
+
+def ephemeral_message(user_id: UserId, post: Post) -> Event:
+    """A post for one user's eyes, which is stored nowhere. The post is JSON in a text."""
+    audience = Audience(user_id=user_id, channel_id=post.channel_id)
+    return build(Name.EPHEMERAL_MESSAGE, {"post": wire.encode(wire.post(post)).decode()}, audience)
 
 
 def channel_created(user_id: UserId, channel: ChannelInfo) -> Event:

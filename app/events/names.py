@@ -36,6 +36,8 @@ class Name(StrEnum):
     POSTED = "posted", {Room.CHANNEL: Care.RECOVERABLE}
     POST_EDITED = "post_edited", {Room.CHANNEL: Care.RECOVERABLE}
     POST_DELETED = "post_deleted", {Room.CHANNEL: Care.RECOVERABLE}
+    POST_UNREAD = "post_unread", {Room.USER: Care.RELIABLE}
+    EPHEMERAL_MESSAGE = "ephemeral_message", {Room.USER: Care.RELIABLE}
     REACTION_ADDED = "reaction_added", {Room.CHANNEL: Care.RECOVERABLE}
     REACTION_REMOVED = "reaction_removed", {Room.CHANNEL: Care.RECOVERABLE}
     USER_ADDED = "user_added", {Room.CHANNEL: Care.RECOVERABLE}
@@ -44,6 +46,7 @@ class Name(StrEnum):
     DIRECT_ADDED = "direct_added", {Room.CHANNEL: Care.RELIABLE}
     CHANNEL_MEMBER_UPDATED = "channel_member_updated", {Room.USER: Care.RELIABLE}
     CHANNEL_VIEWED = "channel_viewed", {Room.USER: Care.BEST_EFFORT}
+    MULTIPLE_CHANNELS_VIEWED = "multiple_channels_viewed", {Room.USER: Care.BEST_EFFORT}
     TYPING = "typing", {Room.CHANNEL: Care.BEST_EFFORT}
     ADDED_TO_TEAM = "added_to_team", {Room.USER: Care.RELIABLE}
     LEAVE_TEAM = "leave_team", {Room.TEAM: Care.RELIABLE, Room.USER: Care.RELIABLE}
@@ -65,5 +68,7 @@ class Name(StrEnum):
     HELLO = "hello", {Room.USER: Care.RELIABLE}
 
 
+SCOPED = frozenset({Name.TYPING.value, Name.REACTION_ADDED.value, Name.REACTION_REMOVED.value})
+"""Those that a client which says where it looks gets from there only (action `presence`)."""
 BEST_EFFORT = frozenset(one.value for one in Name if set(one.rooms.values()) == {Care.BEST_EFFORT})
 """By name, as it comes over the bus: what a later version sends is not shed unless this one knows that it may be."""

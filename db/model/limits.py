@@ -23,6 +23,20 @@ REACTIONS = 1000
 LIST_REACTIONS = LIST_BYTES // 150
 """Read for one list of posts. One is 182 bytes and more, so the list is full before they are used up."""
 
+UNREAD_POSTS = 5000
+"""Looked at to say how many posts are unread after one that a user marks as unread."""
+VERSIONS = 100
+"""Of what a post said before, the newest."""
+
+KEYWORDS = 50_000
+"""Words by which any users are mentioned, in the copy of a worker; where there are more it asks the database."""
+USER_KEYWORDS = 100
+"""Of a user."""
+MENTIONED = 1000
+"""By one message, by words or by its thread."""
+THREAD_AUTHORS = 1000
+"""The newest replies of a thread of which the authors are told of one more, where they want that."""
+
 POST_IDS = 200
 PREFERENCES_AT_ONCE = 100
 USER_IDS = 1000

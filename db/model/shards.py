@@ -58,6 +58,11 @@ def sidebar(user_id: str) -> Shard:
     return of(Namespace.SIDEBAR, user_id)
 
 
+def mention_keys(kind: str) -> Shard:
+    """By which words of a kind, beyond their names, any users are mentioned."""
+    return of(Namespace.MENTION_KEYS, kind)
+
+
 def team(team_id: str) -> Shard:
     """A row of `teams`."""
     return of(Namespace.TEAM, team_id)

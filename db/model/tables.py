@@ -22,6 +22,7 @@ class Namespace(StrEnum):
     STATUS = "status"
     PREFERENCES = "preferences"
     SIDEBAR = "sidebar"
+    MENTION_KEYS = "mention_keys"
     TEAM = "team"
     TEAM_CHANNELS = "team_channels"
     TEAM_MEMBERS = "team_members"
@@ -183,6 +184,9 @@ SIDEBAR_CATEGORIES = Table(
     tells=(Tells(Namespace.SIDEBAR, "user_id"),),
     witness="user_id",
 )
+MENTION_KEYS = Table(
+    "mention_keys", ("kind", "keyword", "user_id"), tells=(Tells(Namespace.MENTION_KEYS, "kind"),), witness="user_id"
+)
 SYSTEMS = Table("systems", ("name", "value"))
 CLUSTER_NODES = Table(
     "cluster_nodes",
@@ -209,6 +213,7 @@ TABLES = (
     STATUSES,
     PREFERENCES,
     SIDEBAR_CATEGORIES,
+    MENTION_KEYS,
     SYSTEMS,
     CLUSTER_NODES,
     CLUSTER_LOG,

@@ -257,19 +257,6 @@ async def find_memberships(db: Queryable, user_id: UserId, team_id: TeamId, page
     return [ChannelMember(*row) for row in rows]
 
 
-async def find_member_ids(
-    db: Queryable, channel_id: ChannelId, limit: int, *, online_only: bool = False
-) -> list[UserId]:
-    """Ids of up to `limit` active members (for mentions of everybody in a channel)."""
-    online = " JOIN statuses s ON s.user_id = m.user_id AND s.status = 'online'" if online_only else ""
-    rows = await db.fetch(
-        f"SELECT m.user_id FROM channel_members m JOIN users u ON u.id = m.user_id{online}"  # noqa: S608
-        " WHERE m.channel_id = %s AND u.delete_at = 0 LIMIT %s",
-        (channel_id, limit),
-    )
-    return [row[0] for row in rows]
-
-
 async def count_members(db: Queryable, channel_id: ChannelId) -> int:
     """How many members the channel has whose accounts are active."""
     row = await db.fetch_one(

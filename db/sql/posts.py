@@ -15,11 +15,16 @@ from db.pool.queryable import Queryable
 
 _SELECT = f"SELECT {POSTS.names()} FROM posts"  # noqa: S608 (a constant)
 _ROOTS_ONLY = "AND root_id = ''"
+UNCOUNTED = frozenset(
+    {"system_join_channel", "system_leave_channel", "system_add_to_channel", "system_remove_from_channel",
+     "system_join_team", "system_leave_team", "system_add_to_team", "system_remove_from_team"}
+)  # fmt: skip
+"""The types of posts that make a channel unread for nobody."""
 _SIZED = "SELECT id, seq, update_at, octet_length(message) + octet_length(props) AS size FROM posts"
 _P = POSTS.names("p")
 
 
-def _bounded(sized: str, order: str) -> str:
+def bounded(sized: str, order: str) -> str:
     """The posts that `sized` (a query of _SIZED) chooses, in this order, until their texts take a number of bytes.
 
     The last parameters are limit, offset and that number. Only what is narrow is sorted and summed up.
@@ -293,7 +298,7 @@ async def _find_run(
     limit: int,
     offset: int = 0,
 ) -> list[Post]:
-    sql = _bounded(f"{_SIZED} WHERE channel_id = %s AND {condition}", order)
+    sql = bounded(f"{_SIZED} WHERE channel_id = %s AND {condition}", order)
     values = (channel_id, *parameters, limit, offset, limits.LIST_BYTES)
     rows = await db.fetch(sql, values, on=(shards.posts(channel_id),))
     return [Post(*row) for row in rows]
@@ -325,7 +330,7 @@ async def find_threads(db: Queryable, posts: Sequence[Post], *, replies: bool, d
         (touched if replies else (), "root_id = ANY(%s) AND root_id <> ''", limits.REPLIES_ALONG + len(here)),
     ):
         if wanted:
-            sql = _bounded(f"{_SIZED} WHERE {condition} AND {_kept(False, deleted)}", "seq DESC")
+            sql = bounded(f"{_SIZED} WHERE {condition} AND {_kept(False, deleted)}", "seq DESC")
             rows = await db.fetch(sql, (list(wanted), limit, 0, limits.LIST_BYTES), on=on)
             others = [post for post in (Post(*row) for row in rows) if post.id not in here]
             found += others[: max(len(missing), limits.REPLIES_ALONG)]
@@ -341,12 +346,16 @@ async def find_replies(
     limit: int,
     deleted: bool = False,
 ) -> list[Post]:
-    """Up to `limit` replies. beyond: `seq` or `create_at`, and the value after which, in that order, they begin."""
-    order = "seq DESC" if newest_first else "seq"
+    """Up to `limit` replies. beyond: `seq`, `create_at` or `update_at`, and the value after which they begin.
+
+    They are in that order.
+    """
     column, value = beyond or ("seq", 2**63 - 1 if newest_first else -1)
-    assert column in ("seq", "create_at")
+    assert column in ("seq", "create_at", "update_at")
+    columns = ("update_at", "seq") if column == "update_at" else ("seq",)
+    order = ", ".join(f"{one} DESC" if newest_first else one for one in columns)
     later = f"AND {column} {'<' if newest_first else '>'} %s"
-    sql = _bounded(f"{_SIZED} WHERE root_id = %s AND root_id <> '' AND {_kept(False, deleted)} {later}", order)
+    sql = bounded(f"{_SIZED} WHERE root_id = %s AND root_id <> '' AND {_kept(False, deleted)} {later}", order)
     on = (shards.posts(root.channel_id),)
     rows = await db.fetch(sql, (root.id, value, limit, 0, limits.LIST_BYTES), on=on)
     return [Post(*row) for row in rows]

@@ -7,11 +7,12 @@ import msgspec
 from db.drivers import Row
 from db.model import shards
 from db.model.entities import User
-from db.model.ids import ChannelId, UserId
+from db.model.ids import UserId
 from db.model.tables import USERS
 from db.order import locks
 from db.pool.loader import lookup_by
 from db.pool.queryable import Queryable, Transaction
+from db.sql import mentionkeys
 
 _SELECT = f"SELECT {USERS.names()} FROM users"  # noqa: S608 (a constant)
 
@@ -25,7 +26,15 @@ _BY_ID = lookup_by("user", columns=USERS.names(), source="users", key="id", on=l
 
 async def insert(db: Queryable, user: User) -> None:
     """Insert. Raises Duplicate with constraint users_username_key or users_email_key."""
-    await db.execute(USERS.insert, USERS.values(user), changes=(shards.user(user.id),))
+
+    async def write(tx: Transaction) -> None:
+        await tx.execute(USERS.insert, USERS.values(user), changes=(shards.user(user.id),))
+        await mentionkeys.replace(tx, user)
+
+    if mentionkeys.of(user):
+        await db.transact(write)
+    else:
+        await db.execute(USERS.insert, USERS.values(user), changes=(shards.user(user.id),))
 
 
 async def count(db: Queryable) -> int:
@@ -69,16 +78,6 @@ async def find_many(db: Queryable, user_ids: Sequence[UserId], since_ms: int = 0
         on=[shards.user(one) for one in user_ids],
     )
     return [User(*row) for row in rows]
-
-
-async def find_member_ids_by_username(db: Queryable, channel_id: ChannelId, usernames: Sequence[str]) -> list[UserId]:
-    """Ids of the channel's members among these names (for mentions)."""
-    rows = await db.fetch(
-        "SELECT u.id FROM users u JOIN channel_members m ON m.user_id = u.id"
-        " WHERE u.username = ANY(%s) AND m.channel_id = %s AND u.delete_at = 0",
-        (list(usernames), channel_id),
-    )
-    return [row[0] for row in rows]
 
 
 async def count_failed_attempt(db: Queryable, user_id: str) -> None:

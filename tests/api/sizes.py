@@ -13,6 +13,8 @@ ANSWERS = {
     "GET /api/v4/channels/{channel_id}/posts": max(limits.SINCE_POSTS, MAX_PAGE_SIZE),
     "GET /api/v4/users/{user_id}/channels/{channel_id}/posts/unread": 2 * MAX_PAGE_SIZE,
     "GET /api/v4/posts/{post_id}/thread": limits.THREAD_POSTS + 1,
+    "GET /api/v4/posts/{post_id}/edit_history": limits.VERSIONS,
+    "GET /api/v4/users/{user_id}/posts/flagged": MAX_PAGE_SIZE,
     "GET /api/v4/channels/{channel_id}/pinned": limits.PINNED_POSTS,
     "GET /api/v4/posts/{post_id}/reactions": limits.REACTIONS,
     "GET /api/v4/channels/{channel_id}/members": MAX_PAGE_SIZE,
@@ -40,6 +42,7 @@ REQUESTS = {
     "POST /api/v4/users/status/ids": limits.USER_IDS,
     "POST /api/v4/users/usernames": limits.USER_IDS,
     "POST /api/v4/users/group_channels": limits.GROUP_CHANNELS,
+    "POST /api/v4/posts/ids": limits.POST_IDS,
     "POST /api/v4/posts/ids/reactions": limits.POST_IDS,
     "POST /api/v4/teams/{team_id}/members/batch": limits.NEW_MEMBERS,
     "POST /api/v4/teams/{team_id}/members/ids": limits.USER_IDS,
@@ -50,8 +53,15 @@ REQUESTS = {
     "PUT /api/v4/users/{user_id}/teams/{team_id}/channels/categories/order": limits.CATEGORIES,
     "POST /api/v4/roles/names": roles.MAX_NAMES,
 }
-# As many as there are nodes, roles, or time zones.
-FIXED = frozenset({"GET /api/v4/cluster/status", "GET /api/v4/roles", "GET /api/v4/system/timezones"})
+# As many as there are nodes, roles, or time zones; none until there are files.
+FIXED = frozenset(
+    {
+        "GET /api/v4/cluster/status",
+        "GET /api/v4/roles",
+        "GET /api/v4/system/timezones",
+        "GET /api/v4/posts/{post_id}/files/info",
+    }
+)
 
 
 def grows(operation: Operation) -> bool:

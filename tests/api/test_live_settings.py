@@ -316,6 +316,22 @@ def test_a_reload_applies_whether_typing_is_told(site: Site) -> None:
     site.set({})
 
 
+def test_a_reload_applies_whether_events_go_only_to_who_looks(site: Site) -> None:
+    site.set({})
+    assert _types(site, _who_looks_elsewhere(site)).named("typing") == []
+    site.set({"ServiceSettings.EnableWebSocketEventScope": False})
+    assert site.admin.get("/config/client?format=old")["FeatureFlagWebSocketEventScope"] == "false"
+    socket = _types(site, _who_looks_elsewhere(site))
+    until(lambda: bool(socket.named("typing")), 10, "typing, although it is elsewhere")
+    site.set({})
+
+
+def _who_looks_elsewhere(site: Site) -> Socket:
+    socket = Socket.open(site.bob)
+    assert socket.ask("presence", {"channel_id": "y" * 26})["status"] == "OK"
+    return socket
+
+
 def test_a_reload_applies_when_who_does_nothing_is_away(site: Site) -> None:
     site.set({})
     ann = new_user(site.url)
@@ -474,6 +490,7 @@ OWN_TESTS = {
         test_a_reload_reaches_what_requests_to_elsewhere_may_ask_inside
     ),
     "ServiceSettings.EnableUserTypingMessages": test_a_reload_applies_whether_typing_is_told,
+    "ServiceSettings.EnableWebSocketEventScope": test_a_reload_applies_whether_events_go_only_to_who_looks,
     "TeamSettings.UserStatusAwayTimeout": test_a_reload_applies_when_who_does_nothing_is_away,
     "AuditSettings.RetentionDays": test_a_reload_reaches_what_only_the_relay_goes_by,
     "AuditSettings.MaximumRows": test_a_reload_reaches_what_only_the_relay_goes_by,

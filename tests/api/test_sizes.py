@@ -179,7 +179,18 @@ def test_a_thread_that_is_asked_for_as_a_whole_is_cut(node: Node, ann: Rest, cha
 
 
 @pytest.mark.parametrize(
-    "query", ["perPage=201", "perPage=x", "direction=left", f"fromPost={'a' * 26}", "fromCreateAt=x"]
+    "query",
+    [
+        "perPage=201",
+        "perPage=x",
+        "direction=left",
+        f"fromPost={'a' * 26}",
+        "fromCreateAt=x",
+        "fromUpdateAt=x",
+        "updatesOnly=true",
+        "fromUpdateAt=1&fromCreateAt=1",
+        "fromUpdateAt=1&updatesOnly=true&direction=up",
+    ],
 )
 def test_a_bad_cursor_is_refused(ann: Rest, channel: str, query: str) -> None:
     refused(ann.call("GET", f"/posts/{ann.write(channel, 'root')['id']}/thread?{query}"), 400, "url")

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from app import channels, edits, leaving, posts, reactions, statuses, teamchanges, teams
+from app import channels, edits, leaving, posts, reactions, statuses, teamchanges, teams, unread
 from app.channels import NewChannel
 from app.config.settings import Config, TeamSettings
 from app.context import Context
@@ -279,6 +279,13 @@ WRITES: dict[str, Write] = {
         "edits.pin", "ann", "ann", lambda w: edits.pin(w.ctx, w.actor("ann"), w.root.id, pinned=True), _ON_POST
     ),
     "delete": Write("edits.delete", "ann", "ann", lambda w: edits.delete(w.ctx, w.actor("ann"), w.root.id), _ON_POST),
+    "mark as unread": Write(
+        "unread.set_unread",
+        "ann",
+        "ann",
+        lambda w: unread.set_unread(w.ctx, w.actor("ann"), w.id("ann"), w.root.id),
+        {**_AS_MEMBER, "root is deleted": 404},
+    ),
     "react": Write(
         "reactions.add",
         "bob",

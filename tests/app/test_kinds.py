@@ -174,7 +174,7 @@ def test_an_event_goes_where_its_name_says_and_with_a_number_only_if_it_is_recov
 
 
 def test_best_effort_are_only_those_that_clients_do_without() -> None:
-    assert {"typing", "status_change", "channel_viewed"} == BEST_EFFORT
+    assert {"typing", "status_change", "channel_viewed", "multiple_channels_viewed"} == BEST_EFFORT
     assert not BEST_EFFORT & RECOVERABLE
 
 

@@ -3,7 +3,7 @@
 import inspect
 import json
 import typing
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import product
 from typing import Any
 
@@ -56,6 +56,9 @@ SAMPLES: dict[Any, Any] = {
     UserId: HERS,
     ChannelId: ChannelId("c"),
     TeamId: TeamId("t"),
+    PostId: PostId("p"),
+    Mapping[ChannelId, int]: {"c": 7},
+    dict[str, int]: {"msg_count": 7},
     SessionId: SessionId("s"),
     Sequence[UserId]: [HERS],
     list[str] | None: ["c"],

@@ -100,7 +100,7 @@ def test_columns_are_those_of_entities_in_their_order() -> None:
 SLOTS = {
     "user": 52499, "session": 13474, "status": 64570, "preferences": 12107, "team": 9788, "team_channels": 55771,
     "team_members": 46198, "user_teams": 3832, "channel": 31580, "channel_members": 42010, "user_channels": 43035,
-    "cluster_node": 22844, "sidebar": 35889, "posts": 4204, "viewed": 53046,
+    "cluster_node": 22844, "sidebar": 35889, "posts": 4204, "viewed": 53046, "mention_keys": 20124,
 }  # fmt: skip
 """Nodes of different versions tell each other what changed by these numbers (of the key "key")."""
 
@@ -171,6 +171,7 @@ _KEYS: dict[str, Any] = {
             "user_teams",
             "statuses",
             "preferences",
+            "mention_keys",
         ),
         "one",
     ),

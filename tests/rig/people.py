@@ -43,6 +43,12 @@ def new_channel(owner: Rest, team: dict[str, Any], *members: Rest, kind: str = "
     return channel
 
 
+def new_member(owner: Rest, team: dict[str, Any], channel: dict[str, Any], member: Rest) -> None:
+    """Add somebody to the team and its channel."""
+    owner.post(f"/teams/{team['id']}/members", {"team_id": team["id"], "user_id": member.id})
+    owner.post(f"/channels/{channel['id']}/members", {"user_id": member.id})
+
+
 def town_square(who: Rest, team: dict[str, Any]) -> dict[str, Any]:
     """The team's default channel."""
     channel: dict[str, Any] = who.get(f"/teams/{team['id']}/channels/name/town-square")

@@ -17,7 +17,7 @@ from tests.rig.cluster import Cluster
 from tests.rig.load import Load, assert_exactly_once
 from tests.rig.mariadb import MariaCluster
 from tests.rig.network import Loopback, Unavailable
-from tests.rig.people import new_channel, new_team, new_user, town_square
+from tests.rig.people import new_channel, new_member, new_team, new_user, town_square
 from tests.rig.pgcluster import PgCluster
 from tests.rig.rest import PASSWORD, Rest, unique
 from tests.rig.scale import scale
@@ -160,16 +160,6 @@ def test_what_people_are_on_one_node_is_read_and_heard_on_every_other_at_once(cl
         socket.close()
 
 
-def test_one_channel_has_one_order_whoever_writes(cluster: Cluster) -> None:
-    writers, channel = _writers(cluster, 6)
-    with Load(writers) as load:
-        load.expect_more(scale(200, 5000), 60)
-    assert_exactly_once(cluster.sql, load)
-    rows = cluster.sql(f"SELECT seq, create_at FROM posts WHERE channel_id = '{channel}' ORDER BY seq")
-    assert [at for _, at in rows] == sorted(at for _, at in rows)
-    assert len({at for _, at in rows}) == len(rows)
-
-
 def test_settings_and_sidebars_that_change_on_one_node_have_changed_on_every_other_at_once(cluster: Cluster) -> None:
     """Read on all before, so that all have copies; a client on another node hears of each."""
     ann = new_user(cluster.nodes[0].url)
@@ -213,6 +203,30 @@ def test_settings_and_sidebars_that_change_on_one_node_have_changed_on_every_oth
             socket.expect("sidebar_category_deleted", category_id=made["id"])
             assert socket.named("preferences_changed")[-1]["data"]["preferences"].count(f'"value":"{number}"') == 1
             assert socket.faults == []
+
+
+def test_who_chose_a_word_is_mentioned_by_it_on_every_node_and_hears_what_they_mark(cluster: Cluster) -> None:
+    """The words are copied by each worker: a new one counts at once, wherever a post is written."""
+    ann = new_user(cluster.nodes[0].url)
+    team = new_team(ann)
+    channel = new_channel(ann, team)
+    at_once = AtOnce(cluster)
+    for place in range(3):
+        word = unique("w")
+        bob = new_user(cluster.nodes[place].url, notify_props={"mention_keys": word})
+        new_member(ann, team, channel, bob)
+        sockets = [Socket.open(cluster.client(bob, elsewhere)) for elsewhere in range(3)]
+        for writes in range(3):
+
+            def mentioned(writes: int = writes, word: str = word, bob: Rest = bob) -> bool:
+                post = cluster.client(ann, writes).write(channel["id"], f"{word} is said")
+                marked = cluster.client(bob, (writes + 1) % 3).post(f"/users/me/posts/{post['id']}/set_unread", {})
+                return bool(marked["mention_count"] == 1)
+
+            at_once(mentioned, f"a word of node {place} is found on node {writes}")
+        for socket in sockets:
+            until(lambda: len(socket.named("post_unread")) >= 3, 10, "what was marked on other nodes")  # noqa: B023
+            socket.close()
 
 
 def test_one_channel_has_one_order_whoever_writes(cluster: Cluster) -> None:

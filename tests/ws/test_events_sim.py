@@ -471,6 +471,7 @@ class Client:
         self.connection_id = new_id()
         self.session_id = f"session of {user_id}"
         self.attached = True
+        self.acknowledges = False
         self.administrator = False
         self.cursors: Cursors | None = None
         self.direct: socket | None = cast(socket, _Full())
@@ -483,6 +484,9 @@ class Client:
         self.entered_at = 0.0
         self.got: dict[str, list[int]] = {one: [] for one in CHANNELS}
         self.ended = False
+
+    def looks_at(self, channel_id: str) -> bool:
+        return True
 
     def send(self, frame: SharedFrame) -> None:
         self._take(json.loads(frame.body + b"}"))

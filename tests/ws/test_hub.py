@@ -27,7 +27,9 @@ class FakeClient:
         self.connection_id = connection_id
         self.session_id = session_id or f"session of {connection_id}"
         self.attached = True
+        self.acknowledges = False
         self.administrator = False
+        self.looking: str | None = None
         self.cursors: Cursors | None = None
         self.direct: socket.socket | None = None
         self.stream = Stream()
@@ -37,6 +39,9 @@ class FakeClient:
 
     def has_room(self) -> bool:
         return True
+
+    def looks_at(self, channel_id: str) -> bool:
+        return self.looking in (None, channel_id)
 
     def send(self, frame: SharedFrame) -> None:
         self.got.append(frame.body)
@@ -314,6 +319,35 @@ def test_beyond_so_many_sockets_an_event_is_queued(
     hub.handle(_event(1), alone=True)
     assert [client.stream.seq for client in clients] == [1] * 40 + [0] * 60
     assert [len(client.got) for client in clients] == [0] * 40 + [1] * 60
+
+
+def test_what_is_typed_and_reacted_goes_to_who_looks_or_never_said_where() -> None:
+    hub = _hub()
+    ann, bob, eve = (_join(hub, name, name, ("c", "d")) for name in ("ann", "bob", "eve"))
+    bob.looking, eve.looking = "c", "d"
+    for name in ("typing", "reaction_added", "posted"):
+        hub.deliver(events.encoded(name, {}, Audience(channel_id="c")))
+    told = [[json.loads(one + b"}")["event"] for one in client.got] for client in (ann, bob, eve)]
+    assert told == [["typing", "reaction_added", "posted"], ["typing", "reaction_added", "posted"], ["posted"]]
+
+
+def test_who_is_mentioned_and_says_so_is_asked_to_acknowledge() -> None:
+    hub = _hub()
+    ann = _join(hub, "ann" * 8, "a", ("c",))
+    bob, eve = FakeClient("bob" * 8, "b"), FakeClient("eve" * 8, "e")
+    for client in (bob, eve):
+        client.acknowledges = True
+        hub.watch_session(client)
+        listener = hub.begin_loading(client.user_id)
+        hub.join(listener, client)
+        hub.end_loading(listener, (_read("c"), ()), client)
+    forged = f'{{"message":"","mentions":"[{eve.user_id}]"}}'
+    data = {"post": forged, "mentions": f'["{ann.user_id}","{bob.user_id}"]'}
+    hub.deliver(events.encoded("posted", data, Audience(channel_id="c")))
+    hub.deliver(events.encoded("posted", {"post": forged}, Audience(channel_id="c")))
+    first, second = ([json.loads(client.got[n] + b"}")["data"] for client in (ann, bob, eve)] for n in (0, 1))
+    assert first == [data, {"should_ack": True, **data}, data]
+    assert second == [{"post": forged}] * 3
 
 
 def test_who_leaves_loses_what_was_not_written_yet_and_nothing_else() -> None:

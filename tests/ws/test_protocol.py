@@ -104,7 +104,10 @@ def test_a_head_without_end_is_refused() -> None:
         ("", Opened("", None)),
         ("?connection_id=&sequence_number=0", Opened("", None)),
         (f"?connection_id={'a' * 26}&sequence_number=5", Opened("a" * 26, 5)),
-        (f"?connection_id={'a' * 26}&sequence_number=0&posted_ack=true&disconnect_err_code=4000", Opened("a" * 26, 0)),
+        (
+            f"?connection_id={'a' * 26}&sequence_number=0&posted_ack=true&disconnect_err_code=4000",
+            Opened("a" * 26, 0, acknowledges=True),
+        ),
     ],
 )
 def test_resume_parameters_are_understood_and_unknown_ones_ignored(query: str, expected: Opened) -> None:

@@ -398,7 +398,7 @@ def test_ping(node: Node, ann: Rest) -> None:
         ({"seq": 1, "action": ""}, "api.web_socket_router.no_action.app_error", 400),
         ({"seq": 0, "action": "ping"}, "api.web_socket_router.bad_seq.app_error", 400),
         ({"seq": -5, "action": "ping"}, "api.web_socket_router.bad_seq.app_error", 400),
-        ({"seq": 1, "action": "presence", "data": {"channel_id": "x"}}, "api.web_socket_router.bad_action.app_error", 500),
+        ({"seq": 1, "action": "no_such_action", "data": {"channel_id": "x"}}, "api.web_socket_router.bad_action.app_error", 500),
         ({"seq": 1, "action": "user_typing", "data": {}}, "api.websocket_handler.invalid_param.app_error", 400),
         ({"seq": 1, "action": "user_typing", "data": {"channel_id": 7}}, "api.websocket_handler.invalid_param.app_error", 400),
         ({"seq": 1, "action": "user_typing", "data": {"channel_id": "y" * 26, "parent_id": 1}}, "api.websocket_handler.invalid_param.app_error", 400),

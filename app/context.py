@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from app.activity import Activity, Touched, Typing
 from app.caches import Caches
-from app.config.client import ClientConfig
+from app.config.client import ClientConfig, Told
 from app.config.settings import Config
 from app.counting import Metrics
 from app.emergency import Administrators
@@ -39,6 +39,7 @@ class Context:
     blobs: Blobs
     now_ms: Callable[[], int] = wall_clock_ms
     node_id: str = ""
+    hostname: str = ""
     metrics: Metrics = field(default_factory=Metrics)
     work: WorkPool = field(default_factory=WorkPool)
     activity: Activity = field(default_factory=Activity)
@@ -59,4 +60,9 @@ class Context:
     def reload(self, config: Config) -> None:
         """Use another configuration from now on."""
         self.config = config
-        self.client_config = ClientConfig(config)
+        self.client_config = ClientConfig(config, self.client_config.peers)
+
+    def hear(self, peers: Told | None) -> None:
+        """What other nodes tell their clients."""
+        if peers != self.client_config.peers:
+            self.client_config = ClientConfig(self.config, peers)

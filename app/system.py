@@ -12,7 +12,6 @@ from app.errors import AppError
 from app.events import wire
 from app.events.wire import Json
 from app.permissions import Actor, can, require
-from app.version import MATTERMOST_VERSION
 from db.model.errors import DatabaseError
 from db.pool import systems
 
@@ -58,7 +57,7 @@ async def ping_parts(ctx: Context) -> tuple[Json, int]:
 def ping_v3(ctx: Context) -> tuple[Json, int]:
     """The same as server 3.9 answered it: the health check of Mattermost's HA document."""
     reason = ctx.health.broken()
-    body: Json = {"server_time": str(ctx.now_ms()), "version": MATTERMOST_VERSION}
+    body: Json = {"server_time": str(ctx.now_ms()), "version": ctx.client_config.version}
     return (body, 200) if reason is None else (body | _why(ctx, reason), 503)
 
 

@@ -5,12 +5,18 @@ hide them. Without a session only the limited set is given.
 """
 
 import hashlib
-from typing import Final
+import re
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple
 
 import msgspec
 
 from app.config.settings import Config
-from app.version import BUILD_NUMBER, MATTERMOST_VERSION, VERSION
+from app.version import BUILD_NUMBER, VERSION, numbers_of
+
+_DIGEST_DIGITS = 16
+_DIGEST = re.compile(f"[0-9a-f]{{{_DIGEST_DIGITS}}}")
+_MOST_DIGESTS = 8
 
 # Off, empty or of no meaning here.
 _FIXED_LIMITED: Final[dict[str, str]] = {
@@ -189,17 +195,59 @@ def _text(value: bool | int | str) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-class ClientConfig:
-    """Both sets as ready JSON, and the version string that changes with them."""
+class Told(NamedTuple):
+    """What a node tells clients: its version of Mattermost, and which configurations there are on all nodes."""
 
-    def __init__(self, config: Config) -> None:
+    version: str
+    digests: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return " ".join([self.version, *self.digests])
+
+    @classmethod
+    def read(cls, text: str) -> "Told | None":
+        """Of what another process wrote; None for anything else."""
+        version, *digests = text.split(" ")
+        good = numbers_of(version) is not None and digests and all(map(_DIGEST.fullmatch, digests))
+        return cls(version, tuple(digests)) if good else None
+
+
+def together(told: Sequence[Told]) -> Told | None:
+    """What nodes tell that are asked by turns: the lowest version, and all their configurations; None of nobody.
+
+    A client that takes up what is new when it is told of it takes it up once all nodes have it: until then the set is
+    another one.
+    """
+    if not told:
+        return None
+    lowest = min((one.version for one in told), key=lambda version: numbers_of(version) or ())
+    digests = sorted({digest for one in told for digest in one.digests})
+    return Told(lowest, tuple(digests[:_MOST_DIGESTS]))
+
+
+class ClientConfig:
+    """Both sets as ready JSON, and the version string that changes with them. peers: what other nodes tell."""
+
+    def __init__(self, config: Config, peers: Told | None = None) -> None:
+        self.peers = peers
         limited = {name: _text(value) for name, value in {**_FIXED_LIMITED, **_limited(config)}.items()}
         full = {name: _text(value) for name, value in {**limited, **_FIXED_FULL, **_full(config)}.items()}
-        self.limited: bytes = msgspec.json.encode(dict(sorted(limited.items())))
-        self.full: bytes = msgspec.json.encode(dict(sorted(full.items())))
-        digest = hashlib.md5(self.full, usedforsecurity=False).hexdigest()
-        # <version>.<build>.<md5 of the client configuration>.<licensed>: clients reload when it changes.
-        self.version_id: str = f"{MATTERMOST_VERSION}.{BUILD_NUMBER}.{digest}.false"
+        digest = hashlib.md5(_json(full), usedforsecurity=False).hexdigest()[:_DIGEST_DIGITS]
+        self.own = Told(config.service_settings.compatibility_version, (digest,))
+        """What this node would tell if it were alone."""
+        told = together([self.own] if peers is None else [self.own, peers])
+        assert told is not None
+        self.version: str = told.version
+        """Of Mattermost, which all nodes tell alike."""
+        self.limited: bytes = _json(limited | {"Version": told.version})
+        self.full: bytes = _json(full | {"Version": told.version})
+        digest = hashlib.md5(str(told).encode(), usedforsecurity=False).hexdigest()
+        # <version>.<build>.<digest of the client configuration>.<licensed>: clients read it again when it changes.
+        self.version_id: str = f"{told.version}.{BUILD_NUMBER}.{digest}.true"
+
+
+def _json(values: Mapping[str, str]) -> bytes:
+    return msgspec.json.encode(dict(sorted(values.items())))
 
 
 def _limited(config: Config) -> dict[str, bool | int | str]:
@@ -220,7 +268,7 @@ def _limited(config: Config) -> dict[str, bool | int | str]:
         "PasswordRequireUppercase": password.uppercase,
         "SiteName": team.site_name,
         "SiteURL": service.site_url.rstrip("/"),
-        "Version": MATTERMOST_VERSION,
+        "Version": service.compatibility_version,
     }
 
 

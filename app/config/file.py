@@ -23,6 +23,7 @@ from app.config.cluster import judge as judge_cluster
 from app.config.cluster import with_secrets
 from app.config.settings import MASK as MASK  # whoever reads a configuration meets it here
 from app.config.settings import SECRET_KEYS, Config, Section, SqlSettings, split_address
+from app.version import numbers_of
 from db.pool import dsn
 
 _DEFAULT = Path("config.json")
@@ -254,6 +255,9 @@ def _judge(config: Config, source: str) -> list[Problem]:
         split_address(config.metrics_settings.listen_address)
     except ValueError as error:
         refuse("MetricsSettings.ListenAddress", config.metrics_settings.listen_address, str(error))
+    if numbers_of(service.compatibility_version) is None:
+        allowed = "must be a version of three numbers (11.7.0)"
+        refuse("ServiceSettings.CompatibilityVersion", service.compatibility_version, allowed)
     for one in service.allowed_untrusted_internal_connections.replace(",", " ").split():
         if "/" in one and not _is_network(one):
             refuse("ServiceSettings.AllowedUntrustedInternalConnections", one, "must be hosts, addresses or networks")

@@ -74,6 +74,8 @@ class ServiceSettings(Section, frozen=True):
     maximum_web_sockets_per_user: Live[Positive] = 20
     allowed_untrusted_internal_connections: Live[str] = ""
     """Hosts, addresses and networks inside, between spaces or commas, that hooks and previews may ask."""
+    compatibility_version: Live[str] = "11.7.0"
+    """The version of Mattermost that clients are told: they ask for what it has."""
 
 
 class TeamSettings(Section, frozen=True):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from app.config.client import Told
 from app.context import Context
 from app.events.messages import Message as BusMessage
 from app.metrics import BARRIER_MISSES, WEBSOCKETS, WORK_WAITING
@@ -52,12 +53,14 @@ class ServingWorker(Worker):
     outbound: HttpOutbound | None = None
     blobs: LocalBlobs | None = None
 
+    page: Page | None = None
+
     async def build(
         self, on_messages: Callable[[Sequence[BusMessage]], None], on_loss: Callable[[], None], batch_connections: int
     ) -> tuple[Context, BusEnd, RelayWatch]:
         """Wait for the schema, then build the context."""
         await migrate.wait(self.settings)
-        page = self.start.page(self.name)
+        page = self.page = self.start.page(self.name)
         database = await self.open_database(page, batch_connections + loader.CONNECTIONS)
         bus = self.bus = self.bus_end(on_messages, on_loss)
         if self.start.config.cluster_settings.enable:
@@ -76,11 +79,13 @@ class ServingWorker(Worker):
             health=watch,
             operator=self.operator,
             node_id=self.start.paths.node_id,
+            hostname=self.start.config.cluster_settings.override_hostname or socket.gethostname(),
             metrics=self.metrics,
             outbound=outbound,
             blobs=blobs,
         )
         self.live.on_reload(self.ctx.reload)
+        self._hear()
         return self.ctx, bus, watch
 
     def tell_commits(self, bus: BusEnd, database: Database) -> None:
@@ -103,8 +108,16 @@ class ServingWorker(Worker):
         bus.close()
         await self.ctx.db.close()
 
+    def _hear(self) -> None:
+        """Tell clients what all nodes tell them."""
+        told = self.page.told() if self.page is not None else ""
+        heard = Told.read(told)
+        if self.ctx is not None and (heard is not None or not told):
+            self.ctx.hear(heard)
+
     def measure(self) -> None:
         """See `Worker`."""
+        self._hear()
         if self.ctx is not None:
             measured.database(self.metrics, self.ctx.db, self.ctx.caches.registry.figures())
             self.metrics.gauge(WORK_WAITING).set(self.ctx.work.waiting)

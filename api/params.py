@@ -200,6 +200,7 @@ OF_PATH: Mapping[object, Part] = {
 Username = Annotated[str, Part(lambda value, _: name(value, "username"))]
 TeamName = Annotated[str, Part(lambda value, _: name(value, "name"))]
 ChannelName = Annotated[str, Part(lambda value, _: name(value, "channel_name"))]
+JobType = Annotated[str, Part(lambda value, _: name(value, "job_type"))]
 EmojiName = Annotated[str, Part(lambda value, _: emoji_name(value))]
 
 Text = Annotated[str, Key(text, _TEXT)]

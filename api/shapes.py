@@ -229,6 +229,30 @@ class Reaction(TypedDict):
     remote_id: str | None
 
 
+class Plugins(TypedDict):
+    """Plugins by whether they run."""
+
+    active: list[Map]
+    inactive: list[Map]
+
+
+class AgentsStatus(TypedDict):
+    """Whether there are agents; reason: an id of Mattermost's where there are none."""
+
+    available: bool
+    reason: str
+
+
+class Threads(TypedDict):
+    """Threads that are followed."""
+
+    total: int
+    total_unread_threads: int
+    total_unread_mentions: int
+    total_unread_urgent_mentions: int
+    threads: list[Map]
+
+
 class Ping(TypedDict):
     """Whether the node should get traffic."""
 

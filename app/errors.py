@@ -71,6 +71,8 @@ MESSAGES: Final[dict[str, str]] = {
     "api.context.request_body_too_large.app_error": "Request body too large. Limit: {MaximumPayloadSizeBytes} bytes.",
     "api.context.server_busy.app_error": "Server is busy, non-critical services are temporarily unavailable.",
     "api.context.session_expired.app_error": "Invalid or expired session, please login again.",
+    "api.emoji.get_multiple_by_name_too_many.request_error": "Unable to get that many emojis by name. Only {MaxNames}"
+    " emojis can be requested at once.",
     "api.license.client.old_format.app_error": "New format for the client license is not supported yet. Please"
     " specify format=old in the query string.",
     "api.post.create_post.can_not_post_to_deleted.error": "Can not post to deleted channel.",
@@ -142,6 +144,7 @@ MESSAGES: Final[dict[str, str]] = {
     "app.team.get_member.missing.app_error": "No team member found for that user ID and team ID.",
     "app.team.join_user_to_team.max_accounts.app_error": "This team has reached the maximum number of allowed"
     " accounts. Contact your System Administrator to set a higher limit.",
+    "app.terms_of_service.get.no_rows.app_error": "No terms of service found.",
     "app.user.last_administrator.app_error": "The last active System Administrator can be neither demoted nor"
     " deactivated.",
     "app.user.missing_account.const": "Unable to find the user.",

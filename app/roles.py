@@ -49,7 +49,7 @@ _SYSTEM_ADMIN = (
     " delete_public_channel delete_private_channel manage_oauth manage_system_wide_oauth permanent_delete_user"
     " view_members sysconsole_read_environment_high_availability sysconsole_read_environment_database"
     " sysconsole_write_environment_high_availability sysconsole_write_environment_database reload_config"
-    " sysconsole_write_user_management_users"
+    " sysconsole_write_user_management_users sysconsole_read_plugins read_license_information"
     " recycle_database_connections invalidate_caches"
 )
 _PERSONAL_ACCESS_TOKEN = "create_user_access_token read_user_access_token revoke_user_access_token"  # noqa: S105

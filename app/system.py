@@ -1,10 +1,11 @@
 """Health and operation: whether this node should get traffic, and how its parts are."""
 
 import asyncio
+from collections.abc import Mapping
 
 import msgspec
 
-from app import filestore
+from app import filestore, licence
 from app.audit import audited
 from app.config.settings import MASK, SECRET_KEYS
 from app.context import Context
@@ -12,11 +13,13 @@ from app.errors import AppError
 from app.events import wire
 from app.events.wire import Json
 from app.permissions import Actor, can, require
+from app.version import numbers_of
 from db.model.errors import DatabaseError
 from db.pool import systems
 
 _HEALTHY, _UNHEALTHY = "OK", "UNHEALTHY"
 _DATABASE_TIMEOUT_S = 2.0
+_NO_FORMAT = (11, 0, 0)
 _APP_VERSIONS = {
     "AndroidLatestVersion": "",
     "AndroidMinVersion": "",
@@ -79,17 +82,23 @@ async def database_status(ctx: Context) -> str:
 
 def client_config(ctx: Context, actor: Actor | None, wanted: str) -> bytes:
     """The configuration for clients: all of it for sessions, what the login page needs for others. Raises 400, 501."""
-    _require_old_format(wanted, "config")
+    _require_format(ctx, wanted, "config")
     return ctx.client_config.limited if actor is None else ctx.client_config.full
 
 
-def client_license(wanted: str) -> Json:
-    """There is no licence to have. Raises 400, 501."""
-    _require_old_format(wanted, "license")
-    return {"IsLicensed": "false"}
+def client_license(ctx: Context, actor: Actor | None, wanted: str) -> Mapping[str, str]:
+    """What clients take for the licence: which features there are, and for administrators also whose. Raises 400, 501.
+
+    Pages of Mattermost's console are there only for a licence that has the feature.
+    """
+    _require_format(ctx, wanted, "license")
+    return licence.FULL if actor is not None and can(actor, "read_license_information") else licence.LIMITED
 
 
-def _require_old_format(wanted: str, what: str) -> None:
+def _require_format(ctx: Context, wanted: str, what: str) -> None:
+    """Mattermost before 11 has to be told the one format that it knows."""
+    if (numbers_of(ctx.client_config.version) or ()) >= _NO_FORMAT:
+        return
     if wanted == "":
         raise AppError(f"api.{what}.client.old_format.app_error", 501)
     if wanted != "old":

@@ -1,5 +1,6 @@
 """Ping, the time zones, and what operators do: configuration, connections, caches, the state of the cluster."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from api import shapes
@@ -73,7 +74,7 @@ async def get_websocket(_visit: Visit) -> None:
     answers=dict[str, str],
     errors=("api.config.client.old_format.app_error",),
     example=Example(query="?format=old"),
-    notes="`?format=old`; all of it for sessions, what the login page needs for others",
+    notes="all of it for sessions, what the login page needs for others; `?format=old` for versions before 11",
 )
 async def get_client_config(visit: Visit, format: Text = "") -> bytes:
     """The configuration for clients."""
@@ -83,15 +84,15 @@ async def get_client_config(visit: Visit, format: Text = "") -> bytes:
 @operation(
     "GET",
     "/license/client",
-    login=Login.NONE,
+    login=Login.OPTIONAL,
     answers=dict[str, str],
     errors=("api.license.client.old_format.app_error",),
     example=Example(query="?format=old"),
-    notes="`?format=old`",
+    notes="nothing is licensed: it says which features there are; `?format=old` for versions before 11",
 )
-async def get_client_license(_visit: Visit, format: Text = "") -> Json:
-    """There is no licence to have."""
-    return system.client_license(format)
+async def get_client_license(visit: Visit, format: Text = "") -> Mapping[str, str]:
+    """What clients take for the licence."""
+    return system.client_license(visit.ctx, visit.actor, format)
 
 
 @operation(

@@ -26,6 +26,8 @@ LIST_REACTIONS = LIST_BYTES // 150
 POST_IDS = 200
 USER_IDS = 1000
 """Named in a request."""
+NAMES = 200
+"""Named in a request, as in Mattermost."""
 
 CHANNELS = 2000
 """Of a user in a team and beside it, as many as a team has at most by default."""

@@ -3,6 +3,7 @@
 from typing import get_args, get_origin
 
 from api.operation import Operation
+from api.ops import absent
 from api.params import MAX_PAGE_SIZE
 from api.shapes import PostList
 from db.model import limits
@@ -28,9 +29,14 @@ REQUESTS = {
     "POST /api/v4/users/status/ids": limits.USER_IDS,
     "POST /api/v4/posts/ids/reactions": limits.POST_IDS,
     "POST /api/v4/channels/direct": 2,
+    "POST /api/v4/groups/names": limits.NAMES,
+    "POST /api/v4/emoji/names": limits.NAMES,
+    "PUT /api/v4/system/notices/view": limits.NAMES,
 }
 # As many as there are nodes, or time zones.
 FIXED = frozenset({"GET /api/v4/cluster/status", "GET /api/v4/system/timezones"})
+# Nothing, as the feature is off.
+EMPTY = frozenset(one.title for one in vars(absent).values() if isinstance(one, Operation))
 
 
 def grows(operation: Operation) -> bool:

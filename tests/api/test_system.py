@@ -11,6 +11,7 @@ import requests
 from api.known import Map, form_of, read
 from api.operation import V4
 from tests.api import operations
+from tests.api.conftest import Configure
 from tests.api.expect import NOBODYS_ID, is_time_ms, refused
 from tests.api.world import World
 from tests.plugins.drivers import drivers
@@ -116,17 +117,27 @@ def test_client_configuration_holds_no_secret(world: World, node: Node) -> None:
     assert "DataSource" not in text
 
 
-def test_there_is_no_licence(world: World) -> None:
-    assert world.nobody.get("/license/client?format=old") == {"IsLicensed": "false"}
-    assert world.system_admin.get("/license/client?format=old") == {"IsLicensed": "false"}
+def test_the_licence_says_what_there_is_and_to_administrators_whose(world: World) -> None:
+    limited, full = world.nobody.get("/license/client"), world.system_admin.get("/license/client?format=old")
+    assert world.member.get("/license/client") == limited
+    assert limited.items() < full.items()
+    assert {"SkuName", "ExpiresAt", "Id"} <= set(full) - set(limited)
+    assert (limited["IsLicensed"], limited["Cluster"], limited["LDAP"]) == ("true", "true", "false")
+    assert {type(value) for value in full.values()} == {str}
 
 
 @pytest.mark.parametrize("what", ["config", "license"])
-def test_only_the_old_format_is_known(world: World, what: str) -> None:
+def test_before_version_11_clients_name_the_old_format(
+    own_node: Node, own_admin: Rest, configure: Configure, what: str
+) -> None:
+    assert own_admin.get(f"/{what}/client") == own_admin.get(f"/{what}/client?format=old")
+    configure({"ServiceSettings": {"CompatibilityVersion": "10.11.2"}})
     missing = f"api.{what}.client.old_format.app_error"
-    refused(world.nobody.call("GET", f"/{what}/client"), 501, missing)
-    refused(world.nobody.call("GET", f"/{what}/client?format="), 501, missing)
-    refused(world.nobody.call("GET", f"/{what}/client?format=new"), 400, "api.context.invalid_param.app_error")
+    refused(own_admin.call("GET", f"/{what}/client"), 501, missing)
+    refused(own_admin.call("GET", f"/{what}/client?format="), 501, missing)
+    refused(own_admin.call("GET", f"/{what}/client?format=new"), 400, "api.context.invalid_param.app_error")
+    assert own_admin.call("GET", "/system/ping").headers["X-Version-Id"].startswith("10.11.2.")
+    assert own_admin.get("/config/client?format=old")["Version"] == "10.11.2"
 
 
 @pytest.mark.parametrize("path", ["/", "//"])

@@ -40,6 +40,8 @@ class Context:
     now_ms: Callable[[], int] = wall_clock_ms
     node_id: str = ""
     hostname: str = ""
+    web_app: Blobs | None = None
+    """The files of ServiceSettings.WebAppDirectory; None: there are none."""
     metrics: Metrics = field(default_factory=Metrics)
     work: WorkPool = field(default_factory=WorkPool)
     activity: Activity = field(default_factory=Activity)

@@ -10,6 +10,7 @@ from api.auth import Authenticator
 from api.http import cors
 from api.http.measures import Measures
 from api.http.pages import Pages
+from api.http.webapp import WebApp
 from api.operation import Operation
 from app.context import Context
 from db.model.ids import new_id
@@ -28,7 +29,12 @@ def create_app(ctx: Context, operations: Collection[Operation] = table.EVERY) ->
         setattr(resources.setdefault(operation.path, _Resource()), f"on_{operation.method.lower()}", respond)
     for path, resource in resources.items():
         app.add_route(path, resource)
-    app.add_route("/", Pages())
+    if ctx.web_app is None:
+        app.add_route("/", Pages())
+    else:
+        web_app = WebApp(ctx)
+        app.add_route("/", web_app)
+        app.add_sink(web_app, "/")
     return app
 
 

@@ -149,6 +149,7 @@ async def get_profile_attributes(_call: Call, user_id: UserId) -> Mapping[str, A
 @operation(
     "GET",
     "/terms_of_service",
+    answers=dict[str, Any],
     errors=("app.terms_of_service.get.no_rows.app_error",),
     example=Example(answers=_MISSING),
     notes="404, as in Mattermost where there are none",
@@ -162,6 +163,7 @@ async def get_terms_of_service(_call: Call) -> None:
     "GET",
     "/brand/image",
     login=Login.NONE,
+    answers=dict[str, Any],
     errors=("api.context.404.app_error",),
     example=Example(answers={**_MISSING, "nobody": 404}),
     notes="404, as in Mattermost where there is none",

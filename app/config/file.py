@@ -258,6 +258,9 @@ def _judge(config: Config, source: str) -> list[Problem]:
     if numbers_of(service.compatibility_version) is None:
         allowed = "must be a version of three numbers (11.7.0)"
         refuse("ServiceSettings.CompatibilityVersion", service.compatibility_version, allowed)
+    if service.web_app_directory and not os.access(Path(service.web_app_directory, "root.html"), os.R_OK):
+        allowed = "must be a directory with a finished build of a web app, whose root.html can be read"
+        refuse("ServiceSettings.WebAppDirectory", service.web_app_directory, allowed)
     for one in service.allowed_untrusted_internal_connections.replace(",", " ").split():
         if "/" in one and not _is_network(one):
             refuse("ServiceSettings.AllowedUntrustedInternalConnections", one, "must be hosts, addresses or networks")

@@ -76,6 +76,8 @@ class ServiceSettings(Section, frozen=True):
     """Hosts, addresses and networks inside, between spaces or commas, that hooks and previews may ask."""
     compatibility_version: Live[str] = "11.7.0"
     """The version of Mattermost that clients are told: they ask for what it has."""
+    web_app_directory: Restart[PerNode[str]] = ""
+    """A finished build of a web app, with its root.html."""
 
 
 class TeamSettings(Section, frozen=True):

@@ -53,6 +53,7 @@ class ServingWorker(Worker):
     outbound: HttpOutbound | None = None
     blobs: LocalBlobs | None = None
 
+    web_app: LocalBlobs | None = None
     page: Page | None = None
 
     async def build(
@@ -80,6 +81,7 @@ class ServingWorker(Worker):
             operator=self.operator,
             node_id=self.start.paths.node_id,
             hostname=self.start.config.cluster_settings.override_hostname or socket.gethostname(),
+            web_app=self._web_app(),
             metrics=self.metrics,
             outbound=outbound,
             blobs=blobs,
@@ -87,6 +89,13 @@ class ServingWorker(Worker):
         self.live.on_reload(self.ctx.reload)
         self._hear()
         return self.ctx, bus, watch
+
+    def _web_app(self) -> LocalBlobs | None:
+        """The files that API workers serve."""
+        directory = self.start.config.service_settings.web_app_directory
+        if directory and self.role == "api":
+            self.web_app = LocalBlobs(Path(directory))
+        return self.web_app
 
     def tell_commits(self, bus: BusEnd, database: Database) -> None:
         """Tell other nodes of what is committed, and wait for them."""
@@ -104,6 +113,8 @@ class ServingWorker(Worker):
         if self.outbound is not None and self.blobs is not None:
             self.outbound.close()
             self.blobs.close()
+        if self.web_app is not None:
+            self.web_app.close()
         await asyncio.sleep(0.02)  # the bus's own thread sends what was published last
         bus.close()
         await self.ctx.db.close()

@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 
 from app import filestore, licence
 from app.audit import audited
-from app.config.settings import MASK, SECRET_KEYS
+from app.config.file import overridden
+from app.config.settings import Config, masked
 from app.context import Context
 from app.errors import AppError
 from app.events import wire
@@ -108,12 +110,53 @@ def _require_format(ctx: Context, wanted: str, what: str) -> None:
 def view_config(ctx: Context, actor: Actor) -> Json:
     """The configuration in use, with 32 asterisks for every secret. Raises 403."""
     require(can(actor, "manage_system"))
-    found: Json = msgspec.to_builtins(ctx.config)
-    for dotted in SECRET_KEYS:
-        section, _, key = dotted.partition(".")
-        value = found[section][key]
-        found[section][key] = [MASK] * len(value) if isinstance(value, list) else MASK if value else ""
-    return found
+    return masked(ctx.config)
+
+
+def environment_config(actor: Actor) -> Json:
+    """Which keys the environment decides: nobody can change them otherwise. Raises 403."""
+    require(can(actor, "manage_system"))
+    return overridden()
+
+
+Changes = msgspec.defstruct(
+    "Changes",
+    [
+        (one.name, dict[str, Any], msgspec.field(name=one.encode_name, default_factory=dict))
+        for one in msgspec.structs.fields(Config)
+    ],
+    kw_only=True,
+)
+"""PUT /config and /config/patch: values by section and key. What is not given stays as it is."""
+
+
+@audited("updateConfig", outside=True)
+async def update_config(ctx: Context, actor: Actor, changes: Any) -> Json:
+    """Keep these values, and use them as a reload would. Raises 400, 403, 500."""
+    return await _keep(ctx, actor, changes)
+
+
+@audited("patchConfig", outside=True)
+async def patch_config(ctx: Context, actor: Actor, changes: Any) -> Json:
+    """The same, by Mattermost's other operation."""
+    return await _keep(ctx, actor, changes)
+
+
+async def _keep(ctx: Context, actor: Actor, changes: Any) -> Json:
+    """The configuration as it is kept now, with 32 asterisks for every secret."""
+    require(can(actor, "manage_system"))
+    if ctx.config.cluster_settings.enable:
+        raise AppError("ent.cluster.save_config.error", 403)
+    sections: Json = msgspec.to_builtins(changes)
+    if ctx.config.service_settings.site_url and sections["ServiceSettings"].get("SiteURL") == "":
+        raise AppError("api.config.update_config.clear_siteurl.app_error", 400)
+    answer = await ctx.operator.command("save", sections={name: one for name, one in sections.items() if one})
+    if not answer.get("ok"):
+        if answer.get("refused"):
+            raise AppError("api.config.update_config.invalid.app_error", 400, Problems=answer.get("error", ""))
+        raise AppError("app.save_config.app_error", 500, Reason=answer.get("error", ""))
+    kept: Json = answer["config"]
+    return kept
 
 
 @audited("configReload", "cluster", outside=True)

@@ -109,6 +109,60 @@ async def get_config(call: Call) -> Json:
 
 
 @operation(
+    "GET",
+    "/config/environment",
+    verb_asks=(may.System("manage_system"),),
+    answers=dict[str, Any],
+    notes="true by section and key",
+)
+async def get_environment_config(call: Call) -> Json:
+    """Which keys of the configuration the environment decides."""
+    return system.environment_config(call.actor)
+
+
+_KEPT = (
+    "400 names every problem; 403 with high availability on, where each node has a file of its own; 32 asterisks leave"
+    " a secret as it is, and what is not given or is the environment's stays"
+)
+_OF_KEEPING = (
+    "api.config.update_config.clear_siteurl.app_error",
+    "api.config.update_config.invalid.app_error",
+    "app.save_config.app_error",
+    "ent.cluster.save_config.error",
+)
+
+
+@operation(
+    "PUT",
+    "/config",
+    verb_asks=(may.System("manage_system"),),
+    answers=dict[str, Any],
+    body_name="config",
+    errors=_OF_KEEPING,
+    example=Example({"LogSettings": {"ConsoleLevel": "INFO"}}),
+    notes=_KEPT,
+)
+async def update_config(call: Call, body: system.Changes) -> Json:  # type: ignore[valid-type]
+    """Keep another configuration, and use what can be used without a restart."""
+    return await system.update_config(call.ctx, call.actor, body)
+
+
+@operation(
+    "PUT",
+    "/config/patch",
+    verb_asks=(may.System("manage_system"),),
+    answers=dict[str, Any],
+    body_name="config",
+    errors=_OF_KEEPING,
+    example=Example({"LogSettings": {"ConsoleLevel": "INFO"}}),
+    notes="the same",
+)
+async def patch_config(call: Call, body: system.Changes) -> Json:  # type: ignore[valid-type]
+    """Keep some values of the configuration."""
+    return await system.patch_config(call.ctx, call.actor, body)
+
+
+@operation(
     "POST",
     "/config/reload",
     login=Login.OPERATOR,

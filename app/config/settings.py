@@ -289,6 +289,16 @@ def value_of(config: Config, dotted: str) -> Any:
     return getattr(getattr(config, found.section), found.name)
 
 
+def masked(config: Config) -> dict[str, dict[str, Any]]:
+    """By section and key, with 32 asterisks for every secret."""
+    found: dict[str, dict[str, Any]] = msgspec.to_builtins(config)
+    for dotted in SECRET_KEYS:
+        section, _, name = dotted.partition(".")
+        value = found[section][name]
+        found[section][name] = [MASK] * len(value) if isinstance(value, list) else MASK if value else ""
+    return found
+
+
 def differences(old: Config, new: Config) -> list[str]:
     """Dotted keys whose values differ."""
     return [dotted for dotted in KEYS if value_of(old, dotted) != value_of(new, dotted)]

@@ -25,6 +25,7 @@ BEFORE: dict[str, dict[str, object]] = {
     "diff": {},
     "database": {},
     "reload": {"cluster": True},
+    "save": {"sections": {"TeamSettings": {"SiteName": "Ours"}}},
     "recycle": {"cluster": False, "force": True},
     "failover": {"to": "host=b", "force": False},
     "purge": {"cluster": True},
@@ -77,13 +78,14 @@ def test_what_the_version_before_says_is_understood(name: str) -> None:
 
 
 def _any_of(name: str) -> By:
-    return "peer" if name == "switch" else "operator"
+    return "peer" if name == "switch" else "worker" if name == "save" else "operator"
 
 
 def test_the_vocabulary_of_the_version_before_is_whole() -> None:
     assert {one.name() for one in of_node.COMMANDS} == BEFORE.keys()
     assert {one.name() for one in of_node.COMMANDS if "peer" in one.by} == {"reload", "recycle", "purge", "switch"}
-    assert {one.name() for one in of_node.COMMANDS if "worker" in one.by} == {"reload", "recycle", "purge", "cluster"}
+    asked_by_workers = {one.name() for one in of_node.COMMANDS if "worker" in one.by}
+    assert asked_by_workers == {"reload", "recycle", "purge", "cluster", "save"}
 
 
 def test_what_another_node_asks_of_all_is_done_here_alone() -> None:

@@ -253,6 +253,28 @@ class Threads(TypedDict):
     threads: list[Map]
 
 
+class ServerBusy(TypedDict):
+    """Whether the servers are declared busy. expires: seconds since 1970, 0 for never."""
+
+    busy: bool
+    expires: int
+    expires_ts: str
+
+
+class Figure(TypedDict):
+    """A figure of the installation."""
+
+    name: str
+    value: int
+
+
+class Migration(TypedDict):
+    """A migration of the database."""
+
+    version: int
+    name: str
+
+
 class Ping(TypedDict):
     """Whether the node should get traffic."""
 

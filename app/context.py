@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from app.activity import Activity, Touched, Typing
+from app.busy import Busy
 from app.caches import Caches
 from app.config.client import ClientConfig, Told
 from app.config.settings import Config
@@ -50,12 +51,14 @@ class Context:
     stored: Stored = field(default_factory=Stored)
     client_config: ClientConfig = field(init=False)
     caches: Caches = field(init=False)
+    busy: Busy = field(init=False)
     audit: Journal = field(init=False)
     administrators: Administrators = field(init=False)
 
     def __post_init__(self) -> None:
         self.client_config = ClientConfig(self.config)
         self.caches = Caches(self.db)
+        self.busy = Busy(self.db, self.now_ms)
         self.administrators = Administrators(self.db)
         self.audit = Journal(self.db, self.node_id)
 

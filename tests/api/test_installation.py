@@ -1,0 +1,102 @@
+"""Busy servers, figures, reports of clients, first steps, and the true answers of what is not there."""
+
+import time
+
+from api.operation import Operation
+from api.ops import absent
+from tests.api.expect import refused
+from tests.api.world import World
+from tests.plugins.drivers import drivers
+from tests.rig.node import Node
+from tests.rig.rest import Rest
+from tests.rig.wait import until
+
+pytestmark = drivers("all")
+
+
+def _typing(who: Rest, channel_id: str) -> int:
+    return who.call("POST", f"/users/{who.id}/typing", {"channel_id": channel_id}).status_code
+
+
+def test_busy_servers_refuse_typing_until_the_end_that_was_set(world: World) -> None:
+    """On every worker; posts are written as ever."""
+    admin, member, channel = world.system_admin, world.member, world.private["id"]
+    assert admin.get("/server_busy") == {"busy": False, "expires": 0, "expires_ts": ""}
+    try:
+        assert admin.call("POST", "/server_busy?seconds=600").json() == {"status": "OK"}
+        state = admin.get("/server_busy")
+        assert state["busy"] is True
+        assert abs(state["expires"] - time.time() - 600) < 60
+        assert state["expires_ts"].endswith(str(time.gmtime(state["expires"]).tm_year))
+        until(lambda: [_typing(member, channel) for _ in range(8)] == [503] * 8, 10, "503 by every worker")
+        member.write(channel, "written although it is busy")
+    finally:
+        assert admin.call("DELETE", "/server_busy").status_code == 200
+    assert admin.get("/server_busy")["busy"] is False
+    until(lambda: [_typing(member, channel) for _ in range(8)] == [200] * 8, 10, "200 by every worker")
+
+
+def test_busy_ends_by_itself(world: World) -> None:
+    world.system_admin.call("POST", "/server_busy?seconds=1")
+    until(lambda: world.system_admin.get("/server_busy")["busy"] is False, 10, "the end")
+    for seconds in ("0", "86401", "x", "-1"):
+        refused(world.system_admin.call("POST", f"/server_busy?seconds={seconds}"), 400)
+
+
+def test_figures_are_those_of_the_database(world: World, node: Node) -> None:
+    rows = {row["name"]: row["value"] for row in world.system_admin.get("/analytics/old")}
+    counted = {
+        "team_count": "SELECT count(*) FROM teams WHERE delete_at = 0",
+        "unique_user_count": "SELECT count(*) FROM users WHERE delete_at = 0",
+        "channel_private_count": "SELECT count(*) FROM channels WHERE type = 'P'",
+    }
+    assert rows["post_count"] >= 0
+    assert [rows[name] for name in counted] == [node.sql(sql)[0][0] for sql in counted.values()]
+    extra = {row["name"]: row["value"] for row in world.system_admin.get("/analytics/old?name=extra_counts")}
+    assert extra["session_count"] > 0
+    assert extra["command_count"] == 0
+    for series in ("post_counts_day", "user_counts_with_posts_day", "bot_post_counts_day"):
+        assert world.system_admin.get(f"/analytics/old?name={series}") == [{"name": "", "value": -1}]
+    refused(world.system_admin.call("GET", "/analytics/old?name=nothing"), 400)
+
+
+def test_a_report_of_a_client_is_taken_and_nonsense_is_not(world: World) -> None:
+    report = {"version": "0.1.0", "start": 1, "end": 2, "labels": {"platform": "made up"}}
+    times = [{"metric": "channel_switch", "value": 120.5}, {"metric": "made up", "value": -1}]
+    assert world.member.call("POST", "/client_perf", {**report, "histograms": times}).status_code == 200
+    for wrong in ({"version": "9"}, {"start": 3}, {"histograms": [{}] * 201}):
+        refused(world.member.call("POST", "/client_perf", {**report, **wrong}), 400)
+
+
+def test_the_first_steps_are_done_once(world: World) -> None:
+    admin = world.system_admin
+    assert admin.get("/system/onboarding/complete")["name"] == "FirstAdminSetupComplete"
+    admin.post("/system/onboarding/complete", {"organization": "Ours"})
+    assert admin.get("/system/onboarding/complete") == {"name": "FirstAdminSetupComplete", "value": "true"}
+
+
+def test_the_versions_of_the_schema_are_the_migrations(world: World, node: Node) -> None:
+    found = world.system_admin.get("/system/schema/version")
+    assert [one["version"] for one in found] == sorted(one["version"] for one in found)
+    assert found[0]["name"].startswith("0001_")
+
+
+def test_what_is_off_is_said_to_be_off(world: World) -> None:
+    """A client that is told of a feature asks for more than nothing."""
+    config = world.member.get("/config/client")
+    off = {
+        "AllowPersistentNotifications", "AllowSyncedDrafts", "ContentFlaggingEnabled", "EnableCommands",
+        "EnableCustomEmoji", "EnableCustomGroups", "EnableCustomTermsOfService", "EnableCustomBrand",
+        "EnableOAuthServiceProvider", "EnableOutgoingOAuthConnections", "FeatureFlagCustomProfileAttributes",
+        "PluginsEnabled", "PostAcknowledgements", "PostPriority", "ScheduledPosts",
+    }  # fmt: skip
+    assert {name: config[name] for name in off} == dict.fromkeys(off, "false")
+    assert config["CollapsedThreads"] == "disabled"
+    assert [one for one in vars(absent).values() if isinstance(one, Operation)]
+
+
+def test_scheduled_posts_are_by_team(world: World) -> None:
+    team = world.team["id"]
+    path = f"/posts/scheduled/team/{team}"
+    assert world.member.get(path) == {team: []}
+    assert world.member.get(f"{path}?includeDirectChannels=true") == {team: [], "directChannels": []}

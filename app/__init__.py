@@ -11,6 +11,7 @@ activity.py     which signs of life of users are worth telling
 adding.py       who may become a member
 audit.py        the audit log: verbs say what they leave in it
 audits.py       who may read the audit log
+busy.py         whether the servers are declared busy
 caches.py       what a worker keeps copies of
 channels.py     channels and their members
 config/         the configuration: its fields, its file, what clients see of it
@@ -24,9 +25,11 @@ exposition.py   what was counted, in Prometheus' text format
 fields.py       name=value, as the log and the audit log write it
 filestore.py    where files lie
 guard.py        sans-I/O: how long the next log-in waits after wrong passwords
+installation.py busy or not, figures, first steps
 jobs.py         what one node does for all, every so often
 journal.py      the audit log as one process writes it
 leaving.py      leaving channels and teams; what members are
+licence.py      what clients take for the licence
 logins.py       log in, and the delay after wrong passwords
 markdown.py     what of a message is prose, and what code or the destination of a link
 may.py          who may, as data: the rules that operations declare
@@ -57,6 +60,6 @@ timezones.py    the time zones that users may choose
 turns.py        sans-I/O: a bounded queue that is fair to sources
 users.py        accounts
 validate.py     the forms of names, addresses and texts
-version.py      our version and the one of Mattermost we speak
+version.py      our version; what versions of Mattermost look like
 workpool.py     work in threads: bounded, fair to sources
 """

@@ -4,6 +4,7 @@ attempts.py     wrong passwords, and the delays after them
 audits.py       who did what
 channels.py     channels, their members and their heads
 edits.py        posts that change or go
+figures.py      figures of the installation, counted or estimated
 leases.py       leases with fencing tokens
 members.py      memberships of channels that end or change
 mysql/          what has to be said to MySQL and MariaDB in other statements

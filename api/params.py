@@ -211,6 +211,16 @@ Size = Annotated[
     int, Key(lambda req, key, default: number(req, key, default, most=MAX_PAGE_SIZE), _size(MAX_PAGE_SIZE))
 ]
 
+LogPage = Annotated[
+    PageOf,
+    Keys(
+        lambda req: PageOf(
+            number(req, "page", 0, most=1_000_000),
+            number(req, "logs_per_page", limits.LOG_LINES, most=limits.LOG_LINES),
+        ),
+        {"page": _size(0) | {"maximum": 1_000_000}, "logs_per_page": _size(limits.LOG_LINES)},
+    ),
+]
 Page = Annotated[PageOf, Keys(page, {"page": _size(0) | {"maximum": 1_000_000}, "per_page": _size(MAX_PAGE_SIZE)})]
 PageNumber = Annotated[int, Keys(lambda req: page(req).number, {"page": _size(0) | {"maximum": 1_000_000}})]
 InThreads = Annotated[

@@ -9,6 +9,7 @@
 
 activity.py     which signs of life of users are worth telling
 adding.py       who may become a member
+ancillary.py    which permissions a page of the console needs beside its own
 audit.py        the audit log: verbs say what they leave in it
 audits.py       who may read the audit log
 busy.py         whether the servers are declared busy
@@ -30,6 +31,7 @@ jobs.py         what one node does for all, every so often
 journal.py      the audit log as one process writes it
 leaving.py      leaving channels and teams; what members are
 licence.py      what clients take for the licence
+logfile.py      the newest lines of the log
 logins.py       log in, and the delay after wrong passwords
 markdown.py     what of a message is prose, and what code or the destination of a link
 may.py          who may, as data: the rules that operations declare

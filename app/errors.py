@@ -27,6 +27,7 @@ def _password_messages() -> dict[str, str]:
 
 MESSAGES: Final[dict[str, str]] = {
     **_password_messages(),
+    "api.admin.file_read_error": "Error reading log file.",
     "api.channel.add_user.to.channel.failed.deleted.app_error": "Failed to add user to channel because they have been"
     " removed from the team.",
     "api.channel.add_user_to_channel.deleted.app_error": "The channel has been archived or deleted.",

@@ -6,9 +6,10 @@ from api import shapes
 from api.call import Call
 from api.example import Example
 from api.operation import operation
-from api.params import Text, Time
-from app import busy, installation, may
+from api.params import LogPage, Text, Time
+from app import ancillary, busy, errors, installation, logfile, may
 from app.events.wire import Json
+from db.model import limits
 
 _SYSTEM = (may.System("manage_system"),)
 
@@ -61,6 +62,34 @@ async def get_analytics(call: Call, name: Text = "standard", team_id: Text = "")
 async def report_performance(call: Call, body: installation.Report) -> None:
     """What a client measured of itself."""
     installation.count_report(call.ctx, body)
+
+
+@operation(
+    "GET",
+    "/logs",
+    verb_asks=_SYSTEM,
+    answers=list[str],
+    errors=("api.admin.file_read_error",),
+    notes="of this node, where its log goes to a file; page 0 has the newest",
+)
+async def get_logs(call: Call, page: LogPage) -> list[str]:
+    """Lines of the log."""
+    return await logfile.lines(call.ctx, call.actor, page.number, page.size)
+
+
+@operation(
+    "POST",
+    "/permissions/ancillary",
+    answers=list[str],
+    body_name="permissions",
+    example=Example(["sysconsole_write_environment_database"]),
+    notes=f"those named, then what they need; at most {limits.NAMES}",
+)
+async def get_ancillary_permissions(_call: Call, body: list[str]) -> list[str]:
+    """Which permissions pages of the console need beside their own."""
+    if len(body) > limits.NAMES:
+        raise errors.invalid_body("permissions")
+    return ancillary.with_ancillary(body)
 
 
 class Onboarding(msgspec.Struct, kw_only=True):

@@ -26,6 +26,8 @@ LIST_REACTIONS = LIST_BYTES // 150
 POST_IDS = 200
 USER_IDS = 1000
 """Named in a request."""
+LOG_LINES = 10_000
+"""Of one answer, as in Mattermost."""
 NAMES = 200
 """Named in a request, as in Mattermost."""
 

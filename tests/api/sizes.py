@@ -20,6 +20,7 @@ ANSWERS = {
     "GET /api/v4/users/{user_id}/teams/{team_id}/channels": limits.CHANNELS,
     "GET /api/v4/users/{user_id}/teams/{team_id}/channels/members": limits.CHANNELS,
     "GET /api/v4/users/{user_id}/sessions": limits.SESSIONS,
+    "GET /api/v4/logs": limits.LOG_LINES,
     "GET /api/v4/audits": MAX_PAGE_SIZE,
     "GET /api/v4/users/{user_id}/audits": MAX_PAGE_SIZE,
 }
@@ -31,6 +32,7 @@ REQUESTS = {
     "POST /api/v4/channels/direct": 2,
     "POST /api/v4/groups/names": limits.NAMES,
     "POST /api/v4/emoji/names": limits.NAMES,
+    "POST /api/v4/permissions/ancillary": limits.NAMES,
     "PUT /api/v4/system/notices/view": limits.NAMES,
 }
 # As many as there are nodes, or time zones.

@@ -1,9 +1,12 @@
 """Busy servers, figures, reports of clients, first steps, and the true answers of what is not there."""
 
 import time
+from pathlib import Path
 
 from api.operation import Operation
 from api.ops import absent
+from app import logfile
+from tests.api.conftest import Configure
 from tests.api.expect import refused
 from tests.api.world import World
 from tests.plugins.drivers import drivers
@@ -66,6 +69,32 @@ def test_a_report_of_a_client_is_taken_and_nonsense_is_not(world: World) -> None
     assert world.member.call("POST", "/client_perf", {**report, "histograms": times}).status_code == 200
     for wrong in ({"version": "9"}, {"start": 3}, {"histograms": [{}] * 201}):
         refused(world.member.call("POST", "/client_perf", {**report, **wrong}), 400)
+
+
+def test_what_a_page_of_the_console_needs_comes_after_what_was_asked(world: World) -> None:
+    asked = ["sysconsole_write_environment_database", "other", "other"]
+    assert world.member.post("/permissions/ancillary", asked) == [
+        "sysconsole_write_environment_database", "other", "recycle_database_connections"
+    ]  # fmt: skip
+
+
+@drivers("postgres")
+def test_lines_of_the_log_where_it_goes_to_a_file(own_node: Node, own_admin: Rest, configure: Configure) -> None:
+    assert own_admin.get("/logs") == []
+    path = own_node.directory / "node.log"
+    configure({"LogSettings": {"EnableFile": True, "FileLocation": str(path)}})
+    path.write_text("".join(f"line {number}\n" for number in range(100)))
+    assert own_admin.get("/logs?logs_per_page=2&page=49")[-1].startswith("line ")
+    path.unlink()
+    refused(own_admin.call("GET", "/logs"), 500, "api.admin.file_read_error")
+
+
+def test_the_end_of_a_long_log_is_whole_lines(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    path.write_bytes(b"x" * 100 + b"\n" + b"y" * (logfile.MOST_BYTES - 200) + b"\nlast \xff\n")
+    assert logfile.tail(path)[-1] == "last \ufffd"
+    path.write_bytes(b"begin\n" + b"z\n" * (logfile.MOST_BYTES // 2))
+    assert set(logfile.tail(path)) == {"z"}
 
 
 def test_the_first_steps_are_done_once(world: World) -> None:

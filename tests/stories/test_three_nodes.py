@@ -1,11 +1,13 @@
 """Three nodes over one database, of either kind: one service for whoever writes and reads."""
 
+import contextlib
 import threading
 import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import requests
 
 from tests.plugins.drivers import Driver, drivers
 from tests.rig import backends
@@ -18,6 +20,7 @@ from tests.rig.people import new_channel, new_team, new_user
 from tests.rig.pgcluster import PgCluster
 from tests.rig.rest import Rest
 from tests.rig.scale import scale
+from tests.rig.socket import Socket
 from tests.rig.wait import until
 
 pytestmark = drivers("postgres", "mysql")
@@ -66,6 +69,49 @@ def test_what_is_posted_on_one_node_is_read_on_every_other_at_once(cluster: Clus
                 lambda: here[place].get(f"/channels/{channel['id']}/posts?per_page=1")["order"] == [post["id"]],  # noqa: B023
                 f"post {number} is the newest of its channel",
             )
+
+
+def test_all_nodes_tell_clients_the_lowest_version_and_the_same_configuration(cluster: Cluster) -> None:
+    """As in a rolling update, behind a balancer that changes node with each request."""
+
+    def told() -> set[str]:
+        answers = [requests.get(f"{node.url}/api/v4/system/ping", timeout=10) for node in cluster.nodes * 2]
+        return {answer.headers["X-Version-Id"] for answer in answers}
+
+    until(lambda: len(told()) == 1, 10, "one version at the beginning")
+    before = told()
+    cluster.configure(cluster.nodes[1], {"ServiceSettings": {"CompatibilityVersion": "10.11.0"}})
+    assert cluster.nodes[1].ask("reload")["ok"]
+    until(lambda: all(one.startswith("10.11.0.") for one in told()) and len(told()) == 1, 10, "10.11.0 by all")
+    ann = new_user(cluster.nodes[0].url)
+    for place in range(3):
+        assert cluster.client(ann, place).get("/config/client?format=old")["Version"] == "10.11.0"
+        with contextlib.closing(Socket.open(cluster.client(ann, place))) as socket:
+            assert socket.events[0]["data"]["server_version"].startswith("10.11.0.")
+            assert socket.events[0]["data"]["server_hostname"]
+    cluster.configure(cluster.nodes[1], {})
+    assert cluster.nodes[1].ask("reload")["ok"]
+    until(lambda: told() == before, 10, "the version of the beginning by all")
+
+
+def test_what_an_administrator_declares_on_one_node_is_so_on_every_other(cluster: Cluster) -> None:
+    admin = cluster.admin
+    here = [cluster.client(admin, place) for place in range(3)]
+    channel = new_channel(admin, new_team(admin))
+
+    def typing() -> list[int]:
+        body = {"channel_id": channel["id"]}
+        return [one.call("POST", f"/users/{admin.id}/typing", body).status_code for one in here]
+
+    assert here[1].call("POST", "/server_busy?seconds=600").status_code == 200
+    assert [one.get("/server_busy")["busy"] for one in here] == [True] * 3
+    until(lambda: typing() == [503] * 3, 10, "503 by every node")
+    assert here[2].call("DELETE", "/server_busy").status_code == 200
+    until(lambda: typing() == [200] * 3, 10, "200 by every node")
+    here[1].post("/system/onboarding/complete", {"organization": "Ours"})
+    assert [one.get("/system/onboarding/complete")["value"] for one in here] == ["true"] * 3
+    refused = here[0].call("PUT", "/config/patch", {"TeamSettings": {"SiteName": "Ours"}})
+    assert (refused.status_code, refused.json()["id"]) == (403, "ent.cluster.save_config.error")
 
 
 def test_one_channel_has_one_order_whoever_writes(cluster: Cluster) -> None:

@@ -6,9 +6,8 @@ from typing import Any
 
 import msgspec
 
-from app import filestore, licence
+from app import errors, filestore, licence
 from app.audit import audited
-from app.config.file import overridden
 from app.config.settings import Config, masked
 from app.context import Context
 from app.errors import AppError
@@ -113,10 +112,14 @@ def view_config(ctx: Context, actor: Actor) -> Json:
     return masked(ctx.config)
 
 
-def environment_config(actor: Actor) -> Json:
-    """Which keys the environment decides: nobody can change them otherwise. Raises 403."""
+async def environment_config(ctx: Context, actor: Actor) -> Json:
+    """Which keys the environment decides: nobody can change them otherwise. Raises 403, 503."""
     require(can(actor, "manage_system"))
-    return overridden()
+    answer = await ctx.operator.command("environment")
+    if not answer.get("ok"):
+        raise errors.server_busy()
+    found: Json = answer["environment"]
+    return found
 
 
 Changes = msgspec.defstruct(

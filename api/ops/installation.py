@@ -1,5 +1,7 @@
 """The installation: busy or not, figures, what clients measure, first steps."""
 
+from typing import Any
+
 import msgspec
 
 from api import shapes
@@ -75,6 +77,21 @@ async def report_performance(call: Call, body: installation.Report) -> None:
 async def get_logs(call: Call, page: LogPage) -> list[str]:
     """Lines of the log."""
     return await logfile.lines(call.ctx, call.actor, page.number, page.size)
+
+
+@operation(
+    "POST",
+    "/logs/query",
+    verb_asks=_SYSTEM,
+    answers=dict[str, list[dict[str, Any]]],
+    body_name="log_filter",
+    errors=("api.admin.file_read_error",),
+    example=Example({"log_levels": ["error"], "server_names": []}),
+    notes="of the node that answers, by its host's name",
+)
+async def query_logs(call: Call, body: logfile.Query, page: LogPage) -> dict[str, list[Json]]:
+    """The same as objects, those of some levels and times."""
+    return await logfile.query(call.ctx, call.actor, body, page.number, page.size)
 
 
 @operation(

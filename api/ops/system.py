@@ -117,7 +117,7 @@ async def get_config(call: Call) -> Json:
 )
 async def get_environment_config(call: Call) -> Json:
     """Which keys of the configuration the environment decides."""
-    return system.environment_config(call.actor)
+    return await system.environment_config(call.ctx, call.actor)
 
 
 _KEPT = (

@@ -100,6 +100,13 @@ class Save(Command):
     sections: Annotated[dict[str, dict[str, Any]], Meta(max_length=64, extra={"secret": True})]
 
 
+class Environment(Command):
+    """Which keys of the configuration the environment decides: workers have none of it."""
+
+    by = frozenset[By]({"worker"})
+    audit = None
+
+
 class Diff(Command):
     """The configuration file against the running node: which keys differ, and what would apply them."""
 
@@ -214,6 +221,7 @@ AnyCommand: TypeAlias = (
     | Drain
     | Reload
     | Save
+    | Environment
     | Diff
     | Database
     | Recycle

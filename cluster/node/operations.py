@@ -96,6 +96,8 @@ class Operations:
                 return await self._status()
             case of_node.Reload():
                 return await self.reload()
+            case of_node.Environment():
+                return {"ok": True, "environment": configfile.overridden()}
             case of_node.Save():
                 return await self._save(command)
             case of_node.Database():

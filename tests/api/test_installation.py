@@ -1,5 +1,6 @@
 """Busy servers, figures, reports of clients, first steps, and the true answers of what is not there."""
 
+import json
 import time
 from pathlib import Path
 
@@ -85,6 +86,13 @@ def test_lines_of_the_log_where_it_goes_to_a_file(own_node: Node, own_admin: Res
     configure({"LogSettings": {"EnableFile": True, "FileLocation": str(path)}})
     path.write_text("".join(f"line {number}\n" for number in range(100)))
     assert own_admin.get("/logs?logs_per_page=2&page=49")[-1].startswith("line ")
+    entries = [("2026-11-28T16:00:00.000Z", "error"), ("2026-11-28T17:00:00.000Z", "info")]
+    path.write_text("".join(json.dumps({"timestamp": at, "level": level, "msg": "m"}) + "\n" for at, level in entries))
+    wanted = {"log_levels": ["error"], "date_to": "2026-11-28 18:30:00.000 +02:00"}
+    ((found),) = own_admin.post("/logs/query", wanted).values()
+    assert [one["timestamp"] for one in found] == ["2026-11-28T16:00:00.000Z"]
+    assert own_admin.post("/logs/query", {"server_names": ["another"]}) == {}
+    refused(own_admin.call("POST", "/logs/query", {"date_from": "yesterday"}), 400)
     path.unlink()
     refused(own_admin.call("GET", "/logs"), 500, "api.admin.file_read_error")
 

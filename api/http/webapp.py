@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import falcon
 from falcon.asgi import Request, Response
@@ -77,8 +77,9 @@ class WebApp:
         """HEAD /."""
         self._send_page(req, resp)
 
-    async def __call__(self, req: Request, resp: Response, **_parts: str) -> None:
+    async def __call__(self, req: Request, resp: Response | None, **_parts: Any) -> None:
         """Whatever no operation has. Raises HTTPRouteNotFound."""
+        assert resp is not None  # that is for WebSockets
         path: str = req.path
         if req.method not in ("GET", "HEAD"):
             raise falcon.HTTPRouteNotFound

@@ -103,7 +103,7 @@ _TIMES: Final = {
 
 def count_report(ctx: Context, report: Report) -> None:
     """Show what a client measured of itself as metrics of this node. Raises 400."""
-    if not report.version.startswith("0.1.") or report.end < report.start:
+    if not report.version.startswith("0.1.") or not 0 <= report.start <= report.end < 1 << 63:
         raise errors.invalid_body("report")
     platform = report.labels.get("platform", "")
     ctx.metrics.counter(CLIENT_REPORTS, platform if platform in _PLATFORMS else "other").inc()

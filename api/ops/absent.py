@@ -13,7 +13,7 @@ from api.call import Call, Visit
 from api.example import Example
 from api.operation import Login, operation
 from api.params import JobType, Page, Text
-from app import errors, may
+from app import errors, may, users
 from app.errors import AppError
 from db.model import limits
 from db.model.ids import TeamId, UserId
@@ -139,10 +139,16 @@ async def get_profile_attribute_fields(_call: Call) -> list[Any]:
     return []
 
 
-@operation("GET", "/users/{user_id}/custom_profile_attributes", verb_asks=(), answers=dict[str, Any], notes=_OFF)
-async def get_profile_attributes(_call: Call, user_id: UserId) -> Mapping[str, Any]:
+@operation(
+    "GET",
+    "/users/{user_id}/custom_profile_attributes",
+    answers=dict[str, Any],
+    errors=("app.user.missing_account.const",),
+    notes=_OFF,
+)
+async def get_profile_attributes(call: Call, user_id: UserId) -> Mapping[str, Any]:
     """What a user has in them."""
-    del user_id
+    await users.get(call.ctx, user_id)
     return {}
 
 
@@ -294,7 +300,7 @@ async def get_previous_trial(_call: Call) -> Mapping[str, str]:
     return {"IsLicensed": "false"}
 
 
-@operation("GET", "/system/notices/{team_id}", answers=Nothing, notes=_OFF)
+@operation("GET", "/system/notices/{team_id}", may=(may.InTeam("view_team"),), answers=Nothing, notes=_OFF)
 async def get_notices(_call: Call, team_id: TeamId) -> list[Any]:
     """News of the product."""
     del team_id

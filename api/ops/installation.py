@@ -8,7 +8,7 @@ from api import shapes
 from api.call import Call
 from api.example import Example
 from api.operation import operation
-from api.params import LogPage, Text, Time
+from api.params import LogPage, Seconds, Text
 from app import ancillary, busy, errors, installation, logfile, may
 from app.events.wire import Json
 from db.model import limits
@@ -29,7 +29,7 @@ async def get_server_busy(call: Call) -> Json:
     example=Example(query="?seconds=1"),
     notes=f"`seconds` to {busy.MOST_S}; on all nodes, within a second; typing is 503 then",
 )
-async def set_server_busy(call: Call, seconds: Time = busy.DEFAULT_S) -> None:
+async def set_server_busy(call: Call, seconds: Seconds = busy.DEFAULT_S) -> None:
     """Declare the servers busy for a while: what nobody needs is refused."""
     await installation.set_busy(call.ctx, call.actor, seconds)
 

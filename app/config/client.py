@@ -15,9 +15,9 @@ from app.config.settings import Config
 from app.validate import MAX_POST_RUNES
 from app.version import BUILD_NUMBER, VERSION, numbers_of
 
-_DIGEST_DIGITS = 16
+_DIGEST_DIGITS = 32
 _DIGEST = re.compile(f"[0-9a-f]{{{_DIGEST_DIGITS}}}")
-_MOST_DIGESTS = 8
+_MOST_DIGESTS = 6
 
 # Off, empty or of no meaning here.
 _FIXED_LIMITED: Final[dict[str, str]] = {
@@ -318,7 +318,7 @@ class ClientConfig:
         self.peers = peers
         limited = {name: _text(value) for name, value in {**_FIXED_LIMITED, **_limited(config)}.items()}
         full = {name: _text(value) for name, value in {**limited, **_FIXED_FULL, **_full(config)}.items()}
-        digest = hashlib.md5(_json(full), usedforsecurity=False).hexdigest()[:_DIGEST_DIGITS]
+        digest = hashlib.md5(_json(full), usedforsecurity=False).hexdigest()
         self.own = Told(config.service_settings.compatibility_version, (digest,))
         """What this node would tell if it were alone."""
         told = together([self.own] if peers is None else [self.own, peers])
@@ -327,7 +327,8 @@ class ClientConfig:
         """Of Mattermost, which all nodes tell alike."""
         self.limited: bytes = _json(limited | {"Version": told.version})
         self.full: bytes = _json(full | {"Version": told.version})
-        digest = hashlib.md5(str(told).encode(), usedforsecurity=False).hexdigest()
+        if told != self.own:
+            digest = hashlib.md5(str(told).encode(), usedforsecurity=False).hexdigest()
         # <version>.<build>.<digest of the client configuration>.<licensed>: clients read it again when it changes.
         self.version_id: str = f"{told.version}.{BUILD_NUMBER}.{digest}.true"
 

@@ -68,8 +68,8 @@ def test_a_report_of_a_client_is_taken_and_nonsense_is_not(world: World) -> None
     report = {"version": "0.1.0", "start": 1, "end": 2, "labels": {"platform": "made up"}}
     times = [{"metric": "channel_switch", "value": 120.5}, {"metric": "made up", "value": -1}]
     assert world.member.call("POST", "/client_perf", {**report, "histograms": times}).status_code == 200
-    wrong: dict[str, object]
-    for wrong in ({"version": "9"}, {"start": 3}, {"histograms": [{}] * 201}):
+    wrongs: list[dict[str, object]] = [{"version": "9"}, {"start": 3}, {"histograms": [{}] * 201}]
+    for wrong in wrongs:
         refused(world.member.call("POST", "/client_perf", {**report, **wrong}), 400)
 
 

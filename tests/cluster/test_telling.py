@@ -10,7 +10,7 @@ from cluster.peers.telling import STAYS_S, Telling
 from cluster.shm import page
 from cluster.shm.page import Page
 
-OLD, NEW = "10.11.0 " + "a" * 16, "11.7.0 " + "b" * 16
+OLD, NEW = "10.11.0 " + "a" * 32, "11.7.0 " + "b" * 32
 
 
 def _told(text: str) -> Told:
@@ -71,7 +71,7 @@ def test_a_node_that_comes_back_newer_is_new_at_once() -> None:
     assert telling.look({"b": NEW}, 1.0) == _told(NEW)
 
 
-@pytest.mark.parametrize("text", ["", "11.7.0", "11.7 " + "a" * 16, "11.7.0 nothing", "11.7.0 " + "a" * 16 + " ", "x"])
+@pytest.mark.parametrize("text", ["", "11.7.0", "11.7 " + "a" * 32, "11.7.0 nothing", "11.7.0 " + "a" * 32 + " ", "x"])
 def test_what_is_nothing_of_the_kind_counts_nothing(text: str) -> None:
     assert Told.read(text) is None
     assert Telling().look({"b": text}, 0.0) is None
@@ -82,7 +82,7 @@ def test_the_node_page_holds_what_many_nodes_tell(tmp_path: Path) -> None:
     relay, worker = Page(tmp_path / "page", writable=True), Page(tmp_path / "page")
     assert worker.told() == ""
     relay.set_waits_for("x" * 600)
-    many = together([_told(f"11.7.0 {n:016x}") for n in range(40)])
+    many = together([_told(f"11.7.0 {n:032x}") for n in range(40)])
     relay.set_told(str(many))
     assert Told.read(worker.told()) == many
     assert worker.load(0) is None

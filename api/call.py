@@ -8,7 +8,6 @@ from api import auth, replies
 from app.context import Context
 from app.origin import Origin
 from app.permissions import Actor
-from app.version import MATTERMOST_VERSION
 from db.model.entities import Session
 
 A = TypeVar("A", Actor, Actor | None)
@@ -51,7 +50,7 @@ class Asked(Generic[A]):
 
     def tag(self, *parts: object) -> None:
         """Name the state that is answered (ETag). Raises NotModified where the client has it; see `app.ports.Tag`."""
-        if replies.not_modified(self._req, self._resp, MATTERMOST_VERSION, *parts):
+        if replies.not_modified(self._req, self._resp, self.ctx.client_config.version, *parts):
             raise NotModified
 
     def keep(self, seconds: int, *parts: object) -> None:

@@ -101,6 +101,22 @@ def role_name(value: str) -> str:
     return value
 
 
+_JOB_TYPES = frozenset(
+    {
+        "active_users", "cloud", "data_retention", "elasticsearch_post_aggregation", "elasticsearch_post_indexing",
+        "expiry_notify", "export_delete", "export_process", "extract_content", "import_delete", "import_process",
+        "ldap_sync", "message_export", "migrations", "plugins", "product_notices", "resend_invitation_email",
+    }
+)  # fmt: skip
+
+
+def job_type(value: str) -> str:
+    """A kind of job of Mattermost's. Raises 400."""
+    if value not in _JOB_TYPES:
+        raise errors.invalid_url("job_type")
+    return value
+
+
 def text(req: Request, key: str, default: str = "") -> str:
     """A text of the query. Raises 400 for a NUL character, which no database holds."""
     found = req.get_param(key, default=default)
@@ -238,6 +254,7 @@ Username = Annotated[str, Part(lambda value, _: name(value, "username"))]
 TeamName = Annotated[str, Part(lambda value, _: name(value, "name"))]
 InviteId = Annotated[str, Part(lambda value, _: _id(value, "invite_id"))]
 ChannelName = Annotated[str, Part(lambda value, _: name(value, "channel_name"))]
+JobType = Annotated[str, Part(lambda value, _: job_type(value))]
 VersionId = Annotated[str, Part(lambda value, _: _id(value, "version_id"))]
 EmojiName = Annotated[str, Part(lambda value, _: emoji_name(value))]
 CategoryId = Annotated[str, Part(lambda value, _: category_id(value))]
@@ -250,10 +267,23 @@ Text = Annotated[str, Key(text, _TEXT)]
 Flag = Annotated[bool, Key(flag, _TRUTH)]
 Time = Annotated[int, Key(lambda req, key, default: strict_number(req, key) or default, _TIME)]
 """Milliseconds since 1970."""
+Seconds = Annotated[
+    int, Key(lambda req, key, default: default if (given := strict_number(req, key)) is None else given, _TIME)
+]
 Size = Annotated[
     int, Key(lambda req, key, default: number(req, key, default, most=MAX_PAGE_SIZE), _size(MAX_PAGE_SIZE))
 ]
 
+LogPage = Annotated[
+    PageOf,
+    Keys(
+        lambda req: PageOf(
+            number(req, "page", 0, most=1_000_000),
+            number(req, "logs_per_page", limits.LOG_LINES, most=limits.LOG_LINES),
+        ),
+        {"page": _size(0) | {"maximum": 1_000_000}, "logs_per_page": _size(limits.LOG_LINES)},
+    ),
+]
 Page = Annotated[PageOf, Keys(page, {"page": _size(0) | {"maximum": 1_000_000}, "per_page": _size(MAX_PAGE_SIZE)})]
 PageNumber = Annotated[int, Keys(lambda req: page(req).number, {"page": _size(0) | {"maximum": 1_000_000}})]
 InThreads = Annotated[

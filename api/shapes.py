@@ -371,6 +371,52 @@ class Role(TypedDict):
     built_in: bool
 
 
+class Plugins(TypedDict):
+    """Plugins by whether they run."""
+
+    active: list[Map]
+    inactive: list[Map]
+
+
+class AgentsStatus(TypedDict):
+    """Whether there are agents; reason: an id of Mattermost's where there are none."""
+
+    available: bool
+    reason: str
+
+
+class Threads(TypedDict):
+    """Threads that are followed."""
+
+    total: int
+    total_unread_threads: int
+    total_unread_mentions: int
+    total_unread_urgent_mentions: int
+    threads: list[Map]
+
+
+class ServerBusy(TypedDict):
+    """Whether the servers are declared busy. expires: seconds since 1970, 0 for never."""
+
+    busy: bool
+    expires: int
+    expires_ts: str
+
+
+class Figure(TypedDict):
+    """A figure of the installation."""
+
+    name: str
+    value: int
+
+
+class Migration(TypedDict):
+    """A migration of the database."""
+
+    version: int
+    name: str
+
+
 class Ping(TypedDict):
     """Whether the node should get traffic."""
 

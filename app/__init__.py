@@ -10,8 +10,10 @@
 accounts.py     what people change of their accounts, and administrators of others'
 activity.py     which signs of life of users are worth telling
 adding.py       who may become a member
+ancillary.py    which permissions a page of the console needs beside its own
 audit.py        the audit log: verbs say what they leave in it
 audits.py       who may read the audit log
+busy.py         whether the servers are declared busy
 categories.py   the categories of sidebars
 caches.py       what a worker keeps copies of
 channels.py     channels and their members
@@ -31,10 +33,13 @@ guard.py        sans-I/O: how long the next log-in waits after wrong passwords
 guests.py       guests become users, and users guests
 initials.py     pictures of users who have none of their own
 history.py      what a post said before it was edited
+installation.py busy or not, figures, first steps
 jobs.py         what one node does for all, every so often
 journal.py      the audit log as one process writes it
 keywords.py     sans-I/O: words of a message by which somebody may be mentioned
 leaving.py      leaving channels and teams; what members are
+licence.py      what clients take for the licence
+logfile.py      the newest lines of the log
 logins.py       log in, and the delay after wrong passwords
 markdown.py     what of a message is prose, and what code or the destination of a link
 may.py          who may, as data: the rules that operations declare
@@ -76,7 +81,7 @@ unread.py       a channel that its reader marks as unread again
 unstored.py     posts that are stored nowhere
 users.py        accounts
 validate.py     the forms of names, addresses and texts
-version.py      our version and the one of Mattermost we speak
+version.py      our version; what versions of Mattermost look like
 visible.py      which users somebody sees at all
 workpool.py     work in threads: bounded, fair to sources
 """

@@ -372,6 +372,7 @@ async def tell_typing(ctx: Context, actor: Actor, user_id: UserId, channel_id: C
         raise errors.invalid_body("parent_id")
     access = await posts.readable(ctx, actor, channel_id)
     require(can_in_channel(actor, access, "create_post"))
+    await ctx.busy.refuse()
     told = ctx.config.service_settings.enable_user_typing_messages
     if told and ctx.typing.may_tell(user_id, ctx.now_ms()):
         ctx.bus.publish(events.typing(user_id, channel_id, parent_id))

@@ -5,8 +5,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from app.activity import Activity, Touched, Typing
+from app.busy import Busy
 from app.caches import Caches
-from app.config.client import ClientConfig
+from app.config.client import ClientConfig, Told
 from app.config.settings import Config
 from app.counting import Metrics
 from app.emergency import Administrators
@@ -40,6 +41,9 @@ class Context:
     blobs: Blobs
     now_ms: Callable[[], int] = wall_clock_ms
     node_id: str = ""
+    hostname: str = ""
+    web_app: Blobs | None = None
+    """The files of ServiceSettings.WebAppDirectory; None: there are none."""
     metrics: Metrics = field(default_factory=Metrics)
     work: WorkPool = field(default_factory=WorkPool)
     activity: Activity = field(default_factory=Activity)
@@ -49,16 +53,23 @@ class Context:
     pictures: Pictures = field(default_factory=Pictures)
     client_config: ClientConfig = field(init=False)
     caches: Caches = field(init=False)
+    busy: Busy = field(init=False)
     audit: Journal = field(init=False)
     administrators: Administrators = field(init=False)
 
     def __post_init__(self) -> None:
         self.client_config = ClientConfig(self.config)
         self.caches = Caches(self.db)
+        self.busy = Busy(self.db, self.now_ms)
         self.administrators = Administrators(self.db)
         self.audit = Journal(self.db, self.node_id)
 
     def reload(self, config: Config) -> None:
         """Use another configuration from now on."""
         self.config = config
-        self.client_config = ClientConfig(config)
+        self.client_config = ClientConfig(config, self.client_config.peers)
+
+    def hear(self, peers: Told | None) -> None:
+        """What other nodes tell their clients."""
+        if peers != self.client_config.peers:
+            self.client_config = ClientConfig(self.config, peers)

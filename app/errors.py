@@ -27,6 +27,7 @@ def _password_messages() -> dict[str, str]:
 
 MESSAGES: Final[dict[str, str]] = {
     **_password_messages(),
+    "api.admin.file_read_error": "Error reading log file.",
     "api.channel.add_user.to.channel.failed.deleted.app_error": "Failed to add user to channel because they have been"
     " removed from the team.",
     "api.channel.add_user_to_channel.deleted.app_error": "The channel has been archived or deleted.",
@@ -60,6 +61,8 @@ MESSAGES: Final[dict[str, str]] = {
     "api.caches.invalidate.app_error": "The caches were not purged: {Reason}.",
     "api.cluster.status.app_error": "The state of the cluster is not known: {Reason}.",
     "api.config.reload.app_error": "The configuration was not reloaded: {Reason}.",
+    "api.config.update_config.clear_siteurl.app_error": "Site URL cannot be cleared.",
+    "api.config.update_config.invalid.app_error": "The configuration cannot be used: {Problems}",
     "api.config.client.old_format.app_error": "New format for the client configuration is not supported yet. Please"
     " specify format=old in the query string.",
     "api.context.404.app_error": "Sorry, we could not find the page.",
@@ -75,6 +78,8 @@ MESSAGES: Final[dict[str, str]] = {
     "api.context.request_body_too_large.app_error": "Request body too large. Limit: {MaximumPayloadSizeBytes} bytes.",
     "api.context.server_busy.app_error": "Server is busy, non-critical services are temporarily unavailable.",
     "api.context.session_expired.app_error": "Invalid or expired session, please login again.",
+    "api.emoji.get_multiple_by_name_too_many.request_error": "Unable to get that many emojis by name. Only {MaxNames}"
+    " emojis can be requested at once.",
     "api.license.client.old_format.app_error": "New format for the client license is not supported yet. Please"
     " specify format=old in the query string.",
     "api.post.create_post.can_not_post_to_deleted.error": "Can not post to deleted channel.",
@@ -180,6 +185,7 @@ MESSAGES: Final[dict[str, str]] = {
     "app.preference.save.updating.app_error": "We encountered an error while updating preferences: there are too many.",
     "app.role.get.app_error": "Unable to get role.",
     "app.role.get_by_name.app_error": "Unable to get role.",
+    "app.save_config.app_error": "An error occurred saving the configuration: {Reason}.",
     "app.team.add_member.deleted_user.app_error": "Unable to add the user to the team: their account is deactivated.",
     "app.reaction.save.save.too_many_reactions": "Reaction limit has been reached for this post.",
     "app.team.get.find.app_error": "Unable to find the existing team.",
@@ -188,11 +194,13 @@ MESSAGES: Final[dict[str, str]] = {
     "app.team.get_member.missing.app_error": "No team member found for that user ID and team ID.",
     "app.team.join_user_to_team.max_accounts.app_error": "This team has reached the maximum number of allowed"
     " accounts. Contact your System Administrator to set a higher limit.",
+    "app.terms_of_service.get.no_rows.app_error": "No terms of service found.",
     "app.user.last_administrator.app_error": "The last active System Administrator can be neither demoted nor"
     " deactivated.",
     "app.user.missing_account.const": "Unable to find the user.",
     "app.user.save.email_exists.app_error": "An account with that email already exists.",
     "app.user.save.username_exists.app_error": "An account with that username already exists.",
+    "ent.cluster.save_config.error": "System Console is set to read-only when High Availability is enabled.",
     "model.channel.is_valid.2_or_more.app_error": "Name must be 2 or more lowercase alphanumeric characters.",
     "model.channel.is_valid.display_name.app_error": "Invalid display name.",
     "model.channel.is_valid.header.app_error": "Invalid header.",

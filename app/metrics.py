@@ -65,6 +65,11 @@ POSTS = _counter("mattermost_post_total", "Posts that users wrote.")
 LOGINS = _counter("mattermost_login_logins_total", "Log-ins that succeeded.")
 FAILED_LOGINS = _counter("mattermost_login_logins_fail_total", "Log-ins that failed.")
 
+CLIENT_REPORTS = _counter("mmnode_client_reports_total", "Reports of clients on their performance.", "platform")
+CLIENT_TIME = Metric(
+    "mmnode_client_seconds", "histogram", "What clients measured of themselves, in seconds.", ("metric",), SECONDS
+)
+
 WORK_WAITING = _gauge("mmnode_work_waiting", "Work for threads (hashes, images) that waits or is under way.")
 
 CACHE_HITS = _counter("mattermost_cache_mem_hit_total", "Reads that a cache answered.", "name")

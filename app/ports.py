@@ -50,7 +50,8 @@ class Operator(Protocol):
     """Commands for the whole node, whichever worker they land in."""
 
     async def command(self, name: str, **arguments: object) -> dict[str, Any]:
-        """Let the node do it: `reload`, `recycle`, `purge` or `cluster` (its members).
+        """Let the node do it: `reload`, `recycle`, `purge`, `save` (values of the configuration), `environment`
+        (which of them it decides) or `cluster` (its members).
 
         The answer holds `ok`, and `error` where it is False. With cluster=True every node does it: `nodes` of the
         answer has what each said.

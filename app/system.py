@@ -1,23 +1,26 @@
 """Health and operation: whether this node should get traffic, and how its parts are."""
 
 import asyncio
+from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 
-from app import filestore
+from app import errors, filestore, licence
 from app.audit import audited
-from app.config.settings import MASK, SECRET_KEYS
+from app.config.settings import Config, masked
 from app.context import Context
 from app.errors import AppError
 from app.events import wire
 from app.events.wire import Json
 from app.permissions import Actor, can, require
-from app.version import MATTERMOST_VERSION
+from app.version import numbers_of
 from db.model.errors import DatabaseError
 from db.pool import systems
 
 _HEALTHY, _UNHEALTHY = "OK", "UNHEALTHY"
 _DATABASE_TIMEOUT_S = 2.0
+_NO_FORMAT = (11, 0, 0)
 _APP_VERSIONS = {
     "AndroidLatestVersion": "",
     "AndroidMinVersion": "",
@@ -58,7 +61,7 @@ async def ping_parts(ctx: Context) -> tuple[Json, int]:
 def ping_v3(ctx: Context) -> tuple[Json, int]:
     """The same as server 3.9 answered it: the health check of Mattermost's HA document."""
     reason = ctx.health.broken()
-    body: Json = {"server_time": str(ctx.now_ms()), "version": MATTERMOST_VERSION}
+    body: Json = {"server_time": str(ctx.now_ms()), "version": ctx.client_config.version}
     return (body, 200) if reason is None else (body | _why(ctx, reason), 503)
 
 
@@ -80,17 +83,23 @@ async def database_status(ctx: Context) -> str:
 
 def client_config(ctx: Context, actor: Actor | None, wanted: str) -> bytes:
     """The configuration for clients: all of it for sessions, what the login page needs for others. Raises 400, 501."""
-    _require_old_format(wanted, "config")
+    _require_format(ctx, wanted, "config")
     return ctx.client_config.limited if actor is None else ctx.client_config.full
 
 
-def client_license(wanted: str) -> Json:
-    """There is no licence to have. Raises 400, 501."""
-    _require_old_format(wanted, "license")
-    return {"IsLicensed": "false"}
+def client_license(ctx: Context, actor: Actor | None, wanted: str) -> Mapping[str, str]:
+    """What clients take for the licence: which features there are, and for administrators also whose. Raises 400, 501.
+
+    Pages of Mattermost's console are there only for a licence that has the feature.
+    """
+    _require_format(ctx, wanted, "license")
+    return licence.FULL if actor is not None and can(actor, "read_license_information") else licence.LIMITED
 
 
-def _require_old_format(wanted: str, what: str) -> None:
+def _require_format(ctx: Context, wanted: str, what: str) -> None:
+    """Mattermost before 11 has to be told the one format that it knows."""
+    if (numbers_of(ctx.client_config.version) or ()) >= _NO_FORMAT:
+        return
     if wanted == "":
         raise AppError(f"api.{what}.client.old_format.app_error", 501)
     if wanted != "old":
@@ -100,12 +109,57 @@ def _require_old_format(wanted: str, what: str) -> None:
 def view_config(ctx: Context, actor: Actor) -> Json:
     """The configuration in use, with 32 asterisks for every secret. Raises 403."""
     require(can(actor, "manage_system"))
-    found: Json = msgspec.to_builtins(ctx.config)
-    for dotted in SECRET_KEYS:
-        section, _, key = dotted.partition(".")
-        value = found[section][key]
-        found[section][key] = [MASK] * len(value) if isinstance(value, list) else MASK if value else ""
+    return masked(ctx.config)
+
+
+async def environment_config(ctx: Context, actor: Actor) -> Json:
+    """Which keys the environment decides: nobody can change them otherwise. Raises 403, 503."""
+    require(can(actor, "manage_system"))
+    answer = await ctx.operator.command("environment")
+    if not answer.get("ok"):
+        raise errors.server_busy()
+    found: Json = answer["environment"]
     return found
+
+
+Changes = msgspec.defstruct(
+    "Changes",
+    [
+        (one.name, dict[str, Any], msgspec.field(name=one.encode_name, default_factory=dict))
+        for one in msgspec.structs.fields(Config)
+    ],
+    kw_only=True,
+)
+"""PUT /config and /config/patch: values by section and key. What is not given stays as it is."""
+
+
+@audited("updateConfig", outside=True)
+async def update_config(ctx: Context, actor: Actor, changes: Any) -> Json:
+    """Keep these values, and use them as a reload would. Raises 400, 403, 500."""
+    return await _keep(ctx, actor, changes)
+
+
+@audited("patchConfig", outside=True)
+async def patch_config(ctx: Context, actor: Actor, changes: Any) -> Json:
+    """The same, by Mattermost's other operation."""
+    return await _keep(ctx, actor, changes)
+
+
+async def _keep(ctx: Context, actor: Actor, changes: Any) -> Json:
+    """The configuration as it is kept now, with 32 asterisks for every secret."""
+    require(can(actor, "manage_system"))
+    if ctx.config.cluster_settings.enable:
+        raise AppError("ent.cluster.save_config.error", 403)
+    sections: Json = msgspec.to_builtins(changes)
+    if ctx.config.service_settings.site_url and sections["ServiceSettings"].get("SiteURL") == "":
+        raise AppError("api.config.update_config.clear_siteurl.app_error", 400)
+    answer = await ctx.operator.command("save", sections={name: one for name, one in sections.items() if one})
+    if not answer.get("ok"):
+        if answer.get("refused"):
+            raise AppError("api.config.update_config.invalid.app_error", 400, Problems=answer.get("error", ""))
+        raise AppError("app.save_config.app_error", 500, Reason=answer.get("error", ""))
+    kept: Json = answer["config"]
+    return kept
 
 
 @audited("configReload", "cluster", outside=True)

@@ -22,8 +22,9 @@ from pathlib import Path
 from typing import Any
 
 from app.config import file as configfile
+from app.config.settings import ServiceSettings
 from app.redaction import Redactor
-from app.version import MATTERMOST_VERSION, VERSION
+from app.version import VERSION
 from cluster.commands import of_node
 from db.pool import dsn
 
@@ -60,9 +61,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="mmnode", description="A high-availability team-messaging server node.", allow_abbrev=False
     )
-    parser.add_argument(
-        "--version", action="version", version=f"mmnode {VERSION} (speaks Mattermost {MATTERMOST_VERSION})"
-    )
+    speaks = ServiceSettings().compatibility_version
+    parser.add_argument("--version", action="version", version=f"mmnode {VERSION} (speaks Mattermost {speaks})")
     parser.add_argument(
         "--workers",
         type=_positive,

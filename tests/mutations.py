@@ -92,6 +92,27 @@ MUTATIONS = (
         "if metric is not None:",
         ("tests/app/test_counting.py::test_whoever_takes_the_place_of_a_dead_process_counts_on",),
     ),
+    Mutation(
+        "nodes of a rolling update tell the highest version",
+        "app/config/client.py",
+        "lowest = min(",
+        "lowest = max(",
+        ("tests/cluster/test_telling.py::test_nodes_of_a_rolling_update_tell_the_lowest_version_alike",),
+    ),
+    Mutation(
+        "a hidden file of a web app is served",
+        "api/http/webapp.py",
+        'if not name.startswith(".") and not path.is_symlink()',
+        "if not path.is_symlink()",
+        ("tests/api/test_webapp.py::test_what_is_not_there_is_404_and_no_path_leads_out",),
+    ),
+    Mutation(
+        "a masked secret is written as it was shown",
+        "app/config/file.py",
+        "if dotted in SECRET_KEYS and MASK in (value if isinstance(value, list) else [value]):",
+        "if False:",
+        ("tests/app/test_config_store.py",),
+    ),
     # one source, no deadline -----------------------------------------------------------------------------------------
     Mutation(
         "a socket waits for its master alone, however long",

@@ -9,7 +9,6 @@ from app.errors import AppError
 from app.events import messages as events
 from app.events import wire
 from app.permissions import Actor
-from app.version import MATTERMOST_VERSION
 from db.model import limits
 from db.model.errors import DatabaseError
 from db.model.ids import ChannelId, SessionId, UserId, is_id
@@ -82,7 +81,7 @@ def _invalid(name: str) -> AppError:
 
 
 async def _ping(ctx: Context, _session_id: SessionId, _data: Data) -> Data:
-    return {"text": "pong", "version": MATTERMOST_VERSION, "server_time": ctx.now_ms(), "node_id": ""}
+    return {"text": "pong", "version": ctx.client_config.version, "server_time": ctx.now_ms(), "node_id": ""}
 
 
 async def _user_typing(ctx: Context, session_id: SessionId, data: Data) -> None:

@@ -178,7 +178,8 @@ class Entry(Generic[ClientT]):
         ctx, client = self._server.ctx, self._client
         term = str(ctx.db.board.term()) if refetch is not None else ""
         version = ctx.client_config.version_id
-        hello = events.hello(UserId(client.user_id), client.connection_id, version, db_gen=term, refetch=refetch)
+        where = ctx.hostname
+        hello = events.hello(UserId(client.user_id), client.connection_id, version, where, db_gen=term, refetch=refetch)
         client.release(SharedFrame(hello.frame, best_effort=False))
 
     async def _take_over(self, wanted: Wanted, memberships: Positions) -> bool:

@@ -21,5 +21,6 @@ readers.py   answers that wait for their readers: how much is kept, who is cut
 senders.py   bodies that wait for the rest of themselves: how much is kept, who is cut
 server.py    uvicorn on its inherited socket: whom it lets go, timeouts, drain
 throttle.py  rate limits: which requests count, for whom, what the answers say
+webapp.py    a finished build of a web app: its pages and files
 upgrade.py   the WebSocket upgrade: checks, then the socket goes to a ws worker
 """

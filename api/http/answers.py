@@ -138,9 +138,14 @@ def _pack(body: bytes) -> bytes:
     return zlib.compress(body, LEVEL, wbits=31)
 
 
-@lru_cache(256)
 def accepts_gzip(value: bytes) -> bool:
-    """Whether an Accept-Encoding takes gzip (RFC 9110 §12.5.3): named, or covered by *, and not with q=0."""
+    """Whether an Accept-Encoding takes gzip."""
+    return accepts(value, (b"gzip", b"x-gzip"))
+
+
+@lru_cache(256)
+def accepts(value: bytes, names: tuple[bytes, ...]) -> bool:
+    """Whether an Accept-Encoding takes a coding (RFC 9110 §12.5.3): named, or covered by *, and not with q=0."""
     found: dict[bytes, bool] = {}
     for one in value.lower().split(b","):
         coding, _, parameters = one.partition(b";")
@@ -150,4 +155,4 @@ def accepts_gzip(value: bytes) -> bool:
         except ValueError:
             wanted = False
         found[coding.strip()] = wanted
-    return found.get(b"gzip", found.get(b"x-gzip", found.get(b"*", False)))
+    return next((found[name] for name in names if name in found), found.get(b"*", False))

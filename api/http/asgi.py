@@ -10,6 +10,7 @@ from api.auth import Authenticator
 from api.http import cors
 from api.http.measures import Measures
 from api.http.pages import PAGES, Page
+from api.http.webapp import WebApp
 from api.operation import Operation
 from app.context import Context
 from db.model.ids import new_id
@@ -29,7 +30,12 @@ def create_app(ctx: Context, operations: Collection[Operation] = table.EVERY) ->
     for path, resource in resources.items():
         app.add_route(path, resource)
     for path, name in PAGES.items():
-        app.add_route(path, Page(name))
+        if path != "/" or ctx.web_app is None:
+            app.add_route(path, Page(name))
+    if ctx.web_app is not None:
+        web_app = WebApp(ctx)
+        app.add_route("/", web_app)
+        app.add_sink(web_app, "/")
     return app
 
 

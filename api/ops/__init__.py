@@ -1,10 +1,12 @@
 """Operations, by the nouns of their paths. A new one is a declaration here and a verb in app/; nothing else names it.
 
+absent.py    what clients ask of features that are not there
 accounts.py  what people change of their accounts, and administrators of others'
 audits.py    the audit log
 categories.py the categories of sidebars
 channels.py  channels
 customstatuses.py what people say of themselves for a while
+installation.py  busy or not, figures, what clients measure, first steps
 members.py   members of teams and of channels
 people.py    lists of users, searches, completions
 pictures.py  pictures of users

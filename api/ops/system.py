@@ -1,5 +1,6 @@
 """Ping, the time zones, and what operators do: configuration, connections, caches, the state of the cluster."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from api import shapes
@@ -73,7 +74,7 @@ async def get_websocket(_visit: Visit) -> None:
     answers=dict[str, str],
     errors=("api.config.client.old_format.app_error",),
     example=Example(query="?format=old"),
-    notes="`?format=old`; all of it for sessions, what the login page needs for others",
+    notes="all of it for sessions, what the login page needs for others; `?format=old` for versions before 11",
 )
 async def get_client_config(visit: Visit, format: Text = "") -> bytes:
     """The configuration for clients."""
@@ -83,15 +84,15 @@ async def get_client_config(visit: Visit, format: Text = "") -> bytes:
 @operation(
     "GET",
     "/license/client",
-    login=Login.NONE,
+    login=Login.OPTIONAL,
     answers=dict[str, str],
     errors=("api.license.client.old_format.app_error",),
     example=Example(query="?format=old"),
-    notes="`?format=old`",
+    notes="nothing is licensed: it says which features there are; `?format=old` for versions before 11",
 )
-async def get_client_license(_visit: Visit, format: Text = "") -> Json:
-    """There is no licence to have."""
-    return system.client_license(format)
+async def get_client_license(visit: Visit, format: Text = "") -> Mapping[str, str]:
+    """What clients take for the licence."""
+    return system.client_license(visit.ctx, visit.actor, format)
 
 
 @operation(
@@ -105,6 +106,60 @@ async def get_client_license(_visit: Visit, format: Text = "") -> Json:
 async def get_config(call: Call) -> Json:
     """The configuration in use."""
     return system.view_config(call.ctx, call.actor)
+
+
+@operation(
+    "GET",
+    "/config/environment",
+    verb_asks=(may.System("manage_system"),),
+    answers=dict[str, Any],
+    notes="true by section and key",
+)
+async def get_environment_config(call: Call) -> Json:
+    """Which keys of the configuration the environment decides."""
+    return await system.environment_config(call.ctx, call.actor)
+
+
+_KEPT = (
+    "400 names every problem; 403 with high availability on, where each node has a file of its own; 32 asterisks leave"
+    " a secret as it is, and what is not given or is the environment's stays"
+)
+_OF_KEEPING = (
+    "api.config.update_config.clear_siteurl.app_error",
+    "api.config.update_config.invalid.app_error",
+    "app.save_config.app_error",
+    "ent.cluster.save_config.error",
+)
+
+
+@operation(
+    "PUT",
+    "/config",
+    verb_asks=(may.System("manage_system"),),
+    answers=dict[str, Any],
+    body_name="config",
+    errors=_OF_KEEPING,
+    example=Example({"LogSettings": {"ConsoleLevel": "INFO"}}),
+    notes=_KEPT,
+)
+async def update_config(call: Call, body: system.Changes) -> Json:  # type: ignore[valid-type]
+    """Keep another configuration, and use what can be used without a restart."""
+    return await system.update_config(call.ctx, call.actor, body)
+
+
+@operation(
+    "PUT",
+    "/config/patch",
+    verb_asks=(may.System("manage_system"),),
+    answers=dict[str, Any],
+    body_name="config",
+    errors=_OF_KEEPING,
+    example=Example({"LogSettings": {"ConsoleLevel": "INFO"}}),
+    notes="the same",
+)
+async def patch_config(call: Call, body: system.Changes) -> Json:  # type: ignore[valid-type]
+    """Keep some values of the configuration."""
+    return await system.patch_config(call.ctx, call.actor, body)
 
 
 @operation(

@@ -21,8 +21,9 @@ from msgspec.inspect import type_info
 
 from app.config.cluster import judge as judge_cluster
 from app.config.cluster import with_secrets
+from app.config.settings import KEYS, SECRET_KEYS, Config, Section, SqlSettings, split_address
 from app.config.settings import MASK as MASK  # whoever reads a configuration meets it here
-from app.config.settings import SECRET_KEYS, Config, Section, SqlSettings, split_address
+from app.version import numbers_of
 from db.pool import dsn
 
 _DEFAULT = Path("config.json")
@@ -87,7 +88,50 @@ def store_sources(path: Path | None, settings: SqlSettings, environment: Mapping
     section = raw.setdefault("SqlSettings", {})
     section["DataSource"] = settings.data_source
     section["DataSourceReplicas"] = settings.data_source_replicas
-    mode = path.stat().st_mode & 0o777
+    _write(path, raw)
+    return f"stored in {path}"
+
+
+def overridden(environment: Mapping[str, str] = os.environ) -> dict[str, dict[str, bool]]:
+    """Which keys the environment decides: true by section and key, as Mattermost shows it."""
+    found: dict[str, dict[str, bool]] = {}
+    for section, name in _overrides(environment, []):
+        found.setdefault(section, {})[name] = True
+    return found
+
+
+def store(
+    path: Path | None,
+    changes: Mapping[str, Mapping[str, Any]],
+    used: Config,
+    environment: Mapping[str, str] = os.environ,
+) -> list[str]:
+    """Write values of keys into the file (None: into a new config.json), all else as it is; the keys that are others.
+
+    What is as it is used, or is null, or 32 asterisks for a secret, is not written; neither is what the environment
+    decides, nor what is no key. Raises ConfigError for what cannot be used together, and OSError: all is as it was.
+    """
+    raw = _read(path) if path is not None else {}
+    known, decided = msgspec.to_builtins(used), _overrides(environment, [])
+    written = []
+    for section, values in changes.items():
+        for name, value in values.items():
+            dotted = f"{section}.{name}"
+            if dotted not in KEYS or value is None or (section, name) in decided or value == known[section][name]:
+                continue
+            if dotted in SECRET_KEYS and MASK in (value if isinstance(value, list) else [value]):
+                continue
+            raw.setdefault(section, {})[name] = value
+            written.append(dotted)
+    if written:
+        parse(raw, "what is to be kept", environment)
+        _write(path or _DEFAULT.absolute(), raw)
+    return written
+
+
+def _write(path: Path, raw: Mapping[str, Any]) -> None:
+    """All of it or nothing, also when the power goes; a new file is readable to its owner alone."""
+    mode = path.stat().st_mode & 0o777 if path.exists() else 0o600
     temporary = path.with_name(f".{path.name}.new")
     descriptor = os.open(temporary, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, mode)
     with open(descriptor, "w", encoding="utf-8") as file:
@@ -95,7 +139,6 @@ def store_sources(path: Path | None, settings: SqlSettings, environment: Mapping
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)
-    return f"stored in {path}"
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -254,6 +297,12 @@ def _judge(config: Config, source: str) -> list[Problem]:
         split_address(config.metrics_settings.listen_address)
     except ValueError as error:
         refuse("MetricsSettings.ListenAddress", config.metrics_settings.listen_address, str(error))
+    if numbers_of(service.compatibility_version) is None:
+        allowed = "must be a version of three numbers (11.7.0)"
+        refuse("ServiceSettings.CompatibilityVersion", service.compatibility_version, allowed)
+    if service.web_app_directory and not os.access(Path(service.web_app_directory, "root.html"), os.R_OK):
+        allowed = "must be a directory with a finished build of a web app, whose root.html can be read"
+        refuse("ServiceSettings.WebAppDirectory", service.web_app_directory, allowed)
     for one in service.allowed_untrusted_internal_connections.replace(",", " ").split():
         if "/" in one and not _is_network(one):
             refuse("ServiceSettings.AllowedUntrustedInternalConnections", one, "must be hosts, addresses or networks")

@@ -76,6 +76,10 @@ class ServiceSettings(Section, frozen=True):
     maximum_web_sockets_per_user: Live[Positive] = 20
     allowed_untrusted_internal_connections: Live[str] = ""
     """Hosts, addresses and networks inside, between spaces or commas, that hooks and previews may ask."""
+    compatibility_version: Live[str] = "11.7.0"
+    """The version of Mattermost that clients are told: they ask for what it has."""
+    web_app_directory: Restart[PerNode[str]] = ""
+    """A finished build of a web app, with its root.html."""
 
 
 class TeamSettings(Section, frozen=True):
@@ -293,6 +297,16 @@ def value_of(config: Config, dotted: str) -> Any:
     """The value of a key. Raises KeyError where there is none."""
     found = KEYS[dotted]
     return getattr(getattr(config, found.section), found.name)
+
+
+def masked(config: Config) -> dict[str, dict[str, Any]]:
+    """By section and key, with 32 asterisks for every secret."""
+    found: dict[str, dict[str, Any]] = msgspec.to_builtins(config)
+    for dotted in SECRET_KEYS:
+        section, _, name = dotted.partition(".")
+        value = found[section][name]
+        found[section][name] = [MASK] * len(value) if isinstance(value, list) else MASK if value else ""
+    return found
 
 
 def differences(old: Config, new: Config) -> list[str]:

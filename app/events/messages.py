@@ -582,10 +582,20 @@ def status_change(user_id: UserId, status: str) -> Event:
 
 
 def hello(
-    user_id: UserId, connection_id: str, server_version: str, *, db_gen: str = "", refetch: list[str] | None = None
+    user_id: UserId,
+    connection_id: str,
+    server_version: str,
+    hostname: str,
+    *,
+    db_gen: str = "",
+    refetch: list[str] | None = None,
 ) -> Event:
     """The first event of a connection. refetch: to a client that said how far it is in its channels."""
-    data: dict[str, Any] = {"connection_id": connection_id, "server_version": server_version}
+    data: dict[str, Any] = {
+        "connection_id": connection_id,
+        "server_version": server_version,
+        "server_hostname": hostname,
+    }
     if refetch is not None:
         data |= {"db_gen": db_gen, "refetch": refetch}
     return build(Name.HELLO, data, Audience(user_id=user_id))

@@ -91,6 +91,22 @@ class Reload(ForEveryNode):
     line = ("config reload",)
 
 
+class Save(Command):
+    """Keep values of the configuration in its file, and load it again."""
+
+    by = frozenset[By]({"worker"})
+    audit = "updateConfig"
+
+    sections: Annotated[dict[str, dict[str, Any]], Meta(max_length=64, extra={"secret": True})]
+
+
+class Environment(Command):
+    """Which keys of the configuration the environment decides: workers have none of it."""
+
+    by = frozenset[By]({"worker"})
+    audit = None
+
+
 class Diff(Command):
     """The configuration file against the running node: which keys differ, and what would apply them."""
 
@@ -204,6 +220,8 @@ AnyCommand: TypeAlias = (
     Status
     | Drain
     | Reload
+    | Save
+    | Environment
     | Diff
     | Database
     | Recycle

@@ -14,7 +14,7 @@ import msgspec
 
 from app.config import file as configfile
 from app.config.marks import Applies
-from app.config.settings import KEYS, Config, apply_live, differences, needs_restart
+from app.config.settings import KEYS, Config, apply_live, differences, masked, needs_restart
 from app.journal import details
 from app.redaction import Redactor
 from app.version import VERSION
@@ -96,6 +96,10 @@ class Operations:
                 return await self._status()
             case of_node.Reload():
                 return await self.reload()
+            case of_node.Environment():
+                return {"ok": True, "environment": configfile.overridden()}
+            case of_node.Save():
+                return await self._save(command)
             case of_node.Database():
                 return await self.servers.status()
             case of_node.Recycle():
@@ -234,6 +238,20 @@ class Operations:
             "recycle_needed": self.servers.pending(self.config.sql_settings),
             "workers": answers,
         }
+
+    async def _save(self, command: of_node.Save) -> Answer:
+        """`config` of the answer: as it is kept now. refused: the values are why not."""
+        try:
+            keys = configfile.store(self._file(), command.sections, self.config)
+        except configfile.ConfigError as error:
+            return {"ok": False, "refused": True, "error": str(error)}
+        except OSError as error:
+            return {"ok": False, "error": f"the file cannot be written: {error.strerror}"}
+        answer: Answer = {"ok": True}
+        if keys:
+            log.info("values of the configuration are kept", extra={"keys": " ".join(keys)})
+            answer = await self.reload()
+        return answer | {"config": masked(configfile.load(self._file()).config)} if answer["ok"] else answer
 
     async def _fail_over(self, to: str, *, force: bool) -> Answer:
         """Another master for all nodes, now and in their configuration files."""

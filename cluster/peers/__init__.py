@@ -17,6 +17,7 @@ quiet.py       sans-I/O: whether any member could commit anything
 requests.py    what nodes ask of each other, and the answers
 ring.py        sans-I/O: what a node sent last, for peers that missed some of it
 roster.py      sans-I/O: who belongs to the cluster, where, and with which key
+telling.py     sans-I/O: what the other nodes tell their clients
 terms.py       sans-I/O: on which term of a master the nodes agree
 zap.py         who may connect to this node's sockets: CURVE and ZAP
 """

@@ -31,6 +31,8 @@ class Beat(Struct, kw_only=True):
     version: _Text = ""
     protocol: _Number = 1
     schema: _Number = 0
+    tells: Annotated[str, Meta(max_length=64)] = ""
+    """What it would tell clients if it were alone (`app.config.client.Told`)."""
     hostname: _Text = ""
     address: _Text = ""
     url: _Text = ""

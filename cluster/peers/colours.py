@@ -103,10 +103,14 @@ def _as_shown(member: Seen, *, patient: bool) -> Seen:
 
 
 def status(members: Sequence[Seen], *, patient: bool, upgrading: bool) -> list[dict[str, Any]]:
-    """Mattermost's array of the cluster's status, with our keys beside its own."""
+    """Mattermost's array of the cluster's status, with our keys beside its own.
+
+    ipaddress: `host:port` of nodes that share a host, which its console could not tell apart.
+    """
     judged = judge(members, patient=patient, upgrading=upgrading)
     answer = []
     shown = [_as_shown(one, patient=patient) for one in members]
+    hosts = Counter(one.beat.address for one in members if one.beat is not None)
     for one in sorted(shown, key=lambda seen: seen.node_id):
         colour, reasons, sections = judged[one.node_id]
         beat = one.beat or Beat(state="down")
@@ -116,7 +120,7 @@ def status(members: Sequence[Seen], *, patient: bool, upgrading: bool) -> list[d
                 "version": beat.version,
                 "schema_version": str(beat.schema) if one.beat else "",
                 "config_hash": beat.config_hash,
-                "ipaddress": beat.address,
+                "ipaddress": beat.url.removeprefix("http://") if hosts[beat.address] > 1 else beat.address,
                 "internode_url": beat.url,
                 "hostname": beat.hostname,
                 "state": colour,

@@ -369,6 +369,11 @@ class Mesh:
         """Peers that may be serving: all but those that are down or have left. One that is joining may have joined."""
         return [one for one in self.peers if self.members.liveness(one) not in (Liveness.DOWN, Liveness.LEFT)]
 
+    def tells(self) -> dict[str, str]:
+        """What the peers that may be serving would tell clients."""
+        beats = {one: self.peers[one].beat for one in self.may_serve_peers()}
+        return {one: beat.tells for one, beat in beats.items() if beat is not None}
+
     def listens(self, now: float) -> bool:
         """Whether we hear the peers, and have read what they said while we slept."""
         self._wake(now)

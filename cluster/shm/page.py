@@ -11,6 +11,7 @@
          128  1 while the master is silent here, and that of another node is not
          136  1 while commits on the master wait for no copy of it
          256  what the node waits for before it takes traffic: length in bytes, then UTF-8
+         776  what other nodes tell their clients (`app.config.client.Told`): the same
 
         1024+  connections + 1 of each api worker, 0 while it does not serve
         3072   the term of the master that the prober met: number * 2^32 + timeline
@@ -53,6 +54,7 @@ _FIELD = struct.Struct("=Q")
     _ELSEWHERE_AT,
     _SYNCHRONOUS_AT,
     _WAITS_AT,
+    _TOLD_AT,
     _LOADS_AT,
 ) = (
     0,
@@ -71,6 +73,7 @@ _FIELD = struct.Struct("=Q")
     128,
     136,
     256,
+    776,
     1024,
 )
 _MET_AT, _SERVERS_AT, _REPLICAS_AT, _TERMS_AT = 3072, 3080, 3088, 4096
@@ -80,6 +83,7 @@ _RELAY_SILENT_S = 3.0
 _LOST_S = 2.0
 _WAKE_S = 1.0
 _WAITS_BYTES = 512
+_TOLD_BYTES = 240
 STRANGER_S = 600.0
 """For so long a peer is told of that spoke like a proxy."""
 
@@ -159,17 +163,31 @@ class Page:
 
     def waits_for(self) -> str:
         """What the node waits for before it takes traffic; '' when for nothing."""
-        length = min(self._get(_WAITS_AT), _WAITS_BYTES)
-        at = _WAITS_AT + _FIELD.size
-        return self._map[at : at + length].decode("utf-8", "replace")
+        return self._text(_WAITS_AT, _WAITS_BYTES)
 
     def set_waits_for(self, what: str) -> None:
         """By the relay."""
-        data = what.encode()[:_WAITS_BYTES]
-        at = _WAITS_AT + _FIELD.size
-        self._set(_WAITS_AT, 0)
+        self._set_text(_WAITS_AT, _WAITS_BYTES, what)
+
+    def told(self) -> str:
+        """What other nodes tell their clients; '' while there are none. Of a change just now it may be a mixture."""
+        return self._text(_TOLD_AT, _TOLD_BYTES)
+
+    def set_told(self, what: str) -> None:
+        """By the relay."""
+        if what != self.told():
+            self._set_text(_TOLD_AT, _TOLD_BYTES, what)
+
+    def _text(self, offset: int, most: int) -> str:
+        at = offset + _FIELD.size
+        return self._map[at : at + min(self._get(offset), most)].decode("utf-8", "replace")
+
+    def _set_text(self, offset: int, most: int, text: str) -> None:
+        data = text.encode()[:most]
+        at = offset + _FIELD.size
+        self._set(offset, 0)
         self._map[at : at + len(data)] = data
-        self._set(_WAITS_AT, len(data))
+        self._set(offset, len(data))
 
     @property
     def degraded(self) -> bool:

@@ -11,6 +11,7 @@ from typing import Any, assert_never
 import msgspec
 
 from app import jobs, logins
+from app.config.client import ClientConfig
 from app.config.settings import Config
 from app.jobs import Duty
 from app.journal import Entry, Journal, details
@@ -19,8 +20,9 @@ from cluster.commands import of_node, of_worker
 from cluster.commands.of_worker import Body, OfRelay
 from cluster.peers import advertise, colours, digest
 from cluster.peers.bodies import Beat
-from cluster.peers.interlink import UPGRADING, Interlink, Place
+from cluster.peers.interlink import UPGRADING, Interlink, Place, now_s
 from cluster.peers.keyring import KeyRing
+from cluster.peers.telling import Telling
 from cluster.peers.zap import KeyPair
 from cluster.relay import lease
 from cluster.relay.condition import Condition
@@ -68,6 +70,12 @@ class RelayWorker(Worker):
     schema_version = 0
     secrets: tuple[str, str] = ("", "")
     """Those by which the interlink works."""
+    tells = ""
+    """What this node would tell clients if it were alone."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._telling = Telling()
 
     async def serve(self, ready: Callable[[], None]) -> None:
         """See `Worker`."""
@@ -233,6 +241,7 @@ class RelayWorker(Worker):
         config = self._in_use()
         beat.sections = dict(digest.digests(config, _keyring(config).digest_key))
         beat.config_hash = digest.config_hash(config)
+        beat.tells = self.tells
         term = self.page.term()
         beat.term = (term.number, term.timeline)
         beat.reasons = self.condition.reasons
@@ -246,6 +255,8 @@ class RelayWorker(Worker):
             joining = link.removed or link.outsider or not ready
             self.condition.wait_for((link.waits_for() or _A_POLL) if joining else "")
             self.page.set_joining(joining)
+            if link.mesh.joined:
+                self.page.set_told(str(self._telling.look(link.mesh.tells(), now_s()) or ""))
 
     def _in_use(self) -> Config:
         """The configuration, with the servers that are used: what waits for a recycle is `config_pending`."""
@@ -322,6 +333,7 @@ class RelayWorker(Worker):
         return super().database_status() | schema | {key: value for part in parts for key, value in part.items()}
 
     def _use(self, config: Config) -> None:
+        self.tells = str(ClientConfig(config).own)
         self.condition.config = config
         self._look_at_config()
 

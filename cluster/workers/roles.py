@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from app.config.client import Told
 from app.context import Context
 from app.events.messages import Message as BusMessage
 from app.metrics import BARRIER_MISSES, WEBSOCKETS, WORK_WAITING
@@ -52,12 +53,15 @@ class ServingWorker(Worker):
     outbound: HttpOutbound | None = None
     blobs: LocalBlobs | None = None
 
+    web_app: LocalBlobs | None = None
+    page: Page | None = None
+
     async def build(
         self, on_messages: Callable[[Sequence[BusMessage]], None], on_loss: Callable[[], None], batch_connections: int
     ) -> tuple[Context, BusEnd, RelayWatch]:
         """Wait for the schema, then build the context."""
         await migrate.wait(self.settings)
-        page = self.start.page(self.name)
+        page = self.page = self.start.page(self.name)
         database = await self.open_database(page, batch_connections + loader.CONNECTIONS)
         bus = self.bus = self.bus_end(on_messages, on_loss)
         if self.start.config.cluster_settings.enable:
@@ -76,12 +80,22 @@ class ServingWorker(Worker):
             health=watch,
             operator=self.operator,
             node_id=self.start.paths.node_id,
+            hostname=self.start.config.cluster_settings.override_hostname or socket.gethostname(),
+            web_app=self._web_app(),
             metrics=self.metrics,
             outbound=outbound,
             blobs=blobs,
         )
         self.live.on_reload(self.ctx.reload)
+        self._hear()
         return self.ctx, bus, watch
+
+    def _web_app(self) -> LocalBlobs | None:
+        """The files that API workers serve."""
+        directory = self.start.config.service_settings.web_app_directory
+        if directory and self.role == "api":
+            self.web_app = LocalBlobs(Path(directory))
+        return self.web_app
 
     def tell_commits(self, bus: BusEnd, database: Database) -> None:
         """Tell other nodes of what is committed, and wait for them."""
@@ -99,12 +113,22 @@ class ServingWorker(Worker):
         if self.outbound is not None and self.blobs is not None:
             self.outbound.close()
             self.blobs.close()
+        if self.web_app is not None:
+            self.web_app.close()
         await asyncio.sleep(0.02)  # the bus's own thread sends what was published last
         bus.close()
         await self.ctx.db.close()
 
+    def _hear(self) -> None:
+        """Tell clients what all nodes tell them."""
+        told = self.page.told() if self.page is not None else ""
+        heard = Told.read(told)
+        if self.ctx is not None and (heard is not None or not told):
+            self.ctx.hear(heard)
+
     def measure(self) -> None:
         """See `Worker`."""
+        self._hear()
         if self.ctx is not None:
             measured.database(self.metrics, self.ctx.db, self.ctx.caches.registry.figures())
             self.metrics.gauge(WORK_WAITING).set(self.ctx.work.waiting)

@@ -49,6 +49,10 @@ LOOKED_AT_OUTSIDE = 1000
 """Members of a team of whom those outside of a channel are found while somebody types a name."""
 KNOWN_USERS = 10_000
 """Ids of those who share a channel with somebody."""
+LOG_LINES = 10_000
+"""Of one answer, as in Mattermost."""
+NAMES = 200
+"""Named in a request, as in Mattermost."""
 
 CHANNELS = 2000
 """Of a user in a team and beside it, as many as a team has at most by default."""

@@ -5,6 +5,7 @@ audits.py       who did what
 channels.py     channels, their members and their heads
 chosen.py       posts chosen one by one: by ids, flagged, as they were before
 edits.py        posts that change or go
+figures.py      figures of the installation, counted or estimated
 guests.py       what a user is in all their teams and channels at once
 leases.py       leases with fencing tokens
 members.py      memberships of channels that end or change

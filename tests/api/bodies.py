@@ -74,7 +74,7 @@ def wrong_types(wanted: Any) -> list[bytes]:
     kind = get_origin(wanted) or wanted
     kind = dict if isinstance(kind, type) and issubclass(kind, msgspec.Struct) else kind
     assert kind in values, f"say what JSON is not a {wanted}"
-    return [value for type_, value in values.items() if type_ is not kind]
+    return [value for type_, value in values.items() if type_ is not kind and (kind, type_) != (float, int)]
 
 
 def texts(world: World, operation: Operation, text: bytes) -> Iterator[bytes]:

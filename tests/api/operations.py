@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from types import UnionType
-from typing import Any, get_args
+from typing import Annotated, Any, get_args, get_origin
 
 import msgspec
 import requests
@@ -28,7 +28,9 @@ def fields_of(operation: Operation) -> dict[str, Any]:
 
 
 def _given(wanted: Any) -> Any:
-    """The type of a field where it is given."""
+    """The type of a field where it is given, without its bounds."""
+    while get_origin(wanted) is Annotated:
+        wanted = get_args(wanted)[0]
     types = [one for one in get_args(wanted) if one is not msgspec.UnsetType]
     return types[0] if isinstance(wanted, UnionType) and len(types) == 1 else wanted
 

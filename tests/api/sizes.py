@@ -3,6 +3,7 @@
 from typing import get_args, get_origin
 
 from api.operation import Operation
+from api.ops import absent
 from api.params import MAX_PAGE_SIZE
 from api.shapes import PostList
 from app import roles
@@ -33,6 +34,7 @@ ANSWERS = {
     "GET /api/v4/users/{user_id}/preferences": limits.PREFERENCES,
     "GET /api/v4/users/{user_id}/preferences/{category}": limits.PREFERENCES,
     "GET /api/v4/users/{user_id}/teams/{team_id}/channels/categories/order": limits.CATEGORIES,
+    "GET /api/v4/logs": limits.LOG_LINES,
     "GET /api/v4/audits": MAX_PAGE_SIZE,
     "GET /api/v4/users/{user_id}/audits": MAX_PAGE_SIZE,
 }
@@ -52,16 +54,24 @@ REQUESTS = {
     "PUT /api/v4/users/{user_id}/teams/{team_id}/channels/categories": limits.CATEGORIES,
     "PUT /api/v4/users/{user_id}/teams/{team_id}/channels/categories/order": limits.CATEGORIES,
     "POST /api/v4/roles/names": roles.MAX_NAMES,
+    "POST /api/v4/groups/names": limits.NAMES,
+    "POST /api/v4/emoji/names": limits.NAMES,
+    "POST /api/v4/permissions/ancillary": limits.NAMES,
+    "PUT /api/v4/system/notices/view": limits.NAMES,
 }
-# As many as there are nodes, roles, or time zones; none until there are files.
+# As many as there are nodes, roles, migrations, figures or time zones; none until there are files.
 FIXED = frozenset(
     {
+        "GET /api/v4/analytics/old",
         "GET /api/v4/cluster/status",
-        "GET /api/v4/roles",
-        "GET /api/v4/system/timezones",
         "GET /api/v4/posts/{post_id}/files/info",
+        "GET /api/v4/roles",
+        "GET /api/v4/system/schema/version",
+        "GET /api/v4/system/timezones",
     }
 )
+# Nothing, as the feature is off.
+EMPTY = frozenset(one.title for one in vars(absent).values() if isinstance(one, Operation))
 
 
 def grows(operation: Operation) -> bool:

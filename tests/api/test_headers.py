@@ -17,7 +17,7 @@ from tests.rig.node import Node
 from tests.rig.people import new_channel, new_team
 from tests.rig.rest import Rest
 
-VERSION_ID = re.compile(r"5\.37\.0\.[^.]+\.([0-9a-f]{32})\.false")
+VERSION_ID = re.compile(r"11\.7\.0\.[^.]+\.([0-9a-f]{32})\.true")
 
 every_operation = pytest.mark.parametrize("operation", operations.ALL, ids=lambda operation: operation.title)
 

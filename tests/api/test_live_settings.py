@@ -233,6 +233,7 @@ def _log_in_by(name: str) -> Callable[[Site], object]:
 CORS = {"ServiceSettings.AllowCorsFrom": PAGE}
 CASES = {
     "ServiceSettings.SiteURL": Case("http://site.example.com/below", _below_a_path),
+    "ServiceSettings.CompatibilityVersion": Case("5.37.0", lambda site: site.ping("X-Version-Id")),
     "ServiceSettings.MaximumLoginAttempts": Case(1, _guess),
     "ServiceSettings.MaximumPayloadSizeBytes": Case(1024, _write_much),
     "ServiceSettings.AllowCorsFrom": Case(PAGE, lambda site: site.ping("Access-Control-Allow-Origin", Origin=PAGE)),

@@ -54,7 +54,8 @@ def sessions() -> Sessions:
 def ctx(sessions: Sessions) -> Any:
     return SimpleNamespace(
         config=Config(),
-        client_config=SimpleNamespace(version_id="1"),
+        web_app=None,
+        client_config=SimpleNamespace(version="11.7.0", version_id="1"),
         metrics=Metrics(),
         caches=SimpleNamespace(sessions_by_token=sessions),
         now_ms=lambda: 1,

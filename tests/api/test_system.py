@@ -11,6 +11,7 @@ import requests
 from api.known import Map, form_of, read
 from api.operation import V4
 from tests.api import operations
+from tests.api.conftest import Configure
 from tests.api.expect import NOBODYS_ID, is_time_ms, refused
 from tests.api.world import World
 from tests.plugins.drivers import drivers
@@ -62,7 +63,7 @@ def test_ping_of_v3_answers_as_server_3_9(node: Node) -> None:
     body = response.json()
     assert set(body) == {"server_time", "version"}
     assert is_time_ms(int(body["server_time"]))
-    assert body["version"] == "5.37.0"
+    assert body["version"] == "11.7.0"
 
 
 @pytest.mark.parametrize("path", ["/api/v4/system/ping", "/api/v3/general/ping"])
@@ -90,7 +91,7 @@ def test_client_configuration_is_a_flat_map_of_texts(world: World) -> None:
 
 def test_client_configuration_without_a_session_is_what_the_login_page_needs(world: World) -> None:
     config = _config(world.nobody)
-    assert config["Version"] == "5.37.0"
+    assert config["Version"] == "11.7.0"
     assert config["EnableSignInWithUsername"] == "true"
     assert config["EnableOpenServer"] == "true"
     assert config["SiteName"] == "mmnode"
@@ -116,17 +117,27 @@ def test_client_configuration_holds_no_secret(world: World, node: Node) -> None:
     assert "DataSource" not in text
 
 
-def test_there_is_no_licence(world: World) -> None:
-    assert world.nobody.get("/license/client?format=old") == {"IsLicensed": "false"}
-    assert world.system_admin.get("/license/client?format=old") == {"IsLicensed": "false"}
+def test_the_licence_says_what_there_is_and_to_administrators_whose(world: World) -> None:
+    limited, full = world.nobody.get("/license/client"), world.system_admin.get("/license/client?format=old")
+    assert world.member.get("/license/client") == limited
+    assert limited.items() < full.items()
+    assert {"SkuName", "ExpiresAt", "Id"} <= set(full) - set(limited)
+    assert (limited["IsLicensed"], limited["Cluster"], limited["LDAP"]) == ("true", "true", "false")
+    assert {type(value) for value in full.values()} == {str}
 
 
 @pytest.mark.parametrize("what", ["config", "license"])
-def test_only_the_old_format_is_known(world: World, what: str) -> None:
+def test_before_version_11_clients_name_the_old_format(
+    own_node: Node, own_admin: Rest, configure: Configure, what: str
+) -> None:
+    assert own_admin.get(f"/{what}/client") == own_admin.get(f"/{what}/client?format=old")
+    configure({"ServiceSettings": {"CompatibilityVersion": "10.11.2"}})
     missing = f"api.{what}.client.old_format.app_error"
-    refused(world.nobody.call("GET", f"/{what}/client"), 501, missing)
-    refused(world.nobody.call("GET", f"/{what}/client?format="), 501, missing)
-    refused(world.nobody.call("GET", f"/{what}/client?format=new"), 400, "api.context.invalid_param.app_error")
+    refused(own_admin.call("GET", f"/{what}/client"), 501, missing)
+    refused(own_admin.call("GET", f"/{what}/client?format="), 501, missing)
+    refused(own_admin.call("GET", f"/{what}/client?format=new"), 400, "api.context.invalid_param.app_error")
+    assert own_admin.call("GET", "/system/ping").headers["X-Version-Id"].startswith("10.11.2.")
+    assert own_admin.get("/config/client?format=old")["Version"] == "10.11.2"
 
 
 @pytest.mark.parametrize("path", ["/", "//"])
@@ -215,6 +226,7 @@ def test_an_unknown_operation_is_404_with_a_session_too(world: World) -> None:
     assert world.system_admin.call("GET", "/unknown").status_code == 404
 
 
+@drivers("postgres")  # it is refused before any SQL
 @pytest.mark.parametrize("template", sorted({operation.path for operation in operations.EVERY}))
 def test_a_wrong_method_is_405_and_says_which_are_right(node: Node, template: str) -> None:
     right = {operation.method for operation in operations.EVERY if operation.path == template}

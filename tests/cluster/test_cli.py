@@ -33,7 +33,7 @@ def _write(path: Path, config: object) -> Path:
 
 
 def test_the_version_is_that_of_the_package() -> None:
-    assert _mmnode("--version").stdout == f"mmnode {VERSION} (speaks Mattermost 5.37.0)\n"
+    assert _mmnode("--version").stdout == f"mmnode {VERSION} (speaks Mattermost 11.7.0)\n"
     pyproject = (Path(__file__).parents[2] / "pyproject.toml").read_text()
     assert f'version = "{VERSION}"' in pyproject
 

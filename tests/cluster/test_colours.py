@@ -86,6 +86,17 @@ def test_what_a_node_says_of_itself_and_its_clock() -> None:
     assert _judged(Seen("a", Liveness.UP, _beat(), skew_ms=-2100))["a"] == ("red", ["clock_skew"])
 
 
+def test_nodes_of_one_host_are_told_apart_by_their_ports() -> None:
+    """The console shows the address and the host's name, and nothing else by which to tell them apart."""
+    places = {"a": ("10.0.0.1", 8075), "b": ("10.0.0.1", 8085), "c": ("10.0.0.2", 8075)}
+    answer = status(
+        [_seen(one, _beat(address=host, url=f"http://{host}:{port}")) for one, (host, port) in places.items()],
+        patient=False,
+        upgrading=False,
+    )
+    assert [one["ipaddress"] for one in answer] == ["10.0.0.1:8075", "10.0.0.1:8085", "10.0.0.2"]
+
+
 def test_the_status_has_mattermosts_keys_and_lists_the_dead() -> None:
     answer = status(
         [_seen("b", liveness=Liveness.DOWN, silent_s=9.0), _seen("a", _beat(schema=3, config_hash="h"))],

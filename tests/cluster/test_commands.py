@@ -25,6 +25,8 @@ BEFORE: dict[str, dict[str, object]] = {
     "diff": {},
     "database": {},
     "reload": {"cluster": True},
+    "environment": {},
+    "save": {"sections": {"TeamSettings": {"SiteName": "Ours"}}},
     "recycle": {"cluster": False, "force": True},
     "failover": {"to": "host=b", "force": False},
     "purge": {"cluster": True},
@@ -34,7 +36,7 @@ BEFORE: dict[str, dict[str, object]] = {
     "unlock": {"user": "ann@example.com"},
     "switch": {"step": "follow", "store": True, "host": "h", "port": "1", "database": "d"},
 }
-READS = {"status", "diff", "database", "cluster"}
+READS = {"status", "diff", "database", "cluster", "environment"}
 SECRET = "secret-piece"
 
 
@@ -77,13 +79,14 @@ def test_what_the_version_before_says_is_understood(name: str) -> None:
 
 
 def _any_of(name: str) -> By:
-    return "peer" if name == "switch" else "operator"
+    return "peer" if name == "switch" else "worker" if name in ("save", "environment") else "operator"
 
 
 def test_the_vocabulary_of_the_version_before_is_whole() -> None:
     assert {one.name() for one in of_node.COMMANDS} == BEFORE.keys()
     assert {one.name() for one in of_node.COMMANDS if "peer" in one.by} == {"reload", "recycle", "purge", "switch"}
-    assert {one.name() for one in of_node.COMMANDS if "worker" in one.by} == {"reload", "recycle", "purge", "cluster"}
+    asked_by_workers = {one.name() for one in of_node.COMMANDS if "worker" in one.by}
+    assert asked_by_workers == {"reload", "recycle", "purge", "cluster", "save", "environment"}
 
 
 def test_what_another_node_asks_of_all_is_done_here_alone() -> None:

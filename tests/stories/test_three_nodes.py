@@ -1,5 +1,6 @@
 """Three nodes over one database, of either kind: one service for whoever writes and reads."""
 
+import contextlib
 import json
 import threading
 import time
@@ -9,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+import requests
 
 from tests.plugins.drivers import Driver, drivers
 from tests.rig import backends
@@ -227,6 +229,49 @@ def test_who_chose_a_word_is_mentioned_by_it_on_every_node_and_hears_what_they_m
         for socket in sockets:
             until(lambda: len(socket.named("post_unread")) >= 3, 10, "what was marked on other nodes")  # noqa: B023
             socket.close()
+
+
+def test_all_nodes_tell_clients_the_lowest_version_and_the_same_configuration(cluster: Cluster) -> None:
+    """As in a rolling update, behind a balancer that changes node with each request."""
+
+    def told() -> set[str]:
+        answers = [requests.get(f"{node.url}/api/v4/system/ping", timeout=10) for node in cluster.nodes * 2]
+        return {answer.headers["X-Version-Id"] for answer in answers}
+
+    until(lambda: len(told()) == 1, 10, "one version at the beginning")
+    before = told()
+    cluster.configure(cluster.nodes[1], {"ServiceSettings": {"CompatibilityVersion": "10.11.0"}})
+    assert cluster.nodes[1].ask("reload")["ok"]
+    until(lambda: all(one.startswith("10.11.0.") for one in told()) and len(told()) == 1, 10, "10.11.0 by all")
+    ann = new_user(cluster.nodes[0].url)
+    for place in range(3):
+        assert cluster.client(ann, place).get("/config/client?format=old")["Version"] == "10.11.0"
+        with contextlib.closing(Socket.open(cluster.client(ann, place))) as socket:
+            assert socket.events[0]["data"]["server_version"].startswith("10.11.0.")
+            assert socket.events[0]["data"]["server_hostname"]
+    cluster.configure(cluster.nodes[1], {})
+    assert cluster.nodes[1].ask("reload")["ok"]
+    until(lambda: told() == before, 10, "the version of the beginning by all")
+
+
+def test_what_an_administrator_declares_on_one_node_is_so_on_every_other(cluster: Cluster) -> None:
+    admin = cluster.admin
+    here = [cluster.client(admin, place) for place in range(3)]
+    channel = new_channel(admin, new_team(admin))
+
+    def typing() -> list[int]:
+        body = {"channel_id": channel["id"]}
+        return [one.call("POST", f"/users/{admin.id}/typing", body).status_code for one in here]
+
+    assert here[1].call("POST", "/server_busy?seconds=600").status_code == 200
+    assert [one.get("/server_busy")["busy"] for one in here] == [True] * 3
+    until(lambda: typing() == [503] * 3, 10, "503 by every node")
+    assert here[2].call("DELETE", "/server_busy").status_code == 200
+    until(lambda: typing() == [200] * 3, 10, "200 by every node")
+    here[1].post("/system/onboarding/complete", {"organization": "Ours"})
+    assert [one.get("/system/onboarding/complete")["value"] for one in here] == ["true"] * 3
+    refused = here[0].call("PUT", "/config/patch", {"TeamSettings": {"SiteName": "Ours"}})
+    assert (refused.status_code, refused.json()["id"]) == (403, "ent.cluster.save_config.error")
 
 
 def test_one_channel_has_one_order_whoever_writes(cluster: Cluster) -> None:

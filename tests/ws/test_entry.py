@@ -44,6 +44,7 @@ async def server(monkeypatch: pytest.MonkeyPatch) -> WebSocketServer:
         db=SimpleNamespace(landed=lambda *_: None, board=LocalBoard()),
         config=SimpleNamespace(service_settings=SimpleNamespace(maximum_web_sockets_per_user=2)),
         client_config=SimpleNamespace(version_id="1"),
+        hostname="here",
         now_ms=lambda: 1,
         rechecking=good,
     )

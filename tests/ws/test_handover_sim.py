@@ -64,6 +64,7 @@ class Worker:
             db=SimpleNamespace(landed=lambda *_: None, board=LocalBoard()),
             config=SimpleNamespace(service_settings=SimpleNamespace(maximum_web_sockets_per_user=10)),
             client_config=SimpleNamespace(version_id="1"),
+            hostname="here",
             now_ms=lambda: 1,
         )
         self.server = WebSocketServer(cast(Context, ctx), address)

@@ -65,7 +65,7 @@ def test_a_token_in_the_header_is_enough_and_hello_comes_first(node: Node, ann: 
     assert hello["event"] == "hello"
     assert hello["seq"] == 0
     assert len(hello["data"]["connection_id"]) == 26
-    assert hello["data"]["server_version"].startswith("5.37.0.mmnode.")
+    assert hello["data"]["server_version"].startswith("11.7.0.mmnode.")
     assert hello["broadcast"]["user_id"] == ann.id
     ws.close()
 
@@ -386,7 +386,7 @@ def test_ping(node: Node, ann: Rest) -> None:
     reply = ws.ask("ping")
     assert (reply["status"], reply["seq_reply"]) == ("OK", 1)
     assert reply["data"]["text"] == "pong"
-    assert reply["data"]["version"] == "5.37.0"
+    assert reply["data"]["version"] == "11.7.0"
     assert abs(reply["data"]["server_time"] - time.time() * 1000) < 5000
     assert reply["data"]["node_id"] == ""
     ws.close()

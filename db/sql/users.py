@@ -139,6 +139,7 @@ async def change(tx: Transaction, lock: locks.AccountAlone, user: User, *, statu
         (*(getattr(user, name) for name in _CHANGED), status_ends_at, user.id),
         changes=(shards.user(user.id),),
     )
+    await mentionkeys.replace(tx, user)
 
 
 async def set_picture(tx: Transaction, lock: locks.AccountAlone, user: User, *, at: int, own: bool) -> User:

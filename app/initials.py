@@ -5,8 +5,11 @@
 There are a few hundred of them altogether, whoever the users are, so nearly all requests find theirs.
 """
 
+import asyncio
 import io
 from collections import OrderedDict
+from collections.abc import Callable
+from concurrent.futures import Future
 from typing import Final
 from zlib import crc32
 
@@ -32,6 +35,21 @@ class Pictures:
     def __init__(self, most: int = 1024) -> None:
         self._most = most
         self._kept: OrderedDict[Look, bytes] = OrderedDict()
+        self._drawing: dict[Look, Future[bytes]] = {}
+
+    async def get(self, look: Look, begin: Callable[[Callable[[], bytes]], "Future[bytes]"]) -> bytes:
+        """The PNG. begin: does work in a thread and refuses none; each look is drawn once, however many ask."""
+        found = self.find(look)
+        if found is not None:
+            return found
+        drawing = self._drawing.get(look)
+        if drawing is None:
+            drawing = self._drawing[look] = begin(lambda: draw(look))
+        try:
+            return self.keep(look, await asyncio.shield(asyncio.wrap_future(drawing)))
+        finally:
+            if drawing.done():
+                self._drawing.pop(look, None)
 
     def find(self, look: Look) -> bytes | None:
         """The PNG, if it is there."""

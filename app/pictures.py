@@ -13,15 +13,12 @@ from db.sql import users as users_db
 
 
 async def of_user(ctx: Context, actor: Actor, user_id: UserId, tag: Tag) -> bytes:
-    """The picture of a user. Raises 403 to guests for whom they do not see, 404, 429."""
+    """The picture of a user. Raises 403 to guests for whom they do not see, 404."""
     await visible.require_seen(ctx, actor, user_id)
     user = actor.user if user_id == actor.user_id else await users.get(ctx, user_id)
     look = initials.look_of(user)
     tag(initials.LOOKS, *look, user.last_picture_update)
-    found = ctx.pictures.find(look)
-    if found is None:
-        found = ctx.pictures.keep(look, await ctx.work.run(actor.user_id, lambda: initials.draw(look)))
-    return found
+    return await ctx.pictures.get(look, ctx.work.begin)
 
 
 @audited("setDefaultProfileImage", "user_id")

@@ -196,4 +196,5 @@ def _tell_custom(ctx: Context, user: User | None, recent: Preference | None) -> 
     if user is not None:
         users.tell_updated(ctx, user)
     if recent is not None:
-        ctx.bus.publish(events.preference_changed(recent))
+        for event in events.preferences_changed(recent.user_id, [recent]):
+            ctx.bus.publish(event)

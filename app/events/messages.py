@@ -489,12 +489,6 @@ def user_updated(user: User, privacy: PrivacySettings) -> tuple[Event, Event]:
     return msgspec.structs.replace(told, sensitive=whole), seen(Audience(user_id=user.id), Viewer(privacy, user.id))
 
 
-def preference_changed(preference: Preference) -> Event:
-    """A preference that the server keeps was saved, to its user. It is JSON in a text."""
-    told = wire.encode([preference]).decode()
-    return encoded("preferences_changed", {"preferences": told}, Audience(user_id=preference.user_id))
-
-
 def user_role_updated(user_id: UserId, roles: str) -> Event:
     """The system roles of a user have changed, to that user."""
     return build(Name.USER_ROLE_UPDATED, {"user_id": user_id, "roles": roles}, Audience(user_id=user_id))

@@ -246,6 +246,12 @@ _READS = frozenset(
         "accounts.delete",  # `users.set_active` is audited
         "accounts.require_over",  # what verbs that are audited ask with
         "audits.of_everybody",
+        "categories._missing",
+        "installation.analytics",
+        "installation.busy_state",
+        "installation.onboarding",
+        "installation.schema_versions",
+        "logfile.lines",
         "audits.of_user",
         "channels.create_direct",  # of others, by administrators
         "people._beginning",
@@ -254,13 +260,20 @@ _READS = frozenset(
         "permissions.viewer",
         "posts._require_deleted",
         "posts.find_for",
+        "reading.info",
         "statuses.choose",  # of others, by administrators
         "statuses.clear_custom",  # likewise
         "statuses.forget_recent",
         "statuses.set_custom",
         "sessions._require_over",  # what verbs that are audited ask with
+        "system._keep",  # of verbs that are audited
         "system.cluster_status",
+        "system.environment_config",
         "system.view_config",
+        "teamchanges._change",  # of verbs that are audited
+        "teamlists.invite_by_email",  # which changes nothing
+        "teamlists.page",
+        "teamlists.search",
         "teams.seen_by",
     }
 )

@@ -160,6 +160,7 @@ _WRITES_RULED = re.compile(
 _PROOFS = {"Place", "TeamAlone", "TeamShared", "Scope", "Accounts", "AccountAlone"}
 _WITHOUT = {
     "channels.view": "how far one has read is one's own",
+    "members.set_muted": "what one hears of is one's own",
     "trims.events": "forgets what is old, in the name of nobody",
 }
 _OWN = "about one account, which it locks: its rules are read again there, and names are unique"
@@ -167,10 +168,15 @@ _NO_RULES = {
     "accounts.attach_device": "about the session that asks",
     "accounts.patch": _OWN,
     "accounts.set_password": f"{_OWN}; tests/api/test_accounts.py",
+    "categories.create": _OWN,
+    "categories.delete": _OWN,
+    "categories.set_order": _OWN,
     "guests.demote": "locks the account, its teams and heads: tests/api/test_guests.py",
     "guests.promote": "locks the account, its teams and heads: tests/api/test_guests.py",
     "logins.confirm": "charged and forgiven as log-ins are: tests/api/test_accounts.py",
     "pictures.reset": _OWN,
+    "preferences.delete": _OWN,
+    "preferences.save": _OWN,
     "statuses.clear_custom": _OWN,
     "statuses.forget_recent": _OWN,
     "statuses.set_custom": _OWN,

@@ -15,8 +15,20 @@ from app.events import messages as events
 from app.events import wire
 from app.events.kinds import KINDS, Kind, Scene
 from app.events.messages import Event
+from app.events.names import Name
 from app.permissions import Viewer
-from db.model.entities import ChannelInfo, ChannelMember, Post, Reaction, Session, Status, Team, TeamMember, User
+from db.model.entities import (
+    ChannelInfo,
+    ChannelMember,
+    Post,
+    Preference,
+    Reaction,
+    Session,
+    Status,
+    Team,
+    TeamMember,
+    User,
+)
 from db.model.ids import ChannelId, PostId, SessionId, TeamId, UserId
 
 # Words by which a secret is found wherever it turns up. To nobody: the first. To none but whose it is: the second, and
@@ -61,6 +73,11 @@ SAMPLES: dict[Any, Any] = {
     dict[str, int]: {"msg_count": 7},
     SessionId: SessionId("s"),
     Sequence[UserId]: [HERS],
+    Sequence[str]: ["c"],
+    Sequence[dict[str, Any]]: [{"id": "c"}],
+    Sequence[Preference]: [Preference(HERS, "c", "n", PRIVATE)],
+    Name: Name.UPDATE_TEAM,
+    Team: Team(TeamId("t"), 1, 1, 0, "T", "t", "", HIDDEN, "O", "", "", HIDDEN, True, 0),
     list[str] | None: ["c"],
     str: "text",
     int: 7,

@@ -21,6 +21,7 @@ BASE: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 MAY_DIFFER = {
     "ServiceSettings.ListenAddress": ":1",
+    "ServiceSettings.WebAppDirectory": "/other",
     "ClusterSettings.OverrideHostname": "other",
     "ClusterSettings.NetworkInterface": "eth1",
     "ClusterSettings.BindAddress": "10.0.0.9",

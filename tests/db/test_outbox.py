@@ -168,6 +168,7 @@ async def _fill(database: Database) -> None:
         " VALUES (%s, 't', 'c', 0, 'custom', '[]')",
         (ann.id,),
     )
+    await database.execute("INSERT INTO mention_keys (kind, keyword, user_id) VALUES ('w', 'k', %s)", (ann.id,))
     await database.execute(
         "INSERT INTO cluster_nodes (node_id, incarnation, public_key, address, mac, last_seen_at)"
         " VALUES (%s, 1, '', '', '', 1)",

@@ -14,7 +14,7 @@ LOSABLE = Recipe(
                     "app/events/names.py",
                     """    TYPING = "typing", {Room.CHANNEL: Care.BEST_EFFORT}
 """,
-                    """    CHANNELS_VIEWED = "multiple_channels_viewed", {Room.USER: Care.BEST_EFFORT}
+                    """    TOAST = "show_toast", {Room.USER: Care.BEST_EFFORT}
 """,
                 ),
             ),
@@ -30,12 +30,12 @@ LOSABLE = Recipe(
                     "",
                     '''
 
-def channels_viewed(user_id: UserId, times: dict[ChannelId, int]) -> Event:
-    """The user has read these channels, to their other clients. times: until when, ms."""
-    return build(Name.CHANNELS_VIEWED, {"channel_times": times}, Audience(user_id=user_id))
+def toast(user_id: UserId, text: str) -> Event:
+    """What a client is to show its user for a moment."""
+    return build(Name.TOAST, {"text": text}, Audience(user_id=user_id))
 ''',
                 ),
-                Edit(_KINDS, """    assert {"typing", """, """"multiple_channels_viewed", """),
+                Edit(_KINDS, """    assert {"typing", """, """"show_toast", """),
             ),
         ),
     ),

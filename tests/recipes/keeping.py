@@ -106,8 +106,8 @@ async def find_of_user(db: Queryable, user_id: UserId) -> list[Draft]:
     async def heads_of(""",
                     instead=True,
                 ),
-                Edit("app/caches.py", "from db.model.entities import ChannelInfo, ", "Draft, "),
-                Edit("app/caches.py", "from db.sql import channels, ", "drafts, "),
+                Edit("app/caches.py", "    ChannelInfo,\n", "    Draft,\n"),
+                Edit("app/caches.py", "from db.sql.teams import OfUser\n", "from db.sql import drafts\n"),
             ),
             (
                 f"{_TABLES}::test_copies_depend_only_on_what_every_node_is_told_of",
@@ -119,12 +119,12 @@ async def find_of_user(db: Queryable, user_id: UserId) -> list[Draft]:
             (
                 Edit(
                     _TABLES,
-                    """"heads", "teams", "user_teams", "statuses"), "one"),
+                    """_KEYS: dict[str, Any] = {
 """,
                     """    "drafts": "one",
 """,
                 ),
-                Edit(_TABLES, """"posts": 4204, "viewed": 53046,""", """ "drafts": 16739,"""),
+                Edit(_TABLES, """"posts": 4204, "viewed": 53046, """, """"drafts": 16739, """),
                 Edit(
                     "db/sql/__init__.py",
                     """channels.py     channels, their members and their heads
@@ -143,7 +143,7 @@ MIGRATION = Recipe(
         Step(
             (
                 Edit(
-                    "db/schema/postgres/0021_drafts.sql",
+                    "db/schema/postgres/0990_drafts.sql",
                     NEW,
                     """CREATE TABLE drafts (
     user_id varchar(26) NOT NULL,
@@ -160,7 +160,7 @@ MIGRATION = Recipe(
         Step(
             (
                 Edit(
-                    "db/schema/mysql/0021_drafts.sql",
+                    "db/schema/mysql/0990_drafts.sql",
                     NEW,
                     """CREATE TABLE drafts (
     user_id varchar(26) NOT NULL,
@@ -177,7 +177,7 @@ MIGRATION = Recipe(
         Step(
             (
                 Edit(
-                    "db/schema/mysql/0021_drafts.sql",
+                    "db/schema/mysql/0990_drafts.sql",
                     "CREATE TABLE drafts",
                     "CREATE TABLE IF NOT EXISTS drafts",
                     instead=True,

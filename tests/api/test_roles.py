@@ -61,7 +61,7 @@ def _values(wanted: Any) -> list[Any]:
     """Values of this type that would make somebody more."""
     kind = get_origin(wanted) or wanted
     values: dict[Any, list[Any]] = {
-        str: [*SCOPED], bool: [True, False], int: [1], dict: [POWERS], list: [[*ROLES]],
+        str: [*SCOPED], bool: [True, False], int: [1], float: [1.5], dict: [POWERS], list: [[*ROLES]],
     }  # fmt: skip
     return values[kind]
 

@@ -173,6 +173,8 @@ def operation(
             raise Misdeclared(f"{where}: its handler has {sorted(parts)} of the path")
         if not needs_session and (may or verb_asks or any(part.needs_session for part in parts.values())):
             raise Misdeclared(f"{where}: it depends on who asks, and asks nobody")
+        if login is Login.NONE and method not in ("GET", "HEAD"):
+            raise Misdeclared(f"{where}: what is not a GET is asked for its CSRF token")
         for rule in may:
             wanted = {getattr(rule, one) for one in ("user", "team", "channel") if hasattr(rule, one)}
             if not wanted <= parts.keys():

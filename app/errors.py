@@ -62,7 +62,7 @@ MESSAGES: Final[dict[str, str]] = {
     "api.cluster.status.app_error": "The state of the cluster is not known: {Reason}.",
     "api.config.reload.app_error": "The configuration was not reloaded: {Reason}.",
     "api.config.update_config.clear_siteurl.app_error": "Site URL cannot be cleared.",
-    "api.config.update_config.invalid.app_error": "The configuration cannot be used: {Problems}",
+    "api.config.update_config.invalid.app_error": "The configuration cannot be used: {Problems}.",
     "api.config.client.old_format.app_error": "New format for the client configuration is not supported yet. Please"
     " specify format=old in the query string.",
     "api.context.404.app_error": "Sorry, we could not find the page.",

@@ -157,7 +157,7 @@ async def attach_device(call: Call, body: Device) -> None:
 @operation(
     "POST",
     "/users/login/type",
-    login=Login.NONE,
+    login=Login.OPTIONAL,
     answers=shapes.LoginType,
     body_name="login_type",
     example=Example({"login_id": "<stranger.username>"}),

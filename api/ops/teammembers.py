@@ -197,7 +197,7 @@ async def get_team_unread(call: Call, user_id: UserId, team_id: TeamId) -> Json:
     "/users/{user_id}/teams/{team_id}/read",
     may=(may.SelfOr("edit_other_users"), *_VIEW),
     answers=shapes.Viewed,
-    notes="`channel_viewed` for each channel in which something was not read",
+    notes="`multiple_channels_viewed`, of the channels in which something was not read",
 )
 async def mark_team_read(call: Call, user_id: UserId, team_id: TeamId) -> Json:
     """Mark all channels of a team as read."""

@@ -22,8 +22,13 @@ WITH_PARAMETERS = [operation for operation in ALL if operation.parameters]
 
 def fields_of(operation: Operation) -> dict[str, Any]:
     """The fields of the body with their types; none for a body that is an array."""
-    if isinstance(operation.body, type) and issubclass(operation.body, msgspec.Struct):
-        return {field.encode_name: _given(field.type) for field in msgspec.structs.fields(operation.body)}
+    return fields_in(operation.body)
+
+
+def fields_in(kind: Any) -> dict[str, Any]:
+    """The fields of a type with their types; none of what is no Struct."""
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        return {field.encode_name: _given(field.type) for field in msgspec.structs.fields(kind)}
     return {}
 
 

@@ -16,7 +16,7 @@ from tests.api.test_administration import _ACTS
 from tests.api.world import World
 from tests.plugins.drivers import drivers
 from tests.rig.node import Node
-from tests.rig.people import new_user, sign_up
+from tests.rig.people import new_team, new_user, sign_up
 from tests.rig.rest import PASSWORD, Rest, unique
 from tests.rig.wait import until
 
@@ -44,16 +44,29 @@ ACTIONS = {
     "PUT /api/v4/users/{user_id}/roles": "updateUserRoles",
     "POST /api/v4/users/{user_id}/reset_failed_attempts": "resetPasswordFailedAttempts",
     "POST /api/v4/teams/{team_id}/members": "addTeamMember",
+    "POST /api/v4/teams/{team_id}/members/batch": "addTeamMembers",
+    "POST /api/v4/teams/members/invite": "addUserToTeamFromInvite",
     "DELETE /api/v4/teams/{team_id}/members/{user_id}": "removeTeamMember",
     "PUT /api/v4/teams/{team_id}/members/{user_id}/roles": "updateTeamMemberRoles",
     "PUT /api/v4/teams/{team_id}/members/{user_id}/schemeRoles": "updateTeamMemberRoles",
+    "PUT /api/v4/teams/{team_id}": "updateTeam",
+    "PUT /api/v4/teams/{team_id}/patch": "patchTeam",
+    "PUT /api/v4/teams/{team_id}/privacy": "updateTeamPrivacy",
+    "POST /api/v4/teams/{team_id}/regenerate_invite_id": "regenerateTeamInviteId",
+    "DELETE /api/v4/teams/{team_id}": "deleteTeam",
+    "POST /api/v4/teams/{team_id}/restore": "restoreTeam",
     "POST /api/v4/channels/{channel_id}/members": "addChannelMember",
     "DELETE /api/v4/channels/{channel_id}/members/{user_id}": "removeChannelMember",
     "PUT /api/v4/channels/{channel_id}/members/{user_id}/roles": "updateChannelMemberRoles",
     "PUT /api/v4/channels/{channel_id}/members/{user_id}/schemeRoles": "updateChannelMemberRoles",
+    "PUT /api/v4/config": "updateConfig",
+    "PUT /api/v4/config/patch": "patchConfig",
     "POST /api/v4/config/reload": "configReload",
     "POST /api/v4/database/recycle": "databaseRecycle",
     "POST /api/v4/caches/invalidate": "invalidateCaches",
+    "POST /api/v4/server_busy": "setServerBusy",
+    "DELETE /api/v4/server_busy": "clearServerBusy",
+    "POST /api/v4/system/onboarding/complete": "completeOnboarding",
 }
 # What people say, read or make for themselves: no row. An operation is in one of the two, or a test fails.
 CONTENT = {
@@ -82,12 +95,51 @@ CONTENT = {
     "POST /api/v4/reactions",
     "DELETE /api/v4/users/{user_id}/posts/{post_id}/reactions/{emoji_name}",
     "POST /api/v4/posts/ids/reactions",
+    "POST /api/v4/posts/ephemeral",
+    "POST /api/v4/posts/ids",
+    "POST /api/v4/posts/{post_id}/restore/{version_id}",
+    "POST /api/v4/users/{user_id}/posts/{post_id}/set_unread",
+    "PUT /api/v4/users/{user_id}/teams/{team_id}/read",
+    "PUT /api/v4/users/{user_id}/preferences",
+    "POST /api/v4/users/{user_id}/preferences/delete",
+    "POST /api/v4/users/{user_id}/teams/{team_id}/channels/categories",
+    "PUT /api/v4/users/{user_id}/teams/{team_id}/channels/categories",
+    "PUT /api/v4/users/{user_id}/teams/{team_id}/channels/categories/order",
+    "PUT /api/v4/users/{user_id}/teams/{team_id}/channels/categories/{category_id}",
+    "DELETE /api/v4/users/{user_id}/teams/{team_id}/channels/categories/{category_id}",
+    "POST /api/v4/teams/search",
+    "POST /api/v4/teams/{team_id}/members/ids",
+    "POST /api/v4/teams/{team_id}/invite/email",  # 501 until there is e-mail
+    "POST /api/v4/roles/names",
+    "POST /api/v4/permissions/ancillary",
+    "POST /api/v4/groups/names",
+    "POST /api/v4/emoji/names",
+    "POST /api/v4/emoji/search",
+    "PUT /api/v4/system/notices/view",
+    "POST /api/v4/client_perf",
+    "POST /api/v4/logs/query",
 }
 
 
 def _sign_up(_: World, __: Rest) -> tuple[str, str, object]:
     name = unique("new")
     return "POST", "/users", {"username": name, "email": f"{name}@example.com", "password": PASSWORD}
+
+
+def _team(world: World) -> dict[str, Any]:
+    """Another team, to be changed or joined."""
+    return new_team(world.team_admin)
+
+
+def _update_team(world: World, _: Rest) -> tuple[str, str, object]:
+    team = _team(world)
+    return "PUT", f"/teams/{team['id']}", {"id": team["id"], "display_name": "another"}
+
+
+def _restore_team(world: World, _: Rest) -> tuple[str, str, object]:
+    team = _team(world)
+    assert world.team_admin.call("DELETE", f"/teams/{team['id']}").ok
+    return "POST", f"/teams/{team['id']}/restore", None
 
 
 # Requests that are in neither table of the other tests, or change nothing there: against a user who is in no team.
@@ -115,6 +167,23 @@ _OWN: dict[str, Act] = {
         f"/teams/{w.team['id']}/members",
         {"team_id": w.team["id"], "user_id": v.id},
     ),
+    "POST /api/v4/teams/{team_id}/members/batch": lambda w, v: (
+        "POST",
+        f"/teams/{w.team['id']}/members/batch",
+        [{"team_id": w.team["id"], "user_id": v.id}],
+    ),
+    "POST /api/v4/teams/members/invite": lambda w, _: (
+        "POST",
+        f"/teams/members/invite?invite_id={_team(w)['invite_id']}",
+        None,
+    ),
+    "PUT /api/v4/teams/{team_id}": _update_team,
+    "PUT /api/v4/teams/{team_id}/patch": lambda w, _: (
+        "PUT",
+        f"/teams/{_team(w)['id']}/patch",
+        {"display_name": "another"},
+    ),
+    "POST /api/v4/teams/{team_id}/restore": _restore_team,
     "POST /api/v4/channels/{channel_id}/members": lambda w, v: (
         "POST",
         f"/channels/{w.private['id']}/members",
@@ -123,6 +192,13 @@ _OWN: dict[str, Act] = {
     "POST /api/v4/config/reload": lambda _, __: ("POST", "/config/reload", None),
     "POST /api/v4/database/recycle": lambda _, __: ("POST", "/database/recycle", None),
     "POST /api/v4/caches/invalidate": lambda _, __: ("POST", "/caches/invalidate", None),
+    "POST /api/v4/server_busy": lambda _, __: ("POST", "/server_busy?seconds=1", None),
+    "DELETE /api/v4/server_busy": lambda _, __: ("DELETE", "/server_busy", None),
+    "POST /api/v4/system/onboarding/complete": lambda _, __: (
+        "POST",
+        "/system/onboarding/complete",
+        {"organization": "Ours"},
+    ),
 }
 _JOINS_FIRST = {"POST /api/v4/channels/{channel_id}/members"}
 _ALONE = {  # tests of their own: here, in test_guests.py, in test_pictures.py
@@ -131,6 +207,8 @@ _ALONE = {  # tests of their own: here, in test_guests.py, in test_pictures.py
     "POST /api/v4/users/{user_id}/promote",
     "POST /api/v4/users/{user_id}/demote",
     "DELETE /api/v4/users/{user_id}/image",
+    "PUT /api/v4/config",
+    "PUT /api/v4/config/patch",
 }
 
 
@@ -197,6 +275,17 @@ def test_the_end_of_everybodys_sessions_leaves_a_row(own_node: Node, own_admin: 
     response = own_admin.call("POST", "/users/sessions/revoke/all", {})
     [row] = _rows(own_node, response.headers["X-Request-Id"])
     assert row[:3] == ("revokeAllSessionsAllUsers", "success", own_admin.id)
+
+
+@pytest.mark.parametrize("path", ["/config", "/config/patch"])
+def test_a_configuration_that_is_kept_leaves_a_row(
+    own_node: Node, own_admin: Rest, configure: Configure, path: str
+) -> None:
+    configure({})  # and it is taken back at the end
+    response = own_admin.call("PUT", path, {"TeamSettings": {"SiteName": "Ours"}})
+    assert response.ok, response.text
+    [row] = _rows(own_node, response.headers["X-Request-Id"])
+    assert row[:3] == (ACTIONS[f"PUT /api/v4{path}"], "success", own_admin.id)
 
 
 def test_a_password_is_in_no_row(node: Node, ann: Rest) -> None:

@@ -128,6 +128,8 @@ def test_me_is_the_one_who_asks(world: World, operation: Operation) -> None:
         who = world.who(role)
         good = example(operation, world, who)
         own = {"user_id": who.user.get("id", "me")}
+        if operation.method == "PUT":  # the first one finds more to change than the next
+            send(who, operation, good.parameters | own, json=good.body)
         by_id = send(who, operation, good.parameters | own, json=good.body)
         by_me = send(who, operation, good.parameters | {"user_id": "me"}, json=good.body)
         assert by_me.status_code == by_id.status_code, role

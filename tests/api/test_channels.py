@@ -595,11 +595,13 @@ def test_viewing_reads_the_channel_that_was_left_too(ann: Rest, bob: Rest) -> No
 def test_viewing_is_told_to_the_users_other_clients_only(ann: Rest, bob: Rest) -> None:
     channel = new_channel(ann, new_team(ann, bob), bob)
     anns, bobs = Socket.open(ann), Socket.open(bob)
-    bob.post("/channels/members/me/view", {"channel_id": channel["id"]})
-    assert bobs.expect("channel_viewed")["data"] == {"channel_id": channel["id"]}
+    viewed = bob.post("/channels/members/me/view", {"channel_id": channel["id"]})
+    times = viewed["last_viewed_at_times"]
+    assert set(times) == {channel["id"]}
+    assert bobs.expect("multiple_channels_viewed")["data"] == {"channel_times": times}
     bob.write(channel["id"], "done")
     anns.expect_post("done")
-    assert not anns.named("channel_viewed")
+    assert not anns.named("multiple_channels_viewed")
     anns.close()
     bobs.close()
 

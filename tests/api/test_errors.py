@@ -108,7 +108,7 @@ def test_every_use_fills_its_text() -> None:
 
 
 def test_every_id_has_the_form_of_mattermosts() -> None:
-    form = re.compile(r"(api|app|model|store)(\.[a-z0-9_]+)+")
+    form = re.compile(r"(api|app|ent|model|store)(\.[a-z0-9_]+)+")
     assert [error_id for error_id in MESSAGES if not form.fullmatch(error_id)] == []
 
 

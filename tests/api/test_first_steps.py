@@ -20,7 +20,7 @@ def test_two_users_talk(node: Node, ann: Rest, bob: Rest) -> None:
         assert arrived["id"] == post["id"]
         assert bobs.expect("posted", channel_name=channel["name"])["data"]["mentions"] == f'["{bob.id}"]'
         anns.expect_post(post["message"])
-        anns.expect("channel_viewed", channel_id=channel["id"])
+        anns.expect("multiple_channels_viewed", channel_times={channel["id"]: post["create_at"]})
         assert bobs.ask("user_typing", {"channel_id": channel["id"], "parent_id": ""})["status"] == "OK"
         assert anns.expect("typing")["data"]["user_id"] == bob.id
         assert not bobs.named("typing")

@@ -411,7 +411,7 @@ async def _built(worker: ApiWorker, patch: pytest.MonkeyPatch, path: Path, reloa
     """The context of a worker that has no database. reloaded: comes before it is built."""
     paths = SimpleNamespace(data=path, node_id="n")
     worker.name, worker.live, worker.operator = "api0", Settings(Config()), SupervisorLink()
-    worker.start = cast(Any, SimpleNamespace(page=lambda _: MagicMock(), config=Config(), paths=paths))
+    worker.start = cast(Any, SimpleNamespace(page=lambda _: MagicMock(told=lambda: ""), config=Config(), paths=paths))
     worker.settings, worker.metrics = cast(Any, None), Metrics()
 
     async def wait(_settings: object) -> None:

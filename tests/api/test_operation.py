@@ -86,6 +86,10 @@ async def _of_nobody(_visit: Visit, user_id: UserId) -> None:
     """Do nothing."""
 
 
+async def _of_anybody(_visit: Visit) -> None:
+    """Do nothing."""
+
+
 async def _no_path(_call: Call) -> None:
     """Do nothing."""
 
@@ -116,6 +120,7 @@ async def _thing(_call: Call, body: Thing) -> None:
         (_undocumented, "/x", {}, "say what it does"),
         (_of_nobody, "/x/{user_id}", {}, "is a Call"),
         (_of_nobody, "/x/{user_id}", {"login": Login.NONE}, "asks nobody"),
+        (_of_anybody, "/x", {"login": Login.NONE}, "its CSRF token"),
         (_no_path, "/x", {"login": Login.OPTIONAL}, "is a Visit"),
         (_no_path, "/x/{user_id}", {}, "of the path"),
         (_other_path, "/x/{user_id}", {}, "of the path"),

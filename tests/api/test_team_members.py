@@ -297,8 +297,7 @@ def test_a_whole_team_is_marked_as_read(ann: Rest, bob: Rest) -> None:
         "status": "OK",
         "last_viewed_at_times": {post["channel_id"]: post["create_at"] for post in posts},
     }
-    for channel in channels[:2]:
-        his.expect("channel_viewed", channel_id=channel)
+    his.expect("multiple_channels_viewed", channel_times=answer["last_viewed_at_times"])
     assert _unread(bob, team) == (0, 0, 0, 0)
     assert _unread(bob, other) == (1, 1, 0, 0)
     assert bob.call("PUT", f"/users/me/teams/{team['id']}/read").json()["last_viewed_at_times"] == {}

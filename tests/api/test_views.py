@@ -8,6 +8,7 @@ import pytest
 
 from tests.api.conftest import Add, Configure
 from tests.api.operations import ALL, EVERY, example, send
+from tests.api.rights import answers
 from tests.api.world import World
 from tests.plugins.drivers import drivers
 from tests.rig.node import Node
@@ -196,7 +197,7 @@ def test_who_may_not_read_any_more_learns_from_no_door_that_nothing_has_changed(
     tags = {}
     for operation in reads:
         response = send(bob, operation, example(operation, world, bob).parameters)
-        assert response.status_code == 200, operation.title
+        assert response.status_code == answers(operation)["member"], operation.title
         tags[operation.title] = response.headers.get("ETag", "")
     assert sum(map(bool, tags.values())) >= 4
     assert ann.call("DELETE", f"/teams/{team['id']}/members/{bob.id}").ok

@@ -15,7 +15,7 @@ class World:
 
     nobody: has no session. stranger: is in neither the team nor its channels. teammate: is in the team, but in none of
     the two channels. member: is in the team and both channels. team_admin: made the team and the channels.
-    system_admin: is in none of them, but in a direct channel with member.
+    system_admin: is in none of them, but in a direct channel with member. The post was edited.
     """
 
     nobody: Rest
@@ -48,12 +48,14 @@ def build(url: str, admin_name: str) -> World:
     admin.post("/channels/direct", [admin.id, member.id])
     team = new_team(owner, people["teammate"], member)
     private = new_channel(owner, team, member, kind="P")
+    post = owner.write(private["id"], "a post in the private channel")
+    owner.call("PUT", f"/posts/{post['id']}/patch", {"message": "a post in the private channel, edited"})
     return World(
         nobody=Rest(url),
         system_admin=admin,
         team=team,
         public=new_channel(owner, team, member),
         private=private,
-        post=owner.write(private["id"], "a post in the private channel"),
+        post=owner.get(f"/posts/{post['id']}"),
         **people,
     )

@@ -46,10 +46,12 @@ class Pictures:
         if drawing is None:
             drawing = self._drawing[look] = begin(lambda: draw(look))
         try:
-            return self.keep(look, await asyncio.shield(asyncio.wrap_future(drawing)))
+            return await asyncio.shield(asyncio.wrap_future(drawing))
         finally:
             if drawing.done():
                 self._drawing.pop(look, None)
+                if not drawing.cancelled() and drawing.exception() is None:  # also for who does not wait any more
+                    self.keep(look, drawing.result())
 
     def find(self, look: Look) -> bytes | None:
         """The PNG, if it is there."""

@@ -91,10 +91,7 @@ async def patch(ctx: Context, actor: Actor, user_id: UserId, wanted: Patch) -> w
 
 
 async def _find(db: Queryable, user_id: UserId) -> User:
-    user = await users_db.find(db, user_id)
-    if user is None:
-        raise AppError("app.user.missing_account.const", 404)
-    return user
+    return users.found(await users_db.find(db, user_id))
 
 
 def _check(ctx: Context, before: User, after: User) -> None:

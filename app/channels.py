@@ -355,6 +355,13 @@ def _leads(member: TeamMember, channel: ChannelInfo) -> bool:
     return member.scheme_admin and channel.name in {name for name, _ in DEFAULT_CHANNELS}
 
 
+async def defaults_of(ctx: Context, db: Queryable, team_id: TeamId) -> list[Channel]:
+    """The channels of a team in which everybody of it is to be, as far as there are any, archived ones too."""
+    names = [name for name, _ in DEFAULT_CHANNELS] + ctx.config.team_settings.experimental_default_channels
+    found = [await channels.find_by_name(db, team_id, name) for name in dict.fromkeys(names)]
+    return [one for one in found if one is not None]
+
+
 def tell_added(ctx: Context, member: ChannelMember, channel: ChannelInfo) -> None:
     """Tell everybody who routes by membership, then the members."""
     ctx.bus.publish(events.ChannelMembership(member.user_id, channel.id, joined=True, seq=member.join_seq - 1))

@@ -9,7 +9,7 @@ from app.context import Context
 from app.errors import AppError
 from app.events import messages as events
 from app.permissions import Actor, can, require
-from app.roles import ADMINISTRATOR
+from app.roles import ADMINISTRATOR, GUEST, is_guest
 from db.model.entities import Channel, ChannelMember, User
 from db.model.ids import ChannelId, TeamId, UserId
 from db.order import changes, clock, locks
@@ -19,7 +19,6 @@ from db.sql import channels as channels_db
 from db.sql import guests, teams
 from db.sql import users as users_db
 
-GUEST = "system_guest"
 Joined = list[tuple[Channel, ChannelMember]]
 _LockHeads = Callable[[Transaction, dict[TeamId, TeamAlone]], Awaitable[tuple[Heads, Joined]]]
 
@@ -30,12 +29,8 @@ async def promote(ctx: Context, actor: Actor, user_id: UserId) -> None:
     require(can(actor, "promote_guest"))
 
     async def lock_heads(tx: Transaction, locked: dict[TeamId, TeamAlone]) -> tuple[Heads, Joined]:
-        names = [name for name, _ in channels.DEFAULT_CHANNELS]
-        names += ctx.config.team_settings.experimental_default_channels
-        found = [
-            await channels_db.find_by_name(tx, team_id, name) for team_id in locked for name in dict.fromkeys(names)
-        ]
-        defaults = {one.id: one for one in found if one is not None and not one.delete_at}
+        found = [one for team_id in locked for one in await channels.defaults_of(ctx, tx, team_id)]
+        defaults = {one.id: one for one in found if not one.delete_at}
         own, joined = set(await guests.find_channel_ids(tx, user_id)), Joined()
         for channel_id in sorted(own | defaults.keys()):
             if channel_id in own:
@@ -59,7 +54,7 @@ async def promote(ctx: Context, actor: Actor, user_id: UserId) -> None:
 async def demote(ctx: Context, actor: Actor, user_id: UserId) -> None:
     """Make a user a guest, without any other role. Raises 400 for the last administrator, 403, 404, 501 for a guest."""
     require(can(actor, "demote_to_guest"))
-    _found(await users_db.find(ctx.db, user_id))
+    users.found(await users_db.find(ctx.db, user_id))
     if not ctx.config.guest_accounts_settings.enable:
         raise AppError("api.team.demote_user_to_guest.disabled.error", 501)
 
@@ -74,9 +69,9 @@ async def _change(
     ctx: Context, actor: Actor, user_id: UserId, lock_heads: _LockHeads, *, guest: bool
 ) -> tuple[User, Joined]:
     def judge(found: User | None) -> User:
-        user = _found(found)
+        user = users.found(found)
         require_over(actor, user)
-        if (GUEST in user.roles.split()) == guest:
+        if is_guest(user) == guest:
             what = "demote_user_to_guest.already_guest" if guest else "promote_guest_to_user.no_guest"
             raise AppError(f"api.user.{what}.app_error", 501)
         return user
@@ -88,21 +83,16 @@ async def _change(
             await users.require_another_administrator(tx, user_id)
         account = await locks.account(tx, user_id)
         user = judge(await users_db.find(tx, user_id))
-        locked = {team_id: await locks.team(tx, team_id) for team_id in await guests.find_team_ids(tx, user_id)}
+        team_ids = sorted(await teams.find_ids_of_user(tx, user_id))
+        locked = {team_id: await locks.team(tx, team_id) for team_id in team_ids}
         heads, joined = await lock_heads(tx, locked)
         await guests.set_guest(tx, account, list(locked.values()), heads, user_id, guest=guest)
         beside = [one for one in user.roles.split() if one not in (GUEST, "system_user", ADMINISTRATOR)]
         roles = GUEST if guest else " ".join(["system_user", *beside])
         await users_db.set_roles(tx, user_id, roles, max(await clock.now_ms(tx), user.update_at + 1))
-        return _found(await users_db.find(tx, user_id)), joined
+        return users.found(await users_db.find(tx, user_id)), joined
 
     return await ctx.db.transact(change)
-
-
-def _found(user: User | None) -> User:
-    if user is None:
-        raise AppError("app.user.missing_account.const", 404)
-    return user
 
 
 async def _tell(ctx: Context, user: User) -> None:

@@ -56,9 +56,21 @@ class Duty:
 
     async def in_batches(self, work: Callable[[Transaction, int], Awaitable[int]]) -> int:
         """The same until `work` touches fewer rows than it may; how many it touched."""
+
+        async def silent(tx: Transaction, batch: int) -> tuple[int, list[object]]:
+            return await work(tx, batch), []
+
+        return await self.telling(silent, lambda _: None)
+
+    async def telling(
+        self, work: Callable[[Transaction, int], Awaitable[tuple[int, list[T]]]], tell: Callable[[list[T]], None]
+    ) -> int:
+        """As `in_batches`, of what is told after each commit. work: how many rows, and what to tell, if anything."""
         total = 0
         while True:
-            touched = await self.write(lambda tx: work(tx, self.batch))
+            touched, told = await self.write(lambda tx: work(tx, self.batch))
+            if told:
+                tell(told)
             total += touched
             if touched < self.batch:
                 return total
@@ -118,7 +130,7 @@ async def end_dnd(duty: Duty) -> int:
         ended = await statuses.end_dnd(tx, await clock.now_ms(tx) // 1000, batch)
         return len(ended), ended
 
-    return await _until_done(duty, end, lambda ended: duty.bus.publish(events.presence_restated(ended)))
+    return await duty.telling(end, lambda ended: duty.bus.publish(events.presence_restated(ended)))
 
 
 @job(every_s=5.0)
@@ -141,21 +153,7 @@ async def clear_custom_statuses(duty: Duty) -> int:
             for event in events.user_updated(user, duty.config.privacy_settings):
                 duty.bus.publish(event)
 
-    return await _until_done(duty, clear, tell)
-
-
-async def _until_done(
-    duty: Duty, work: Callable[[Transaction, int], Awaitable[tuple[int, list[T]]]], tell: Callable[[list[T]], None]
-) -> int:
-    """As `Duty.in_batches`, of what is told after each commit; how many. work: how many rows, what to tell."""
-    total = 0
-    while True:
-        touched, told = await duty.write(lambda tx: work(tx, duty.batch))
-        if told:
-            tell(told)
-        total += touched
-        if touched < duty.batch:
-            return total
+    return await duty.telling(clear, tell)
 
 
 JOBS = (trim_log, trim_events, end_sessions, trim_attempts, trim_audits, end_dnd, clear_custom_statuses)

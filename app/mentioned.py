@@ -19,6 +19,7 @@ from app.context import Context
 from app.events import messages as events
 from app.events import wire
 from app.permissions import Actor, can_in_channel
+from app.roles import is_guest
 from db.model.entities import ChannelInfo, ChannelType, Post
 from db.model.ids import UserId, new_id
 from db.sql import mentionkeys
@@ -106,7 +107,7 @@ def tell_of_outsiders(ctx: Context, actor: Actor, access: Access, post: Post, ou
     Guests are not told who there is.
     """
     channel = access.channel
-    if not channel.team_id or "system_guest" in actor.user.roles.split():
+    if not channel.team_id or is_guest(actor.user):
         return
     in_team = [one for one in outsiders if one.in_team]
     others = [one for one in outsiders if not one.in_team]

@@ -254,12 +254,7 @@ async def by_email(ctx: Context, actor: Actor, email: str) -> wire.Json:
     """The user of this address. Raises 403 where addresses are not shown, and to guests who do not see them; 404."""
     if not (can(actor, "manage_system") or ctx.config.privacy_settings.show_email_address):
         raise errors.AppError("api.user.get_user_by_email.permissions.app_error", 403)
-    user = await users_db.find_by_email(ctx.db, email)
-    if user is None:
-        require(can(actor, "view_members"))
-        raise errors.AppError("app.user.missing_account.const", 404)
-    await visible.require_seen(ctx, actor, user.id)
-    return users.seen_by(ctx, actor, user)
+    return await users.looked_up(ctx, actor, await users_db.find_by_email(ctx.db, email))
 
 
 async def of_group_channels(ctx: Context, actor: Actor, channel_ids: Sequence[str]) -> dict[str, list[wire.Json]]:

@@ -14,12 +14,13 @@ import msgspec
 from app import errors
 from app.errors import AppError
 from app.permissionlists import PERMISSIONS, UNMANAGED
-from db.model.entities import Membership, TeamMember
+from db.model.entities import Membership, TeamMember, User
 from db.model.ids import derived_id
 
 Scope = Literal["channel", "team", "system"]
 
 ADMINISTRATOR: Final = "system_admin"
+GUEST: Final = "system_guest"
 ROLES: Final[dict[str, frozenset[str]]] = {name: frozenset(carried) for name, carried in PERMISSIONS.items()}
 _OF_SCOPE: Final[dict[Scope, dict[str, frozenset[str]]]] = {
     scope: {name: role for name, role in ROLES.items() if name.startswith(f"{scope}_")}
@@ -102,6 +103,11 @@ def by_names(names: Sequence[str]) -> list[Mapping[str, Any]]:
 # Giving them ----------------------------------------------------------------------------------------------------------
 
 
+def is_guest(user: User) -> bool:
+    """Whether the account is a guest's."""
+    return GUEST in user.roles.split()
+
+
 class Names(msgspec.Struct, kw_only=True):
     """PUT …/roles: names separated by spaces."""
 
@@ -165,7 +171,7 @@ def chosen_of_system(names: str, *, guest: bool) -> str:
     `system_admin` alone is refused, as in Mattermost.
     """
     roles = list(dict.fromkeys(names.split()))
-    own, other = ("system_guest", "system_user") if guest else ("system_user", "system_guest")
+    own, other = (GUEST, "system_user") if guest else ("system_user", GUEST)
     good = all(name in _OF_SCOPE["system"] for name in roles) and own in roles and other not in roles
     if not good or (guest and ADMINISTRATOR in roles):
         raise errors.invalid_body("roles")

@@ -167,9 +167,7 @@ def _require_custom(ctx: Context) -> None:
 async def store_props(tx: Transaction, user_id: UserId, change: Callable[[Texts], Texts]) -> User | None:
     """Change the props of an account; the user then, None where nothing changed. Takes its lock. Raises 404."""
     lock = await locks.account(tx, user_id)
-    user = await users_db.find(tx, user_id)
-    if user is None:
-        raise AppError("app.user.missing_account.const", 404)
+    user = users.found(await users_db.find(tx, user_id))
     props = msgspec.json.decode(user.props)
     changed = change(props)
     if changed == props:

@@ -10,6 +10,7 @@ from app.context import Context
 from app.errors import AppError
 from app.events import wire
 from app.permissions import Actor, can, can_in_team, require
+from app.visible import require_seen, shared_with
 from db.model import limits
 from db.model.entities import Team, TeamMember
 from db.model.ids import TeamId, UserId, is_id
@@ -132,7 +133,7 @@ async def icon(ctx: Context, actor: Actor, team_id: TeamId) -> None:
     if team is None:
         raise AppError("app.team.get.find.app_error", 404)
     member = await ctx.caches.team_members.get((team_id, actor.user_id))
-    require(can_in_team(actor, member, "view_team") or (team.allow_open_invite and team.type == "O"))
+    require(can_in_team(actor, member, "view_team") or teams.is_open(team))
     raise AppError("api.team.get_team_icon.read_file.app_error", 404)
 
 
@@ -146,26 +147,19 @@ async def invite_by_email(ctx: Context, actor: Actor, team_id: TeamId) -> None:
 # Members
 
 
-def _restricted(actor: Actor) -> UserId | None:
-    """Who sees only those whom they share a channel with."""
-    return None if can(actor, "view_members") else actor.user_id
-
-
 async def members(
     ctx: Context, actor: Actor, team_id: TeamId, number: int, size: int, *, by_name: bool, active_only: bool
 ) -> list[wire.Json]:
     """A page of the members of a team."""
     found = await teams_db.find_members_page(
-        ctx.db, team_id, number * size, size, by_name=by_name, active_only=active_only, seer=_restricted(actor)
+        ctx.db, team_id, number * size, size, by_name=by_name, active_only=active_only, seer=shared_with(actor)
     )
     return [wire.team_member(one) for one in found]
 
 
 async def member(ctx: Context, actor: Actor, team_id: TeamId, user_id: UserId) -> wire.Json:
     """A membership, one that has ended too. Raises 403 for a guest who may not know of the user, 404."""
-    seer = _restricted(actor)
-    if seer is not None:
-        require(await teams_db.may_know(ctx.db, seer, user_id))
+    await require_seen(ctx, actor, user_id)
     found = await ctx.caches.team_members.get((team_id, user_id))
     if found is None:
         raise AppError("app.team.get_member.missing.app_error", 404)
@@ -177,7 +171,7 @@ async def members_by_ids(ctx: Context, actor: Actor, team_id: TeamId, ids: Seque
     if not ids or len(ids) > limits.USER_IDS:
         raise errors.invalid_body("user_ids")
     wanted = [UserId(one) for one in dict.fromkeys(ids) if is_id(one)]
-    found = await teams_db.find_members(ctx.db, team_id, wanted, _restricted(actor)) if wanted else []
+    found = await teams_db.find_members(ctx.db, team_id, wanted, shared_with(actor)) if wanted else []
     return [wire.team_member(one) for one in found]
 
 

@@ -13,6 +13,7 @@ from app.errors import AppError
 from app.events import messages as events
 from app.events import wire
 from app.permissions import Actor, can, can_in_team, require
+from app.roles import is_guest
 from db.model import limits
 from db.model.entities import Channel, ChannelMember, ChannelType, Team, TeamMember, User
 from db.model.errors import Duplicate
@@ -179,11 +180,9 @@ async def _admit(
         team, found = await judge(tx)
         if not any(isinstance(one, User) for one in found.values()):
             raise _NobodyJoins(found)  # so that nothing is written, not even to the audit log
-        names = [name for name, _ in channels.DEFAULT_CHANNELS]
-        names += ctx.config.team_settings.experimental_default_channels
-        defaults = [await channels_db.find_by_name(tx, team_id, name) for name in dict.fromkeys(names)]
+        defaults = await channels.defaults_of(ctx, tx, team_id)
         people = [one for one in found.values() if isinstance(one, User)]
-        return team, found, await _join(tx, lock, people, [one for one in defaults if one is not None], admin=False)
+        return team, found, await _join(tx, lock, people, defaults, admin=False)
 
     try:
         team, found, joined = await ctx.db.transact(write)
@@ -231,11 +230,6 @@ async def _join(
                 if added is not None:
                     memberships.append((channel, added))
     return list(joined.values())
-
-
-def is_guest(user: User) -> bool:
-    """Whether the account is a guest's."""
-    return "system_guest" in user.roles.split()
 
 
 async def _tell_joined(
@@ -340,9 +334,13 @@ async def get_for(ctx: Context, actor: Actor, team_id: TeamId) -> wire.Json:
 
 def _seen_by(actor: Actor, team: Team, member: TeamMember | None) -> wire.Json:
     """For members, and of open teams for everybody who may list those. Raises 403."""
-    is_open = team.allow_open_invite and team.type == "O"
-    require(can_in_team(actor, member, "view_team") or (is_open and can(actor, "list_public_teams")))
+    require(can_in_team(actor, member, "view_team") or (is_open(team) and can(actor, "list_public_teams")))
     return seen_by(actor, team, member)
+
+
+def is_open(team: Team) -> bool:
+    """Whether everybody may join it."""
+    return team.allow_open_invite and team.type == "O"
 
 
 async def of_user(ctx: Context, actor: Actor, user_id: UserId, page: int) -> list[wire.Json]:

@@ -12,7 +12,7 @@ from app.events import wire
 from app.origin import Origin
 from app.permissions import Actor, Viewer, can, require, viewer
 from app.ports import Tag
-from app.roles import ADMINISTRATOR, chosen_of_system
+from app.roles import ADMINISTRATOR, chosen_of_system, is_guest
 from db.model import limits
 from db.model.entities import Preference, Team, User
 from db.model.errors import Duplicate
@@ -200,7 +200,7 @@ def _check_password(ctx: Context, user: User, password: str) -> None:
 
 async def get(ctx: Context, user_id: UserId) -> User:
     """The user. Raises 404."""
-    return _found(await ctx.caches.users.get(user_id))
+    return found(await ctx.caches.users.get(user_id))
 
 
 async def get_for(ctx: Context, actor: Actor, user_id: UserId, tag: Tag) -> wire.Json:
@@ -223,13 +223,20 @@ async def get_for(ctx: Context, actor: Actor, user_id: UserId, tag: Tag) -> wire
 async def get_by_username_for(ctx: Context, actor: Actor, username: str) -> wire.Json:
     """The user of this name, as the actor may see them. Raises 404."""
     user = await users.find_by_username(ctx.db, username.lower())
+    return await looked_up(ctx, actor, user)
+
+
+async def looked_up(ctx: Context, actor: Actor, user: User | None) -> wire.Json:
+    """Who was found by a name or an address. Raises 403 to guests who do not see them, and 404."""
     if user is None:
         require(can(actor, "view_members"))  # guests are not told who is not there
-    await visible.require_seen(ctx, actor, _found(user).id)
-    return seen_by(ctx, actor, _found(user))
+    there = found(user)
+    await visible.require_seen(ctx, actor, there.id)
+    return seen_by(ctx, actor, there)
 
 
-def _found(user: User | None) -> User:
+def found(user: User | None) -> User:
+    """The user. Raises 404 where there is none."""
     if user is None:
         raise AppError("app.user.missing_account.const", 404)
     return user
@@ -242,8 +249,8 @@ async def find_many_for(ctx: Context, actor: Actor, ids: list[str], since_ms: in
     """
     if not ids or len(ids) > limits.USER_IDS:
         raise errors.invalid_body("user_ids")
-    found = await users.find_many(ctx.db, [UserId(one) for one in ids if is_id(one)], since_ms)
-    return [seen_by(ctx, actor, user) for user in await visible.seen(ctx, actor, found)]
+    there = await users.find_many(ctx.db, [UserId(one) for one in ids if is_id(one)], since_ms)
+    return [seen_by(ctx, actor, user) for user in await visible.seen(ctx, actor, there)]
 
 
 async def stats(ctx: Context) -> wire.Json:
@@ -273,7 +280,7 @@ async def set_active(ctx: Context, actor: Actor, user_id: UserId, *, active: boo
     """Deactivate a user, which ends all their sessions, or activate again. Raises 400 for the last admin, 403, 404."""
     ends_own = not active and actor.user_id == user_id and ctx.config.team_settings.enable_user_deactivation
     require(ends_own or can(actor, "manage_system"))
-    user = _found(await users.find(ctx.db, user_id))
+    user = found(await users.find(ctx.db, user_id))
     if bool(user.delete_at) != active:
         return
 
@@ -294,14 +301,14 @@ async def set_active(ctx: Context, actor: Actor, user_id: UserId, *, active: boo
     if not active:
         ctx.bus.publish(events.presence_ended(user_id))
     ctx.bus.publish(events.user_activation_status_change())
-    tell_updated(ctx, _found(await users.find(ctx.db, user_id)))
+    tell_updated(ctx, found(await users.find(ctx.db, user_id)))
 
 
 @audited("updateUserRoles", "user_id", "roles")
 async def set_roles(ctx: Context, actor: Actor, user_id: UserId, roles: str) -> None:
     """Replace a user's system roles. Raises 400 for what they cannot be, and for the last administrator; 403, 404."""
     require(can(actor, "manage_roles"))
-    names = chosen_of_system(roles, guest="system_guest" in _found(await users.find(ctx.db, user_id)).roles.split())
+    names = chosen_of_system(roles, guest=is_guest(found(await users.find(ctx.db, user_id))))
 
     async def change(tx: Transaction) -> None:
         if ADMINISTRATOR not in names.split():
@@ -310,7 +317,7 @@ async def set_roles(ctx: Context, actor: Actor, user_id: UserId, roles: str) -> 
 
     await ctx.db.transact(change)
     ctx.bus.publish(events.user_role_updated(user_id, names))
-    tell_updated(ctx, _found(await users.find(ctx.db, user_id)))
+    tell_updated(ctx, found(await users.find(ctx.db, user_id)))
 
 
 async def require_another_administrator(tx: Transaction, user_id: UserId) -> None:

@@ -3,17 +3,9 @@
 from collections.abc import Sequence
 
 from db.model import shards
-from db.model.ids import ChannelId, TeamId, UserId
+from db.model.ids import ChannelId, UserId
 from db.order.locks import AccountAlone, Heads, TeamAlone
 from db.pool.queryable import Queryable, Transaction
-
-
-async def find_team_ids(db: Queryable, user_id: UserId) -> list[TeamId]:
-    """The teams that the user is a member of, in the order of their ids."""
-    rows = await db.fetch(
-        "SELECT team_id FROM team_members WHERE user_id = %s AND delete_at = 0 ORDER BY team_id", (user_id,)
-    )
-    return [row[0] for row in rows]
 
 
 async def find_channel_ids(db: Queryable, user_id: UserId) -> list[ChannelId]:

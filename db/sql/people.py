@@ -31,10 +31,14 @@ _STATUSES = {
     "last_activity_at": " JOIN statuses s ON s.user_id = u.id",
     "status": " LEFT JOIN statuses s ON s.user_id = u.id",
 }
-_SHARED = (
-    "(u.id = %s OR EXISTS (SELECT 1 FROM channel_members a JOIN channel_members b ON b.channel_id = a.channel_id"
-    " WHERE a.user_id = %s AND b.user_id = u.id))"
-)
+
+
+def shared(column: str) -> str:
+    """The condition that a user is the one who looks, or shares a channel with them. Parameters: who looks, twice."""
+    return (
+        f"({column} = %s OR EXISTS (SELECT 1 FROM channel_members a JOIN channel_members b"  # noqa: S608 (columns)
+        f" ON b.channel_id = a.channel_id AND b.user_id = {column} WHERE a.user_id = %s))"
+    )
 
 
 @dataclass(frozen=True)
@@ -98,7 +102,7 @@ class _Statement:
             self._require(*self._of_role(among.role, alone=False))
         self._require_any_role(among)
         if among.shared_with:
-            self._require(_SHARED, among.shared_with, among.shared_with)
+            self._require(shared("u.id"), among.shared_with, among.shared_with)
         for word in among.words:
             self._require_beginning(word, among)
 

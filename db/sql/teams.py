@@ -11,10 +11,12 @@ from db.model.tables import TEAM_MEMBERS, TEAMS
 from db.order.locks import Accounts, TeamAlone
 from db.pool.queryable import Queryable, Transaction
 from db.sql.mysql import teams as mysql
+from db.sql.people import shared
 from db.sql.texts import containing
 
 _SELECT = f"SELECT {TEAMS.names()} FROM teams"  # noqa: S608 (a constant)
 _T, _M = TEAMS.names("t"), TEAM_MEMBERS.names("m")
+_EVERYBODY = UserId("")
 _SELECT_MEMBER = f"SELECT {TEAM_MEMBERS.names()} FROM team_members"  # noqa: S608 (a constant)
 
 
@@ -177,29 +179,25 @@ async def find_member(db: Queryable, team_id: TeamId, user_id: UserId) -> TeamMe
     return TeamMember(*row) if row else None
 
 
-async def counts(db: Queryable, team_id: TeamId, seer: UserId | None = None) -> tuple[int, int]:
-    """(members, those whose accounts are active). seer: of those only whom this user may know of (`_known`)."""
+async def counts(db: Queryable, team_id: TeamId, seer: UserId = _EVERYBODY) -> tuple[int, int]:
+    """(members, those whose accounts are active). seer: of those only who share a channel with
+    this user (a guest), and they."""
     row = await db.fetch_one(
         "SELECT count(*), coalesce(sum(CASE WHEN u.delete_at = 0 THEN 1 ELSE 0 END), 0) FROM team_members m"  # noqa: S608
         f" JOIN users u ON u.id = m.user_id WHERE m.team_id = %s AND m.delete_at = 0{_known(seer)}",
         (team_id, *_who(seer)),
-        on=(shards.team_members(team_id),) if seer is None else None,
+        on=(shards.team_members(team_id),) if not seer else None,
     )
     return (int(row[0]), int(row[1])) if row else (0, 0)
 
 
-def _known(seer: UserId | None, of: str = "m.user_id") -> str:
-    """The condition that a guest may know of a user: of themselves, and of whom they share a channel with."""
-    if seer is None:
-        return ""
-    return (
-        f" AND ({of} = %s OR EXISTS (SELECT 1 FROM channel_members a JOIN channel_members b"  # noqa: S608 (columns)
-        f" ON b.channel_id = a.channel_id AND b.user_id = {of} WHERE a.user_id = %s))"
-    )
+def _known(seer: UserId) -> str:
+    """The condition that who looks sees this member; '' where they see everybody."""
+    return f" AND {shared('m.user_id')}" if seer else ""
 
 
-def _who(seer: UserId | None) -> tuple[UserId, ...]:
-    return () if seer is None else (seer, seer)
+def _who(seer: UserId) -> tuple[UserId, ...]:
+    return (seer, seer) if seer else ()
 
 
 async def find_members_page(
@@ -210,7 +208,7 @@ async def find_members_page(
     *,
     by_name: bool = False,
     active_only: bool = False,
-    seer: UserId | None = None,
+    seer: UserId = _EVERYBODY,
 ) -> list[TeamMember]:
     """A part of the members, by their ids or by their usernames. active_only, seer: as `counts` counts them.
 
@@ -228,7 +226,7 @@ async def find_members_page(
 
 
 async def find_members(
-    db: Queryable, team_id: TeamId, user_ids: Sequence[UserId], seer: UserId | None = None
+    db: Queryable, team_id: TeamId, user_ids: Sequence[UserId], seer: UserId = _EVERYBODY
 ) -> list[TeamMember]:
     """The memberships of these users that have not ended. seer: as for `counts`."""
     rows = await db.fetch(
@@ -238,12 +236,6 @@ async def find_members(
         on=None if seer else [shards.user_teams(one) for one in user_ids],
     )
     return [TeamMember(*row) for row in rows]
-
-
-async def may_know(db: Queryable, seer: UserId, user_id: UserId) -> bool:
-    """Whether a guest may know of this user, see `_known`."""
-    row = await db.fetch_one(f"SELECT 1 FROM users u WHERE u.id = %s{_known(seer, 'u.id')}", (user_id, *_who(seer)))  # noqa: S608
-    return row is not None
 
 
 async def find_memberships(db: Queryable, user_id: UserId, page: int = 0) -> list[TeamMember]:

@@ -1,14 +1,8 @@
 """How much there is, as far as that can be told without reading all of it."""
 
 from db.model import limits
-from db.model.settings import Dialect
 from db.pool.queryable import Queryable
-
-_ESTIMATE: dict[Dialect, str] = {
-    "postgres": "SELECT reltuples::bigint FROM pg_class WHERE oid = 'posts'::regclass",
-    "mysql": "SELECT table_rows FROM information_schema.tables"
-    " WHERE table_schema = database() AND table_name = 'posts'",
-}
+from db.sql.figures import estimated
 
 
 async def posts(db: Queryable) -> int:
@@ -25,6 +19,5 @@ async def posts(db: Queryable) -> int:
     seen, counted = (int(row[0]), int(row[1])) if row else (0, 0)
     if seen < limits.COUNTED_POSTS:
         return counted
-    estimate = await db.fetch_one(_ESTIMATE[db.dialect])
-    rows = max(int(estimate[0] or 0) if estimate else 0, seen)
+    rows = max(await estimated(db, "posts"), seen)
     return counted * rows // seen
